@@ -1,0 +1,1 @@
+"""HTTP: the public listener and the internal one."""

@@ -1,0 +1,242 @@
+"""What the library asks of a catalog: who owns which id, and which bytes it stands for.
+
+All methods are synchronous, may be called from any thread, and are each one transaction: done
+whole or not at all, and durable when they return. Times are Unix milliseconds and always come
+from the caller, so that a test can move the clock. Every method raises `CatalogUnavailable`
+when the database cannot be reached or does not answer in time; nothing has changed then, or
+the whole change has been made.
+
+How bytes and rows stay in step
+    Bytes live under storage keys that are never reused. A key is in at most one of two places:
+    in `contents` (something refers to it) or in `garbage` (it may be deleted from `due_at` on).
+    Whoever writes bytes first puts the key into garbage (`intend`), then writes, then commits,
+    which moves the key from garbage to contents. A crash at any point leaves either committed
+    bytes or a garbage row, so a sweep never has to list the storage.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class CatalogUnavailable(Exception):
+    """The database is away or did not answer in time. Trying again later may work."""
+
+
+class IntentLapsed(Exception):
+    """The storage key of a commit is no longer held: a sweep has taken it. Upload again."""
+
+
+class State(StrEnum):
+    """Where an id is in its life."""
+
+    PENDING = "pending"  # promised to a direct upload that nobody has used yet
+    READY = "ready"  # has bytes, for good
+    REJECTED = "rejected"  # a direct upload whose bytes were refused; tells why until it expires
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One id and what it stands for."""
+
+    id: str
+    state: State
+    mime: str  # the promised type while pending, the type by content when ready
+    bytes: int  # 0 unless ready
+    sha256: str  # lower-case hex, "" unless ready
+    storage_key: str  # the content's key when ready, the upload's key otherwise
+    created_at: int  # ms
+    expires_at: int  # ms: the end of its retention when ready, of the time to upload otherwise
+    rejection_code: str = ""  # when rejected: the error code and message to answer with
+    rejection_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes that have been hashed and whose type is known."""
+
+    sha256: str  # lower-case hex
+    mime: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The outcome of an upload: the id to answer with, and whether it was there before."""
+
+    media: Media
+    deduped: bool
+
+
+class Released(StrEnum):
+    """The outcome of giving up a claim."""
+
+    GONE = "gone"  # it was the last claim: the id is gone, and its bytes if nothing else has them
+    SHARED = "shared"  # others still own it
+    NOT_OWNER = "not_owner"
+    NOT_FOUND = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What one batch of `Catalog.expire` removed."""
+
+    media: int  # ready ids past their retention
+    uploads: int  # pending and rejected ids past their time
+    contents: int  # stored objects that nothing refers to any more, now garbage
+
+
+class Catalog(Protocol):
+    """Ids, their owners and their contents. See the module for the promises of every method."""
+
+    def migrate(self) -> None:
+        """Bring the schema to this version; safe when several processes start at once.
+
+        Raises `SchemaTooNew` (a `RuntimeError`) on a database of a later version.
+        """
+
+    def check(self) -> None:
+        """Do one cheap real read; raise `CatalogUnavailable` if that fails."""
+
+    def close(self) -> None:
+        """Give back every connection. The catalog cannot be used afterwards."""
+
+    # --- bytes on their way in
+
+    def intend(self, storage_key: str, *, due_at: int) -> None:
+        """Hold a fresh key for bytes about to be written; garbage from ``due_at`` on."""
+
+    def claim_known(
+        self, content: Content, owner: str, *, now: int, expires_at: int
+    ) -> Claimed | None:
+        """Claim a content that is already stored and has a live id; None if there is none.
+
+        The id is the oldest live ready one of that content. Its retention becomes the later of
+        its own and ``expires_at``, and ``owner`` owns it too. ``deduped`` is True.
+        """
+
+    def commit_upload(
+        self,
+        new_id: str,
+        content: Content,
+        storage_key: str,
+        owner: str,
+        *,
+        now: int,
+        expires_at: int,
+    ) -> Claimed:
+        """Give bytes just written under an intended ``storage_key`` their id.
+
+        If a live id of that content exists by now (another upload was faster), it is claimed as
+        by `claim_known` and ``storage_key`` becomes due garbage. If the content is stored but no
+        live id has it, ``new_id`` shares the stored bytes and ``storage_key`` becomes due
+        garbage. Otherwise ``storage_key`` becomes the content's. Under any number of concurrent
+        calls for one content exactly one answers ``deduped=False``.
+
+        Raises `IntentLapsed` if a sweep has taken ``storage_key`` and it would be needed.
+        """
+
+    # --- direct upload
+
+    def create_pending(
+        self, new_id: str, mime: str, upload_key: str, owner: str, *, now: int, upload_until: int
+    ) -> Media:
+        """Promise ``new_id`` to a direct upload; it expires at ``upload_until`` if never used.
+
+        ``upload_key`` is garbage from `upload_until` on whatever happens, since its upload policy
+        stays valid until then and could write it again.
+        """
+
+    def complete_pending(
+        self, id: str, content: Content, storage_key: str, *, now: int, expires_at: int
+    ) -> Media | None:
+        """Turn a pending id into a ready one whose bytes are under an intended ``storage_key``.
+
+        Shares the stored bytes of a content that is known (``storage_key`` is then due garbage).
+        If the id is no longer pending, changes nothing of it, makes ``storage_key`` due garbage
+        and returns the id as it is, or None if it is gone. Raises `IntentLapsed` as above.
+        """
+
+    def reject_pending(self, id: str, code: str, message: str, *, now: int) -> Media | None:
+        """Mark a pending id as refused until its upload time ends. Returns the id as it is now."""
+
+    # --- reading
+
+    def get_many(self, ids: Sequence[str], *, now: int) -> dict[str, Media]:
+        """Return those of ``ids`` (canonical form) that exist and have not expired, by id."""
+
+    def owns(self, id: str, owner: str) -> bool:
+        """Whether ``owner`` has a claim on ``id``."""
+
+    def list_owned(
+        self, owner: str, *, now: int, limit: int, before: str | None = None
+    ) -> list[Media]:
+        """Ready ids of ``owner``, newest (greatest id) first, those below ``before`` only."""
+
+    # --- the end of life
+
+    def release(self, id: str, owner: str, *, now: int) -> Released:
+        """Give up ``owner``'s claim. With the last claim the id goes, and its content becomes due
+        garbage once no id refers to it."""
+
+    def expire(self, *, now: int, limit: int) -> Expired:
+        """Remove up to ``limit`` ids whose time is over; unreferenced contents become due garbage.
+
+        All zeros mean that there was nothing left to do.
+        """
+
+    def count_expired(self, *, now: int) -> Expired:
+        """What `expire` without a limit would remove, changing nothing (for a dry run)."""
+
+    def take_garbage(self, *, now: int, limit: int) -> list[str]:
+        """Take up to ``limit`` due keys for deletion. A taken key can no longer be committed.
+
+        A key that was taken and not forgotten (the sweep died) is given out again by a later call.
+        """
+
+    def forget_garbage(self, storage_keys: Sequence[str]) -> None:
+        """Drop taken keys whose bytes have been deleted."""
+
+    def count_garbage(self, *, now: int) -> int:
+        """How many keys are due."""
+
+    def lease(self, name: str, holder: str, *, now: int, until: int) -> bool:
+        """Take or renew a named lease; False while another holder's has not run out."""
+
+    def counts(self) -> dict[str, int]:
+        """Sizes for metrics: ``media``, ``pending``, ``contents``, ``content_bytes``, ``garbage``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as stored: never the key itself."""
+
+    id: str  # public handle, for listing and revoking
+    prefix: str  # the first characters of the key, to find it by
+    key_hash: str  # SHA-256 of the key, lower-case hex
+    owner: str
+    groups: tuple[str, ...]
+    created_at: int  # ms
+    expires_at: int | None  # ms, None: never
+    revoked_at: int | None  # ms, None: not revoked
+
+
+class ApiKeys(Protocol):
+    """Where API keys are kept: a second, separate ability of the same databases."""
+
+    def add_api_key(self, key: ApiKey) -> None:
+        """Store a new key. Raises `ValueError` if its id or hash is there already."""
+
+    def find_api_key(self, key_hash: str) -> ApiKey | None:
+        """The key of that hash, revoked and expired ones included."""
+
+    def list_api_keys(self, *, prefix: str = "", owner: str | None = None) -> list[ApiKey]:
+        """Keys by creation time, filtered by the start of their prefix and by owner."""
+
+    def revoke_api_key(self, id: str, *, now: int) -> bool:
+        """Revoke a key by its handle; False if there is none or it was revoked before."""
+
+
+class SchemaTooNew(RuntimeError):
+    """The database was written by a later version of the sidecar. Upgrade the sidecar."""

@@ -1,0 +1,1 @@
+"""What bytes are: their type, and the encodings they arrive in."""

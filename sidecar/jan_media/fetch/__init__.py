@@ -1,0 +1,1 @@
+"""Fetching a remote URL without being turned against one's own network."""

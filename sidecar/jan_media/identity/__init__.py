@@ -1,0 +1,1 @@
+"""Who may call: guest tokens, signing keys, API keys, the gateway's secret."""

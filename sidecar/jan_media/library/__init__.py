@@ -1,0 +1,1 @@
+"""What the sidecar does with media, knowing neither HTTP nor SQL nor S3."""
