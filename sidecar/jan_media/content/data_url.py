@@ -1,0 +1,111 @@
+"""A data URL, decoded while it arrives: ``data:image/png;base64,iVBORw0…``.
+
+The scheme is that of RFC 2397. One rule for white space: space, tab, line feed, form feed and
+carriage return inside the base64 part are skipped, as browsers do. Padding is required, and only
+the standard alphabet is taken.
+"""
+
+import binascii
+
+from jan_media.content.size_limit import ContentTooLarge
+
+__all__ = ["ContentTooLarge", "DataUrlDecoder", "InvalidDataUrl"]
+
+_WHITE_SPACE = b" \t\n\f\r"
+_MAX_HEADER = 1024  # bytes before the comma; real ones have about thirty
+
+
+class InvalidDataUrl(Exception):
+    """The text is not a base64 data URL; ``message`` says what is wrong and what to do."""
+
+    code = "invalid_base64"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class DataUrlDecoder:
+    """Decodes one data URL piece by piece, in memory bounded by the size of a piece."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """``max_bytes`` limits the decoded content."""
+        self.mime = ""  # lower case and without parameters; known once the comma has been read
+        self._max_bytes = max_bytes
+        self._header: bytearray | None = bytearray()  # None once the comma has been read
+        self._quantum = b""  # base64 characters that do not fill a group of four yet
+        self._padded = False
+        self._decoded = 0
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next piece of the URL and return what it decodes to.
+
+        Raises `InvalidDataUrl` and `ContentTooLarge` as soon as either is known.
+        """
+        if self._header is not None:
+            head, comma, rest = chunk.partition(b",")
+            self._header += head
+            if len(self._header) > _MAX_HEADER:
+                raise InvalidDataUrl(f"The data URL has no comma in its first {_MAX_HEADER} bytes.")
+            _check_scheme(bytes(self._header[:5]))
+            if not comma:
+                return b""
+            self.mime = _parse_header(bytes(self._header))
+            self._header = None
+            chunk = rest
+        return self._decode(chunk)
+
+    def close(self) -> bytes:
+        """Say that the URL has ended; returns the last decoded bytes (always none, by the padding
+        rule). Raises `InvalidDataUrl` if it ends too early."""
+        if self._header is not None:
+            _check_scheme(bytes(self._header[:5]).ljust(5))
+            raise InvalidDataUrl("The data URL has no comma. Write data:<type>;base64,<content>.")
+        if self._quantum:
+            raise InvalidDataUrl(
+                "The base64 content ends in the middle of a group of four characters: "
+                "it is cut off, or its padding is missing."
+            )
+        return b""
+
+    def _decode(self, chunk: bytes) -> bytes:
+        text = self._quantum + chunk.translate(None, _WHITE_SPACE)
+        whole = len(text) - len(text) % 4
+        if self._padded and text:
+            raise InvalidDataUrl("The base64 content goes on after its padding.")
+        quanta, self._quantum = text[:whole], text[whole:]
+        try:
+            content = binascii.a2b_base64(quanta, strict_mode=True)
+            # A group that is not full yet is checked now, not when the rest of it comes.
+            binascii.a2b_base64(self._quantum.rstrip(b"=").ljust(4, b"A"), strict_mode=True)
+        except binascii.Error:
+            raise InvalidDataUrl(
+                "The data URL's content is not valid base64: it has a character outside the "
+                "standard alphabet or wrong padding."
+            ) from None
+        self._padded = quanta.endswith(b"=")
+        if self._padded and self._quantum:
+            raise InvalidDataUrl("The base64 content goes on after its padding.")
+        self._decoded += len(content)
+        if self._decoded > self._max_bytes:
+            raise ContentTooLarge(self._max_bytes)
+        return content
+
+
+def _check_scheme(start: bytes) -> None:
+    if not b"data:".startswith(start.lower()):
+        raise InvalidDataUrl("The data URL must start with data: and have base64 content.")
+
+
+def _parse_header(header: bytes) -> str:
+    """The media type of ``data:<type>[;name=value]*;base64``."""
+    if not header.isascii():
+        raise InvalidDataUrl("The data URL's media type has characters outside ASCII.")
+    _check_scheme(header[:5].ljust(5))
+    media_type, *parameters = (part.strip().lower() for part in header[5:].decode().split(";"))
+    if not parameters or parameters[-1] != "base64":
+        raise InvalidDataUrl(
+            "Only base64 data URLs are taken. Encode the content as base64 and write "
+            "data:<type>;base64,<content>."
+        )
+    return media_type or "text/plain"

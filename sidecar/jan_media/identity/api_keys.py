@@ -1,0 +1,94 @@
+"""API keys: ``sk_``, 34 random characters and a checksum of 6, all base62.
+
+The checksum (CRC-32 of what stands before it) lets a typing error or an invented key be refused
+without asking the database, and lets secret scanners tell a key from noise. It protects nothing:
+the 202 random bits do, which is also why a plain SHA-256 is enough to store the key by.
+"""
+
+import hashlib
+import re
+import secrets
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jan_media.catalog.interface import ApiKey, ApiKeys
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_RANDOM = 34
+_CHECKSUM = 6  # 62 ** 6 > 2 ** 32
+_PATTERN = re.compile(rf"sk_[0-9A-Za-z]{{{_RANDOM + _CHECKSUM}}}", re.ASCII)
+PREFIX_LENGTH = len("sk_") + 8
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """A key just made: the only time that its text is known."""
+
+    text: str  # show it once, then forget it
+    record: ApiKey
+
+
+class ApiKeyring:
+    """Makes, checks, lists and revokes API keys. All times are Unix milliseconds."""
+
+    def __init__(self, store: ApiKeys) -> None:
+        self._store = store
+
+    def create(
+        self, owner: str, groups: Sequence[str] = (), *, now: int, expires_at: int | None = None
+    ) -> NewApiKey:
+        """Make and store a key for ``owner``. Raises `CatalogUnavailable`."""
+        body = "sk_" + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM))
+        text = body + _checksum(body)
+        record = ApiKey(
+            id=f"key_{secrets.token_hex(8)}",
+            prefix=text[:PREFIX_LENGTH],
+            key_hash=_hash(text),
+            owner=owner,
+            groups=tuple(groups),
+            created_at=now,
+            expires_at=expires_at,
+            revoked_at=None,
+        )
+        self._store.add_api_key(record)
+        return NewApiKey(text, record)
+
+    def verify(self, text: str, now: int) -> ApiKey | None:
+        """The key's record if it is good at ``now``; None if it is unknown, revoked or expired.
+
+        Raises `CatalogUnavailable`.
+        """
+        if not _well_formed(text):
+            return None
+        record = self._store.find_api_key(_hash(text))
+        if record is None or record.revoked_at is not None:
+            return None
+        if record.expires_at is not None and record.expires_at <= now:
+            return None
+        return record
+
+    def list(self, *, prefix: str = "", owner: str | None = None) -> list[ApiKey]:
+        """Keys, oldest first, filtered by how they start and by owner."""
+        return self._store.list_api_keys(prefix=prefix[:PREFIX_LENGTH], owner=owner)
+
+    def revoke(self, id: str, *, now: int) -> bool:
+        """Revoke a key by its handle; False if there is none or it was revoked before."""
+        return self._store.revoke_api_key(id, now=now)
+
+
+def _well_formed(text: str) -> bool:
+    return bool(_PATTERN.fullmatch(text)) and _checksum(text[:-_CHECKSUM]) == text[-_CHECKSUM:]
+
+
+def _checksum(body: str) -> str:
+    value = zlib.crc32(body.encode("ascii"))
+    digits = ""
+    for _ in range(_CHECKSUM):
+        value, digit = divmod(value, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return digits
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,0 +1,48 @@
+"""How often one client address may ask for a guest token: a token bucket for each."""
+
+import ipaddress
+from collections import OrderedDict
+
+
+class LoginLimit:
+    """Admits a burst, then a steady rate, for each address. Not shared between processes.
+
+    Memory is bounded: when ``max_addresses`` are known, the one that asked least recently is
+    forgotten. The addresses of an IPv6 /64 count as one, since one client usually has them all.
+    """
+
+    def __init__(self, *, per_minute: float, burst: int, max_addresses: int = 10_000) -> None:
+        self._per_second = per_minute / 60
+        self._burst = burst
+        self._max_addresses = max_addresses
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, as of when
+
+    def wait(self, address: str, now: float) -> float:
+        """Count one login; return 0 if it is admitted, else the seconds until one would be.
+
+        ``now`` is in seconds of any clock that never goes back.
+        """
+        client = _client(address)
+        tokens, since = self._buckets.pop(client, (float(self._burst), now))
+        tokens = min(self._burst, tokens + max(0.0, now - since) * self._per_second)
+        admitted = tokens >= 1
+        self._buckets[client] = (tokens - 1 if admitted else tokens, now)
+        if len(self._buckets) > self._max_addresses:
+            self._buckets.popitem(last=False)
+        return 0.0 if admitted else (1 - tokens) / self._per_second
+
+    def __len__(self) -> int:
+        """How many clients are remembered."""
+        return len(self._buckets)
+
+
+def _client(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed)

@@ -1,0 +1,143 @@
+"""The keys that sign guest tokens: ES256, published as a JWKS.
+
+Rotation without an outage: make a new key current and give the old one as the previous one; both
+are published, so tokens that the old one signed stay good until they expire.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+ALGORITHM = "ES256"
+KEY_FILE = "guest-signing-key.pem"
+
+
+class SigningKeys:
+    """The current private key, and the public half of the one before it."""
+
+    def __init__(
+        self,
+        current: ec.EllipticCurvePrivateKey,
+        previous: ec.EllipticCurvePublicKey | None = None,
+    ) -> None:
+        self._current = current
+        published = [_jwk(current.public_key())]
+        if previous is not None and _jwk(previous) not in published:
+            published.append(_jwk(previous))
+        self._published = published
+
+    @classmethod
+    def from_pem(cls, current: str, previous: str = "") -> "SigningKeys":
+        """Keys from PEM text: a P-256 private key, and a private or public one before it.
+
+        Raises `ValueError`, whose message never holds key material.
+        """
+        return cls(_private_key(current), _public_key(previous) if previous.strip() else None)
+
+    @classmethod
+    def from_folder(cls, folder: Path, previous: str = "") -> "SigningKeys":
+        """The key kept in ``folder``, made there if there is none yet.
+
+        Any number of processes may start at once: all get the same key. Raises `OSError` if the
+        folder cannot be used and `ValueError` if the file in it is not such a key.
+        """
+        path = folder / KEY_FILE
+        if not path.exists():
+            _create_once(path, _new_private_key_pem())
+        return cls.from_pem(path.read_text("ascii", "replace"), previous)
+
+    @property
+    def kid(self) -> str:
+        """The current key's id: its RFC 7638 thumbprint."""
+        return str(self._published[0]["kid"])
+
+    def jwks(self) -> dict[str, Any]:
+        """The public keys as RFC 7517 has it, the current one first."""
+        return {"keys": [dict(key) for key in self._published]}
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        """A JWT of ``claims``, signed with the current key."""
+        return jwt.encode(claims, self._current, algorithm=ALGORITHM, headers={"kid": self.kid})
+
+
+def _new_private_key_pem() -> bytes:
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _create_once(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all, unless it is there.
+
+    A hard link fails if its name exists, so of several processes exactly one wins, and nobody
+    ever reads half a key.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    finally:
+        draft.unlink()
+
+
+def _private_key(pem: str) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError):
+        raise ValueError("The signing key is not an unencrypted private key in PEM.") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("The signing key must be an elliptic curve key on P-256 (for ES256).")
+    return key
+
+
+def _public_key(pem: str) -> ec.EllipticCurvePublicKey:
+    if "PRIVATE KEY" in pem:
+        return _private_key(pem).public_key()
+    try:
+        key = serialization.load_pem_public_key(pem.encode())
+    except ValueError:
+        raise ValueError("The previous signing key is not a key in PEM.") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("The previous signing key must be an elliptic curve key on P-256.")
+    return key
+
+
+def _jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
+    numbers = key.public_numbers()
+    members = {
+        "crv": "P-256",
+        "kty": "EC",
+        "x": _base64url(numbers.x.to_bytes(32, "big")),
+        "y": _base64url(numbers.y.to_bytes(32, "big")),
+    }
+    # RFC 7638: SHA-256 over the required members in lexicographic order, without white space.
+    canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
+    kid = _base64url(hashlib.sha256(canonical).digest())
+    return {**members, "kid": kid, "alg": ALGORITHM, "use": "sig"}
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
