@@ -12,6 +12,7 @@ can prove that the right bytes arrived. Nothing about it is intelligent.
 """
 
 import argparse
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -32,6 +33,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 REMEMBERED_REQUESTS = 50
+SECONDS_A_WORD = 0.01
 
 
 class ImageProblem(Exception):
@@ -133,6 +135,13 @@ def chat_answer(model: str, text: str) -> Any:
     }
 
 
+async def _paced(text: str) -> AsyncIterator[str]:
+    """Words with a pause between them, so that a reader sees a stream and not one block."""
+    for piece in _pieces(text):
+        yield piece
+        await asyncio.sleep(SECONDS_A_WORD)
+
+
 async def chat_events(model: str, text: str) -> AsyncIterator[str]:
     """The same as server-sent events: a role, a word at a time, a finish, [DONE]."""
     head = {
@@ -146,7 +155,7 @@ async def chat_events(model: str, text: str) -> AsyncIterator[str]:
         return _event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
     yield chunk({"role": "assistant", "content": ""})
-    for piece in _pieces(text):
+    async for piece in _paced(text):
         yield chunk({"content": piece})
     yield chunk({}, "stop")
     yield _event("[DONE]")
@@ -178,7 +187,7 @@ async def response_events(model: str, text: str) -> AsyncIterator[str]:
     created = {**whole, "status": "in_progress", "output": []}
     yield _event({"type": "response.created", "response": created}, "response.created")
     item = whole["output"][0]["id"]
-    for piece in _pieces(text):
+    async for piece in _paced(text):
         delta = {"type": "response.output_text.delta", "item_id": item, "delta": piece}
         yield _event(delta, "response.output_text.delta")
     yield _event({"type": "response.completed", "response": whole}, "response.completed")

@@ -1,0 +1,32 @@
+"""Where each part of the stack listens."""
+
+import socket
+from dataclasses import dataclass
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports on the loopback address. The defaults are those written in kong.yml."""
+
+    gateway: int = 8000
+    public: int = 8285
+    internal: int = 8286
+    llm: int = 8287
+
+
+def url(port: int, path: str = "") -> str:
+    """An http URL on the loopback address."""
+    return f"http://{HOST}:{port}{path}"
+
+
+def free_ports() -> Ports:
+    """Four ports that nobody uses at this moment."""
+    sockets = [socket.create_server((HOST, 0)) for _ in range(4)]
+    try:
+        gateway, public, internal, llm = (each.getsockname()[1] for each in sockets)
+    finally:
+        for each in sockets:
+            each.close()
+    return Ports(gateway, public, internal, llm)

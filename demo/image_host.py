@@ -1,0 +1,53 @@
+"""A small web server with images, standing for "somewhere on the internet" in demo and tests."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+
+from demo.addresses import HOST, url
+from demo.images import FORMATS, drawn
+
+
+class _Images(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        ending = name.rpartition(".")[2].lower()
+        if ending not in FORMATS:
+            self.send_error(404)
+            return
+        content = drawn(name)
+        self.send_response(200)
+        self.send_header("Content-Type", f"image/{FORMATS[ending].lower()}")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stays quiet."""
+
+
+class ImageHost:
+    """Serves `demo.images.drawn(name)` at every path that ends in an image's name.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self._server = ThreadingHTTPServer((HOST, 0), _Images)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self.base_url = url(self._server.server_address[1])
+
+    def __enter__(self) -> "ImageHost":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()

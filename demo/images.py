@@ -1,0 +1,24 @@
+"""Images that the project draws itself, so that none has to be shipped or downloaded."""
+
+import hashlib
+import io
+
+from PIL import Image, ImageDraw
+
+FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF"}
+
+
+def drawn(name: str, width: int = 320, height: int = 200) -> bytes:
+    """An image in the format that the name's ending says. The same name is the same bytes."""
+    ending = name.rpartition(".")[2].lower()
+    digest = hashlib.sha256(name.encode()).digest()
+    image = Image.new("RGB", (width, height), (digest[0], digest[1], digest[2]))
+    pen = ImageDraw.Draw(image)
+    for index in range(8):
+        left, top = digest[index + 3] * width // 320, digest[index + 11] * height // 320
+        colour = (digest[index + 19], digest[index + 20], digest[index + 21])
+        pen.ellipse((left, top, left + width // 4, top + height // 4), fill=colour)
+    pen.text((8, 8), name, fill=(255, 255, 255))
+    out = io.BytesIO()
+    image.save(out, FORMATS.get(ending, "PNG"))
+    return out.getvalue()

@@ -1,0 +1,117 @@
+"""One process of the stack: started, awaited until it is ready, and stopped by its pid."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+READY_WITHIN_SECONDS = 60.0
+STOPPED_WITHIN_SECONDS = 10.0
+LOG_TAIL_LINES = 30
+
+
+class PartFailed(Exception):
+    """A part died, or was not ready in time. The message carries the end of its log."""
+
+
+@dataclass
+class Part:
+    """A process with a name, a log file and a question that tells whether it is ready."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    is_ready: Callable[[], bool]
+    extra_logs: Sequence[Path] = ()
+    # For a command that starts the real process below itself and passes no signal on.
+    stop_whole_group: bool = False
+    process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+
+    @property
+    def pid(self) -> int:
+        """The process id. Raises PartFailed before the start."""
+        if self.process is None:
+            raise PartFailed(f"{self.name} was not started.")
+        return self.process.pid
+
+    def start(self) -> None:
+        """Starts the process in a group of its own, so that Ctrl-C reaches only the stack."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                list(self.command),
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Returns when the part is ready. Raises PartFailed when it dies or takes too long."""
+        give_up = time.monotonic() + READY_WITHIN_SECONDS
+        while not self.is_ready():
+            self.check()
+            if time.monotonic() > give_up:
+                raise PartFailed(
+                    f"{self.name} was not ready within {READY_WITHIN_SECONDS:.0f} seconds."
+                    f"\n{self.log_tail()}"
+                )
+            time.sleep(0.05)
+        self.check()
+
+    def check(self) -> None:
+        """Raises PartFailed when the process is gone."""
+        if self.process is not None and self.process.poll() is not None:
+            raise PartFailed(
+                f"{self.name} stopped with status {self.process.returncode}.\n{self.log_tail()}"
+            )
+
+    def log_tail(self) -> str:
+        """The last lines of the part's logs."""
+        tails = []
+        for log in (self.log, *self.extra_logs):
+            if log.exists():
+                lines = log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
+                tails.append("\n".join([f"--- {log}", *lines]))
+        return "\n".join(tails)
+
+    def stop(self) -> None:
+        """Ends the process and what it started, first politely."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            if self.stop_whole_group:
+                self._signal_group(signal.SIGTERM)
+            else:
+                self.process.terminate()
+            try:
+                self.process.wait(STOPPED_WITHIN_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        # Children that outlived it, a plugin server for example, are in its process group.
+        self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, which: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, which)
+
+
+def answers(url: str, status: int = 200) -> Callable[[], bool]:
+    """A question for Part.is_ready: does this URL answer with this status?"""
+
+    def ask() -> bool:
+        try:
+            return httpx.get(url, timeout=2, trust_env=False).status_code == status
+        except httpx.HTTPError:
+            return False
+
+    return ask

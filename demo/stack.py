@@ -1,0 +1,242 @@
+"""All parts on one machine: sidecar, demo LLM and gateway, as processes on the loopback address.
+
+    python -m demo.stack        (make up)
+
+GATEWAY_PORT      the gateway's port, 8000 unless set
+KONG_BIN          a Kong executable to run in devkong's place
+LLM_UPSTREAM_URL  a model to put behind /v1 in the demo LLM's place
+MEDIA_…           any of the sidecar's settings, see docs/configuration.md
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from demo.addresses import HOST, Ports, url
+from demo.kong_settings import ROOT, kong_environment, kong_yml_for
+from demo.part import Part, PartFailed, answers
+
+# Unix socket paths may have 107 bytes; the plugin server's socket is below Kong's prefix.
+LONGEST_PREFIX = 107 - len("/jan-media.sock")
+
+
+@dataclass
+class Stack:
+    """The parts, started in the order in which they need each other.
+
+    Use it as a context manager: leaving it stops everything that was started.
+    """
+
+    folder: Path
+    ports: Ports = field(default_factory=Ports)
+    kong_bin: str | None = None
+    llm_upstream: str | None = None
+    media_settings: Mapping[str, str] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list, init=False)
+    _short_prefix: Path | None = field(default=None, init=False)
+
+    @property
+    def base_url(self) -> str:
+        """Where clients reach the gateway."""
+        return url(self.ports.gateway)
+
+    @property
+    def gateway(self) -> Part:
+        """The part named `gateway`."""
+        return next(part for part in self.parts if part.name == "gateway")
+
+    def __enter__(self) -> "Stack":
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts each part and waits until it is ready. Raises PartFailed."""
+        self.folder = self.folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        refuse_taken_ports(self.ports, with_llm=self.llm_upstream is None)
+        secret = os.environ.get("JAN_GATEWAY_SECRET") or secrets.token_urlsafe(32)
+        issuer = self.media_settings.get("MEDIA_ISSUER") or os.environ.get(
+            "MEDIA_ISSUER", f"http://localhost:{self.ports.gateway}/llm"
+        )
+        side_by_side = [self._sidecar(secret, issuer)]
+        if self.llm_upstream is None:
+            side_by_side.append(self._demo_llm())
+        for part in side_by_side:
+            self.parts.append(part)
+            part.start()
+        for part in side_by_side:
+            part.wait_until_ready()
+        gateway = self._gateway(secret, issuer)
+        self.parts.append(gateway)
+        gateway.start()
+        gateway.wait_until_ready()
+
+    def stop(self) -> None:
+        """Stops the parts, the gateway first, so that nobody is sent to a part that is gone."""
+        for part in reversed(self.parts):
+            part.stop()
+        if self._short_prefix is not None:
+            shutil.rmtree(self._short_prefix, ignore_errors=True)
+
+    def check(self) -> None:
+        """Raises PartFailed if a part has died."""
+        for part in self.parts:
+            part.check()
+
+    def _sidecar(self, secret: str, issuer: str) -> Part:
+        environment = {
+            "MEDIA_STORAGE_BACKEND": "local",
+            "MEDIA_DATA_DIR": str(self.folder / "media"),
+            # Signed URLs lead through the gateway: one address for clients and for the model.
+            "MEDIA_PUBLIC_URL": f"{self.base_url}/media",
+            **os.environ,
+            **self.media_settings,
+            "MEDIA_LISTEN": f"{HOST}:{self.ports.public}",
+            "MEDIA_INTERNAL_LISTEN": f"{HOST}:{self.ports.internal}",
+            "MEDIA_GATEWAY_SECRET": secret,
+            "MEDIA_ISSUER": issuer,
+        }
+        return Part(
+            name="sidecar",
+            command=[sys.executable, "-m", "jan_media", "serve"],
+            environment=environment,
+            log=self.folder / "logs" / "sidecar.log",
+            is_ready=answers(url(self.ports.public, "/readyz")),
+        )
+
+    def _demo_llm(self) -> Part:
+        return Part(
+            name="demo LLM",
+            command=[sys.executable, str(ROOT / "demo" / "llm.py"), "--port", str(self.ports.llm)],
+            environment=os.environ,
+            log=self.folder / "logs" / "llm.log",
+            is_ready=answers(url(self.ports.llm, "/healthz")),
+        )
+
+    def _gateway(self, secret: str, issuer: str) -> Part:
+        config = self.folder / "kong.yml"
+        config.write_text(
+            kong_yml_for(
+                (ROOT / "kong.yml").read_text("utf-8"), self.ports, issuer, self.llm_upstream
+            ),
+            "utf-8",
+        )
+        prefix = self._kong_prefix()
+        environment = {
+            **os.environ,
+            **kong_environment(prefix, config, self.ports, secret),
+        }
+        if self.kong_bin:
+            command = [self.kong_bin, "start"]
+        else:
+            command = [sys.executable, "-m", "devkong", "start", "--config", str(config)]
+        return Part(
+            name="gateway",
+            command=command,
+            environment=environment,
+            log=self.folder / "logs" / "gateway.log",
+            extra_logs=[prefix / "logs" / "error.log"],
+            is_ready=lambda: gateway_is_ready(self.base_url),
+            stop_whole_group=self.kong_bin is not None,
+        )
+
+    def _kong_prefix(self) -> Path:
+        prefix = self.folder / "kong"
+        if len(str(prefix)) > LONGEST_PREFIX:
+            self._short_prefix = prefix = Path(tempfile.mkdtemp(prefix="jan-kong-"))
+        prefix.mkdir(parents=True, exist_ok=True)
+        (prefix / "jan-media.sock").unlink(missing_ok=True)
+        return prefix
+
+
+def gateway_is_ready(base_url: str) -> bool:
+    """True when routes lead to the sidecar and the plugin answers (not only its guard)."""
+    try:
+        health = httpx.get(f"{base_url}/media/healthz", timeout=2, trust_env=False)
+        refusal = httpx.get(f"{base_url}/v1/models", timeout=5, trust_env=False)
+        return health.is_success and refusal.json()["error"]["type"] == "authentication_error"
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return False
+
+
+def refuse_taken_ports(ports: Ports, with_llm: bool) -> None:
+    """Raises PartFailed, naming each port that another program already uses."""
+    wanted = {
+        "gateway (GATEWAY_PORT changes it)": ports.gateway,
+        "sidecar": ports.public,
+        "sidecar, internal": ports.internal,
+        **({"demo LLM": ports.llm} if with_llm else {}),
+    }
+    taken = []
+    for name, port in wanted.items():
+        try:
+            socket.create_server((HOST, port)).close()
+        except OSError:
+            taken.append(f"{port}, wanted for the {name}")
+    if taken:
+        raise PartFailed("Another program uses port " + "; and ".join(taken) + ".")
+
+
+def chosen_kong(environment: Mapping[str, str]) -> str | None:
+    """The Kong executable that KONG_BIN names, or None for devkong. Raises PartFailed."""
+    named = environment.get("KONG_BIN")
+    if not named:
+        return None
+    found = shutil.which(named)
+    if found is None:
+        raise PartFailed(f"KONG_BIN is {named!r}, which is no executable file.")
+    return str(Path(found).resolve()) if os.sep in named else found
+
+
+def main() -> int:
+    """Runs the stack in the foreground until Ctrl-C or SIGTERM."""
+    stopped = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stopped.set())
+    try:
+        stack = Stack(
+            folder=ROOT / "var",
+            ports=Ports(gateway=int(os.environ.get("GATEWAY_PORT", "8000"))),
+            kong_bin=chosen_kong(os.environ),
+            llm_upstream=os.environ.get("LLM_UPSTREAM_URL") or None,
+        )
+        with stack:
+            gateway = "Kong" if stack.kong_bin else "devkong"
+            print(
+                f"ready: {stack.base_url} ({gateway}, data in {stack.folder}). Ctrl-C stops it.",
+                flush=True,
+            )
+            while not stopped.wait(0.5):
+                stack.check()
+    except (PartFailed, ValueError) as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    print("stopped", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
