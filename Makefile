@@ -1,0 +1,70 @@
+# One word for each thing to do. Nothing has to be installed first but make itself:
+#
+#   make demo         the whole path on real images, explained step by step (under a minute)
+#   make up           everything on http://127.0.0.1:8000 until Ctrl-C
+#   make test         all tests; make e2e: those that speak HTTP to a running gateway
+#   make check        style and types
+#   make constraints  new versions of everything that is installed
+#   make clean        away with what was made here (data under var/ too)
+#
+# GATEWAY_PORT, KONG_BIN and LLM_UPSTREAM_URL are explained in README.md.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo up test e2e check constraints clean
+
+# Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE;
+# Debian keeps PostgreSQL's programs, and Ceph's helpers, outside of PATH.
+define need
+	@missing=; for pair in $(1); do \
+	  PATH="$$PATH:/usr/sbin:/sbin:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" \
+	    command -v "$${pair%%=*}" >/dev/null || missing="$$missing $${pair#*=}"; \
+	done; \
+	if [ -n "$$missing" ]; then ./.ci/install$$missing; fi
+endef
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || ./.ci/install python3-venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Python packages into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+	  -e '.[dev]' -c constraints.txt
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/python -m demo.story
+
+up: $(READY)
+	@exec $(BIN)/python -m demo.stack
+
+test: $(READY) check
+	$(call need,node=nodejs jq=jq curl=curl postgres=postgresql ceph-mon=ceph-mon \
+	  ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common)
+	$(BIN)/python -m pytest
+
+e2e: $(READY)
+	$(call need,node=nodejs jq=jq curl=curl)
+	$(BIN)/python -m pytest tests/e2e
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# The newest versions that fit pyproject.toml, from an environment that holds nothing else.
+constraints:
+	@rm -rf var/constraints && $(PYTHON) -m venv var/constraints
+	@var/constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	@{ echo "# Every version that the tests ran with, for pip's -c. Made from a fresh environment by: make constraints"; \
+	  var/constraints/bin/python -m pip freeze | grep -v '^jan-media-gateway'; } > constraints.txt
+	@rm -rf var/constraints
+
+clean:
+	rm -rf $(VENV) var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
