@@ -105,15 +105,20 @@ class Catalog(Protocol):
     # --- bytes on their way in
 
     def intend(self, storage_key: str, *, due_at: int) -> None:
-        """Hold a fresh key for bytes about to be written; garbage from ``due_at`` on."""
+        """Hold a fresh key for bytes about to be written; garbage from ``due_at`` on.
+
+        Repeating it changes nothing.
+        """
 
     def claim_known(
         self, content: Content, owner: str, *, now: int, expires_at: int
     ) -> Claimed | None:
         """Claim a content that is already stored and has a live id; None if there is none.
 
-        The id is the oldest live ready one of that content. Its retention becomes the later of
-        its own and ``expires_at``, and ``owner`` owns it too. ``deduped`` is True.
+        Of several it is the one that became ready first, so that a direct upload of the same
+        bytes, completed later under an older id, does not change the answer. Its retention
+        becomes the later of its own and ``expires_at``, and ``owner`` owns it too. ``deduped``
+        is True.
         """
 
     def commit_upload(
@@ -134,7 +139,10 @@ class Catalog(Protocol):
         garbage. Otherwise ``storage_key`` becomes the content's. Under any number of concurrent
         calls for one content exactly one answers ``deduped=False``.
 
-        Raises `IntentLapsed` if a sweep has taken ``storage_key`` and it would be needed.
+        Raises `IntentLapsed` if a sweep has taken ``storage_key`` and it would be needed; the key
+        is due garbage then, so bytes written after the sweep's deletion go as well.
+
+        Repeating a commit whose answer was lost is harmless and answers the same.
         """
 
     # --- direct upload
@@ -183,7 +191,7 @@ class Catalog(Protocol):
     def expire(self, *, now: int, limit: int) -> Expired:
         """Remove up to ``limit`` ids whose time is over; unreferenced contents become due garbage.
 
-        All zeros mean that there was nothing left to do.
+        It may remove fewer than ``limit`` at a time. All zeros mean that nothing was left to do.
         """
 
     def count_expired(self, *, now: int) -> Expired:
@@ -192,11 +200,16 @@ class Catalog(Protocol):
     def take_garbage(self, *, now: int, limit: int) -> list[str]:
         """Take up to ``limit`` due keys for deletion. A taken key can no longer be committed.
 
-        A key that was taken and not forgotten (the sweep died) is given out again by a later call.
+        A key that was taken and not forgotten (the sweep died) is given out again by a later
+        call, after those that have been due for longer.
         """
 
     def forget_garbage(self, storage_keys: Sequence[str]) -> None:
-        """Drop taken keys whose bytes have been deleted."""
+        """Drop taken keys whose bytes have been deleted.
+
+        A key that a late commit has made garbage again since it was taken stays: see
+        `commit_upload`.
+        """
 
     def count_garbage(self, *, now: int) -> int:
         """How many keys are due."""
@@ -205,7 +218,8 @@ class Catalog(Protocol):
         """Take or renew a named lease; False while another holder's has not run out."""
 
     def counts(self) -> dict[str, int]:
-        """Sizes for metrics: ``media``, ``pending``, ``contents``, ``content_bytes``, ``garbage``."""
+        """Sizes for metrics: ``media`` (ready ids), ``pending``, ``contents``, ``content_bytes``,
+        ``garbage`` (keys, due or not). What is over and not yet swept is included."""
 
 
 @dataclass(frozen=True, slots=True)

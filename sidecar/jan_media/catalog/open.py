@@ -1,0 +1,25 @@
+"""Which database a catalog URL names."""
+
+from jan_media.catalog.postgres import PostgresCatalog
+from jan_media.catalog.sqlite import SqliteCatalog
+
+_SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
+_ACCEPTED = (
+    "sqlite:///relative/path.db, sqlite:////absolute/path.db, or postgresql://user@host/database"
+)
+
+
+def open_catalog(url: str) -> SqliteCatalog | PostgresCatalog:
+    """Return the catalog at ``url``, without connecting: call its `migrate` first.
+
+    Raises `ValueError`, which names what is accepted, never the URL (it may hold a password).
+    """
+    if url.startswith(_POSTGRES):
+        return PostgresCatalog(url)
+    path = url.removeprefix(_SQLITE)
+    if path == url:
+        raise ValueError(f"not a catalog URL; accepted: {_ACCEPTED}")
+    if path in ("", ":memory:") or path.endswith("/"):
+        raise ValueError(f"a SQLite catalog needs the path of a file; accepted: {_ACCEPTED}")
+    return SqliteCatalog(path)

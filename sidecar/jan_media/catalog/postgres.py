@@ -1,0 +1,238 @@
+"""The catalog on PostgreSQL 13 or later: for any number of sidecars on any number of machines.
+
+How it keeps the contract
+    *Done whole or not at all.* Every write is one transaction, at READ COMMITTED whatever the
+    server's default: each statement must see what was committed while an earlier one waited for a
+    lock. Reads are single statements.
+
+    *Durable.* A commit returns after the server's log is on its disk; a session whose
+    ``synchronous_commit`` is off is switched back on. Replication beyond that is the server's.
+
+    *Concurrent calls.* The locks that `jan_media.catalog.sql` describes are transaction-level
+    advisory locks, whose 64-bit keys are hashes of what they protect: two that collide wait for
+    each other needlessly, nothing else. Rows are held by SELECT … FOR UPDATE. If the server still
+    reports a deadlock or a serialisation failure, the transaction runs again from the start.
+
+    *In time.* Connecting, waiting for a free connection, waiting for a lock and running a
+    statement are bounded each, and every call as a whole by `_READ` or `_WRITE` seconds, on this
+    side of the wire: a server that is frozen or unreachable without a sign cannot hold a thread for longer.
+    The transaction of such a call is rolled back by the server when it finds the connection gone.
+
+    *Unavailable.* Any failure to reach the server or to get an answer becomes
+    `CatalogUnavailable`. If the connection broke during COMMIT the change may have been made.
+
+    *Coming back.* A connection is tried before it is given out, and replaced if it is dead, so the
+    first call after the server's return works. While the server is away nothing is retried in the
+    background for more than a second: no threads or sockets pile up.
+
+What it needs
+    A database (better one of its own: the tables have plain names; or a schema of its own, by
+    ``?options=-csearch_path%3Djan_media`` in the URL). The role needs CONNECT, USAGE on the
+    schema, and SELECT, INSERT, UPDATE, DELETE on the tables; CREATE on the schema too when the
+    sidecar is started for the first time or after an upgrade.
+
+Beware
+    - A process opens up to ``connections`` connections: with many sidecars and workers mind the
+      server's ``max_connections``.
+    - Behind PgBouncer use session pooling. Transaction pooling loses the timeouts set here.
+    - TLS is the URL's business: ``sslmode=verify-full`` and so on.
+    - Open it after a fork, not before: connections and pool threads do not survive one.
+"""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import IsolationLevel
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg_pool import ConnectionPool
+
+from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.catalog.migrations import migrations_after
+from jan_media.catalog.sql import Overtaken, SqlCatalog, Transaction
+
+T = TypeVar("T")
+
+# Seconds.
+_CONNECT = 3
+_FREE_CONNECTION = 3.5
+_LOCK = 3.0
+_STATEMENT = 4.0
+_READ = 4.0  # below the gateway plugin's patience
+_WRITE = 7.0
+_MIGRATION = 600.0  # a later step may have to rewrite a big table
+
+_ATTEMPTS = 5  # of one transaction that the server broke off for another's sake
+
+# Set once per connection. The last row changes nothing unless commits would not be durable.
+_SESSION = """
+    SELECT set_config('lock_timeout', %s, false),
+           set_config('statement_timeout', %s, false),
+           set_config('idle_in_transaction_session_timeout', %s, false),
+           set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+                      WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)
+"""
+# For one transaction: another process may be migrating, and a step may take long.
+_PATIENT = """
+    SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)
+"""
+
+_give_up_at: ContextVar[float | None] = ContextVar("give_up_at", default=None)  # monotonic seconds
+
+
+class PostgresCatalog(SqlCatalog):
+    """A `Catalog` and `ApiKeys` in the PostgreSQL database at ``url``.
+
+    Nothing is connected until it is needed; at most ``connections`` are at once.
+    """
+
+    def __init__(self, url: str, *, connections: int = 8) -> None:
+        self._pool = ConnectionPool(
+            url,
+            connection_class=_Connection,
+            kwargs={
+                "autocommit": True,
+                "connect_timeout": _CONNECT,
+                "application_name": "jan-media",
+                # A peer that vanished without a sign is noticed while data is on its way to it.
+                "tcp_user_timeout": int(_WRITE * 1000),
+                "keepalives_idle": 30,
+            },
+            min_size=0,
+            max_size=connections,
+            timeout=_FREE_CONNECTION,
+            reconnect_timeout=1.0,
+            max_idle=300.0,
+            configure=_configure,
+            check=ConnectionPool.check_connection,
+            num_workers=2,
+            name="catalog",
+            open=True,
+        )
+
+    def migrate(self) -> None:
+        with (
+            _unavailable_on_database_error(),
+            _in_time(_MIGRATION),
+            self._pool.connection() as db,
+            db.transaction(),
+        ):
+            db.execute(_PATIENT)
+            _Statements(db).lock(["schema"])
+            for step in migrations_after(_schema_version(db), "postgres"):
+                db.execute(step.sql)
+                db.execute("UPDATE schema_version SET version = %s", [step.version])
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        with _unavailable_on_database_error(), _in_time(_READ), self._pool.connection() as db:
+            return work(_Statements(db))
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        with _unavailable_on_database_error(), _in_time(_WRITE):
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    with self._pool.connection() as db, db.transaction():
+                        return work(_Statements(db))
+                except (
+                    Overtaken,
+                    psycopg.errors.DeadlockDetected,
+                    psycopg.errors.SerializationFailure,
+                ):
+                    time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 (spreads attempts)
+            raise CatalogUnavailable("the catalog is too busy: other transactions kept winning")
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that never waits for the server longer than the call may take."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        give_up_at = _give_up_at.get()
+        if give_up_at is not None:
+            timeout = max(0.0, give_up_at - time.monotonic())
+        elif timeout is None:
+            timeout = _STATEMENT  # the pool's own work
+        try:
+            return super().wait(gen, interval, timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # the answer is still to come: nobody can use this any more
+            raise
+
+
+class _Statements:
+    """A `Transaction` on one connection."""
+
+    def __init__(self, db: _Connection) -> None:
+        self._db = db
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._db.execute(_in_postgres(sql), parameters).fetchall()
+
+    def hold(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.rows(f"{sql} FOR UPDATE", *parameters)
+
+    def change(self, sql: str, *parameters: Any) -> int:
+        return self._db.execute(_in_postgres(sql), parameters).rowcount
+
+    def lock(self, names: Sequence[str]) -> None:
+        keys = sorted({_lock_key(name) for name in names})
+        self._db.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) key", [keys])
+
+
+def _configure(db: _Connection) -> None:
+    db.isolation_level = IsolationLevel.READ_COMMITTED
+    milliseconds = [str(int(seconds * 1000)) for seconds in (_LOCK, _STATEMENT, 2 * _WRITE)]
+    db.execute(_SESSION, milliseconds)
+
+
+@contextmanager
+def _in_time(seconds: float) -> Iterator[None]:
+    """Whatever waits for the server inside must be done within ``seconds``."""
+    token = _give_up_at.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _give_up_at.reset(token)
+
+
+@contextmanager
+def _unavailable_on_database_error() -> Iterator[None]:
+    # A server that is being restored or has become a replica refuses writes: ReadOnly….
+    away = (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        psycopg.errors.ReadOnlySqlTransaction,
+        psycopg.errors.IdleInTransactionSessionTimeout,
+    )
+    try:
+        yield
+    except away as error:
+        raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
+
+
+def _schema_version(db: _Connection) -> int:
+    ((table,),) = db.execute("SELECT to_regclass('schema_version')::text").fetchall()
+    if table is None:
+        return 0
+    ((version,),) = db.execute("SELECT version FROM schema_version").fetchall()
+    return int(version)
+
+
+@lru_cache(maxsize=1024)
+def _in_postgres(sql: str) -> str:
+    # The shared statements contain no percent sign and no question mark but the placeholders'.
+    return sql.replace("?", "%s")
+
+
+def _lock_key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)

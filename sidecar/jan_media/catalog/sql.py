@@ -1,0 +1,560 @@
+"""The catalog's transactions, written once in the SQL that SQLite and PostgreSQL share.
+
+A database brings two abilities: `_read` and `_write` run a function on a `Transaction`. What
+differs between the two is hidden there: on SQLite a writing transaction has the whole database to
+itself and the locks below cost nothing; on PostgreSQL many run at once, at READ COMMITTED, and
+the locks are what keeps them apart.
+
+Why concurrent transactions cannot hurt each other
+    Whatever gives a content an id, takes one away, or creates or removes the content itself holds
+    the lock of that content (`_lock_content`) and reads only after it has it. So a claim never
+    joins an id that a concurrent release or expiry is removing, two first uploads of one content
+    cannot both be first, and a content loses its row exactly when its last id goes, with its key
+    becoming garbage in the same transaction. An id that is not ready yet has no content to lock;
+    its row is locked instead (`Transaction.hold`).
+
+    A storage key is handed over by one statement on its garbage row, which only one transaction
+    can win: a commit deletes the row if it is ``held``, a sweep sets it to ``taken``.
+
+    Locks are always taken in one order, so that no two transactions wait for each other: the
+    sweep's, then contents (several only by `expire`, sorted), then media rows, then garbage rows.
+    `release` has to look at an id before it knows which content to lock; if the id changed
+    meanwhile it starts again (`Overtaken`).
+
+The garbage row of a key (``hold``)
+    ``held``: bytes are being written, and a commit may still take the key. ``dropped``: no commit
+    may. ``taken``: a sweep is deleting the bytes; it is given out again until it is forgotten. A
+    late commit turns ``taken`` back into ``dropped``: its bytes may have been written after the
+    sweep's deletion, so that sweep must not forget the key, and the next one deletes again.
+"""
+
+# ruff: noqa: S608 (what is put into statements is placeholders and constants of this file)
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from jan_media.catalog.interface import (
+    ApiKey,
+    Claimed,
+    Content,
+    Expired,
+    IntentLapsed,
+    Media,
+    Released,
+    State,
+)
+
+T = TypeVar("T")
+
+# Bounds the statement's parameters, and the locks that one `expire` holds at a time.
+_BATCH = 500
+
+_MEDIA = """
+    SELECT m.id, m.state, COALESCE(c.mime, m.promised_mime), COALESCE(c.bytes, 0),
+           COALESCE(m.sha256, ''), COALESCE(c.storage_key, m.upload_key),
+           m.created_at, m.expires_at, m.rejection_code, m.rejection_message
+    FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256
+"""
+_API_KEY = """
+    SELECT id, prefix, key_hash, owner, group_names, created_at, expires_at, revoked_at
+    FROM api_keys
+"""
+
+
+class Overtaken(Exception):
+    """What was read before its lock was held has changed. Run the transaction again."""
+
+
+class Transaction(Protocol):
+    """Statements that happen together. Parameters are written ``?``."""
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows that a query answers, or a change with RETURNING."""
+
+    def hold(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """As `rows`, for a SELECT; nobody else changes these rows until the transaction ends."""
+
+    def change(self, sql: str, *parameters: Any) -> int:
+        """Run a change; how many rows it touched."""
+
+    def lock(self, names: Sequence[str]) -> None:
+        """Wait until no other transaction has locked these names; keep them to the end."""
+
+
+class SqlCatalog(ABC):
+    """`Catalog` and `ApiKeys` on a database that can run `Transaction`s.
+
+    The docstrings of the methods are those of the interface.
+    """
+
+    @abstractmethod
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        """Run queries; each sees what was committed before it. Raises `CatalogUnavailable`."""
+
+    @abstractmethod
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` as one durable transaction, again from the start if it was `Overtaken`.
+
+        Raises `CatalogUnavailable`. Nothing is changed if ``work`` raises.
+        """
+
+    def check(self) -> None:
+        self._read(lambda tx: tx.rows("SELECT version FROM schema_version"))
+
+    # --- bytes on their way in
+
+    def intend(self, storage_key: str, *, due_at: int) -> None:
+        self._write(
+            lambda tx: tx.change(
+                "INSERT INTO garbage (storage_key, due_at, hold) VALUES (?, ?, 'held')"
+                " ON CONFLICT (storage_key) DO NOTHING",
+                storage_key,
+                due_at,
+            )
+        )
+
+    def claim_known(
+        self, content: Content, owner: str, *, now: int, expires_at: int
+    ) -> Claimed | None:
+        def work(tx: Transaction) -> Claimed | None:
+            _lock_content(tx, content.sha256)
+            return _claim_live(tx, content.sha256, owner, now=now, expires_at=expires_at)
+
+        return self._write(work)
+
+    def commit_upload(
+        self,
+        new_id: str,
+        content: Content,
+        storage_key: str,
+        owner: str,
+        *,
+        now: int,
+        expires_at: int,
+    ) -> Claimed:
+        def work(tx: Transaction) -> Claimed | None:
+            _lock_content(tx, content.sha256)
+            claimed = _claim_live(tx, content.sha256, owner, now=now, expires_at=expires_at)
+            if claimed is not None:
+                _drop(tx, storage_key, now=now)
+                # The id can only be there already if this very commit was done before and its
+                # answer got lost; then it is still the first one.
+                return Claimed(claimed.media, deduped=claimed.media.id != new_id)
+            if not _keep_bytes(tx, content, storage_key, now=now):
+                return None
+            tx.change(
+                "INSERT INTO media (id, state, sha256, place, created_at, expires_at)"
+                " VALUES (?, 'ready', ?, ?, ?, ?)",
+                new_id,
+                content.sha256,
+                _next_place(tx, content.sha256),
+                now,
+                expires_at,
+            )
+            _add_claim(tx, new_id, owner)
+            return Claimed(_media(tx, new_id), deduped=False)
+
+        return _unless_lapsed(self._write(work), storage_key)
+
+    # --- direct upload
+
+    def create_pending(
+        self, new_id: str, mime: str, upload_key: str, owner: str, *, now: int, upload_until: int
+    ) -> Media:
+        def work(tx: Transaction) -> Media:
+            tx.change(
+                "INSERT INTO media (id, state, promised_mime, upload_key, created_at, expires_at)"
+                " VALUES (?, 'pending', ?, ?, ?, ?)",
+                new_id,
+                mime,
+                upload_key,
+                now,
+                upload_until,
+            )
+            _add_claim(tx, new_id, owner)
+            tx.change(
+                "INSERT INTO garbage (storage_key, due_at, hold) VALUES (?, ?, 'dropped')",
+                upload_key,
+                upload_until,
+            )
+            return _media(tx, new_id)
+
+        return self._write(work)
+
+    def complete_pending(
+        self, id: str, content: Content, storage_key: str, *, now: int, expires_at: int
+    ) -> Media | None:
+        def work(tx: Transaction) -> tuple[Media | None] | None:
+            _lock_content(tx, content.sha256)
+            pending = tx.hold(
+                "SELECT id FROM media WHERE id = ? AND state = 'pending' AND expires_at > ?",
+                id,
+                now,
+            )
+            if not pending:
+                _drop(tx, storage_key, now=now)
+                return (_live_media(tx, id, now=now),)
+            if not _keep_bytes(tx, content, storage_key, now=now):
+                return None
+            tx.change(
+                "UPDATE media SET state = 'ready', sha256 = ?, place = ?, expires_at = ?"
+                " WHERE id = ?",
+                content.sha256,
+                _next_place(tx, content.sha256),
+                expires_at,
+                id,
+            )
+            return (_media(tx, id),)
+
+        return _unless_lapsed(self._write(work), storage_key)[0]
+
+    def reject_pending(self, id: str, code: str, message: str, *, now: int) -> Media | None:
+        def work(tx: Transaction) -> Media | None:
+            tx.change(
+                "UPDATE media SET state = 'rejected', rejection_code = ?, rejection_message = ?"
+                " WHERE id = ? AND state = 'pending' AND expires_at > ?",
+                code,
+                message,
+                id,
+                now,
+            )
+            return _live_media(tx, id, now=now)
+
+        return self._write(work)
+
+    # --- reading
+
+    def get_many(self, ids: Sequence[str], *, now: int) -> dict[str, Media]:
+        def work(tx: Transaction) -> dict[str, Media]:
+            found: dict[str, Media] = {}
+            for start in range(0, len(ids), _BATCH):
+                batch = ids[start : start + _BATCH]
+                for row in tx.rows(
+                    f"{_MEDIA} WHERE m.id IN ({_marks(batch)}) AND m.expires_at > ?", *batch, now
+                ):
+                    found[row[0]] = _to_media(row)
+            return found
+
+        return self._read(work) if ids else {}
+
+    def owns(self, id: str, owner: str) -> bool:
+        return bool(
+            self._read(
+                lambda tx: tx.rows("SELECT 1 FROM claims WHERE owner = ? AND id = ?", owner, id)
+            )
+        )
+
+    def list_owned(
+        self, owner: str, *, now: int, limit: int, before: str | None = None
+    ) -> list[Media]:
+        below, bound = ("", ()) if before is None else (" AND k.id < ?", (before,))
+        sql = (
+            f"{_MEDIA} JOIN claims k ON k.id = m.id"
+            f" WHERE k.owner = ? AND m.state = 'ready' AND m.expires_at > ?{below}"
+            " ORDER BY k.id DESC LIMIT ?"
+        )
+        return [
+            _to_media(row) for row in self._read(lambda tx: tx.rows(sql, owner, now, *bound, limit))
+        ]
+
+    # --- the end of life
+
+    def release(self, id: str, owner: str, *, now: int) -> Released:
+        def work(tx: Transaction) -> Released:
+            seen = tx.rows("SELECT sha256 FROM media WHERE id = ? AND expires_at > ?", id, now)
+            if not seen:
+                return Released.NOT_FOUND
+            sha256: str | None = seen[0][0]
+            if sha256 is not None:
+                _lock_content(tx, sha256)
+            held = tx.hold("SELECT sha256 FROM media WHERE id = ?", id)
+            if not held:
+                return Released.NOT_FOUND
+            if held != seen:
+                raise Overtaken  # completed meanwhile: its content has to be locked first
+            if not tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", owner, id):
+                return Released.NOT_OWNER
+            if tx.rows("SELECT 1 FROM claims WHERE id = ? LIMIT 1", id):
+                return Released.SHARED
+            tx.change("DELETE FROM media WHERE id = ?", id)
+            if sha256 is not None:
+                _drop_unreferenced(tx, [sha256], now=now)
+            return Released.GONE
+
+        return self._write(work)
+
+    def expire(self, *, now: int, limit: int) -> Expired:
+        def work(tx: Transaction) -> Expired:
+            _lock_sweep(tx)
+            over = tx.rows(
+                "SELECT id, sha256 FROM media WHERE expires_at <= ?"
+                " ORDER BY expires_at, id LIMIT ?",
+                now,
+                min(limit, _BATCH),
+            )
+            if not over:
+                return Expired(media=0, uploads=0, contents=0)
+            ids = [id for id, _ in over]
+            hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
+            _lock_content(tx, *hashes)
+            # Renewed or completed since it was read: no longer over, or of a content not locked.
+            states = [
+                state
+                for (state,) in tx.rows(
+                    f"DELETE FROM media WHERE id IN ({_marks(ids)}) AND expires_at <= ?"
+                    f" AND (sha256 IS NULL OR sha256 IN ({_marks(hashes)})) RETURNING state",
+                    *ids,
+                    now,
+                    *hashes,
+                )
+            ]
+            if not states:
+                raise Overtaken  # others may be over: all zeros would say that none is
+            ready = states.count(State.READY)
+            return Expired(
+                media=ready,
+                uploads=len(states) - ready,
+                contents=_drop_unreferenced(tx, hashes, now=now),
+            )
+
+        return self._write(work)
+
+    def count_expired(self, *, now: int) -> Expired:
+        sql = """
+            SELECT (SELECT COUNT(*) FROM media WHERE expires_at <= ? AND state = 'ready'),
+                   (SELECT COUNT(*) FROM media WHERE expires_at <= ? AND state <> 'ready'),
+                   (SELECT COUNT(*) FROM contents c WHERE NOT EXISTS (
+                        SELECT 1 FROM media m WHERE m.sha256 = c.sha256 AND m.expires_at > ?))
+        """
+        ((media, uploads, contents),) = self._read(lambda tx: tx.rows(sql, now, now, now))
+        return Expired(media=media, uploads=uploads, contents=contents)
+
+    def take_garbage(self, *, now: int, limit: int) -> list[str]:
+        def work(tx: Transaction) -> list[str]:
+            _lock_sweep(tx)
+            # A taken key goes to the end of the queue, so that keys whose bytes cannot be deleted
+            # never keep others from their turn.
+            taken = tx.rows(
+                "UPDATE garbage SET hold = 'taken', due_at = ? WHERE due_at <= ?"
+                " AND storage_key IN (SELECT storage_key FROM garbage WHERE due_at <= ?"
+                " ORDER BY due_at, storage_key LIMIT ?) RETURNING storage_key",
+                now,
+                now,
+                now,
+                limit,
+            )
+            return [key for (key,) in taken]
+
+        return self._write(work)
+
+    def forget_garbage(self, storage_keys: Sequence[str]) -> None:
+        def work(tx: Transaction) -> None:
+            _lock_sweep(tx)
+            for start in range(0, len(storage_keys), _BATCH):
+                batch = storage_keys[start : start + _BATCH]
+                tx.change(
+                    "DELETE FROM garbage WHERE hold = 'taken'"
+                    f" AND storage_key IN ({_marks(batch)})",
+                    *batch,
+                )
+
+        if storage_keys:
+            self._write(work)
+
+    def count_garbage(self, *, now: int) -> int:
+        sql = "SELECT COUNT(*) FROM garbage WHERE due_at <= ?"
+        ((count,),) = self._read(lambda tx: tx.rows(sql, now))
+        return int(count)
+
+    def lease(self, name: str, holder: str, *, now: int, until: int) -> bool:
+        sql = (
+            "INSERT INTO leases (name, holder, ends_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE"
+            " SET holder = excluded.holder, ends_at = excluded.ends_at"
+            " WHERE leases.holder = excluded.holder OR leases.ends_at <= ?"
+        )
+        return self._write(lambda tx: tx.change(sql, name, holder, until, now)) == 1
+
+    def counts(self) -> dict[str, int]:
+        names = ("media", "pending", "contents", "content_bytes", "garbage")
+        sql = """
+            SELECT (SELECT COUNT(*) FROM media WHERE state = 'ready'),
+                   (SELECT COUNT(*) FROM media WHERE state = 'pending'),
+                   (SELECT COUNT(*) FROM contents),
+                   (SELECT COALESCE(SUM(bytes), 0) FROM contents),
+                   (SELECT COUNT(*) FROM garbage)
+        """
+        (numbers,) = self._read(lambda tx: tx.rows(sql))
+        return {name: int(number) for name, number in zip(names, numbers, strict=True)}
+
+    # --- API keys
+
+    def add_api_key(self, key: ApiKey) -> None:
+        sql = (
+            "INSERT INTO api_keys (id, prefix, key_hash, owner, group_names, created_at,"
+            " expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        )
+        added = self._write(
+            lambda tx: tx.change(
+                sql,
+                key.id,
+                key.prefix,
+                key.key_hash,
+                key.owner,
+                json.dumps(key.groups),
+                key.created_at,
+                key.expires_at,
+                key.revoked_at,
+            )
+        )
+        if not added:
+            raise ValueError(f"there is an API key with the id {key.id} or the same hash already")
+
+    def find_api_key(self, key_hash: str) -> ApiKey | None:
+        found = self._read(lambda tx: tx.rows(f"{_API_KEY} WHERE key_hash = ?", key_hash))
+        return _to_api_key(found[0]) if found else None
+
+    def list_api_keys(self, *, prefix: str = "", owner: str | None = None) -> list[ApiKey]:
+        of_owner, owners = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        sql = f"{_API_KEY} WHERE substr(prefix, 1, ?) = ?{of_owner} ORDER BY created_at, id"
+        found = self._read(lambda tx: tx.rows(sql, len(prefix), prefix, *owners))
+        return [_to_api_key(row) for row in found]
+
+    def revoke_api_key(self, id: str, *, now: int) -> bool:
+        sql = "UPDATE api_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
+        return self._write(lambda tx: tx.change(sql, now, id)) == 1
+
+
+# --- locks
+
+
+def _lock_content(tx: Transaction, *sha256: str) -> None:
+    tx.lock([f"content:{each}" for each in sha256])
+
+
+def _lock_sweep(tx: Transaction) -> None:
+    tx.lock(["sweep"])
+
+
+# --- what several transactions do; the content's lock is held
+
+
+def _claim_live(
+    tx: Transaction, sha256: str, owner: str, *, now: int, expires_at: int
+) -> Claimed | None:
+    live = tx.rows(
+        "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1",
+        sha256,
+        now,
+    )
+    if not live:
+        return None
+    ((id,),) = live
+    tx.change(
+        "UPDATE media SET expires_at = ? WHERE id = ? AND expires_at < ?",
+        expires_at,
+        id,
+        expires_at,
+    )
+    _add_claim(tx, id, owner)
+    return Claimed(_media(tx, id), deduped=True)
+
+
+def _keep_bytes(tx: Transaction, content: Content, storage_key: str, *, now: int) -> bool:
+    """Make sure that the content is stored: as it was before, or under ``storage_key``.
+
+    False if that key is needed and no longer held. Whenever the key is not used it is garbage.
+    """
+    stored = tx.rows("SELECT 1 FROM contents WHERE sha256 = ?", content.sha256)
+    if not stored and tx.change(
+        "DELETE FROM garbage WHERE storage_key = ? AND hold = 'held'", storage_key
+    ):
+        tx.change(
+            "INSERT INTO contents (sha256, mime, bytes, storage_key) VALUES (?, ?, ?, ?)",
+            content.sha256,
+            content.mime,
+            content.bytes,
+            storage_key,
+        )
+        return True
+    _drop(tx, storage_key, now=now)
+    return bool(stored)
+
+
+def _drop(tx: Transaction, storage_key: str, *, now: int) -> None:
+    """Make a key due garbage that no commit may take, unless it is a content's."""
+    tx.change(
+        "INSERT INTO garbage (storage_key, due_at, hold)"
+        " SELECT ?, ?, 'dropped'"
+        " WHERE NOT EXISTS (SELECT 1 FROM contents WHERE storage_key = ?)"
+        " ON CONFLICT (storage_key) DO UPDATE SET hold = 'dropped', due_at = excluded.due_at",
+        storage_key,
+        now,
+        storage_key,
+    )
+
+
+def _drop_unreferenced(tx: Transaction, hashes: Sequence[str], *, now: int) -> int:
+    """Turn those of the contents that no id refers to into due garbage; how many."""
+    keys = [
+        key
+        for (key,) in tx.rows(
+            f"DELETE FROM contents WHERE sha256 IN ({_marks(hashes)}) AND NOT EXISTS"
+            " (SELECT 1 FROM media m WHERE m.sha256 = contents.sha256) RETURNING storage_key",
+            *hashes,
+        )
+    ]
+    if keys:
+        tx.change(
+            "INSERT INTO garbage (storage_key, due_at, hold) VALUES "
+            + ", ".join(["(?, ?, 'dropped')"] * len(keys)),
+            *(parameter for key in keys for parameter in (key, now)),
+        )
+    return len(keys)
+
+
+def _next_place(tx: Transaction, sha256: str) -> int:
+    sql = "SELECT COALESCE(MAX(place), 0) + 1 FROM media WHERE sha256 = ?"
+    ((place,),) = tx.rows(sql, sha256)
+    return int(place)
+
+
+def _add_claim(tx: Transaction, id: str, owner: str) -> None:
+    tx.change("INSERT INTO claims (owner, id) VALUES (?, ?) ON CONFLICT DO NOTHING", owner, id)
+
+
+def _unless_lapsed(outcome: T | None, storage_key: str) -> T:
+    # Raised after the transaction, which has made the key garbage again and must stand.
+    if outcome is None:
+        raise IntentLapsed(f"the storage key {storage_key} is no longer held")
+    return outcome
+
+
+# --- rows
+
+
+def _media(tx: Transaction, id: str) -> Media:
+    (row,) = tx.rows(f"{_MEDIA} WHERE m.id = ?", id)
+    return _to_media(row)
+
+
+def _live_media(tx: Transaction, id: str, *, now: int) -> Media | None:
+    found = tx.rows(f"{_MEDIA} WHERE m.id = ? AND m.expires_at > ?", id, now)
+    return _to_media(found[0]) if found else None
+
+
+def _to_media(row: tuple[Any, ...]) -> Media:
+    id, state, *rest = row
+    return Media(id, State(state), *rest)
+
+
+def _to_api_key(row: tuple[Any, ...]) -> ApiKey:
+    id, prefix, key_hash, owner, groups, *times = row
+    return ApiKey(id, prefix, key_hash, owner, tuple(json.loads(groups)), *times)
+
+
+def _marks(values: Sequence[str]) -> str:
+    """Placeholders for ``IN (…)``; PostgreSQL knows no empty list, and nothing is in (NULL)."""
+    return ", ".join("?" * len(values)) or "NULL"
