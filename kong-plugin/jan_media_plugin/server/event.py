@@ -1,0 +1,98 @@
+"""An event: one run of a handler for one request, in a greenlet of its own.
+
+The server switches to it; it switches back with what it wants next: a PDK call for Kong (a map with
+Method and Args), an asyncio task to wait for, or, as its last word, ``"ret"`` or a terminal call.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from greenlet import GreenletExit, getcurrent, greenlet
+from kong_pdk.server import MSG_RET, terminal_methods
+
+from jan_media_plugin.server import refusal
+
+Call = dict[str, Any]
+T = TypeVar("T")
+
+
+class Event(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
+    """``handler`` takes no argument; ``on_failure`` is told the exception that it let out."""
+
+    __slots__ = (
+        "call",
+        "deliver",
+        "final",
+        "handler",
+        "id",
+        "on_failure",
+        "silent_since",
+        "task",
+        "timer",
+        "waited",
+        "waiting_since",
+    )
+
+    def __init__(
+        self, event_id: int, handler: Callable[[], object], on_failure: Callable[[Any], object]
+    ) -> None:
+        self.id = event_id
+        self.handler = handler
+        self.on_failure = on_failure
+        self.call: Call | None = None
+        """The PDK call that Kong is at, or was at last."""
+        self.final: Call | None = None
+        """The terminal call that this event ends with; once set, the handler can only unwind."""
+        self.silent_since = 0.0
+        self.task: asyncio.Task[Any] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.waited = 0.0
+        self.waiting_since = 0.0
+        self.deliver: Callable[[dict[str, Any]], object] | None = None
+        """Takes the answer of an event that had to wait; set by whoever owes Kong that answer."""
+
+    def run(self, _first_value: object = None) -> Call | str:
+        """Run the handler; whatever it does, return what Kong is to be told."""
+        try:
+            self.handler()
+        except BaseException as failure:  # nothing may pass: Kong would proxy the request
+            if self.final is None:
+                self.final = refusal.FAILED
+                self.on_failure(failure)
+        return MSG_RET if self.final is None else self.final
+
+    def pdk(self, method: str, args: tuple[Any, ...]) -> Any:
+        """Have Kong run ``method`` and return its result; a terminal method does not return."""
+        if self.final is not None:
+            raise GreenletExit
+        self.call = {"Method": method, "Args": args}
+        if method in terminal_methods:
+            self.final = self.call
+            raise GreenletExit
+        return self.parent.switch(self.call)
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run ``coroutine`` on the loop; return its result, or raise what it raised."""
+        if self.final is not None:
+            coroutine.close()
+            raise GreenletExit
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self.parent.switch(task)
+        return task.result()
+
+    def end(self, final: Call) -> Call:
+        """End the event with ``final`` (or the terminal call it already made) wherever it is."""
+        if self.final is None:
+            self.final = final
+        if not self.dead:
+            self.throw(GreenletExit)
+        return self.final
+
+
+def current_event() -> Event:
+    """Return the event that is running; RuntimeError outside one (in a coroutine, say)."""
+    current = getcurrent()
+    if current.__class__ is not Event:
+        raise RuntimeError("only a handler may do this, while it handles an event")
+    return current

@@ -1,0 +1,97 @@
+"""The socket, the loop and the process: start, signals, the watch over Kong, the end."""
+
+import asyncio
+import os
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from jan_media_plugin.server.connection import Connection, methods_of
+from jan_media_plugin.server.freeze import Freeze
+from jan_media_plugin.server.log import Log, where
+from jan_media_plugin.server.plugin_server import LoopPluginServer
+from jan_media_plugin.server.stall import watch_for_stalls
+
+_BEAT = 1.0
+
+
+def bind(path: Path, backlog: int) -> socket.socket:
+    """Listen on a Unix socket at ``path``, in place of any that is there; OSError if it cannot.
+
+    A server that Kong restarts finds its predecessor's socket, dead or about to be. The new one is
+    renamed over it, so that there is no moment without one. The process's umask rules who may
+    connect, as with kong-pdk: with the usual 022 only this user, who Kong's workers run as. Where
+    they do not, start the server with umask 007 and a common group.
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    listening.bind(str(new))
+    listening.listen(backlog)
+    listening.setblocking(False)
+    new.rename(path)
+    return listening
+
+
+def serve(server: LoopPluginServer, path: Path, backlog: int = 4096) -> None:
+    """Serve at ``path`` until SIGTERM, SIGINT or the end of the process that started this one."""
+    listening = bind(path, backlog)
+    inode = path.stat().st_ino
+    server.logger.info(f"plugin server at {path}, process {os.getpid()}")
+    try:
+        uvloop.run(_serve(server, listening))
+    finally:
+        if path.exists() and path.stat().st_ino == inode:  # a successor's stays
+            path.unlink()
+    server.logger.info("plugin server ended")
+
+
+async def _serve(server: LoopPluginServer, listening: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(partial(_log_failure, server.logger))
+    freeze = Freeze(server.limits.kong_read_timeout)
+    methods = methods_of(server)
+    acceptor = await loop.create_unix_server(
+        lambda: Connection(server, methods, freeze), sock=listening
+    )
+    asked_to_end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_end.set)
+    watch_for_stalls(server)
+    beat = loop.create_task(_beat(server, freeze, asked_to_end))
+
+    await asked_to_end.wait()
+    acceptor.close()
+    await _drain(server)
+    beat.cancel()
+    for transport in list(freeze.transports):
+        transport.close()
+
+
+def _log_failure(log: Log, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    failure = context.get("exception")
+    log.error(f"in a callback: {where(failure) if failure else context.get('message')}")
+
+
+async def _beat(server: LoopPluginServer, freeze: Freeze, asked_to_end: asyncio.Event) -> None:
+    """Keep the server's time, and end it with Kong: a new Kong starts a server of its own."""
+    parent = os.getppid()
+    while True:
+        await asyncio.sleep(_BEAT)
+        freeze.beat()
+        server.sweep()
+        if os.getppid() != parent:
+            server.logger.info("the process that started this one is gone: ending too")
+            asked_to_end.set()
+
+
+async def _drain(server: LoopPluginServer) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + server.limits.drain
+    while not server.idle and loop.time() < until:  # noqa: ASYNC110  # events do not tell
+        await asyncio.sleep(0.02)
+    server.end_all()

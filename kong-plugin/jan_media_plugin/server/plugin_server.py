@@ -1,0 +1,222 @@
+"""kong-pdk's PluginServer on one event loop: events are greenlets, and every event has an answer.
+
+Methods keep kong-pdk's names and results. Two differ: ``handle_event`` and ``step`` return the
+Event itself when its handler waits for I/O; the answer then goes to ``event.deliver``.
+"""
+
+import asyncio
+import itertools
+import secrets
+import time
+from functools import partial
+from typing import Any, TypeVar
+
+from kong_pdk.exception import PDKException, PluginServerException
+from kong_pdk.module import Instance, Module
+from kong_pdk.server import PluginServer
+
+from jan_media_plugin.server import refusal
+from jan_media_plugin.server.event import Call, Event
+from jan_media_plugin.server.limits import Limits
+from jan_media_plugin.server.log import Log, where
+from jan_media_plugin.server.misconfigured import Misconfigured, reason
+from jan_media_plugin.server.pdk import kong
+
+Answer = dict[str, Any]
+T = TypeVar("T")
+
+
+def first_id() -> int:
+    """Return where this process counts from, so that no id of an earlier process comes again.
+
+    Kong keeps instance and event ids over a restart of the server, and an old id that meant
+    something else now would run another route's configuration. Microseconds since the epoch run
+    ahead of any count of events, and stay below the 2**53 that Lua's numbers can hold.
+    """
+    return time.time_ns() // 1000 + secrets.randbelow(4096)
+
+
+class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no types
+    """Holds the plugins, their instances and the events in flight. Belongs to one event loop."""
+
+    def __init__(self, limits: Limits, log: Log, name: str | None = None) -> None:
+        super().__init__(name=name, lua_style=False)
+        self.limits = limits
+        self.logger = log
+        self.instance_id = first_id()
+        self.event_ids = itertools.count(first_id())
+        self.events: dict[int, Event] = {}
+        """Events that Kong has the next word in, the longest silent first."""
+        self.waiting: set[Event] = set()
+        """Events whose handler waits for I/O."""
+        self.running: Event | None = None
+        self.runs = 0
+        """With ``running``: what the watch over handlers that never pause looks at."""
+        self.now = time.monotonic()
+        """Refreshed by ``sweep``: a clock to a second or so, for the price of reading a field."""
+
+    def add_plugin(self, module: Module) -> None:
+        """Serve ``module``, kong-pdk's description of a plugin class."""
+        self.plugins[module.name] = module
+
+    # -- instances ---------------------------------------------------------------------------
+
+    def start_instance(self, cfg: dict[str, Any]) -> Answer:
+        """Start an instance; one that cannot start is replaced by one that refuses everything.
+
+        An error instead would have Kong try again on every request, and answer it with a bare 500.
+        """
+        name = _field(cfg, "Name", str)
+        try:
+            return super().start_instance(cfg)  # type: ignore[no-any-return]
+        except PluginServerException:
+            raise
+        except Exception as failure:
+            why = reason(failure, cfg.get("Config"))
+            self.logger.error(
+                f"{name} refuses every request of one of its routes: its configuration"
+                f" does not work: {why}"
+            )
+        number = self.instance_id
+        self.instance_id = number + 1
+        closed = self.plugins[name].set_last_close_instance_time
+        self.instances[number] = Instance(name, None, Misconfigured, closed)
+        return {"Name": name, "Id": number, "Config": None, "StartTime": time.time()}
+
+    # -- events ------------------------------------------------------------------------------
+
+    def handle_event(self, event: dict[str, Any]) -> Answer | Event:
+        """Start an event and return its first word: a PDK call, its end, or, waiting, itself."""
+        number, phase = _field(event, "InstanceId", int), _field(event, "EventName", str)
+        instance = self.instances.get(number)
+        if instance is None:
+            # Kong looks for these words, and starts the instance anew.
+            raise PluginServerException(f"no plugin instance #{number}")
+        event_id = next(self.event_ids)
+        if len(self.events) + len(self.waiting) >= self.limits.max_events and not self._room():
+            return {"Data": refusal.TOO_BUSY, "EventId": event_id}
+        if phase not in self.plugins[instance.name].phases:
+            self.logger.error(f"{instance.name} has no phase {phase!r}: the request is refused")
+            return {"Data": refusal.FAILED, "EventId": event_id}
+        handler = partial(getattr(instance.cls, phase), kong)
+        return self._advance(Event(event_id, handler, partial(self._failed, instance.name, phase)))
+
+    def _step(self, data: dict[str, Any], is_error: bool) -> Answer | Event:
+        """Give an event what its PDK call returned, and return its next word.
+
+        An event that is not here was another process's, or was dropped: its request is refused.
+        """
+        number = _field(data, "EventId", int)
+        event = self.events.pop(number, None)
+        if event is None:
+            self.logger.warn(f"event #{number} is not here: its request is refused")
+            return {"Data": refusal.INTERRUPTED, "EventId": number}
+        value = data.get("Data")
+        if not is_error:
+            return self._advance(event, value)
+        method = event.call and event.call["Method"]
+        return self._advance(event, error=PDKException(f"exception from {method}: {value}"))
+
+    def _advance(
+        self, event: Event, value: object = None, error: Exception | None = None
+    ) -> Answer | Event:
+        self.runs += 1
+        self.running = event
+        said = event.switch(value) if error is None else event.throw(error)
+        self.running = None
+        if not event.dead:
+            if said.__class__ is not dict:
+                self._wait(event, said)
+                return event
+            event.silent_since = self.now
+            self.events[event.id] = event
+        return {"Data": said, "EventId": event.id}
+
+    def _wait(self, event: Event, task: asyncio.Task[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        event.task = task
+        event.waiting_since = loop.time()
+        left = max(0.0, self.limits.time_limit - event.waited)
+        event.timer = loop.call_later(left, self._time_out, event)
+        self.waiting.add(event)
+        task.add_done_callback(partial(self._resume, event))
+
+    def _stop_waiting(self, event: Event) -> None:
+        self.waiting.discard(event)
+        if event.timer is not None:
+            event.timer.cancel()
+            event.waited += asyncio.get_running_loop().time() - event.waiting_since
+        event.task = event.timer = None
+
+    def _resume(self, event: Event, task: asyncio.Task[Any]) -> None:
+        if event not in self.waiting or event.task is not task:
+            if not task.cancelled():
+                task.exception()  # nobody else will look
+            return
+        self._stop_waiting(event)
+        answer = self._advance(event)
+        if answer is not event:
+            _deliver(event, answer)
+
+    def _time_out(self, event: Event) -> None:
+        self.logger.error(f"event #{event.id} waited over {self.limits.time_limit:g} s: ended")
+        self.end(event, refusal.TOO_SLOW)
+
+    def end(self, event: Event, final: Call) -> Answer:
+        """End ``event`` in its handler's place and return (and deliver) the answer for Kong."""
+        self.events.pop(event.id, None)
+        if event.task is not None:
+            event.task.cancel()
+            self._stop_waiting(event)
+        answer = {"Data": event.end(final), "EventId": event.id}
+        _deliver(event, answer)
+        return answer
+
+    def _failed(self, name: str, phase: str, failure: BaseException) -> None:
+        self.logger.error(f"{phase} of {name} failed, the request is refused: {where(failure)}")
+
+    # -- time --------------------------------------------------------------------------------
+
+    def _room(self) -> bool:
+        """Drop the event that Kong has been silent about for longest, if that is long enough."""
+        event = next(iter(self.events.values()), None)
+        return event is not None and self._drop_if_silent(event, self.limits.evictable_after)
+
+    def _drop_if_silent(self, event: Event, seconds: float) -> bool:
+        if self.now - event.silent_since < seconds:
+            return False
+        self.logger.warn(f"event #{event.id} dropped: no word from Kong for {seconds:g} s")
+        self.end(event, refusal.INTERRUPTED)
+        return True
+
+    def sweep(self) -> None:
+        """Note the time, and drop the events that Kong has abandoned. Call it every second."""
+        self.now = time.monotonic()
+        for event in list(itertools.takewhile(self._is_abandoned, self.events.values())):
+            self._drop_if_silent(event, self.limits.abandoned_after)
+
+    def _is_abandoned(self, event: Event) -> bool:
+        return self.now - event.silent_since >= self.limits.abandoned_after
+
+    @property
+    def idle(self) -> bool:
+        """Whether no event is in flight."""
+        return not self.events and not self.waiting
+
+    def end_all(self) -> None:
+        """End every event in flight; those that Kong awaits an answer of get 503."""
+        for event in [*self.waiting, *self.events.values()]:
+            self.end(event, refusal.INTERRUPTED)
+
+
+def _field(fields: object, name: str, kind: type[T]) -> T:
+    value = fields.get(name) if fields.__class__ is dict else None
+    if value.__class__ is not kind:
+        raise PluginServerException(f"{name} must be {kind.__name__}")
+    return value
+
+
+def _deliver(event: Event, answer: Answer) -> None:
+    deliver, event.deliver = event.deliver, None
+    if deliver is not None:
+        deliver(answer)
