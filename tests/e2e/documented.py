@@ -35,8 +35,10 @@ class Example:
 
     @property
     def needs_a_browser(self) -> bool:
-        """True for an example that uses the page's elements."""
-        return self.language == "javascript" and "document." in self.source
+        """True for an example that uses more of a page than the files of an input element."""
+        return self.language == "javascript" and any(
+            each in self.source for each in ("FileReader", "createElement", "canvas")
+        )
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ def examples(page: str) -> list[Example]:
     """All fenced blocks of a Markdown page, in order."""
     found: list[Example] = []
     heading = ""
-    for match in re.finditer(r"^#+ (.+)$|^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(
+        r"^#+ ([^\n]+)$|^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    ):
         if match[1]:
             heading = match[1]
             continue
@@ -112,12 +116,19 @@ def declared_names(source: str) -> list[str]:
 
 
 def read_javascript(sources: Sequence[str], folder: Path) -> list[Outcome]:
-    """Runs JavaScript examples with Node, each as a module; declared names outlive each module."""
+    """Runs JavaScript examples with Node, each as a module; declared names outlive each module.
+
+    A page's file input stands in `document`, holding photo.jpg of the folder.
+    """
     for index, source in enumerate(sources):
         kept = f"\nObject.assign(globalThis, {{ {', '.join(declared_names(source))} }});\n"
         (folder / f"{index}.mjs").write_text(source + kept)
     (folder / "reader.mjs").write_text(
         f"""
+        import {{ File }} from "node:buffer";
+        import {{ readFileSync }} from "node:fs";
+        const photo = new File([readFileSync("photo.jpg")], "photo.jpg", {{ type: "image/jpeg" }});
+        globalThis.document = {{ getElementById: () => ({{ files: [photo] }}) }};
         const outcomes = [];
         for (let index = 0; index < {len(sources)}; index++) {{
           const printed = [];

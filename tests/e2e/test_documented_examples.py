@@ -42,7 +42,9 @@ PRINTED = {
     "bash: Step 1: Request Presigned URL": rf"Jan ID: {ID}\nUpload URL: {URL}\n",
     "python: Step 2: Upload Directly to S3": rf"Upload successful!\nJan ID: {ID}\n",
     "bash: Step 2: Upload Directly to S3": rf"Jan ID: {ID}\n",
+    "javascript: Step 2: Upload Directly to S3": rf"Upload successful!\nJan ID: {ID}\n",
     "python: Step 3: Get Download URL": rf"Download URL: {URL}\nExpires in: \d+ seconds\n",
+    "javascript: Step 3: Get Download URL": (rf"Download URL: {URL}\nExpires in: \d+ seconds\n"),
     "bash: Step 3: Get Download URL": r"\{.*\}\n",
     "python: Resolve Media IDs": rf"(ID: {ID}\nURL: {URL}\nExpires: {WHEN}\n---\n){{3}}",
     "javascript: Resolve Media IDs": rf"(ID: {ID}\nURL: {URL}\n){{2}}",
@@ -77,16 +79,12 @@ PRINTED = {
     ),
 }
 
-# Examples of the page's own elements: tests/e2e/test_documented_in_browser.py runs them.
+# Examples that draw on, read from or click in a page: they need a browser.
 IN_A_BROWSER = [
     "javascript: Upload from Base64/Data URL",
-    "javascript: Step 2: Upload Directly to S3",
     "javascript: Get Presigned URL",
     "javascript: Example 2: Screenshot Upload from Canvas",
 ]
-
-# The page has no upload before this example in JavaScript: the browser's Step 2 does it.
-AFTER_THE_BROWSER = "javascript: Step 3: Get Download URL"
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +115,7 @@ def outcomes(
         folder = tmp_path_factory.mktemp(language)
         (folder / "image.png").write_bytes(drawn("image.png"))
         (folder / "photo.jpg").write_bytes(drawn(f"{language}-photo.jpg"))
-        chosen = [e for e in RUNNABLE if e.language == language and e.name != AFTER_THE_BROWSER]
+        chosen = [e for e in RUNNABLE if e.language == language]
         ran = read([substituted(e.source, substitutions) for e in chosen], folder)
         result |= {e.name: outcome for e, outcome in zip(chosen, ran, strict=True)}
         downloaded = folder / "downloaded_image.jpg"
@@ -128,7 +126,7 @@ def outcomes(
 
 
 def test_every_example_of_the_page_is_run_or_needs_a_browser() -> None:
-    runnable = [e.name for e in RUNNABLE if e.name != AFTER_THE_BROWSER]
+    runnable = [e.name for e in RUNNABLE]
     assert sorted(runnable) == sorted(PRINTED)
     assert [e.name for e in EXAMPLES if e.needs_a_browser] == IN_A_BROWSER
 

@@ -1,0 +1,108 @@
+"""Without its plugin server the gateway refuses; nothing reaches the model or the sidecar."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.addresses import url
+from demo.stack import Stack
+from tests.e2e.conftest import client_for, guest_token
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+SPOOFED = {"X-Jan-User-Id": "root", "X-Authenticated-Groups": "jan-users"}
+
+
+def processes() -> Iterator[tuple[int, int, str]]:
+    """Every process: its id, its parent's id, its command line."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (OSError, ValueError):
+                continue
+            yield int(entry.name), parent, command
+
+
+def plugin_server_pids(stack: Stack) -> list[int]:
+    """The plugin server's processes below the stack's gateway."""
+    found = list(processes())
+    family = {stack.gateway.pid}
+    grown = True
+    while grown:
+        children = {pid for pid, parent, _ in found if parent in family}
+        grown = not children <= family
+        family |= children
+    return [pid for pid, _, command in found if pid in family and "jan_media_plugin" in command]
+
+
+def wait_for_plugin_servers(stack: Stack) -> list[int]:
+    """Waits until the gateway has started its plugin server (again)."""
+    give_up = time.monotonic() + 20
+    while not (pids := plugin_server_pids(stack)):
+        assert time.monotonic() < give_up, "the gateway did not start its plugin server"
+        time.sleep(0.01)
+    return pids
+
+
+def bodies_received(stack: Stack) -> str:
+    """What the model received lately, asked past the gateway."""
+    return json.dumps(httpx.get(url(stack.ports.llm, "/received"), trust_env=False).json())
+
+
+def test_a_killed_plugin_server_lets_nobody_through(own_stack: Stack) -> None:
+    statuses = set()
+    with client_for(own_stack.base_url) as client:
+        for round_number in range(5):
+            for pid in wait_for_plugin_servers(own_stack):
+                os.kill(pid, signal.SIGKILL)
+            for _ in range(20):
+                body = CHAT | {"user": f"intruder-{round_number}"}
+                answer = client.post("/v1/chat/completions", json=body, headers=SPOOFED)
+                listing = client.get("/media/v1/media", headers=SPOOFED)
+                statuses |= {answer.status_code, listing.status_code}
+    assert statuses <= {401, 500, 503}
+    assert 401 in statuses
+    assert "intruder" not in bodies_received(own_stack)
+
+
+def test_a_refusal_by_the_guard_alone_has_the_error_shape(own_stack: Stack) -> None:
+    shapes = set()
+    with client_for(own_stack.base_url) as client:
+        for pid in wait_for_plugin_servers(own_stack):
+            os.kill(pid, signal.SIGKILL)
+        for _ in range(20):
+            answer = client.get("/v1/models", headers={"Accept": "application/json"})
+            shapes.add(tuple(sorted(answer.json()["error"])))
+    assert shapes == {("code", "message", "param", "type")}
+
+
+def test_requests_with_a_token_succeed_again_by_themselves(own_stack: Stack) -> None:
+    for pid in wait_for_plugin_servers(own_stack):
+        os.kill(pid, signal.SIGKILL)
+    give_up = time.monotonic() + 20
+    with client_for(own_stack.base_url, guest_token(own_stack.base_url)) as client:
+        while client.post("/v1/chat/completions", json=CHAT).status_code != 200:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["X-Odd", "User-Agent", "Authorization"])
+def test_a_header_that_is_not_utf8_does_not_switch_the_plugin_off(
+    own_stack: Stack, name: str
+) -> None:
+    wait_for_plugin_servers(own_stack)
+    with client_for(own_stack.base_url) as client:
+        headers = [(name.encode(), b"\xff\xfe intruder")]
+        headers += [(each.encode(), value.encode()) for each, value in SPOOFED.items()]
+        answer = client.post(
+            "/v1/chat/completions?q=%ff", json=CHAT | {"user": "intruder"}, headers=headers
+        )
+    assert answer.status_code == 401
+    assert "intruder" not in bodies_received(own_stack)
