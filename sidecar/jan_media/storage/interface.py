@@ -1,16 +1,19 @@
 """What the library asks of a storage: keep bytes under a key, and sign URLs for it.
 
 All methods but the presigning ones are synchronous I/O and may be called from any thread. Keys
-are ASCII, made of ``[a-z0-9_./-]``, relative, without empty or dot segments; the library never
-writes one key twice, apart from the upload key of a direct upload, which a client writes through
-a presigned URL. Every I/O method raises `StorageUnavailable` when the service is away, refuses
-our credentials or does not answer in time. Presigning is pure computation: no I/O, no failure.
+are ASCII, made of ``[a-z0-9_./-]``, relative, without empty or dot segments, at most 200
+characters (anything else is a `ValueError`); the library never writes one key twice, apart from
+the upload key of a direct upload, which a client writes through a presigned URL. Every I/O method
+raises `StorageUnavailable` when the service is away, refuses our credentials or does not answer
+in time. Presigning is pure computation: no I/O, no failure.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
+
+CHUNK = 256 * 1024  # bytes: no more of an object than this is ever held in memory at once
 
 
 class StorageUnavailable(Exception):
@@ -40,7 +43,9 @@ class PresignedPut:
 class Reading(Protocol):
     """An object being read."""
 
-    total: int  # bytes of the whole object, whatever range is read
+    @property
+    def total(self) -> int:
+        """Bytes of the whole object, whatever range is read."""
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes of the range, in pieces of at most 256 KiB."""
@@ -58,6 +63,7 @@ class Storage(Protocol):
     def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         """Write ``size`` bytes of ``source`` (from its position; seekable) under ``key``.
 
+        Replaces an object that is there. Raises `ValueError` if the source has fewer bytes.
         Durable when it returns. A reader sees the whole object or none; a crash leaves no
         partial object under ``key``. Memory stays bounded whatever the size.
         """
@@ -65,7 +71,12 @@ class Storage(Protocol):
     def read(
         self, key: str, *, start: int = 0, stop: int | None = None
     ) -> AbstractContextManager[Reading]:
-        """Open the bytes ``[start, stop)`` for reading. Raises `ObjectMissing`."""
+        """Open the bytes ``[start, stop)`` for reading. Raises `ObjectMissing`.
+
+        What lies beyond the object's end is left out, so a range may turn out empty. What was
+        opened is read to its end even if the key is deleted or rewritten meanwhile, or reading
+        fails: bytes of two objects are never mixed.
+        """
 
     def size(self, key: str) -> int | None:
         """The object's size in bytes, or None if there is no such object."""

@@ -1,0 +1,252 @@
+"""Objects as files in a folder, for one machine.
+
+How the contract is kept
+    An object is the file ``<root>/<2 hex digits>/<key>``, with ``,`` for each ``/`` of the key
+    (a key has no comma). The digits come from the key's SHA-256 and spread the files over 256
+    folders. A key has no separator left when it becomes a file name, so it cannot leave the root.
+
+    ``put`` writes ``<root>/incoming/<random>``, fsyncs it, renames it over the object and fsyncs
+    the folder: a reader sees the old object, the new one, or none, and what returned survives a
+    power cut. The 256 folders are made and fsynced at the start, so no later write depends on an
+    entry of the root that is not yet on disk.
+
+    ``copy`` is a hard link. A link is a snapshot here because no file is ever opened for writing
+    once it has its name: a later ``put`` of the source gives that name another inode and leaves
+    ours alone. Its bytes were fsynced before they had a name; only the new entry remains to be.
+    Where links are not to be had (some network and FUSE file systems) the bytes are copied.
+
+    ``delete`` fsyncs too: the caller forgets a key once it is deleted, so one that came back after
+    a power cut would stay for ever.
+
+    Content types are not kept: a URL says, signed, what its object is served as.
+
+What it needs
+    A POSIX file system with atomic rename and flock, all of ``<root>`` on one mount, and the right
+    to write there. Any number of processes of one machine may share the folder.
+
+Browser uploads
+    The sidecar itself takes them on ``/files`` (see `local_urls`) and answers CORS there.
+
+Beware
+    A process that dies in ``put`` leaves its file in ``incoming``. It held a lock on it, which
+    died with it: the next process to start deletes every file there that nobody holds.
+    A backup may copy the folder while it is in use, but takes the catalog first, so that each id
+    it knows has its bytes.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from jan_media.storage.interface import (
+    CHUNK,
+    ObjectMissing,
+    PresignedPost,
+    PresignedPut,
+    StorageUnavailable,
+)
+from jan_media.storage.keys import require_key
+from jan_media.storage.local_urls import LocalUrls
+from jan_media.storage.window import window_of
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV, errno.ENOSYS}
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalReading:
+    total: int
+    _file: BinaryIO
+    _bytes: int
+
+    def chunks(self) -> Iterator[bytes]:
+        left = self._bytes
+        while left > 0:
+            with _failures_mapped():
+                chunk = self._file.read(min(CHUNK, left))
+            if not chunk:
+                raise StorageUnavailable("The stored file is shorter than it was.")
+            left -= len(chunk)
+            yield chunk
+
+
+class LocalStorage:
+    """A `Storage` in the folder ``root``. See the module for how it keeps the contract."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        public_url: str,
+        secret: bytes,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``public_url`` and ``secret`` are those of `urls`; ``clock`` gives Unix seconds.
+
+        Raises `StorageUnavailable` if the folder cannot be made or written.
+        """
+        self._root = root
+        self.public_url = public_url
+        self._incoming = root / "incoming"
+        self.urls = LocalUrls(public_url, secret, clock=clock)
+        with _failures_mapped():
+            self._make_folders()
+            self._clear_abandoned()
+
+    def check(self) -> None:
+        with _failures_mapped(), self._new_file() as (file, _):
+            file.write(b"still writable?")
+            file.flush()
+
+    def close(self) -> None:
+        pass
+
+    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
+        target = self._path(key)
+        window = window_of(source, size)
+        with _failures_mapped(), self._new_file() as (file, path):
+            while chunk := window.read(CHUNK):
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+            path.replace(target)
+            _fsync_folder(target.parent)
+
+    @contextmanager
+    def read(self, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[_LocalReading]:
+        path = self._path(key)
+        with _failures_mapped(path):
+            file = path.open("rb", buffering=0)
+        with file:
+            with _failures_mapped():
+                total = os.fstat(file.fileno()).st_size
+                file.seek(start)
+            end = total if stop is None else min(stop, total)
+            yield _LocalReading(total, file, end - start)
+
+    def size(self, key: str) -> int | None:
+        path = self._path(key)
+        try:
+            with _failures_mapped(path):
+                return path.stat().st_size
+        except ObjectMissing:
+            return None
+
+    def copy(self, source: str, target: str, *, mime: str) -> int:
+        from_path, to_path = self._path(source), self._path(target)
+        try:
+            with _failures_mapped(from_path):
+                os.link(from_path, to_path)
+                _fsync_folder(to_path.parent)
+                return to_path.stat().st_size
+        except StorageUnavailable as failure:
+            cause = failure.__cause__
+            if not isinstance(cause, OSError) or cause.errno not in _NO_HARD_LINKS:
+                raise
+        with _failures_mapped(from_path):
+            file = from_path.open("rb")
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            self.put(target, file, size=size, mime=mime)
+            return size
+
+    def delete(self, keys: Sequence[str]) -> None:
+        paths = [self._path(key) for key in keys]
+        with _failures_mapped():
+            for path in paths:
+                path.unlink(missing_ok=True)
+            for folder in {path.parent for path in paths}:
+                _fsync_folder(folder)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        for folder in self._folders():
+            with _failures_mapped():
+                names = os.listdir(folder)
+            for name in names:
+                key = _key(name)
+                if key.startswith(prefix):
+                    yield key
+
+    def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
+        return self.urls.presign_get(key, mime=mime, filename=filename, ttl=ttl)
+
+    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
+        return self.urls.presign_put(key, mime=mime, ttl=ttl)
+
+    def presign_post(self, key: str, *, mime: str, max_bytes: int, ttl: int) -> PresignedPost:
+        return self.urls.presign_post(key, mime=mime, max_bytes=max_bytes, ttl=ttl)
+
+    def _path(self, key: str) -> Path:
+        name = require_key(key).replace("/", ",")
+        return self._root / hashlib.sha256(key.encode()).hexdigest()[:2] / name
+
+    def _folders(self) -> Iterator[Path]:
+        return (self._root / f"{number:02x}" for number in range(256))
+
+    def _make_folders(self) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        missing = [path for path in (self._incoming, *self._folders()) if not path.is_dir()]
+        for folder in missing:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        _fsync_folder(self._root)
+
+    @contextmanager
+    def _new_file(self) -> Iterator[tuple[BinaryIO, Path]]:
+        """A locked file in ``incoming``, which goes at the end unless it was renamed."""
+        file, path = self._create_locked()
+        with file:
+            try:
+                yield file, path
+            finally:
+                path.unlink(missing_ok=True)
+
+    def _create_locked(self) -> tuple[BinaryIO, Path]:
+        while True:
+            path = self._incoming / secrets.token_hex(16)
+            file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink > 0:
+                return file, path
+            file.close()  # another process, just starting, saw it before it was locked
+
+    def _clear_abandoned(self) -> None:
+        for path in self._incoming.iterdir():
+            with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+@contextmanager
+def _failures_mapped(wanted: Path | None = None) -> Iterator[None]:
+    """Turn what the file system raises into the interface's errors.
+
+    Nothing there is `ObjectMissing` if ``wanted`` is the object that was looked for and its folder
+    is there. A folder that is gone means a disk that is not mounted: no object is missing then.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        if wanted is not None and wanted.parent.is_dir():
+            raise ObjectMissing(_key(wanted.name)) from error
+        raise StorageUnavailable("The data folder is not there: is its disk mounted?") from error
+    except OSError as error:
+        raise StorageUnavailable(f"The data folder does not work: {error.strerror}.") from error
+
+
+def _key(name: str) -> str:
+    return name.replace(",", "/")
+
+
+def _fsync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
