@@ -1,0 +1,35 @@
+"""What whole test runs share: the real services, each started once and only if a test asks."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import ceph as ceph_cluster
+from tests.support import postgres
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[ceph_cluster.Ceph]:
+    """A real S3 service (Ceph RGW)."""
+    with ceph_cluster.running() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.PostgresServer]:
+    """A real PostgreSQL server. Do not stop it: see `own_postgres_server`."""
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.PostgresServer) -> str:
+    """An empty database on the shared server."""
+    return postgres_server.new_database()
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[postgres.PostgresServer]:
+    """A PostgreSQL server of the test's own, to stop, crash, freeze and start again."""
+    with postgres.running() as server:
+        yield server

@@ -1,0 +1,489 @@
+"""What every storage promises, sentence by sentence, on a folder and on a real S3 service."""
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import pytest
+from jan_media.storage.interface import CHUNK, ObjectMissing, Storage, StorageUnavailable
+
+from tests.support import storages
+from tests.support.storages import Served
+
+PNG = "image/png"
+BAD_KEYS = ["", "/a", "a/", "a//b", "a/../b", "..", ".", "./a", "A", "a b", "a,b", "ä", "a" * 201]
+
+
+@pytest.fixture(scope="module", params=["local", "s3"])
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    if request.param == "local":
+        with storages.local(tmp_path_factory.mktemp("objects")) as local:
+            yield local
+    else:
+        with storages.s3(request.getfixturevalue("ceph")) as s3:
+            yield s3
+
+
+@pytest.fixture
+def storage(served: Served) -> Storage:
+    return served.storage
+
+
+@pytest.fixture
+def key() -> str:
+    """A key that no other test uses."""
+    return f"tests/{uuid4().hex}"
+
+
+def pattern(size: int, seed: str = "") -> bytes:
+    """Bytes that repeat nowhere near, so that a shifted or mixed read shows."""
+    blocks = (sha256(f"{seed}{n}".encode()).digest() for n in range(size // 32 + 1))
+    return b"".join(blocks)[:size]
+
+
+def put(storage: Storage, key: str, data: bytes) -> None:
+    storage.put(key, io.BytesIO(data), size=len(data), mime=PNG)
+
+
+def get(storage: Storage, key: str, start: int = 0, stop: int | None = None) -> bytes:
+    with storage.read(key, start=start, stop=stop) as reading:
+        return b"".join(reading.chunks())
+
+
+# --- put and read
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7])
+def test_what_was_put_is_read_back(storage: Storage, key: str, size: int) -> None:
+    put(storage, key, pattern(size))
+
+    with storage.read(key) as reading:
+        assert reading.total == size
+        assert b"".join(reading.chunks()) == pattern(size)
+
+
+def test_put_takes_the_announced_bytes_from_the_position_of_the_source(
+    storage: Storage, key: str
+) -> None:
+    source = io.BytesIO(b"before|object|after")
+    source.seek(7)
+
+    storage.put(key, source, size=6, mime=PNG)
+
+    assert get(storage, key) == b"object"
+
+
+def test_put_refuses_a_source_that_is_too_short_and_writes_nothing(
+    storage: Storage, key: str
+) -> None:
+    with pytest.raises(ValueError, match="announced"):
+        storage.put(key, io.BytesIO(b"abc"), size=4, mime=PNG)
+
+    assert storage.size(key) is None
+
+
+def test_put_replaces_an_object(storage: Storage, key: str) -> None:
+    put(storage, key, b"the first, longer one")
+    put(storage, key, b"the second")
+
+    assert get(storage, key) == b"the second"
+
+
+def test_a_reader_sees_one_whole_object_while_others_are_put(storage: Storage, key: str) -> None:
+    versions = {pattern(3 * CHUNK, "a"), pattern(3 * CHUNK, "b")}
+    put(storage, key, pattern(3 * CHUNK, "a"))
+    done = threading.Event()
+
+    def rewrite() -> None:
+        while not done.is_set():
+            for version in versions:
+                put(storage, key, version)
+
+    with ThreadPoolExecutor() as pool:
+        rewriting = pool.submit(rewrite)
+        try:
+            seen = {get(storage, key) for _ in range(25)}
+        finally:
+            done.set()
+        rewriting.result()
+
+    assert seen <= versions
+
+
+def test_objects_are_put_and_read_from_many_threads(storage: Storage, key: str) -> None:
+    def round_trip(number: int) -> bool:
+        data = pattern(50_000, str(number))
+        put(storage, f"{key}/{number}", data)
+        return get(storage, f"{key}/{number}") == data
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(round_trip, range(48)))
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [(0, 1), (5, None), (10, 20), (CHUNK - 1, CHUNK + 1), (0, 10**9), (2 * CHUNK - 1, 2 * CHUNK)],
+)
+def test_a_range_is_read(storage: Storage, key: str, start: int, stop: int | None) -> None:
+    data = pattern(2 * CHUNK)
+    put(storage, key, data)
+
+    with storage.read(key, start=start, stop=stop) as reading:
+        assert reading.total == len(data)
+        assert b"".join(reading.chunks()) == data[start:stop]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(3, 3), (5, 4), (6, None), (99, 100)])
+def test_a_range_beyond_the_end_is_empty(
+    storage: Storage, key: str, start: int, stop: int | None
+) -> None:
+    put(storage, key, b"object")
+
+    with storage.read(key, start=start, stop=stop) as reading:
+        assert reading.total == 6
+        assert list(reading.chunks()) == []
+
+
+def test_no_piece_is_larger_than_a_chunk(storage: Storage, key: str) -> None:
+    put(storage, key, pattern(5 * CHUNK + 1))
+
+    with storage.read(key) as reading:
+        assert max(len(piece) for piece in reading.chunks()) <= CHUNK
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, None), (3, 9), (4, 4)])
+def test_reading_what_is_not_there_is_object_missing(
+    storage: Storage, key: str, start: int, stop: int | None
+) -> None:
+    with pytest.raises(ObjectMissing), storage.read(key, start=start, stop=stop):
+        pass
+
+
+@pytest.mark.parametrize("change", ["deleted", "rewritten"])
+def test_an_opened_object_is_read_to_its_end_or_not_at_all(
+    storage: Storage, key: str, change: str
+) -> None:
+    old = pattern(20 * CHUNK, "old")
+    put(storage, key, old)
+
+    with storage.read(key) as reading:
+        pieces = reading.chunks()
+        read = next(pieces)
+        if change == "deleted":
+            storage.delete([key])
+        else:
+            put(storage, key, pattern(20 * CHUNK, "new"))
+        try:
+            read += b"".join(pieces)
+        except StorageUnavailable:
+            read = old  # allowed: it failed, and nothing of the new one was given out
+
+    assert read == old
+
+
+# --- size, copy, delete, keys
+
+
+def test_size_is_in_bytes_and_none_if_there_is_no_object(storage: Storage, key: str) -> None:
+    put(storage, key, pattern(12_345))
+
+    assert storage.size(key) == 12_345
+    assert storage.size(f"{key}/other") is None
+
+
+def test_a_copy_has_the_bytes_and_returns_their_number(storage: Storage, key: str) -> None:
+    put(storage, key, pattern(54_321))
+
+    assert storage.copy(key, f"{key}/copy", mime=PNG) == 54_321
+    assert get(storage, f"{key}/copy") == pattern(54_321)
+    assert get(storage, key) == pattern(54_321)
+
+
+@pytest.mark.parametrize("change", ["deleted", "rewritten", "rewritten by its policy"])
+def test_nothing_done_to_the_source_changes_a_copy(storage: Storage, key: str, change: str) -> None:
+    put(storage, key, b"as it was")
+    form = storage.presign_post(key, mime=PNG, max_bytes=100, ttl=60)
+    storage.copy(key, f"{key}/copy", mime=PNG)
+
+    if change == "deleted":
+        storage.delete([key])
+    elif change == "rewritten":
+        put(storage, key, b"something else")
+    else:
+        answer = httpx.post(form.url, data=form.fields, files={"file": b"replayed"})
+        assert answer.status_code == 204
+        assert get(storage, key) == b"replayed"
+
+    assert get(storage, f"{key}/copy") == b"as it was"
+    assert storage.size(f"{key}/copy") == 9
+
+
+def test_a_copy_is_one_version_of_a_source_that_changes_all_the_time(
+    storage: Storage, key: str
+) -> None:
+    versions = [pattern(CHUNK + 1, "a"), pattern(2 * CHUNK, "b")]
+    put(storage, key, versions[0])
+    done = threading.Event()
+
+    def rewrite() -> None:
+        while not done.wait(0.01):
+            for version in versions:
+                put(storage, key, version)
+
+    with ThreadPoolExecutor() as pool:
+        rewriting = pool.submit(rewrite)
+        try:
+            for number in range(20):
+                target = f"{key}/copy{number}"
+                size = storage.copy(key, target, mime=PNG)
+                copied = get(storage, target)
+                assert copied in versions
+                assert len(copied) == size
+        finally:
+            done.set()
+        rewriting.result()
+
+
+def test_copying_what_is_not_there_is_object_missing(storage: Storage, key: str) -> None:
+    with pytest.raises(ObjectMissing):
+        storage.copy(key, f"{key}/copy", mime=PNG)
+
+    assert storage.size(f"{key}/copy") is None
+
+
+def test_deleted_objects_are_gone_and_others_stay(storage: Storage, key: str) -> None:
+    for name in "abc":
+        put(storage, f"{key}/{name}", b"x")
+
+    storage.delete([f"{key}/a", f"{key}/c"])
+
+    assert list(storage.keys(key)) == [f"{key}/b"]
+
+
+def test_an_object_that_is_not_there_counts_as_deleted(storage: Storage, key: str) -> None:
+    put(storage, key, b"x")
+
+    storage.delete([f"{key}/never", key, f"{key}/never"])
+    storage.delete([key])
+    storage.delete([])
+
+    assert storage.size(key) is None
+
+
+def test_more_keys_than_a_page_are_listed_and_deleted(storage: Storage, key: str) -> None:
+    names = {f"{key}/{number}" for number in range(1_005)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: put(storage, name, b"x"), names))
+
+    listed = list(storage.keys(f"{key}/"))
+    assert set(listed) == names
+    assert len(listed) == len(names)
+
+    storage.delete(listed)
+    assert list(storage.keys(f"{key}/")) == []
+
+
+def test_keys_are_filtered_by_prefix(storage: Storage, key: str) -> None:
+    for name in ("one/a", "one/b", "two/a", "one"):
+        put(storage, f"{key}/{name}", b"x")
+
+    assert sorted(storage.keys(f"{key}/one/")) == [f"{key}/one/a", f"{key}/one/b"]
+    assert {f"{key}/one", f"{key}/two/a"} <= set(storage.keys())
+
+
+@pytest.mark.parametrize("bad", BAD_KEYS)
+def test_what_is_no_key_is_refused_by_every_method(storage: Storage, key: str, bad: str) -> None:
+    put(storage, key, b"x")
+    uses: list[Callable[[], object]] = [
+        lambda: put(storage, bad, b"x"),
+        lambda: get(storage, bad),
+        lambda: storage.size(bad),
+        lambda: storage.copy(bad, f"{key}/copy", mime=PNG),
+        lambda: storage.copy(key, bad, mime=PNG),
+        lambda: storage.delete([bad]),
+        lambda: storage.presign_get(bad, mime=PNG, filename="x", ttl=60),
+        lambda: storage.presign_put(bad, mime=PNG, ttl=60),
+        lambda: storage.presign_post(bad, mime=PNG, max_bytes=1, ttl=60),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match="not a storage key"):
+            use()
+
+
+def test_check_is_content_with_a_storage_that_works(storage: Storage) -> None:
+    storage.check()
+
+
+# --- presigned downloads
+
+
+def test_a_presigned_url_serves_the_object_to_anyone(storage: Storage, key: str) -> None:
+    put(storage, key, pattern(100_000))
+
+    answer = httpx.get(storage.presign_get(key, mime="image/webp", filename="cat.webp", ttl=60))
+
+    assert answer.status_code == 200
+    assert answer.content == pattern(100_000)
+    assert answer.headers["Content-Type"] == "image/webp"
+    assert answer.headers["Content-Disposition"] == 'inline; filename="cat.webp"'
+
+
+def test_a_presigned_url_serves_a_range(storage: Storage, key: str) -> None:
+    put(storage, key, b"0123456789")
+    url = storage.presign_get(key, mime=PNG, filename="x.png", ttl=60)
+
+    answer = httpx.get(url, headers={"Range": "bytes=2-4"})
+
+    assert answer.status_code == 206
+    assert answer.content == b"234"
+
+
+def test_a_filename_of_any_characters_arrives(storage: Storage, key: str) -> None:
+    put(storage, key, b"x")
+    url = storage.presign_get(key, mime=PNG, filename='ü "1"\r\n/&?.png', ttl=60)
+
+    disposition = httpx.get(url).headers["Content-Disposition"]
+
+    assert disposition == (
+        "inline; filename=\"_ _1______.png\"; filename*=UTF-8''%C3%BC%20%221%22%0D%0A%2F%26%3F.png"
+    )
+
+
+@pytest.mark.parametrize("part", ["key", "signature", "time", "type", "name"])
+def test_a_presigned_url_that_was_changed_is_refused(storage: Storage, key: str, part: str) -> None:
+    put(storage, key, b"x")
+    put(storage, f"{key}x", b"secret")
+    url = storage.presign_get(key, mime="image/gif", filename="plain.gif", ttl=777)
+
+    changed = {
+        "key": lambda: url.replace(key, f"{key}x"),
+        "signature": lambda: url[:-1] + ("0" if url[-1] != "0" else "1"),
+        "time": lambda: later(url),
+        "type": lambda: url.replace("image%2Fgif", "text%2Fhtml"),
+        "name": lambda: url.replace("plain.gif", "other.gif"),
+    }[part]()
+
+    assert changed != url
+    assert httpx.get(changed).status_code == 403
+    assert httpx.get(url).status_code == 200
+
+
+def later(url: str) -> str:
+    """The URL with more time written into it, whatever the service calls that."""
+    parameters = httpx.QueryParams(urlsplit(url).query)
+    name = "expires" if "expires" in parameters else "X-Amz-Expires"
+    return url.replace(f"{name}={parameters[name]}", f"{name}={int(parameters[name]) + 1}")
+
+
+def test_a_presigned_url_is_for_reading_only(storage: Storage, key: str) -> None:
+    put(storage, key, b"x")
+    url = storage.presign_get(key, mime=PNG, filename="x.png", ttl=60)
+
+    assert httpx.put(url, content=b"y", headers={"Content-Type": PNG}).status_code == 403
+    assert get(storage, key) == b"x"
+
+
+def test_a_presigned_url_expires(served: Served, key: str) -> None:
+    put(served.storage, key, b"x")
+    past = served.signing_in_the_past()
+
+    live = past.presign_get(key, mime=PNG, filename="x.png", ttl=3600 + 60)
+    expired = past.presign_get(key, mime=PNG, filename="x.png", ttl=3600 - 60)
+
+    assert httpx.get(live).status_code == 200
+    assert httpx.get(expired).status_code == 403
+
+
+def test_a_presigned_url_of_nothing_is_not_found(storage: Storage, key: str) -> None:
+    url = storage.presign_get(key, mime=PNG, filename="x.png", ttl=60)
+
+    assert httpx.get(url).status_code == 404
+
+
+# --- presigned uploads by PUT (those by form: test_direct_upload_s3.py)
+
+
+def test_a_presigned_put_takes_the_object(storage: Storage, key: str) -> None:
+    target = storage.presign_put(key, mime=PNG, ttl=60)
+
+    answer = httpx.put(target.url, content=pattern(100_000), headers=target.headers)
+
+    assert answer.status_code == 200
+    assert get(storage, key) == pattern(100_000)
+
+
+@pytest.mark.parametrize("type_sent", ["image/gif", None])
+def test_a_presigned_put_refuses_another_content_type(
+    storage: Storage, key: str, type_sent: str | None
+) -> None:
+    target = storage.presign_put(key, mime=PNG, ttl=60)
+    headers = {} if type_sent is None else {"Content-Type": type_sent}
+
+    assert httpx.put(target.url, content=b"x", headers=headers).status_code == 403
+    assert storage.size(key) is None
+
+
+def test_a_presigned_put_is_for_its_key_only(storage: Storage, key: str) -> None:
+    target = storage.presign_put(key, mime=PNG, ttl=60)
+
+    other = target.url.replace(key, f"{key}x")
+
+    assert httpx.put(other, content=b"x", headers=target.headers).status_code == 403
+    assert httpx.get(target.url).status_code == 403
+    assert storage.size(f"{key}x") is None
+
+
+def test_a_presigned_put_expires(served: Served, key: str) -> None:
+    target = served.signing_in_the_past().presign_put(key, mime=PNG, ttl=3600 - 60)
+
+    assert httpx.put(target.url, content=b"x", headers=target.headers).status_code == 403
+    assert served.storage.size(key) is None
+
+
+# --- a storage that is away
+
+
+def io_uses(storage: Storage) -> list[Callable[[], object]]:
+    return [
+        storage.check,
+        lambda: put(storage, "away/new", b"x"),
+        lambda: get(storage, "away/old"),
+        lambda: storage.size("away/old"),
+        lambda: storage.copy("away/old", "away/copy", mime=PNG),
+        lambda: storage.delete(["away/old"]),
+        lambda: list(storage.keys()),
+    ]
+
+
+@pytest.fixture
+def broken(request: pytest.FixtureRequest, served: Served, tmp_path: Path) -> Iterator[Storage]:
+    """A storage with an object in it, whose service is away."""
+    if served.name == "local":
+        with storages.local(tmp_path / "objects") as local:
+            put(local.storage, "away/old", b"x")
+            (tmp_path / "objects").rename(tmp_path / "unmounted")
+            yield local.storage
+    else:
+        put(served.storage, "away/old", b"x")
+        with request.getfixturevalue("ceph").gateway_stopped():
+            yield served.storage
+
+
+def test_every_method_says_that_the_storage_is_away(broken: Storage) -> None:
+    for use in io_uses(broken):
+        with pytest.raises(StorageUnavailable):
+            use()
+
+
+def test_presigning_needs_no_service(broken: Storage, key: str) -> None:
+    assert broken.presign_get(key, mime=PNG, filename="x.png", ttl=60)
+    assert broken.presign_put(key, mime=PNG, ttl=60)
+    assert broken.presign_post(key, mime=PNG, max_bytes=1, ttl=60)

@@ -1,0 +1,89 @@
+"""Both storages, each served for real, as one kind of thing for the contract suites."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from jan_media.storage.interface import Storage
+from jan_media.storage.local import LocalStorage
+from jan_media.storage.s3 import S3Storage
+
+from tests.support import local_files
+from tests.support.ceph import ACCESS_KEY, REGION, SECRET_KEY, Ceph
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A storage, and the same one signing by another clock (what is "expired" needs no wait)."""
+
+    name: str
+    storage: Storage
+    signing_at: Callable[[Clock], Storage]
+
+    def signing_in_the_past(self) -> Storage:
+        """Signs as if it were an hour ago."""
+        return self.signing_at(lambda: time.time() - 3600)
+
+
+@contextmanager
+def local(root: Path) -> Iterator[Served]:
+    """A local storage with its ``/files`` routes."""
+    with local_files.served(root) as storage:
+
+        def signing_at(clock: Clock) -> LocalStorage:
+            return LocalStorage(
+                root, public_url=storage.public_url, secret=local_files.SECRET, clock=clock
+            )
+
+        yield Served("local", storage, signing_at)
+
+
+@contextmanager
+def s3(ceph: Ceph) -> Iterator[Served]:
+    """An S3 storage on a fresh bucket of the Ceph gateway."""
+    bucket = ceph.new_bucket()
+    storage = s3_storage(ceph, bucket)
+    others: list[S3Storage] = []
+
+    def signing_at(clock: Clock) -> S3Storage:
+        others.append(s3_storage(ceph, bucket, clock=clock))
+        return others[-1]
+
+    try:
+        yield Served("s3", storage, signing_at)
+    finally:
+        for opened in (storage, *others):
+            opened.close()
+
+
+def s3_storage(
+    ceph: Ceph,
+    bucket: str,
+    *,
+    clock: Clock = time.time,
+    access_key: str | None = ACCESS_KEY,
+    secret_key: str | None = SECRET_KEY,
+    endpoint: str | None = None,
+    read_timeout: float = 7.0,
+    attempts: int = 2,
+    multipart_threshold: int = 64 * 1024 * 1024,
+    part_size: int = 5 * 1024 * 1024,
+) -> S3Storage:
+    """An S3 storage on the Ceph gateway, with the settings that the tests vary."""
+    return S3Storage(
+        bucket,
+        region=REGION,
+        endpoint=endpoint or ceph.endpoint,
+        access_key=access_key,
+        secret_key=secret_key,
+        path_style=True,
+        read_timeout=read_timeout,
+        attempts=attempts,
+        multipart_threshold=multipart_threshold,
+        part_size=part_size,
+        clock=clock,
+    )
