@@ -12,7 +12,7 @@ from typing import BinaryIO
 from PIL import Image, TiffImagePlugin
 
 _PIECE = 64 * 1024
-_MOST_PNG_CHUNKS = 100_000
+_MOST_CHUNKS = 100_000
 _TIFF_OFFSETS_AND_COUNTS = ((273, 279), (324, 325))  # of strips, of tiles
 
 
@@ -29,7 +29,9 @@ def reached(image: Image.Image, source: BinaryIO, size: int) -> bool:
             return _of_gif(source, size)
         case "BMP":
             return _of_bmp(image, size)
-    return True  # libavif has checked where an AVIF's parts lie
+        case "AVIF":
+            return _of_avif(source, size)
+    return False
 
 
 def of_webp(source: BinaryIO, size: int) -> bool:
@@ -39,7 +41,7 @@ def of_webp(source: BinaryIO, size: int) -> bool:
     if stated > size:
         return False
     place, found_image = 12, False
-    for _ in range(_MOST_PNG_CHUNKS):
+    for _ in range(_MOST_CHUNKS):
         if place >= stated:
             break
         source.seek(place)
@@ -54,7 +56,7 @@ def _of_png(source: BinaryIO) -> bool:
     """Every chunk's checksum is right, and there is image data before the end chunk."""
     source.seek(8)
     has_data = False
-    for _ in range(_MOST_PNG_CHUNKS):
+    for _ in range(_MOST_CHUNKS):
         header = source.read(8)
         if len(header) < 8:
             return False
@@ -144,6 +146,25 @@ def _bmp_rows(codec: str, arguments: object, height: int) -> int:
     if codec == "raw" and isinstance(arguments, tuple):
         return int(arguments[1]) * height
     return 1
+
+
+def _of_avif(source: BinaryIO, size: int) -> bool:
+    """The boxes fill the file exactly (ISO/IEC 14496-12, section 4.2)."""
+    place = 0
+    for _ in range(_MOST_CHUNKS):
+        source.seek(place)
+        header = source.read(16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:
+            length = int.from_bytes(header[8:], "big")
+        if length == 0:
+            return True  # the last box, which goes to the end of the file
+        if length < 8:
+            return False
+        place += length
+        if place >= size:
+            return place == size
+    return False
 
 
 def _of_tiff(image: TiffImagePlugin.TiffImageFile, size: int) -> bool:

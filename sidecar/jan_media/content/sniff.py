@@ -8,7 +8,7 @@ canvas, so those headers are read here instead. Other media are told by their fi
 
 import io
 import warnings
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, cast
 
 import puremagic
 from PIL import Image
@@ -40,11 +40,12 @@ _PILLOW_FORMATS = {
     "image/tiff": "TIFF",
     "image/avif": "AVIF",
 }
+_CHECKABLE = {*_PILLOW_FORMATS, "image/webp"}
 # How much of a file Pillow may read for its header. Camera files carry megabytes of metadata; a
 # GIF's comments cost time that grows with their square. AVIF is handed over whole.
 _HEADER_BYTES = {"image/jpeg": 8 << 20, "image/gif": 1 << 20}
 _HEADER_BYTES_OTHERWISE = 4 << 20
-_HEADER_READS = 65_536
+_HEADER_READS = 65_536  # some formats are read byte by byte where they are damaged
 
 _HEAD_BYTES = puremagic.main.max_head
 _FOOT_BYTES = puremagic.main.max_foot
@@ -61,6 +62,8 @@ _REGISTERED_NAMES = {
     "application/ogg": "audio/ogg",
     "application/x-matroska": "video/x-matroska",
 }
+# puremagic is as sure of a match as it is long: text may well begin with two given letters.
+_SURE_IMAGE = 0.3
 _MEDIA_KINDS = ("image/", "audio/", "video/")
 
 
@@ -178,7 +181,7 @@ def _check_image(source: BinaryIO, size: int, mime: str, max_pixels: int) -> Non
         else:
             with Image.open(cast(BinaryIO, header), formats=[_PILLOW_FORMATS[mime]]) as image:
                 dimensions = image.size
-                complete = image_end.reached(image, source, size)
+                complete = image_end.reached(image, source, size) and not header.ran_out
     except Exception:
         # Whatever a parser makes of hostile bytes: they are no good image.
         raise BrokenImage(mime) from None
@@ -198,14 +201,17 @@ class _HeaderReader(io.RawIOBase):
         source.seek(0)
         self._source = source
         self._bytes = budget
+        self.ran_out = False  # the header goes on behind the file's end or its own limit
         self._reads = _HEADER_READS
 
     def read(self, size: int = -1, /) -> bytes:
         self._reads -= 1
+        if self._bytes < 0 or self._reads < 0:
+            self.ran_out = True  # Pillow may swallow the error
+            raise OSError("the header is too large")
         data = self._source.read(self._bytes + 1 if size < 0 else min(size, self._bytes + 1))
         self._bytes -= len(data)
-        if self._bytes < 0 or self._reads < 0:
-            _refuse_header()
+        self.ran_out = self.ran_out or len(data) < size
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -219,10 +225,6 @@ class _HeaderReader(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
-
-
-def _refuse_header() -> NoReturn:
-    raise OSError("the header is too large")
 
 
 def _other_type(source: BinaryIO, head: bytes, size: int, allowed: AllowedTypes) -> str:
@@ -252,6 +254,10 @@ def _magic_type(head: bytes, foot: bytes) -> str:
         raise NotMedia from None
     for match in matches:
         mime = _REGISTERED_NAMES.get(str(match.mime_type), str(match.mime_type))
+        if mime in _CHECKABLE or mime == "image/svg+xml":
+            continue  # it is not: that has been looked at above
+        if mime.startswith("image/") and match.confidence < _SURE_IMAGE:
+            continue
         if mime == "application/pdf" or mime.startswith(_MEDIA_KINDS):
             return mime
         if mime and not mime.startswith("application/octet-stream"):

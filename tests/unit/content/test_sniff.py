@@ -1,0 +1,300 @@
+"""What kind of media some bytes are."""
+
+import io
+import struct
+import tracemalloc
+import wave
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jan_media.content.sniff import (
+    AllowedTypes,
+    BrokenImage,
+    EmptyFile,
+    MediaRefused,
+    NotMedia,
+    TooManyPixels,
+    TypeNotAllowed,
+    sniff,
+)
+
+from tests.unit.content.drawings import ANIMATIONS, FORMATS, animated, encoded
+
+IMAGES = AllowedTypes("image/*")
+MANY = AllowedTypes("image/*,audio/*,video/*,application/pdf")
+
+
+def sniffed(data: bytes, allowed: AllowedTypes = IMAGES, max_pixels: int = 10**8) -> str:
+    return sniff(io.BytesIO(data), len(data), allowed=allowed, max_pixels=max_pixels)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks)
+
+
+# --- good files
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_image_is_recognised_by_its_bytes(name: str) -> None:
+    assert sniffed(encoded(name)) == FORMATS[name][0]
+
+
+@pytest.mark.parametrize("name", ANIMATIONS)
+def test_an_animation_is_recognised_too(name: str) -> None:
+    assert sniffed(animated(name)) == ANIMATIONS[name][0]
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp-lossy", "webp-lossless", "png", "gif"])
+def test_an_image_of_one_pixel_is_an_image(name: str) -> None:
+    assert sniffed(encoded(name, 1, 1)) == FORMATS[name][0]
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "gif", "bmp", "tiff"])
+def test_bytes_behind_the_end_of_an_image_are_tolerated(name: str) -> None:
+    assert sniffed(encoded(name) + b"\0" * 100) == FORMATS[name][0]
+
+
+def test_audio_video_and_pdf_are_told_by_their_first_bytes() -> None:
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as writer:
+        writer.setparams((1, 2, 8000, 0, "NONE", ""))
+        writer.writeframes(b"\0" * 2000)
+    assert sniffed(sound.getvalue(), MANY) == "audio/wav"
+    assert sniffed(b"ID3\x04\0\0\0\0\0\0" + b"\0" * 100, MANY) == "audio/mpeg"
+    assert sniffed(b"fLaC\0\0\0\x22" + b"\0" * 100, MANY) == "audio/flac"
+    assert sniffed(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0" * 99, MANY) == "video/mp4"
+    assert sniffed(b"%PDF-1.7\n1 0 obj\n%%EOF", MANY) == "application/pdf"
+
+
+def test_the_source_may_stand_anywhere() -> None:
+    data = encoded("png")
+    source = io.BytesIO(data)
+    source.seek(17)
+    assert sniff(source, len(data), allowed=IMAGES, max_pixels=10**8) == "image/png"
+
+
+# --- what the operator lets in
+
+
+def test_a_type_outside_the_list_is_named() -> None:
+    with pytest.raises(TypeNotAllowed) as refused:
+        sniffed(encoded("gif"), AllowedTypes("image/png, image/jpeg"))
+    assert refused.value.mime == "image/gif"
+    assert refused.value.code == "unsupported_media_type"
+    assert "image/png,image/jpeg" in refused.value.message
+
+
+def test_svg_is_let_in_only_by_its_full_name() -> None:
+    for svg in (
+        b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+        b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+        b"\xef\xbb\xbf  <SVG/>",
+    ):
+        with pytest.raises(TypeNotAllowed):
+            sniffed(svg)
+        assert sniffed(svg, AllowedTypes("image/svg+xml")) == "image/svg+xml"
+
+
+def test_an_image_whose_size_cannot_be_checked_is_let_in_only_by_its_full_name() -> None:
+    heif = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100
+    with pytest.raises(TypeNotAllowed):
+        sniffed(heif)
+    assert sniffed(heif, AllowedTypes("image/heif")) == "image/heif"
+
+
+@pytest.mark.parametrize("text", ["", " , ", "image", "image/", "*/*", "image/png;q=1", "im age/x"])
+def test_a_malformed_list_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a list of media types"):
+        AllowedTypes(text)
+
+
+# --- what is no media
+
+
+def test_an_empty_file_is_refused() -> None:
+    with pytest.raises(EmptyFile):
+        sniffed(b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hello world",
+        b"<!DOCTYPE html><html><body><svg></svg></body></html>",
+        b"<html><script>alert(1)</script></html>",
+        b'{"a": 1}',
+        b"PK\x03\x04" + b"\0" * 60,
+        b"MZ" + b"\0" * 200,
+        b"#!/bin/sh\necho\n",
+        b"BMW builds cars, and this is a text about them.",
+        b"\0",
+    ],
+    ids=["text", "html", "script", "json", "zip", "exe", "shell", "BM-text", "zero"],
+)
+def test_anything_else_is_not_media(data: bytes) -> None:
+    with pytest.raises(NotMedia) as refused:
+        sniffed(data, MANY)
+    assert refused.value.code == "invalid_media"
+
+
+def test_a_relative_of_jpeg_does_not_pass_as_jpeg() -> None:
+    jpeg_2000 = b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0" * 50
+    with pytest.raises(MediaRefused):
+        sniffed(jpeg_2000, AllowedTypes("image/jpeg"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_html_in_front_of_an_image_makes_it_no_image(name: str) -> None:
+    with pytest.raises(NotMedia):
+        sniffed(b"<html>" + encoded(name))
+
+
+# --- damage
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_image_cut_off_anywhere_is_refused(name: str) -> None:
+    data = encoded(name)
+    edges = {*range(1, 200), len(data) // 2, *range(len(data) - 40, len(data))}
+    for cut in sorted(edges):
+        with pytest.raises(MediaRefused):
+            sniffed(data[:cut])
+
+
+@pytest.mark.parametrize("name", ANIMATIONS)
+def test_an_animation_cut_off_in_its_second_frame_is_refused(name: str) -> None:
+    data = animated(name)
+    for cut in (len(data) * 3 // 4, len(data) - 1):
+        with pytest.raises(BrokenImage):
+            sniffed(data[:cut])
+
+
+def test_a_png_with_a_wrong_checksum_is_refused() -> None:
+    data = bytearray(encoded("png"))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(BrokenImage):
+        sniffed(bytes(data))
+
+
+def test_a_png_without_image_data_is_refused() -> None:
+    with pytest.raises(BrokenImage):
+        sniffed(png(10, 10, png_chunk(b"IEND", b"")))
+
+
+def test_a_jpeg_without_a_frame_header_is_refused() -> None:
+    with pytest.raises(BrokenImage):
+        sniffed(b"\xff\xd8\xff\xda\0\x08\1\1\0\0\x3f\0\x11\x22\xff\xd9")
+
+
+def test_a_webp_of_no_image_chunk_is_refused() -> None:
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\0" * 10
+    with pytest.raises(BrokenImage):
+        sniffed(b"RIFF" + struct.pack("<I", len(body)) + body)
+
+
+SMALL = {name: encoded(name, 20, 20) for name in FORMATS}
+
+
+def outcome(data: bytes) -> str:
+    """The type found, or the reason that was given."""
+    try:
+        return sniffed(data, MANY)
+    except MediaRefused as refused:
+        return refused.message
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.data())
+def test_a_damaged_image_is_recognised_or_refused_but_never_crashes(
+    name: str, data: st.DataObject
+) -> None:
+    damaged = bytearray(SMALL[name])
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[place] = data.draw(st.integers(0, 255))
+    assert outcome(bytes(damaged))
+
+
+@given(st.binary(max_size=2000))
+def test_random_bytes_are_recognised_or_refused_but_never_crash(data: bytes) -> None:
+    assert outcome(data)
+
+
+# --- dimensions and hostile headers
+
+
+def test_more_pixels_than_allowed_are_refused() -> None:
+    data = encoded("png", 120, 80)
+    assert sniffed(data, max_pixels=9600) == "image/png"
+    with pytest.raises(TooManyPixels) as refused:
+        sniffed(data, max_pixels=9599)
+    assert "120 x 80" in refused.value.message
+
+
+def test_a_small_file_that_claims_a_huge_image_costs_no_memory() -> None:
+    bomb = png(60_000, 60_000, png_chunk(b"IDAT", zlib.compress(b"\0" * 100_000)))
+    bomb += png_chunk(b"IEND", b"")
+    vp8x = b"VP8X" + struct.pack("<I", 10) + b"\0" * 4 + b"\xff\x3f\0" * 2
+    webp = b"RIFF" + struct.pack("<I", 4 + len(vp8x)) + b"WEBP" + vp8x
+    for data in (bomb, webp):
+        tracemalloc.start()
+        with pytest.raises(TooManyPixels):
+            sniffed(data)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1_000_000
+
+
+def test_an_operator_may_allow_more_pixels_than_pillow_would() -> None:
+    data = png(30_000, 30_000, png_chunk(b"IDAT", b"x"), png_chunk(b"IEND", b""))
+    assert sniffed(data, max_pixels=10**9) == "image/png"
+
+
+def test_a_zero_width_is_refused() -> None:
+    data = png(0, 10, png_chunk(b"IDAT", b"x"), png_chunk(b"IEND", b""))
+    with pytest.raises(BrokenImage):
+        sniffed(data)
+
+
+def test_a_tiff_that_names_the_same_megabyte_many_times_costs_bounded_memory() -> None:
+    tags = 4000
+    data_at = 8 + 2 + tags * 12 + 4
+    entries = b"".join(
+        struct.pack("<HHII", 40_000 + tag, 7, 1 << 20, data_at) for tag in range(tags)
+    )
+    data = b"II*\0" + struct.pack("<IH", 8, tags) + entries + b"\0" * 4 + b"\0" * (1 << 20)
+    tracemalloc.start()
+    with pytest.raises(BrokenImage):
+        sniffed(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+@pytest.mark.parametrize("name", ["png", "jpeg", "gif", "bmp", "tiff", "webp-lossless"])
+def test_looking_at_a_large_image_takes_little_memory(name: str) -> None:
+    data = encoded(name, 2000, 1500)
+    source = io.BytesIO(data)
+    tracemalloc.start()
+    sniff(source, len(data), allowed=IMAGES, max_pixels=10**8)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_padding_that_is_read_byte_by_byte_ends_soon() -> None:
+    with pytest.raises(BrokenImage):
+        sniffed(b"\xff\xd8\xff" + b"\xff" * (4 << 20))
+
+
+def test_a_gif_of_nothing_but_tiny_blocks_ends_soon() -> None:
+    data = b"GIF89a\1\0\1\0\0\0\0" + b"\x2c" + b"\0\0\0\0\1\0\1\0\0" + b"\2" + b"\1x" * (2 << 20)
+    with pytest.raises(BrokenImage):
+        sniffed(data + b"\0\x3b")
