@@ -94,15 +94,16 @@ class Connection(asyncio.Protocol):
 
     def _handle_buffered(self) -> None:
         try:
-            for message in self.unpacker:
-                self._handle(message)
+            while self.unpacker.tell() < self.received:
+                self._handle(self.unpacker.unpack())
                 if self.full or self.transport.is_closing():
                     return
+        except msgpack.OutOfData:
+            return  # the rest of the message is still to come
         except Exception as failure:  # not MessagePack, or not a request: there is no way on
             self._give_up(type(failure).__name__)
             return
-        # An unpacker keeps the largest buffer it ever needed.
-        if self.received > _LARGE and self.unpacker.tell() == self.received:
+        if self.received > _LARGE:  # an unpacker keeps the largest buffer it ever needed
             self.unpacker = new_unpacker(self.server.limits.max_message)
             self.received = 0
 

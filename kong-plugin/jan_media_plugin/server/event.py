@@ -1,4 +1,4 @@
-"""An event: one run of a handler for one request, in a greenlet of its own.
+"""An event: one run of a handler for one request, in a greenlet.
 
 The server switches to it; it switches back with what it wants next: a PDK call for Kong (a map with
 Method and Args), an asyncio task to wait for, or, as its last word, ``"ret"`` or a terminal call.
@@ -17,16 +17,18 @@ Call = dict[str, Any]
 T = TypeVar("T")
 
 
-class Event(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
+class Event:
     """``handler`` takes no argument; ``on_failure`` is told the exception that it let out."""
 
     __slots__ = (
         "call",
         "deliver",
+        "done",
         "final",
         "handler",
         "id",
         "on_failure",
+        "runner",
         "silent_since",
         "task",
         "timer",
@@ -35,11 +37,18 @@ class Event(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
     )
 
     def __init__(
-        self, event_id: int, handler: Callable[[], object], on_failure: Callable[[Any], object]
+        self,
+        event_id: int,
+        handler: Callable[[], object],
+        on_failure: Callable[[BaseException], object],
+        runner: "Runner",
     ) -> None:
         self.id = event_id
         self.handler = handler
         self.on_failure = on_failure
+        self.runner = runner
+        self.done = False
+        """Whether the handler is over, and ``runner`` free for another event."""
         self.call: Call | None = None
         """The PDK call that Kong is at, or was at last."""
         self.final: Call | None = None
@@ -52,7 +61,7 @@ class Event(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
         self.deliver: Callable[[dict[str, Any]], object] | None = None
         """Takes the answer of an event that had to wait; set by whoever owes Kong that answer."""
 
-    def run(self, _first_value: object = None) -> Call | str:
+    def run(self) -> Call | str:
         """Run the handler; whatever it does, return what Kong is to be told."""
         try:
             self.handler()
@@ -60,6 +69,7 @@ class Event(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
             if self.final is None:
                 self.final = refusal.FAILED
                 self.on_failure(failure)
+        self.done = True
         return MSG_RET if self.final is None else self.final
 
     def pdk(self, method: str, args: tuple[Any, ...]) -> Any:
@@ -70,7 +80,7 @@ class Event(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
         if method in terminal_methods:
             self.final = self.call
             raise GreenletExit
-        return self.parent.switch(self.call)
+        return self.runner.parent.switch(self.call)
 
     def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run ``coroutine`` on the loop; return its result, or raise what it raised."""
@@ -78,21 +88,38 @@ class Event(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
             coroutine.close()
             raise GreenletExit
         task = asyncio.get_running_loop().create_task(coroutine)
-        self.parent.switch(task)
+        self.runner.parent.switch(task)
         return task.result()
 
     def end(self, final: Call) -> Call:
         """End the event with ``final`` (or the terminal call it already made) wherever it is."""
         if self.final is None:
             self.final = final
-        if not self.dead:
-            self.throw(GreenletExit)
+        if not self.done:
+            self.runner.throw(GreenletExit)
         return self.final
+
+
+class Runner(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
+    """Runs events one after the other, since a new greenlet costs as much as three PDK calls.
+
+    ``switch(event)`` starts one; the switch that returns with the event ``done`` frees it.
+    """
+
+    event: Event | None = None
+
+    def run(self, event: Event) -> None:
+        """Run ``event``, and whatever it is switched to with after that."""
+        while True:
+            self.event = event
+            said = event.run()
+            self.event = None
+            event = self.parent.switch(said)
 
 
 def current_event() -> Event:
     """Return the event that is running; RuntimeError outside one (in a coroutine, say)."""
-    current = getcurrent()
-    if current.__class__ is not Event:
+    event = getattr(getcurrent(), "event", None)
+    if event is None:
         raise RuntimeError("only a handler may do this, while it handles an event")
-    return current
+    return event  # type: ignore[no-any-return]

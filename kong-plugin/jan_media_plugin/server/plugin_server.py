@@ -1,6 +1,6 @@
 """kong-pdk's PluginServer on one event loop: events are greenlets, and every event has an answer.
 
-Methods keep kong-pdk's names and results. Two differ: ``handle_event`` and ``step`` return the
+Methods keep kong-pdk's names and results. Some differ: ``handle_event`` and the steps return the
 Event itself when its handler waits for I/O; the answer then goes to ``event.deliver``.
 """
 
@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import secrets
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from kong_pdk.module import Instance, Module
 from kong_pdk.server import PluginServer
 
 from jan_media_plugin.server import refusal
-from jan_media_plugin.server.event import Call, Event
+from jan_media_plugin.server.event import Call, Event, Runner
 from jan_media_plugin.server.limits import Limits
 from jan_media_plugin.server.log import Log, where
 from jan_media_plugin.server.misconfigured import Misconfigured, reason
@@ -24,6 +25,7 @@ from jan_media_plugin.server.pdk import kong
 
 Answer = dict[str, Any]
 T = TypeVar("T")
+_MOST_IDLE_RUNNERS = 64
 
 
 def first_id() -> int:
@@ -52,6 +54,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         self.running: Event | None = None
         self.runs = 0
         """With ``running``: what the watch over handlers that never pause looks at."""
+        self.idle_runners: list[Runner] = []
         self.now = time.monotonic()
         """Refreshed by ``sweep``: a clock to a second or so, for the price of reading a field."""
 
@@ -99,37 +102,49 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
             self.logger.error(f"{instance.name} has no phase {phase!r}: the request is refused")
             return {"Data": refusal.FAILED, "EventId": event_id}
         handler = partial(getattr(instance.cls, phase), kong)
-        return self._advance(Event(event_id, handler, partial(self._failed, instance.name, phase)))
+        runner = self.idle_runners.pop() if self.idle_runners else Runner()
+        runner.gr_context = None  # context variables are not to outlive an event
+        started = Event(event_id, handler, partial(self._failed, instance.name, phase), runner)
+        return self._advance(started, runner.switch, started)
 
-    def _step(self, data: dict[str, Any], is_error: bool) -> Answer | Event:
+    def step(self, data: dict[str, Any]) -> Answer | Event:
         """Give an event what its PDK call returned, and return its next word.
 
         An event that is not here was another process's, or was dropped: its request is refused.
         """
-        number = _field(data, "EventId", int)
-        event = self.events.pop(number, None)
+        event = self.events.pop(_field(data, "EventId", int), None)
         if event is None:
-            self.logger.warn(f"event #{number} is not here: its request is refused")
-            return {"Data": refusal.INTERRUPTED, "EventId": number}
-        value = data.get("Data")
-        if not is_error:
-            return self._advance(event, value)
-        method = event.call and event.call["Method"]
-        return self._advance(event, error=PDKException(f"exception from {method}: {value}"))
+            return self._refuse_step(data)
+        return self._advance(event, event.runner.switch, data.get("Data"))
 
-    def _advance(
-        self, event: Event, value: object = None, error: Exception | None = None
-    ) -> Answer | Event:
+    def step_error(self, data: dict[str, Any]) -> Answer | Event:
+        """The same for a PDK call that returned ``nil`` and an error."""
+        event = self.events.pop(_field(data, "EventId", int), None)
+        if event is None:
+            return self._refuse_step(data)
+        method = event.call and event.call["Method"]
+        error = PDKException(f"exception from {method}: {data.get('Data')}")
+        return self._advance(event, event.runner.throw, error)
+
+    def _refuse_step(self, data: dict[str, Any]) -> Answer:
+        self.logger.warn(f"event #{data['EventId']} is not here: its request is refused")
+        return {"Data": refusal.INTERRUPTED, "EventId": data["EventId"]}
+
+    def _advance(self, event: Event, switch: Callable[[Any], Any], value: object) -> Answer | Event:
+        """Let ``event`` run on, with ``switch(value)``, to its next word."""
         self.runs += 1
         self.running = event
-        said = event.switch(value) if error is None else event.throw(error)
+        said = switch(value)
         self.running = None
-        if not event.dead:
-            if said.__class__ is not dict:
-                self._wait(event, said)
-                return event
+        if event.done:
+            if len(self.idle_runners) < _MOST_IDLE_RUNNERS:
+                self.idle_runners.append(event.runner)
+        elif said.__class__ is dict:
             event.silent_since = self.now
             self.events[event.id] = event
+        else:
+            self._wait(event, said)
+            return event
         return {"Data": said, "EventId": event.id}
 
     def _wait(self, event: Event, task: asyncio.Task[Any]) -> None:
@@ -154,8 +169,8 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
                 task.exception()  # nobody else will look
             return
         self._stop_waiting(event)
-        answer = self._advance(event)
-        if answer is not event:
+        answer = self._advance(event, event.runner.switch, None)
+        if isinstance(answer, dict):
             _deliver(event, answer)
 
     def _time_out(self, event: Event) -> None:

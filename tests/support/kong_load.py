@@ -1,0 +1,107 @@
+"""Load as Kong makes it, as fast as Python can: raw sockets, messages built beforehand.
+
+A load repeats one event whose PDK calls are known. Every lane is a request in flight; when answers
+arrive, the next messages go out on whichever of those connections, as from Kong's pool.
+"""
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.kong_driver import pack_like_lua
+
+_EVENT_ID = b"\xa7EventId"
+
+
+@dataclass(frozen=True)
+class Script:
+    """An event as Kong sees it: the PDK calls it expects, and what each returns."""
+
+    calls: tuple[str, ...]
+    steps: tuple[bytes, ...]
+    """Messages that carry the results, up to the event id, which ends them."""
+
+    @classmethod
+    def of(cls, *calls: tuple[str, str, Any]) -> "Script":
+        """``calls``: method, the kind of step that answers it (``plugin.Step``), its result."""
+        return cls(
+            tuple(method for method, _, _ in calls),
+            tuple(_step(kind, result) for _, kind, result in calls),
+        )
+
+
+def _step(kind: str, result: Any) -> bytes:
+    data = b"" if result is None else b"\xa4Data" + pack_like_lua(result)
+    fields = b"\x81" if result is None else b"\x82"
+    return b"\x94\x00\x01" + pack_like_lua(kind) + b"\x91" + fields + data + _EVENT_ID
+
+
+@dataclass
+class _Lane:
+    """One request in flight: at ``step``, for event ``event_id`` (packed)."""
+
+    step: int = 0
+    event_id: bytes = b""
+
+
+def run_load(
+    path: Path, instance: int, script: Script, *, connections: int, seconds: float
+) -> float:
+    """Keep ``connections`` events in flight for ``seconds``; return the events done a second.
+
+    RuntimeError if the server answers with anything else than ``script`` expects.
+    """
+    expected = [*(method.encode() for method in script.calls), b"\xa4Data\xa3ret"]
+    begin = b"\x94\x00\x01" + pack_like_lua("plugin.HandleEvent")
+    begin += pack_like_lua([{"InstanceId": instance, "EventName": "access"}])
+    steps, last, done = script.steps, len(script.steps), 0
+    with _connected(path, connections) as (poll, sockets):
+        lanes = {number: _Lane() for number in sockets}
+        for one in sockets.values():
+            one.send(begin)
+        start = time.perf_counter()
+        until = start + seconds
+        now = start
+        while now < until:
+            ready = [number for number, _ in poll.poll()]
+            answered = []
+            for number in ready:
+                lane = lanes[number]
+                answer = sockets[number].recv(65536)
+                if expected[lane.step] not in answer:
+                    raise RuntimeError(f"{expected[lane.step]!r} expected, got {answer!r}")
+                if lane.step == 0:
+                    lane.event_id = answer[answer.rindex(_EVENT_ID) + len(_EVENT_ID) :]
+                answered.append(lane)
+            answered.append(answered.pop(0))  # the next call goes by another connection
+            for number, lane in zip(ready, answered, strict=True):
+                lanes[number] = lane
+                if lane.step == last:
+                    done += 1
+                    lane.step = 0
+                    sockets[number].send(begin)
+                else:
+                    sockets[number].send(steps[lane.step] + lane.event_id)
+                    lane.step += 1
+            now = time.perf_counter()
+        return done / (now - start)
+
+
+@contextlib.contextmanager
+def _connected(
+    path: Path, connections: int
+) -> Iterator[tuple[select.epoll, dict[int, socket.socket]]]:
+    with contextlib.ExitStack() as stack:
+        poll = stack.enter_context(select.epoll())
+        sockets = {}
+        for _ in range(connections):
+            one = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            one.connect(str(path))
+            poll.register(one, select.EPOLLIN)
+            sockets[one.fileno()] = one
+        yield poll, sockets
