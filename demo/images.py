@@ -1,7 +1,12 @@
-"""Images that the project draws itself, so that none has to be shipped or downloaded."""
+"""Images that the project draws itself, so that none has to be shipped or downloaded.
+
+    python -m demo.images photo.jpg
+"""
 
 import hashlib
 import io
+import sys
+from pathlib import Path
 
 from PIL import Image, ImageDraw
 
@@ -22,3 +27,13 @@ def drawn(name: str, width: int = 320, height: int = 200) -> bytes:
     out = io.BytesIO()
     image.save(out, FORMATS.get(ending, "PNG"))
     return out.getvalue()
+
+
+def main() -> None:
+    """Draws an image into each file that is named."""
+    for path in map(Path, sys.argv[1:]):
+        path.write_bytes(drawn(path.name))
+
+
+if __name__ == "__main__":
+    main()
