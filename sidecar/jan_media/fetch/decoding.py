@@ -1,0 +1,79 @@
+"""Undoing a response's Content-Encoding without ever holding more than a small piece of it."""
+
+import zlib
+from collections.abc import Iterator
+
+from jan_media.fetch.errors import FetchFailed
+
+_PIECE = 64 * 1024
+_GZIP = 16 + zlib.MAX_WBITS
+_RAW = -zlib.MAX_WBITS
+
+
+class Identity:
+    """Content that is sent as it is."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The decoded bytes of the next piece."""
+        yield data
+
+    def close(self) -> None:
+        """Say that the response has ended."""
+
+
+class Inflate:
+    """Content that is sent compressed (gzip or deflate, RFC 9110, section 8.4.1)."""
+
+    def __init__(self, *, gzip: bool) -> None:
+        self._gzip = gzip
+        self._decoder = zlib.decompressobj(_GZIP) if gzip else None
+        self._start = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The decoded bytes of the next piece, in pieces of at most 64 KiB, made on demand.
+
+        Raises `FetchFailed` for what is not compressed data.
+        """
+        if self._decoder is None:
+            data = self._start + data
+            if len(data) < 2:
+                self._start = data
+                return
+            self._decoder = zlib.decompressobj(_deflate_bits(data))
+        while data:
+            try:
+                piece = self._decoder.decompress(data, _PIECE)
+            except zlib.error:
+                raise FetchFailed("The server sent compressed content that is damaged.") from None
+            if piece:
+                yield piece
+            data = self._decoder.unconsumed_tail
+            if self._decoder.eof:
+                data = self._decoder.unused_data
+                if not self._gzip or not data.startswith(b"\x1f"):
+                    return  # padding behind the end means nothing
+                self._decoder = zlib.decompressobj(_GZIP)  # gzip may have several members
+
+    def close(self) -> None:
+        """Raises `FetchFailed` if the compressed content has no end."""
+        if self._decoder is None or not self._decoder.eof:
+            raise FetchFailed("The server's compressed content was cut off.")
+
+
+def _deflate_bits(start: bytes) -> int:
+    """Deflate means a zlib stream, but some servers leave its header away (RFC 1950, section 2.2
+    says how to tell)."""
+    has_header = start[0] & 15 == 8 and int.from_bytes(start[:2], "big") % 31 == 0
+    return zlib.MAX_WBITS if has_header else _RAW
+
+
+def decoder_for(content_encoding: str) -> Identity | Inflate:
+    """Raises `FetchFailed` for an encoding that was not asked for and is not known."""
+    match content_encoding.strip().lower():
+        case "" | "identity":
+            return Identity()
+        case "gzip" | "x-gzip":
+            return Inflate(gzip=True)
+        case "deflate":
+            return Inflate(gzip=False)
+    raise FetchFailed("The server sent the content in an encoding that is not supported.")

@@ -1,0 +1,33 @@
+"""Why a remote fetch was refused or failed. Messages name the host, never an address behind it."""
+
+
+class RemoteFetchError(Exception):
+    """The content could not be had; ``code`` is the error code, ``message`` says why."""
+
+    code = "remote_fetch_failed"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidUrl(RemoteFetchError):
+    """The text is not an absolute http or https URL."""
+
+    code = "invalid_url"
+
+
+class UrlNotAllowed(RemoteFetchError):
+    """The URL is well formed, but the policy forbids going there."""
+
+    code = "url_not_allowed"
+
+
+class FetchFailed(RemoteFetchError):
+    """The other side is away, answered with an error or broke off."""
+
+
+class FetchTimeout(RemoteFetchError):
+    """The other side was too slow."""
+
+    code = "remote_fetch_timeout"

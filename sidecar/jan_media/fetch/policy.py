@@ -1,0 +1,79 @@
+"""Where a remote fetch may go: public addresses on the usual ports, and what an operator says."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from jan_media.fetch.addresses import Address, is_public
+from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
+from jan_media.fetch.url import normal_host
+
+__all__ = ["FetchPolicy", "InvalidUrl", "UrlNotAllowed"]
+
+_PORTS = {80, 443}
+
+
+class FetchPolicy:
+    """Lists of networks (``10.1.0.0/16``, ``::1``) and hosts (``cdn.example.com``,
+    ``*.example.com`` for every name below it). Deny is stronger than allow."""
+
+    def __init__(self, allow: str = "", deny: str = "") -> None:
+        """Comma lists. ``allow`` lifts the refusal of non-public addresses and of unusual ports
+        for what it names, and nothing else. Raises `ValueError` naming every malformed entry."""
+        self._allowed = _Places(allow)
+        self._denied = _Places(deny)
+
+    def check_host(self, host: str) -> None:
+        """Before anything is looked up: ``host`` as `normal_host` gives it.
+
+        Raises `UrlNotAllowed`.
+        """
+        if self._denied.has_host(host):
+            raise UrlNotAllowed(f"Fetching from {host} is not allowed here.")
+
+    def check_address(self, host: str, port: int, address: Address) -> None:
+        """Before connecting: one of the addresses that ``host`` stands for.
+
+        Raises `UrlNotAllowed`.
+        """
+        if self._denied.has_address(address):
+            raise UrlNotAllowed(f"Fetching from {host} is not allowed here.")
+        if self._allowed.has_host(host) or self._allowed.has_address(address):
+            return
+        if not is_public(address):
+            raise UrlNotAllowed(f"The host {host} does not lead to a public address.")
+        if port not in _PORTS:
+            raise UrlNotAllowed(f"Port {port} is not allowed; only 80 and 443 are.")
+
+
+class _Places:
+    """One comma list, parsed."""
+
+    def __init__(self, text: str) -> None:
+        self._networks: list[IPv4Network | IPv6Network] = []
+        self._hosts: set[str] = set()
+        self._parents: list[str] = []
+        wrong = []
+        for entry in filter(None, (part.strip().lower() for part in text.split(","))):
+            try:
+                self._add(entry)
+            except (ValueError, InvalidUrl):
+                wrong.append(entry)
+        if wrong:
+            raise ValueError(f"neither a network nor a host name: {', '.join(wrong)}")
+
+    def _add(self, entry: str) -> None:
+        try:
+            self._networks.append(ip_network(entry))
+            return
+        except ValueError:
+            if "/" in entry:
+                raise
+        if entry.startswith("*."):
+            self._parents.append("." + normal_host(entry[2:]))
+        else:
+            self._hosts.add(normal_host(entry))
+
+    def has_host(self, host: str) -> bool:
+        return host in self._hosts or any(host.endswith(parent) for parent in self._parents)
+
+    def has_address(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)

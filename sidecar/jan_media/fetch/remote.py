@@ -1,0 +1,161 @@
+"""Fetches what a remote URL stands for, for a caller that nobody has reason to trust.
+
+Built on httpcore, the part of httpx below cookies, proxies, automatic redirects and decoding, so
+that none of them has to be switched off: no setting of the environment applies, and a request
+carries the headers below and no others.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+
+import httpcore
+import httpx
+
+from jan_media import __version__
+from jan_media.content.size_limit import ContentTooLarge
+from jan_media.fetch.checked_connection import CheckedNetwork, Resolver, system_resolver
+from jan_media.fetch.decoding import Identity, decoder_for
+from jan_media.fetch.errors import (
+    FetchFailed,
+    FetchTimeout,
+    InvalidUrl,
+    RemoteFetchError,
+    UrlNotAllowed,
+)
+from jan_media.fetch.policy import FetchPolicy
+from jan_media.fetch.url import RemoteUrl, parse_url
+
+__all__ = [
+    "ContentTooLarge",
+    "FetchFailed",
+    "FetchTimeout",
+    "InvalidUrl",
+    "RemoteFetchError",
+    "RemoteFetcher",
+    "UrlNotAllowed",
+]
+
+Sink = Callable[[bytes], Awaitable[None]]
+
+MAX_REDIRECTS = 5
+_REDIRECTS = {301, 302, 303, 307, 308}
+_CONNECT_SECONDS = 5.0
+_READ_SECONDS = 10.0
+
+
+class RemoteFetcher:
+    """Fetches URLs within a policy, a time and a size. May be used from many tasks at once."""
+
+    def __init__(
+        self,
+        policy: FetchPolicy,
+        *,
+        timeout: float,
+        max_bytes: int,
+        resolver: Resolver = system_resolver,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """``timeout`` is for a whole fetch, redirects included, in seconds; ``max_bytes`` limits
+        the decoded content. ``tls`` replaces the usual certificate authorities."""
+        self._timeout = timeout
+        self._max_bytes = max_bytes
+        self._network = CheckedNetwork(policy, resolver)
+        self._tls = tls or httpx.create_ssl_context(trust_env=False)
+        self._limits = {
+            "connect": min(_CONNECT_SECONDS, timeout),
+            "read": min(_READ_SECONDS, timeout),
+            "write": min(_READ_SECONDS, timeout),
+            "pool": timeout,
+        }
+
+    async def fetch(self, url: str, sink: Sink) -> None:
+        """Give the decoded content to ``sink`` as it comes, in pieces of at most 64 KiB.
+
+        Raises `InvalidUrl`, `UrlNotAllowed`, `FetchFailed`, `FetchTimeout`, `ContentTooLarge`, and
+        whatever ``sink`` raises. What ``sink`` has been given before an error is no good.
+        """
+        target = parse_url(url)
+        timeout = asyncio.timeout(self._timeout)
+        try:
+            async with timeout:
+                await self._follow(target, sink)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            raise FetchTimeout(
+                f"Fetching from {target.host} took longer than {self._timeout:g} seconds."
+            ) from None
+
+    async def _follow(self, url: RemoteUrl, sink: Sink) -> None:
+        for _ in range(MAX_REDIRECTS + 1):
+            location = await self._get(url, sink)
+            if location is None:
+                return
+            try:
+                url = url.join(location)
+            except InvalidUrl as error:
+                # The caller's URL was fine: it is the server that leads astray.
+                raise UrlNotAllowed(f"A redirect was refused. {error.message}") from None
+        raise FetchFailed(f"The URL redirects more than {MAX_REDIRECTS} times.")
+
+    async def _get(self, url: RemoteUrl, sink: Sink) -> str | None:
+        """One request: hand on its content, or return where it redirects to."""
+        try:
+            # A pool of its own: a connection never outlives the check that admitted it.
+            async with (
+                httpcore.AsyncConnectionPool(
+                    ssl_context=self._tls, network_backend=self._network
+                ) as pool,
+                pool.stream(
+                    "GET",
+                    httpcore.URL(
+                        scheme=url.scheme.encode(),
+                        host=url.host.encode(),
+                        port=url.port,
+                        target=url.target,
+                    ),
+                    headers={
+                        "Host": url.authority,
+                        "User-Agent": f"jan-media/{__version__}",
+                        "Accept": "*/*",
+                        "Accept-Encoding": "identity",
+                    },
+                    extensions={"timeout": self._limits},
+                ) as response,
+            ):
+                if response.status in _REDIRECTS:
+                    return _header(response, b"location") or _refuse_redirect(url)
+                if response.status != 200:
+                    raise FetchFailed(f"The server at {url.host} answered {response.status}.")
+                await self._hand_on(response, sink)
+                return None
+        except httpcore.TimeoutException:
+            raise FetchTimeout(f"The server at {url.host} did not answer in time.") from None
+        except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError):
+            raise FetchFailed(
+                f"The server at {url.host} could not be reached or broke off."
+            ) from None
+
+    async def _hand_on(self, response: httpcore.Response, sink: Sink) -> None:
+        decoder = decoder_for(_header(response, b"content-encoding"))
+        length = _header(response, b"content-length")
+        if isinstance(decoder, Identity) and length.isdecimal() and int(length) > self._max_bytes:
+            raise ContentTooLarge(self._max_bytes)
+        taken = 0
+        async for data in response.aiter_stream():
+            for piece in decoder.feed(data):
+                taken += len(piece)
+                if taken > self._max_bytes:
+                    raise ContentTooLarge(self._max_bytes)
+                await sink(piece)
+        decoder.close()
+
+
+def _header(response: httpcore.Response, name: bytes) -> str:
+    values = [value for key, value in response.headers if key.lower() == name]
+    return values[0].decode("utf-8", "replace") if values else ""
+
+
+def _refuse_redirect(url: RemoteUrl) -> str:
+    raise FetchFailed(f"The server at {url.host} redirects without saying where.")

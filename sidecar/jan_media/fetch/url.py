@@ -1,0 +1,88 @@
+"""The URLs that are fetched: absolute, http or https, with a plain host and no credentials."""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urljoin
+
+import httpx
+
+from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
+
+_MAX_LENGTH = 8192
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
+_HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
+# Browsers take any host whose last label looks like a number for an IPv4 address, and so do some
+# resolvers: 0x7f.1, 017700000001, 2130706433.
+_NUMERIC = re.compile(r"([0-9]+|0x[0-9a-f]*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteUrl:
+    """A URL in the parts that a request needs."""
+
+    scheme: str  # http or https
+    host: str  # lower case, ASCII, without a final dot; an IPv6 address without brackets
+    port: int
+    target: bytes  # path and query
+    text: str  # whole, as it was given
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def join(self, location: str) -> "RemoteUrl":
+        """The URL that a redirect from this one leads to. Raises as `parse_url` does."""
+        try:
+            return parse_url(urljoin(self.text, location))
+        except ValueError:
+            raise InvalidUrl("The server redirects to a URL that is not valid.") from None
+
+
+def parse_url(text: str) -> RemoteUrl:
+    """Raises `InvalidUrl`, and `UrlNotAllowed` for a URL that carries credentials."""
+    if len(text) > _MAX_LENGTH:
+        raise InvalidUrl(f"The URL is longer than {_MAX_LENGTH} characters.")
+    try:
+        url = httpx.URL(text)
+        host = url.raw_host.decode("ascii")
+    except (httpx.InvalidURL, ValueError, TypeError):
+        raise InvalidUrl("The provided URL is not valid.") from None
+    if url.scheme not in _DEFAULT_PORTS:
+        raise InvalidUrl("The URL must start with http:// or https://.")
+    if url.userinfo or "@" in url.netloc.decode("ascii", "replace"):
+        raise UrlNotAllowed("The URL must not carry a user name or password.")
+    port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
+    if port == 0:
+        raise InvalidUrl("The URL's port is not valid.")
+    return RemoteUrl(url.scheme, normal_host(host), port, url.raw_path, text)
+
+
+def normal_host(host: str) -> str:
+    """A host name or address in the one form that policies are compared in.
+
+    Raises `InvalidUrl` for what is neither, for IPv4 in any other notation than four decimal
+    numbers, and for IPv6 with a scope.
+    """
+    host = host.lower()
+    if ":" in host:
+        return str(_address(host.removeprefix("[").removesuffix("]")))
+    host = host.removesuffix(".")
+    if _NUMERIC.fullmatch(host.rpartition(".")[2]):
+        return str(_address(host))
+    if len(host) > 253 or not _HOST_NAME.fullmatch(host):
+        raise InvalidUrl("The URL's host is not valid.")
+    return host
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise InvalidUrl("The URL's host is not a valid IP address.") from None
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise InvalidUrl("The URL's host is an IPv6 address with a scope.")
+    return address
