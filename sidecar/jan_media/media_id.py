@@ -28,3 +28,11 @@ def new_media_id(now_ms: int | None = None) -> str:
 def parse_media_id(text: str) -> str | None:
     """Return ``text`` in its canonical lower case if it is, whole, a media id; otherwise None."""
     return text.lower() if PATTERN.fullmatch(text) else None
+
+
+def created_ms(media_id: str) -> int:
+    """When a canonical id was made, in Unix milliseconds: its first ten digits."""
+    value = 0
+    for digit in media_id[len(PREFIX) : len(PREFIX) + 10]:
+        value = value * 32 + _DIGITS.index(digit)
+    return value

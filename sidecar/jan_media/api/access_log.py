@@ -1,0 +1,53 @@
+"""One line a request in the log, and its count in the metrics.
+
+The line has the path without its query, since a query may hold a signature, and no header at all.
+"""
+
+import logging
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jan_media.metrics import Metrics
+
+log = logging.getLogger("jan_media.access")
+
+
+class AccessLog:
+    """Wraps the whole app of a listener."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, listener: str) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._listener = listener
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            seconds = time.perf_counter() - started
+            template = getattr(scope.get("route"), "path", "other")
+            self._metrics.count_request(template, scope["method"], status, seconds)
+            if log.isEnabledFor(logging.INFO):
+                # repr keeps control characters of a hostile path out of the log.
+                path = repr(scope["path"])[1:-1]
+                log.info(
+                    "%s %s %s %d %.1fms",
+                    self._listener,
+                    scope["method"],
+                    path,
+                    status,
+                    seconds * 1000,
+                )

@@ -1,0 +1,47 @@
+"""Guest tokens, and the keys to check them with."""
+
+import time
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from jan_media.api import answers
+from jan_media.api.errors import error_response
+from jan_media.sidecar import Sidecar
+
+
+def routes(sidecar: Sidecar) -> APIRouter:
+    """The routes that need no token."""
+    router = APIRouter(tags=["auth"])
+
+    @router.post(
+        "/auth/guest-login",
+        status_code=201,
+        response_model=answers.GuestToken,
+        responses=answers.errors(404),
+    )
+    async def guest_login(request: Request) -> Response:
+        """A token for a new guest. The body, if there is one, is not looked at."""
+        if not sidecar.settings.guest_login:
+            return error_response("not_found", "Guest login is switched off here")
+        token = sidecar.guest_login.issue(time.time())
+        return JSONResponse(
+            {
+                "access_token": token.access_token,
+                "token_type": "Bearer",
+                "expires_in": token.expires_in,
+                "user_id": token.user_id,
+            },
+            201,
+            {"Cache-Control": "no-store"},
+        )
+
+    @router.get("/.well-known/jwks.json")
+    async def jwks() -> Response:
+        """The public keys that guest tokens are signed with (RFC 7517)."""
+        return JSONResponse(
+            sidecar.signing_keys.jwks(), headers={"Cache-Control": "public, max-age=300"}
+        )
+
+    return router

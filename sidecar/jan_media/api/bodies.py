@@ -1,0 +1,99 @@
+"""Request bodies: how large they say they are, what they say they are, and small JSON ones."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+
+from jan_media.errors import Refused, too_large
+
+PIECE = 256 * 1024
+SMALL_JSON = 64 * 1024
+
+
+def content_type(request: Request) -> str:
+    """The media type of the body, lower case, without parameters; "" if there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def refuse_announced_size(
+    request: Request, limit: int, *, max_bytes: int, param: str | None = None
+) -> None:
+    """Refuse at once a body that says it has over ``limit`` bytes. Raises `Refused`.
+
+    ``max_bytes`` is the limit that the message names: that of the file inside.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > limit:
+        raise too_large(max_bytes, param)
+
+
+async def pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body as it arrives, in pieces of about `PIECE` bytes.
+
+    Small network reads are joined, so that a body costs few hops to a thread, and one that fits
+    a piece costs a single one. Never holds more than a piece and one network read.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= PIECE:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if size:
+        yield b"".join(parts)
+
+
+async def read_json(request: Request, *, max_bytes: int) -> dict[str, Any]:
+    """A JSON object of at most ``max_bytes``. Raises `Refused` for anything else."""
+    kind = content_type(request)
+    if kind not in ("", "application/json") and not kind.endswith("+json"):
+        raise Refused("unsupported_media_type", "Send the body as application/json")
+    refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_large(max_bytes)
+    return parse_object(bytes(body))
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object strictly. Raises `Refused` (``invalid_json``)."""
+    try:
+        value = json.loads(body, parse_constant=_not_json)
+    except (ValueError, RecursionError):
+        raise Refused("invalid_json", "The body is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise Refused("invalid_json", "The body must be a JSON object")
+    return value
+
+
+def text_field(body: dict[str, Any], name: str, *, at: str | None = None) -> str:
+    """A string that must be there and not be empty. Raises `Refused` naming it."""
+    where = at or name
+    value = body.get(name)
+    if value is None:
+        raise Refused("missing_field", f"{where} is required", where)
+    if not isinstance(value, str) or not value:
+        raise Refused("invalid_field", f"{where} must be a string that is not empty", where)
+    return value
+
+
+def user_id(body: dict[str, Any]) -> str:
+    """The caller's own name for its user, "" if it gives none. Raises `Refused` if it is odd."""
+    value = body.get("user_id")
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > 256:
+        raise Refused(
+            "invalid_field", "user_id must be a string of at most 256 characters", "user_id"
+        )
+    return value
+
+
+def _not_json(name: str) -> NoReturn:
+    raise ValueError(name)

@@ -1,0 +1,63 @@
+"""Who is calling: the identity that the gateway vouches for.
+
+The gateway removes these headers from what clients send and sets its own. That it was the gateway
+is known by its secret, or by the listener being reachable from this machine alone.
+"""
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from jan_media.api.errors import error_response
+from jan_media.errors import Refused
+from jan_media.identity.gateway_secret import GatewaySecret
+
+USER_HEADER = "x-jan-user-id"
+ISSUER_HEADER = "x-jan-issuer"
+SECRET_HEADER = b"x-jan-gateway-secret"
+MAX_IDENTITY = 1024
+
+
+def owner_of(request: Request, *, trusts_network: bool, user_id: str = "") -> str:
+    """The owner that the catalog knows the caller by: issuer and subject, joined by ``|``.
+
+    Without a gateway (``trusts_network``: no secret is configured, so the listener is for this
+    machine alone) it is whom the request itself names. Raises `Refused` (``unauthenticated``).
+    """
+    subject = request.headers.get(USER_HEADER, "")
+    if subject:
+        owner = f"{request.headers.get(ISSUER_HEADER, '')}|{subject}"
+        if len(owner) > MAX_IDENTITY:
+            raise Refused("unauthenticated", "The caller's identity is too long")
+        return owner
+    if trusts_network:
+        return f"local|{user_id or request.query_params.get('user_id') or 'anonymous'}"
+    raise Refused("unauthenticated", "Call through the gateway, with a token or an API key")
+
+
+class GatewayOnly:
+    """Lets requests below some paths through only with the gateway's secret, if there is one."""
+
+    def __init__(self, app: ASGIApp, secret: GatewaySecret, prefixes: tuple[str, ...]) -> None:
+        self._app = app
+        self._secret = secret
+        self._prefixes = prefixes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["path"].startswith(self._prefixes)
+            and not self._secret.admits(_presented(scope))
+        ):
+            refusal = error_response(
+                "gateway_secret_required", "This service is reached through the gateway only"
+            )
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _presented(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == SECRET_HEADER:
+            return bytes(value).decode("latin-1")
+    return None

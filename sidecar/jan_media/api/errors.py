@@ -1,0 +1,135 @@
+"""Every error as ``{"error": {"type", "code", "message", "param"}}``, on every path."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.content.size_limit import ContentTooLarge
+from jan_media.errors import Refused, TooBusy, too_large
+from jan_media.storage.interface import StorageUnavailable
+
+RETRY_AFTER = "2"  # seconds
+
+INVALID = "invalid_request_error"
+STATUS_AND_TYPE = {
+    "invalid_url": (400, INVALID),
+    "url_not_allowed": (400, INVALID),
+    "missing_field": (400, INVALID),
+    "invalid_field": (400, INVALID),
+    "invalid_json": (400, INVALID),
+    "invalid_body": (400, INVALID),
+    "invalid_form": (400, INVALID),
+    "invalid_source_type": (400, INVALID),
+    "invalid_base64": (400, INVALID),
+    "invalid_media": (400, INVALID),
+    "too_many_pixels": (400, INVALID),
+    "empty_file": (400, INVALID),
+    "unsupported_media_type": (415, INVALID),
+    "upload_pending": (409, INVALID),
+    "gateway_secret_required": (401, "authentication_error"),
+    "unauthenticated": (401, "authentication_error"),
+    "not_owner": (403, "permission_error"),
+    "access_refused": (403, "permission_error"),
+    "access_expired": (403, "permission_error"),
+    "media_not_found": (404, "not_found_error"),
+    "not_found": (404, "not_found_error"),
+    "method_not_allowed": (405, INVALID),
+    "max_size_exceeded": (413, "size_error"),
+    "range_not_satisfiable": (416, INVALID),
+    "too_many_requests": (429, "rate_limit_error"),
+    "remote_fetch_failed": (502, "api_error"),
+    "service_unavailable": (503, "api_error"),
+    "remote_fetch_timeout": (504, "api_error"),
+    "internal_error": (500, "api_error"),
+}
+
+
+def error_response(
+    code: str, message: str, param: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer for one error code, with the headers that its status calls for."""
+    status, kind = STATUS_AND_TYPE.get(code, (400, INVALID))
+    fields = dict(headers or {})
+    if status == 401:
+        fields.setdefault("WWW-Authenticate", "Bearer")
+    if status in (429, 503):
+        fields.setdefault("Retry-After", RETRY_AFTER)
+    error = {"type": kind, "code": code, "message": message, "param": param}
+    return JSONResponse({"error": error}, status, fields)
+
+
+def unavailable_response(what: str) -> Response:
+    """503: the request was fine, and the same request may work in a moment."""
+    return error_response(
+        "service_unavailable", f"The {what} is not available right now: try again in a moment"
+    )
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Make every failure of the app answer in the one shape."""
+
+    def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return error_response(error.code, error.message, error.param)
+
+    def oversize(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ContentTooLarge)
+        refusal = too_large(error.limit)
+        return error_response(refusal.code, refusal.message)
+
+    def too_busy(_: Request, error: Exception) -> Response:
+        return error_response(
+            "service_unavailable", "Too many requests of this kind at once: try again in a moment"
+        )
+
+    def unavailable(_: Request, error: Exception) -> Response:
+        return unavailable_response(
+            "media catalog" if isinstance(error, CatalogUnavailable) else "media storage"
+        )
+
+    def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            return error_response(
+                "method_not_allowed",
+                f"{request.method} is not possible here",
+                headers=error.headers,
+            )
+        if error.status_code == 404:
+            return error_response("not_found", "There is nothing at this path")
+        return error_response("invalid_body", str(error.detail))
+
+    def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return _validation_response(error.errors()[0])
+
+    def gone(_: Request, error: Exception) -> Response:
+        return error_response("invalid_body", "The request ended before its body did")
+
+    def unexpected(_: Request, error: Exception) -> Response:
+        return error_response(
+            "internal_error", "Something went wrong on our side: try again, then report it"
+        )
+
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(ContentTooLarge, oversize)
+    app.add_exception_handler(TooBusy, too_busy)
+    app.add_exception_handler(CatalogUnavailable, unavailable)
+    app.add_exception_handler(StorageUnavailable, unavailable)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def _validation_response(problem: Mapping[str, Any]) -> Response:
+    place = ".".join(str(step) for step in problem["loc"] if step not in ("body", "query", "path"))
+    missing = problem["type"] == "missing"
+    message = f"{place or 'The body'} is required" if missing else f"{place}: {problem['msg']}"
+    return error_response("missing_field" if missing else "invalid_field", message, place or None)

@@ -1,0 +1,174 @@
+"""``/files``: what S3 does by itself, for a local storage: signed downloads and direct uploads.
+
+No token is asked for; the signature in the URL or the form is the permission. Pages of any origin
+may use it, as browsers upload straight from them, so CORS admits everyone, without credentials.
+"""
+
+import time
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from jan_media.api import answers
+from jan_media.api.bodies import pieces, refuse_announced_size
+from jan_media.api.errors import error_response
+from jan_media.api.serving import Served, serve
+from jan_media.content.multipart import FormReader, InvalidForm
+from jan_media.content.size_limit import ContentTooLarge
+from jan_media.errors import Refused
+from jan_media.library.resolve import not_found
+from jan_media.library.spool import Spool
+from jan_media.sidecar import Sidecar
+from jan_media.storage.interface import ObjectMissing
+from jan_media.storage.local_urls import LocalUrls
+from jan_media.storage.post_policy import AcceptedPost
+from jan_media.storage.refusals import AccessExpired, AccessRefused, FieldMissing
+
+OBJECT = "/files/{key:path}"
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag, Content-Length, Content-Range, Accept-Ranges",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+PREFLIGHT = {
+    **CORS,
+    "Access-Control-Allow-Methods": "GET, HEAD, PUT, POST",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Max-Age": "3600",
+}
+# The form's fields and boundaries besides the file.
+FORM_OVERHEAD = 128 * 1024
+
+
+def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
+    """The routes that stand for the storage service."""
+    router = APIRouter(tags=["files"])
+    storage = sidecar.library.storage
+    max_bytes = sidecar.settings.max_bytes
+
+    @router.options("/files", include_in_schema=False)
+    @router.options(OBJECT, include_in_schema=False)
+    async def preflight() -> Response:
+        return Response(status_code=204, headers=PREFLIGHT)
+
+    @router.get(OBJECT, response_class=Response, responses=answers.errors(403, 404, 416))
+    @router.head(OBJECT, include_in_schema=False)
+    async def download(request: Request, key: str) -> Response:
+        """Read an object with a presigned URL."""
+        allowed = urls.check_get(key, _query(request), time.time())
+        total = await sidecar.lanes.downloads.run(storage.size, allowed.key)
+        if total is None:
+            raise not_found()
+        served = Served(
+            total=total,
+            mime=allowed.mime,
+            filename=allowed.filename,
+            etag=allowed.key.rpartition("/")[2],  # a key's bytes never change
+            open=lambda start, stop: storage.read(allowed.key, start=start, stop=stop),
+        )
+        try:
+            return await serve(request, sidecar.lanes.downloads, served, CORS)
+        except ObjectMissing:
+            raise not_found() from None
+
+    @router.put(OBJECT, response_class=Response, responses=answers.errors(403, 413))
+    async def put(request: Request, key: str) -> Response:
+        """Write an object with a presigned URL."""
+        allowed = urls.check_put(
+            key, _query(request), request.headers.get("content-type"), time.time()
+        )
+        refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
+        async with sidecar.uploads.admitted():
+            spool = Spool(sidecar.library.spool_dir, max_bytes=max_bytes)
+            try:
+                async for piece in pieces(request):
+                    await sidecar.lanes.uploads.run(spool.write, piece)
+                await _keep(spool, allowed.key, allowed.mime)
+            finally:
+                sidecar.lanes.uploads.submit(spool.close)
+        return Response(status_code=200, headers=CORS)
+
+    @router.post(
+        "/files", status_code=204, response_class=Response, responses=answers.errors(400, 403, 413)
+    )
+    async def post(request: Request) -> Response:
+        """Write an object with a presigned form: all its fields, then the file."""
+        refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
+        async with sidecar.uploads.admitted():
+            spool = Spool(sidecar.library.spool_dir, max_bytes=max_bytes)
+            try:
+                form = SignedForm(urls, request.headers.get("content-type", ""), spool)
+                async for piece in pieces(request):
+                    await sidecar.lanes.uploads.run(form.feed, piece)
+                allowed = form.close()
+                await _keep(spool, allowed.key, allowed.mime)
+            finally:
+                sidecar.lanes.uploads.submit(spool.close)
+        return Response(status_code=204, headers=CORS)
+
+    async def _keep(spool: Spool, key: str, mime: str) -> None:
+        if spool.size == 0:
+            raise Refused("empty_file", "The file is empty: send at least one byte", "file")
+        await sidecar.lanes.uploads.run(
+            storage.put, key, spool.from_start(), size=spool.size, mime=mime
+        )
+
+    return router
+
+
+class SignedForm:
+    """Reads a presigned form; checks its policy before it takes a byte of the file."""
+
+    def __init__(self, urls: LocalUrls, content_type: str, spool: Spool) -> None:
+        self._urls = urls
+        self._spool = spool
+        self._allowed: AcceptedPost | None = None
+        try:
+            self._reader = FormReader(content_type, self._take, self._check)
+        except InvalidForm as problem:
+            raise Refused(problem.code, problem.message) from None
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes. Raises `AccessRefused`, `Refused` and `ContentTooLarge`."""
+        try:
+            self._reader.feed(piece)
+        except InvalidForm as problem:
+            raise Refused(problem.code, problem.message) from None
+
+    def close(self) -> AcceptedPost:
+        """What the policy allows, once the whole file has come and has the promised size."""
+        try:
+            self._reader.close()
+        except InvalidForm as problem:
+            raise Refused(problem.code, problem.message) from None
+        if self._allowed is None:
+            raise Refused("missing_field", "The form has no part named file", "file")
+        return self._allowed
+
+    def _check(self, fields: Mapping[str, str]) -> None:
+        self._allowed = self._urls.check_post(fields, time.time())
+
+    def _take(self, piece: bytes) -> None:
+        assert self._allowed is not None
+        if self._spool.size + len(piece) > self._allowed.max_bytes:
+            raise ContentTooLarge(self._allowed.max_bytes)
+        self._spool.write(piece)
+
+
+def access_refused(request: Request, error: Exception) -> Response:
+    """The answer to a URL or form that does not allow this."""
+    assert isinstance(error, AccessRefused)
+    if isinstance(error, FieldMissing):
+        return error_response("missing_field", str(error), error.name)
+    code = "access_expired" if isinstance(error, AccessExpired) else "access_refused"
+    return error_response(code, str(error), getattr(error, "name", None))
+
+
+def _query(request: Request) -> dict[str, str]:
+    """The query's parameters; one that is there twice becomes empty, which fits no signature."""
+    params: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        params[name] = "" if name in params else value
+    return params

@@ -1,0 +1,37 @@
+"""From ids in a request to media, settling direct uploads on the way."""
+
+from collections.abc import Sequence
+
+from jan_media.catalog.interface import State
+from jan_media.library.direct_upload import complete
+from jan_media.library.resolve import Found, Resolved, not_found, resolve
+from jan_media.media_id import parse_media_id
+from jan_media.sidecar import Sidecar
+
+
+async def find_all(sidecar: Sidecar, ids: Sequence[str]) -> Resolved:
+    """Resolve canonical ids. A pending one is checked in the upload lane, since that may take long.
+
+    Raises `CatalogUnavailable` and `StorageUnavailable`.
+    """
+    resolved = await sidecar.lanes.resolves.run(resolve, sidecar.library, ids)
+    for media in list(resolved.unready.values()):
+        if media.state is State.PENDING:
+            settled = await sidecar.lanes.uploads.run(complete, sidecar.library, media)
+            del resolved.unready[media.id]
+            resolved.settle(sidecar.library, settled)
+    return resolved
+
+
+async def find_ready(sidecar: Sidecar, text: str) -> Found:
+    """The media that ``text`` names in a path. Raises `Refused`, and like `find_all`."""
+    media_id = known_id(text)
+    return (await find_all(sidecar, [media_id])).require(media_id)
+
+
+def known_id(text: str) -> str:
+    """The canonical id. Raises `Refused` (``media_not_found``) for what cannot be an id."""
+    media_id = parse_media_id(text)
+    if media_id is None:
+        raise not_found()
+    return media_id

@@ -1,0 +1,59 @@
+"""Whether the process is alive, and whether it can do its work."""
+
+import asyncio
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from jan_media import metrics
+from jan_media.api.errors import unavailable_response
+from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.lanes import Lane
+from jan_media.sidecar import Sidecar
+from jan_media.storage.interface import StorageUnavailable
+
+CHECK_SECONDS = 3.0
+
+
+def routes(sidecar: Sidecar) -> APIRouter:
+    """The health routes, for both listeners."""
+    router = APIRouter(tags=["health"])
+    # Apart from the working lanes, so that checks neither wait for requests nor hold them up.
+    lane = Lane("health", 2)
+
+    @router.get("/healthz")
+    async def alive() -> Response:
+        """The process answers."""
+        return JSONResponse({"status": "ok"})
+
+    @router.get("/readyz")
+    async def ready() -> Response:
+        """The catalog and the storage answer too; 503 names the first that does not."""
+        library = sidecar.library
+        for name, check in (("catalog", library.catalog.check), ("storage", library.storage.check)):
+            try:
+                await asyncio.wait_for(lane.run(check), CHECK_SECONDS)
+            except (CatalogUnavailable, StorageUnavailable, TimeoutError):
+                return unavailable_response(f"media {name}")
+        return JSONResponse({"status": "ready"})
+
+    return router
+
+
+def metrics_routes(sidecar: Sidecar) -> APIRouter:
+    """``/metrics``, for the internal listener alone."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/metrics", response_class=Response)
+    async def scrape() -> Response:
+        """Counters of this worker and sizes of the catalog, in Prometheus' text format."""
+        try:
+            sizes = await sidecar.lanes.downloads.run(sidecar.library.catalog.counts)
+        except CatalogUnavailable:
+            sizes = {}
+        return Response(
+            sidecar.metrics.text({f"catalog_{name}": size for name, size in sizes.items()}),
+            media_type=metrics.CONTENT_TYPE,
+        )
+
+    return router

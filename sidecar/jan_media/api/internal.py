@@ -1,0 +1,180 @@
+"""The internal listener: what the Kong plugin asks, in msgpack, and what operators scrape.
+
+``POST /internal/resolve`` is on the path of every chat request with ids that are not cached, so
+it is plain: one msgpack message in, one out, nothing between.
+"""
+
+import base64
+from typing import Any
+
+import msgpack
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+import jan_media
+from jan_media.api import health
+from jan_media.api.access_log import AccessLog
+from jan_media.api.callers import GatewayOnly
+from jan_media.api.errors import answer_errors
+from jan_media.api.finding import find_all
+from jan_media.catalog.interface import Media, State
+from jan_media.errors import Refused, too_large
+from jan_media.library.resolve import Found, Resolved, why_not
+from jan_media.media_id import parse_media_id
+from jan_media.sidecar import Sidecar
+from jan_media.storage.interface import ObjectMissing, Storage
+
+MSGPACK = "application/msgpack"
+MAX_REQUEST = 1024 * 1024
+MAX_IDS = 10_000
+
+
+def internal_app(sidecar: Sidecar) -> ASGIApp:
+    """The internal listener's app."""
+    app = FastAPI(
+        title="Jan Media, internal",
+        version=jan_media.__version__,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    answer_errors(app)
+
+    @app.post("/internal/resolve", response_class=Response, openapi_extra=_described(RESOLVE))
+    async def resolve(request: Request) -> Response:
+        """URLs (or data URLs) for ids; what cannot be resolved is told apart by id."""
+        asked = await _unpacked(request)
+        ids = _ids(asked)
+        resolved = await find_all(sidecar, ids)
+        if asked.get("as", "url") == "url":
+            return _packed(_as_urls(resolved, ids))
+        max_bytes = asked.get("max_bytes") or sidecar.settings.max_bytes
+        return _packed(await _as_data_urls(sidecar, resolved, ids, max_bytes))
+
+    @app.post("/internal/keys/verify", response_class=Response, openapi_extra=_described(VERIFY))
+    async def verify_key(request: Request) -> Response:
+        """Whether an API key is good, and whose it is."""
+        key = (await _unpacked(request)).get("key")
+        if not isinstance(key, str):
+            raise Refused("missing_field", "key is required", "key")
+        record = await sidecar.lanes.resolves.run(
+            sidecar.keyring.verify, key, sidecar.library.clock()
+        )
+        if record is None:
+            return _packed(
+                {"valid": False, "user_id": "", "groups": [], "key_id": "", "expires_at": None}
+            )
+        return _packed(
+            {
+                "valid": True,
+                "user_id": record.owner,
+                "groups": list(record.groups),
+                "key_id": record.id,
+                "expires_at": None if record.expires_at is None else record.expires_at / 1000,
+            }
+        )
+
+    app.include_router(health.routes(sidecar))
+    app.include_router(health.metrics_routes(sidecar))
+    guarded: ASGIApp = app
+    if sidecar.gateway_secret.configured:
+        guarded = GatewayOnly(app, sidecar.gateway_secret, ("/internal/",))
+    return AccessLog(guarded, sidecar.metrics, "internal")
+
+
+def _as_urls(resolved: Resolved, ids: list[str]) -> dict[str, Any]:
+    media = {id: _answer(found, found.link.url) for id, found in resolved.found.items()}
+    errors = {id: _error(resolved.unready.get(id)) for id in ids if id not in media}
+    return {"media": media, "errors": errors}
+
+
+async def _as_data_urls(
+    sidecar: Sidecar, resolved: Resolved, ids: list[str], max_bytes: int
+) -> dict[str, Any]:
+    answer = _as_urls(resolved, ids)
+    for id, found in resolved.found.items():
+        if found.media.bytes > max_bytes:
+            refusal = too_large(max_bytes)
+        else:
+            try:
+                url = await sidecar.lanes.downloads.run(
+                    data_url, sidecar.library.storage, found.media
+                )
+                answer["media"][id]["url"] = url
+                continue
+            except ObjectMissing:  # deleted since we looked
+                refusal = why_not(None)
+        del answer["media"][id]
+        answer["errors"][id] = {"code": refusal.code, "message": refusal.message}
+    return answer
+
+
+def data_url(storage: Storage, media: Media) -> str:
+    """The bytes of ready media inline. Raises `ObjectMissing` and `StorageUnavailable`."""
+    with storage.read(media.storage_key) as reading:
+        content = b"".join(reading.chunks())
+    return f"data:{media.mime};base64,{base64.b64encode(content).decode()}"
+
+
+def _answer(found: Found, url: str) -> dict[str, Any]:
+    return {
+        "url": url,
+        "mime": found.media.mime,
+        "expires_at": found.link.expires_at / 1000,
+        "ttl": found.link.ttl,
+    }
+
+
+def _error(media: Media | None) -> dict[str, str]:
+    refusal = why_not(media)
+    rejected = media is not None and media.state is State.REJECTED
+    return {"code": "upload_rejected" if rejected else refusal.code, "message": refusal.message}
+
+
+def _ids(asked: dict[str, Any]) -> list[str]:
+    """The ids that were asked for, in canonical form; what is no id stays as it is, unknown."""
+    ids = asked.get("ids")
+    if not isinstance(ids, list) or len(ids) > MAX_IDS:
+        raise Refused("invalid_field", f"ids must be a list of at most {MAX_IDS} ids", "ids")
+    if not all(isinstance(id, str) for id in ids):
+        raise Refused("invalid_field", "ids must hold strings", "ids")
+    if asked.get("as", "url") not in ("url", "data_url"):
+        raise Refused("invalid_field", "as must be url or data_url", "as")
+    return list(dict.fromkeys(parse_media_id(id) or id for id in ids))
+
+
+async def _unpacked(request: Request) -> dict[str, Any]:
+    body = await request.body() if _fits(request) else None
+    if body is None or len(body) > MAX_REQUEST:
+        raise too_large(MAX_REQUEST)
+    try:
+        value = msgpack.unpackb(body)
+    except (ValueError, msgpack.UnpackException):
+        raise Refused("invalid_body", "The body is not one msgpack message") from None
+    if not isinstance(value, dict):
+        raise Refused("invalid_body", "The message must be a map")
+    return value
+
+
+def _fits(request: Request) -> bool:
+    length = request.headers.get("content-length", "0")
+    return length.isdigit() and int(length) <= MAX_REQUEST
+
+
+def _packed(value: dict[str, Any]) -> Response:
+    return Response(msgpack.packb(value), media_type=MSGPACK)
+
+
+def _described(properties: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "required": [next(iter(properties))], "properties": properties}
+    return {"requestBody": {"required": True, "content": {MSGPACK: {"schema": schema}}}}
+
+
+RESOLVE: dict[str, Any] = {
+    "ids": {"type": "array", "items": {"type": "string"}},
+    "as": {"enum": ["url", "data_url"]},
+    "max_bytes": {"type": "integer", "description": "The largest file to send as a data URL"},
+}
+VERIFY: dict[str, Any] = {"key": {"type": "string"}}

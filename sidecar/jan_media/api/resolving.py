@@ -1,0 +1,142 @@
+"""``POST /v1/media/resolve``: URLs for many ids, or for all the ids inside any JSON."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from jan_media.api import answers
+from jan_media.api.bodies import read_json
+from jan_media.api.callers import owner_of
+from jan_media.api.finding import find_all
+from jan_media.errors import Refused
+from jan_media.library.resolve import Resolved, not_found
+from jan_media.media_id import PATTERN, parse_media_id
+from jan_media.sidecar import Sidecar
+
+MAX_IDS = 1000
+MAX_JSON = 32 * 1024 * 1024
+
+# The whole string is an id, or the older placeholder with the type in front of it.
+_PLACEHOLDER = re.compile(rf"(?:data:[^;,\s]*;)?({PATTERN.pattern})", re.IGNORECASE | re.ASCII)
+Place = tuple["dict[str, Any] | list[Any]", "str | int", str, str]  # container, key, id, path
+
+
+def routes(sidecar: Sidecar) -> APIRouter:
+    """The resolve route."""
+    router = APIRouter(tags=["media"])
+
+    @router.post(
+        "/v1/media/resolve",
+        response_model=answers.ResolvedIds | answers.ResolvedPayload,
+        responses=answers.errors(400, 401, 404, 409, 413, 415, 503),
+        openapi_extra={"requestBody": REQUEST_BODY},
+    )
+    async def resolve(request: Request) -> Response:
+        """Presigned URLs for ``ids``, or ``payload`` with every id in it replaced by its URL."""
+        owner_of(request, trusts_network=sidecar.trusts_network)
+        body = await read_json(request, max_bytes=MAX_JSON)
+        if "payload" in body:
+            return _json(await _resolve_payload(sidecar, body))
+        return _json(await _resolve_ids(sidecar, body.get("ids")))
+
+    return router
+
+
+async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:
+    if asked is None:
+        raise Refused("missing_field", "ids is required: a list of jan_* ids", "ids")
+    if not isinstance(asked, list) or not 1 <= len(asked) <= MAX_IDS:
+        raise Refused("invalid_field", f"ids must be a list of 1 to {MAX_IDS} ids", "ids")
+    ids = []
+    for place, text in enumerate(asked):
+        if not isinstance(text, str):
+            raise Refused("invalid_field", "ids must hold strings", f"ids[{place}]")
+        media_id = parse_media_id(text)
+        if media_id is None:
+            raise not_found().at(f"ids[{place}]")
+        ids.append(media_id)
+    resolved = await find_all(sidecar, list(dict.fromkeys(ids)))
+    found = [_require(resolved, id, f"ids[{place}]") for place, id in enumerate(ids)]
+    return {"media": [answers.resolved_item(each.media, each.link) for each in found]}
+
+
+async def _resolve_payload(sidecar: Sidecar, body: dict[str, Any]) -> dict[str, Any]:
+    places = list(_places(body))
+    ids = list(dict.fromkeys(media_id for _, _, media_id, _ in places))
+    if len(ids) > MAX_IDS:
+        raise Refused("invalid_field", f"payload may hold {MAX_IDS} different ids", "payload")
+    if ids:
+        resolved = await find_all(sidecar, ids)
+        for container, key, media_id, path in places:
+            container[key] = _require(resolved, media_id, path).link.url  # type: ignore[index]
+    return {"payload": body["payload"]}
+
+
+def _require(resolved: Resolved, media_id: str, param: str) -> Any:
+    try:
+        return resolved.require(media_id)
+    except Refused as refusal:
+        raise refusal.at(param) from None
+
+
+def _places(body: dict[str, Any]) -> Iterator[Place]:
+    """Every value below ``payload`` that is, whole, an id; in the order of the document."""
+    waiting: list[tuple[Any, Any, Any, str]] = [(body, "payload", body["payload"], "payload")]
+    while waiting:
+        container, key, value, path = waiting.pop()
+        if isinstance(value, str):
+            match = _PLACEHOLDER.fullmatch(value)
+            if match:
+                yield container, key, match[1].lower(), path
+        elif isinstance(value, dict):
+            waiting += [(value, k, v, f"{path}.{k}") for k, v in reversed(value.items())]
+        elif isinstance(value, list):
+            waiting += [(value, i, value[i], f"{path}[{i}]") for i in range(len(value) - 1, -1, -1)]
+
+
+def _json(value: dict[str, Any]) -> Response:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        body = text.encode()
+    except ValueError:
+        raise Refused(
+            "invalid_json",
+            "The payload has a number or a character that JSON cannot carry back",
+            "payload",
+        ) from None
+    return Response(body, media_type="application/json")
+
+
+REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "oneOf": [
+                    {
+                        "type": "object",
+                        "required": ["ids"],
+                        "properties": {
+                            "ids": {
+                                "type": "array",
+                                "items": {"type": "string", "pattern": PATTERN.pattern},
+                                "minItems": 1,
+                                "maxItems": MAX_IDS,
+                            }
+                        },
+                    },
+                    {
+                        "type": "object",
+                        "required": ["payload"],
+                        "properties": {"payload": {"description": "Any JSON"}},
+                    },
+                ]
+            }
+        }
+    },
+}

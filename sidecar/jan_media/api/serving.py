@@ -1,0 +1,141 @@
+"""Serving stored bytes over HTTP: ranges, conditions, and headers that keep browsers from
+running what they get (RFC 9110, sections 13 and 14).
+"""
+
+import concurrent.futures
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from jan_media.api.errors import error_response
+from jan_media.lanes import Lane
+from jan_media.storage.disposition import inline_disposition
+from jan_media.storage.interface import Reading
+
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, max-age=300",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An immutable object to be served. ``open`` opens the bytes ``[start, stop)``."""
+
+    total: int
+    mime: str
+    filename: str
+    etag: str  # the strong validator, without quotes
+    open: Callable[[int, int], AbstractContextManager[Reading]]
+
+
+async def serve(
+    request: Request, lane: Lane, served: Served, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer a GET or HEAD for the object as its conditions and its Range ask."""
+    etag = f'"{served.etag}"'
+    common = {**SAFE_HEADERS, "ETag": etag, "Accept-Ranges": "bytes", **(headers or {})}
+    if _matches(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=common)
+    start, stop, status = 0, served.total, 200
+    wanted = _range(request, etag, served.total)
+    if wanted is not None:
+        start, stop = wanted
+        if start >= stop:
+            return error_response(
+                "range_not_satisfiable",
+                f"The file has {served.total} bytes: ask for a range within them",
+                "Range",
+                {**(headers or {}), "Content-Range": f"bytes */{served.total}"},
+            )
+        status = 206
+        common["Content-Range"] = f"bytes {start}-{stop - 1}/{served.total}"
+    common["Content-Length"] = str(stop - start)
+    common["Content-Type"] = served.mime
+    common["Content-Disposition"] = inline_disposition(served.filename)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=common)
+    opened = served.open(start, stop)
+    reading = await lane.run(opened.__enter__)
+    return _Stream(lane, opened, reading.chunks(), status, common)
+
+
+class _Stream(Response):
+    """A body read piece by piece in a lane, and closed there however the answer ends."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        opened: AbstractContextManager[Reading],
+        chunks: Iterator[bytes],
+        status: int,
+        headers: Mapping[str, str],
+    ) -> None:
+        self.status_code = status
+        self.background = None
+        self.init_headers(headers)
+        self._lane = lane
+        self._opened = opened
+        self._chunks = chunks
+        self._last: concurrent.futures.Future[bytes | None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            while (chunk := await self._next()) is not None:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            # Not awaited: this may be a cancelled task, and a read may still be running.
+            self._lane.submit(self._close)
+
+    async def _next(self) -> bytes | None:
+        self._last = self._lane.submit(next, self._chunks, None)
+        return await self._lane.wait(self._last)
+
+    def _close(self) -> None:
+        if self._last is not None:
+            concurrent.futures.wait([self._last])
+        self._opened.__exit__(None, None, None)
+
+
+def _matches(header: str, etag: str) -> bool:
+    """Whether If-None-Match names this ETag; it compares weakly (RFC 9110, 13.1.2)."""
+    if header.strip() == "*":
+        return True
+    return etag in (part.strip().removeprefix("W/") for part in header.split(","))
+
+
+_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII | re.IGNORECASE)
+
+
+def _range(request: Request, etag: str, total: int) -> tuple[int, int] | None:
+    """The bytes ``[start, stop)`` that are asked for; empty if the object has none of them.
+
+    None means the whole object: no Range, one that is malformed or has several parts (which a
+    server may ignore), or an If-Range that names another version.
+    """
+    match = _RANGE.fullmatch(request.headers.get("range", ""))
+    if not match or match[1] == match[2] == "" or len(match[0]) > 64:
+        return None
+    if request.headers.get("if-range", etag) != etag:
+        return None
+    if not match[1]:
+        return max(0, total - int(match[2])), total if int(match[2]) else 0
+    start = int(match[1])
+    if match[2] and int(match[2]) < start:
+        return None
+    stop = min(int(match[2]) + 1, total) if match[2] else total
+    return start, stop

@@ -1,0 +1,274 @@
+"""``POST /v1/media``: take a file in, in any of the four ways that clients send one.
+
+Whichever way it comes, a piece of the body goes from the socket through a decoder into the spool
+before the next is read, so memory stays bounded, and a body that is too large is refused as soon
+as it is.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from jan_media.api import answers
+from jan_media.api.bodies import content_type, pieces, refuse_announced_size, text_field, user_id
+from jan_media.api.callers import owner_of
+from jan_media.catalog.interface import Claimed
+from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
+from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
+from jan_media.content.multipart import FormReader, InvalidForm
+from jan_media.content.size_limit import ContentTooLarge
+from jan_media.errors import Refused, too_large
+from jan_media.fetch.errors import RemoteFetchError
+from jan_media.library.ingest import store
+from jan_media.library.links import Link, link
+from jan_media.library.spool import Spool
+from jan_media.sidecar import Sidecar
+
+# What a body may hold besides the file.
+FIELDS = 64 * 1024
+
+
+def routes(sidecar: Sidecar) -> APIRouter:
+    """The upload route."""
+    router = APIRouter(tags=["upload"])
+
+    @router.post(
+        "/v1/media",
+        response_model=answers.Uploaded,
+        responses=answers.errors(400, 401, 413, 415, 502, 503, 504),
+        openapi_extra={"requestBody": REQUEST_BODY},
+    )
+    async def upload(request: Request) -> Response:
+        """Store a file: by URL, as a data URL, as a form, or as the body itself."""
+        owner_of(request, trusts_network=sidecar.trusts_network)  # before a byte is read
+        body_kind = _body_kind(request, sidecar.settings.max_bytes)
+        async with sidecar.uploads.admitted():
+            spool = Spool(sidecar.library.spool_dir, max_bytes=sidecar.settings.max_bytes)
+            try:
+                body = body_kind(request, spool)
+                async for piece in pieces(request):
+                    await sidecar.lanes.uploads.run(body.feed, piece)
+                named = body.close()
+                if isinstance(body, JsonBody) and body.url:
+                    await _fetch(sidecar, body.url, spool)
+                owner = owner_of(
+                    request, trusts_network=sidecar.trusts_network, user_id=user_id(named)
+                )
+                claimed, url = await sidecar.lanes.uploads.run(_store, sidecar, spool, owner)
+            except ContentTooLarge as error:
+                raise too_large(error.limit, body.param) from None
+            except Refused as refusal:
+                raise refusal.at(body.param) if body.param else refusal from None
+            finally:
+                sidecar.lanes.uploads.submit(spool.close)
+        return JSONResponse(answers.uploaded(claimed, url))
+
+    return router
+
+
+def _store(sidecar: Sidecar, spool: Spool, owner: str) -> tuple[Claimed, Link]:
+    claimed = store(sidecar.library, spool, owner)
+    return claimed, link(sidecar.library, claimed.media)
+
+
+async def _fetch(sidecar: Sidecar, url: str, spool: Spool) -> None:
+    async def take(chunk: bytes) -> None:
+        await sidecar.lanes.uploads.run(spool.write, chunk)
+
+    async with sidecar.fetches.admitted():
+        try:
+            await sidecar.fetcher.fetch(url, take)
+        except RemoteFetchError as failure:
+            raise Refused(failure.code, failure.message) from None
+
+
+class Body(Protocol):
+    """One way to send a file. ``param`` names the place of the file in the request."""
+
+    param: str | None
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes of the body and spool what they hold of the file. Blocking."""
+
+    def close(self) -> dict[str, Any]:
+        """Say that the body has ended; returns its other fields. Raises `Refused`."""
+
+
+class RawBody:
+    """The file is the body."""
+
+    param: str | None = None
+
+    def __init__(self, request: Request, spool: Spool) -> None:
+        self._spool = spool
+
+    def feed(self, piece: bytes) -> None:
+        self._spool.write(piece)
+
+    def close(self) -> dict[str, Any]:
+        return {}
+
+
+class FormBody:
+    """The file is the part ``file`` of multipart/form-data."""
+
+    param: str | None = "file"
+
+    def __init__(self, request: Request, spool: Spool) -> None:
+        try:
+            self._reader = FormReader(request.headers["content-type"], spool.write)
+        except InvalidForm as problem:
+            raise Refused(problem.code, problem.message) from None
+
+    def feed(self, piece: bytes) -> None:
+        try:
+            self._reader.feed(piece)
+        except InvalidForm as problem:
+            raise Refused(problem.code, problem.message) from None
+
+    def close(self) -> dict[str, Any]:
+        try:
+            form = self._reader.close()
+        except InvalidForm as problem:
+            raise Refused(problem.code, problem.message) from None
+        if not form.file_present:
+            raise Refused("missing_field", "The form has no part named file", "file")
+        return dict(form.fields)
+
+
+class JsonBody:
+    """The file is in a JSON object, as a data URL, or is elsewhere, at a URL that it names."""
+
+    def __init__(self, request: Request, spool: Spool) -> None:
+        self.param: str | None = "source.data_url"
+        self.url = ""  # where to fetch the file from, once the body has ended
+        self._spool = spool
+        self._decoder = DataUrlDecoder(spool.max_bytes)
+        self._body = UploadBody(FIELDS, self._take)
+
+    def feed(self, piece: bytes) -> None:
+        try:
+            self._body.feed(piece)
+        except InvalidJson as problem:
+            self.param = None
+            raise Refused(problem.code, problem.message) from None
+        except InvalidDataUrl as problem:
+            raise Refused(problem.code, problem.message) from None
+
+    def _take(self, piece: bytes) -> None:
+        self._spool.write(self._decoder.feed(piece))
+
+    def close(self) -> dict[str, Any]:
+        self.param = None
+        try:
+            document = self._body.close()
+        except InvalidJson as problem:
+            raise Refused(problem.code, problem.message) from None
+        source = document.get("source")
+        if source is None:
+            raise Refused("missing_field", "source is required", "source")
+        if not isinstance(source, dict):
+            raise Refused("invalid_field", "source must be an object", "source")
+        kind = text_field(source, "type", at="source.type")
+        if kind == "remote_url":
+            self.url = text_field(source, "url", at="source.url")
+            self.param = "source.url"
+            if source.get("data_url") is not None:
+                raise Refused(
+                    "invalid_field", "A remote_url source has no data_url", "source.data_url"
+                )
+        elif kind == "data_url":
+            self.param = "source.data_url"
+            self._end_data_url(source)
+        else:
+            raise Refused(
+                "invalid_source_type", "source.type must be remote_url or data_url", "source.type"
+            )
+        return document
+
+    def _end_data_url(self, source: dict[str, Any]) -> None:
+        if source.get("data_url") is not STREAMED:
+            text_field(source, "data_url", at="source.data_url")
+        try:
+            self._spool.write(self._decoder.close())
+        except InvalidDataUrl as problem:
+            raise Refused(problem.code, problem.message) from None
+
+
+def _body_kind(request: Request, max_bytes: int) -> Callable[[Request, Spool], Body]:
+    """Which of the ways this is. Raises `Refused` for another, and for too large a size announced."""
+    kind = content_type(request)
+    if kind == "application/json" or (kind.endswith("+json") and not kind.startswith("image/")):
+        # Base64 makes four bytes of three; escapes and line ends inside it add some.
+        refuse_announced_size(
+            request, max_bytes * 3 // 2 + FIELDS, max_bytes=max_bytes, param="source.data_url"
+        )
+        return JsonBody
+    if kind == "multipart/form-data":
+        refuse_announced_size(request, max_bytes + 2 * FIELDS, max_bytes=max_bytes, param="file")
+        return FormBody
+    if kind.startswith(("image/", "audio/", "video/")) or kind in (
+        "application/octet-stream",
+        "application/pdf",
+    ):
+        refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
+        return RawBody
+    raise Refused(
+        "unsupported_media_type",
+        "Send application/json, multipart/form-data, or the file itself as image/*",
+    )
+
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["source"],
+                "properties": {
+                    "source": {
+                        "oneOf": [
+                            {
+                                "type": "object",
+                                "required": ["type", "url"],
+                                "properties": {
+                                    "type": {"const": "remote_url"},
+                                    "url": {"type": "string", "format": "uri"},
+                                },
+                            },
+                            {
+                                "type": "object",
+                                "required": ["type", "data_url"],
+                                "properties": {
+                                    "type": {"const": "data_url"},
+                                    "data_url": {
+                                        "type": "string",
+                                        "description": "data:<type>;base64,<content>",
+                                    },
+                                },
+                            },
+                        ]
+                    },
+                    "user_id": {"type": "string", "maxLength": 256},
+                },
+            }
+        },
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary"},
+                    "user_id": {"type": "string", "maxLength": 256},
+                },
+            }
+        },
+        "image/*": _BINARY,
+        "application/octet-stream": _BINARY,
+    },
+}

@@ -1,0 +1,160 @@
+"""The ``jan-media`` command."""
+
+import logging
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Annotated, NoReturn
+
+import typer
+
+from jan_media.catalog.interface import ApiKey, CatalogUnavailable
+from jan_media.identity.api_keys import ApiKeyring
+from jan_media.library.library import Library, now_ms
+from jan_media.library.sweep import rehearse, sweep
+from jan_media.serve import CannotStart, serve
+from jan_media.settings import Settings, WrongSettings, duration, load_settings
+from jan_media.sidecar import open_library
+from jan_media.storage.interface import StorageUnavailable
+
+app = typer.Typer(
+    help="The sidecar of Jan Media Gateway. Settings are MEDIA_* environment variables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@app.command("serve")
+def serve_command() -> None:
+    """Serve both listeners until SIGTERM or Ctrl-C."""
+    settings = _settings()
+    try:
+        serve(settings, announce=lambda line: print(line, flush=True))
+    except CannotStart as problem:
+        _fail(str(problem))
+
+
+@app.command("sweep")
+def sweep_command(
+    dry_run: Annotated[bool, typer.Option(help="Say what would go, and change nothing.")] = False,
+    grace: Annotated[
+        str,
+        typer.Option(help="Take keys held this long for garbage (MEDIA_SWEEP_GRACE)."),
+    ] = "",
+) -> None:
+    """Remove what has expired and what nothing refers to, and say how much."""
+    settings = _settings()
+    with _Opened(settings) as (library, _):
+        held_for = _duration(grace) if grace else settings.sweep_grace
+        ahead_ms = int((settings.sweep_grace - held_for) * 1000)
+        if dry_run:
+            print(f"would sweep {rehearse(library, ahead_ms=ahead_ms)}")
+            return
+        swept = sweep(library, f"cli:{os.getpid()}", ahead_ms=ahead_ms)
+        if swept is None:
+            _fail("another sidecar is sweeping right now: try again in a moment")
+        print(f"swept {swept}")
+
+
+@keys.command("create")
+def create_key(
+    owner: Annotated[str, typer.Option(help="Whom the key stands for.")],
+    group: Annotated[list[str] | None, typer.Option(help="A group to grant; repeatable.")] = None,
+    expires_in: Annotated[str, typer.Option(help="As in 30d; never by default.")] = "",
+) -> None:
+    """Make a key. It is shown this once."""
+    with _Opened(_settings()) as (_, keyring):
+        expires_at = now_ms() + int(_duration(expires_in) * 1000) if expires_in else None
+        made = keyring.create(owner, group or [], now=now_ms(), expires_at=expires_at)
+        print(made.text)
+        print(f"id {made.record.id}; store the key now, it cannot be shown again", file=sys.stderr)
+
+
+@keys.command("list")
+def list_keys(
+    prefix: Annotated[str, typer.Option(help="Only keys that begin like this.")] = "",
+    owner: Annotated[str, typer.Option(help="Only keys of this owner.")] = "",
+) -> None:
+    """List keys, oldest first: handle, beginning, owner, groups, state."""
+    with _Opened(_settings()) as (_, keyring):
+        for key in keyring.list(prefix=prefix, owner=owner or None):
+            groups = ",".join(key.groups) or "-"
+            print(f"{key.id}\t{key.prefix}…\t{key.owner}\t{groups}\t{_state(key)}")
+
+
+@keys.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(help="The handle that list shows.")]) -> None:
+    """Revoke a key. Gateways stop honouring it once their cache of it runs out."""
+    with _Opened(_settings()) as (_, keyring):
+        if not keyring.revoke(key_id, now=now_ms()):
+            _fail(f"there is no key {key_id}, or it was revoked before")
+        print(f"revoked {key_id}")
+
+
+class _Opened:
+    """The library and the keys, for one command."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __enter__(self) -> tuple[Library, ApiKeyring]:
+        try:
+            self._library, keyring = open_library(self._settings)
+            self._library.catalog.migrate()
+        except (CatalogUnavailable, StorageUnavailable, OSError, ValueError, RuntimeError) as error:
+            _fail(str(error))
+        return self._library, keyring
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._library.catalog.close()
+        self._library.storage.close()
+        if isinstance(error, CatalogUnavailable | StorageUnavailable):
+            _fail(str(error))
+
+
+def _settings() -> Settings:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    for chatty in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        loaded = load_settings(os.environ)
+    except WrongSettings as wrong:
+        _fail("these settings are wrong:\n" + "\n".join(f"  {line}" for line in wrong.problems))
+    for warning in loaded.warnings:
+        print(f"jan-media: warning: {warning}", file=sys.stderr, flush=True)
+    return loaded.settings
+
+
+def _duration(text: str) -> float:
+    try:
+        return duration(text)
+    except ValueError as problem:
+        _fail(str(problem))
+
+
+def _state(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is None:
+        return "valid"
+    if key.expires_at <= time.time() * 1000:
+        return "expired"
+    return f"valid until {datetime.fromtimestamp(key.expires_at / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"jan-media: {message}", file=sys.stderr, flush=True)
+    raise SystemExit(1)
+
+
+def main() -> None:
+    """Entry point of the ``jan-media`` command."""
+    app()

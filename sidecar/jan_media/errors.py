@@ -1,0 +1,38 @@
+"""The one way in which the sidecar says no to what a caller asked for."""
+
+
+class Refused(Exception):
+    """A request that cannot be done as asked: a code for programs, a message for people.
+
+    The message says what to do next and never holds a path, a secret or a signature. ``param``
+    names the part of the request that is to blame; whoever knows the request fills it in.
+    """
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+    def at(self, param: str) -> "Refused":
+        """Name the part of the request to blame, unless it is named already."""
+        if self.param is None:
+            self.param = param
+        return self
+
+
+class TooBusy(Exception):
+    """As many requests of this kind are running as the settings allow. Later will work."""
+
+
+def too_large(max_bytes: int, param: str | None = None) -> Refused:
+    """The refusal of more bytes than the settings allow."""
+    return Refused(
+        "max_size_exceeded", f"File size exceeds maximum allowed ({megabytes(max_bytes)})", param
+    )
+
+
+def megabytes(size: int) -> str:
+    """A limit as people write it: ``20MB`` for 20971520, exact bytes for anything uneven."""
+    whole, rest = divmod(size, 1024 * 1024)
+    return f"{whole}MB" if whole and not rest else f"{size} bytes"

@@ -1,0 +1,31 @@
+"""A random secret that the sidecar makes for itself once and keeps in a file."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+_BYTES = 32
+
+
+def kept_secret(path: Path) -> bytes:
+    """The secret in the file at ``path``, made there if there is none yet.
+
+    Any number of processes may start at once: a hard link fails if its name exists, so exactly
+    one makes it, and nobody reads half of it. Raises `OSError` if the folder cannot be used.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+    return path.read_bytes()

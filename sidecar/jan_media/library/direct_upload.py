@@ -1,0 +1,115 @@
+"""Direct upload: promise an id, let the client write to the storage, check what it wrote.
+
+The check never trusts the upload key, which the client can write again for as long as its policy
+is valid: the object is first copied, in one atomic snapshot, to a fresh key that nobody else
+knows, and everything after that looks at the copy.
+"""
+
+from dataclasses import dataclass
+
+from jan_media.catalog.interface import Content, IntentLapsed, Media, State
+from jan_media.errors import Refused, too_large
+from jan_media.library.ingest import ATTEMPTS, discard, examine
+from jan_media.library.keys import fresh_content_key, upload_key
+from jan_media.library.library import Library
+from jan_media.library.spool import Spool
+from jan_media.media_id import new_media_id
+from jan_media.storage.interface import (
+    ObjectMissing,
+    PresignedPost,
+    PresignedPut,
+    StorageUnavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An id that waits for its bytes, and the two ways to send them."""
+
+    media: Media
+    post: PresignedPost
+    put: PresignedPut
+    expires_in: int  # seconds
+
+
+def prepare(library: Library, mime: str, owner: str) -> Prepared:
+    """Promise a new id to a direct upload of type ``mime``.
+
+    Raises `Refused` for a type that is not allowed, and `CatalogUnavailable`.
+    """
+    rules = library.rules
+    if not rules.allowed_types.admits(mime):
+        raise Refused(
+            "unsupported_media_type",
+            f"Files of that type are not accepted here. Accepted: {rules.allowed_types}",
+        )
+    now = library.clock()
+    media_id = new_media_id(now)
+    key = upload_key(media_id)
+    media = library.catalog.create_pending(
+        media_id, mime, key, owner, now=now, upload_until=now + rules.upload_ttl * 1000
+    )
+    return Prepared(
+        media=media,
+        post=library.storage.presign_post(
+            key, mime=mime, max_bytes=rules.max_bytes, ttl=rules.upload_ttl
+        ),
+        put=library.storage.presign_put(key, mime=mime, ttl=rules.upload_ttl),
+        expires_in=rules.upload_ttl,
+    )
+
+
+def complete(library: Library, media: Media) -> Media | None:
+    """Check a pending id's upload, if there is one, and settle the id for good.
+
+    Returns the id as it is then: ready, rejected, still pending when nothing has been uploaded, or
+    None when it is gone meanwhile. Raises `StorageUnavailable` and `CatalogUnavailable`.
+    """
+    if media.state is not State.PENDING or library.storage.size(media.storage_key) is None:
+        return media
+    for _ in range(ATTEMPTS):
+        key = fresh_content_key()
+        library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
+        try:
+            library.storage.copy(media.storage_key, key, mime=media.mime)
+        except ObjectMissing:
+            return library.catalog.get_many([media.id], now=library.clock()).get(media.id)
+        try:
+            settled = _settle(library, media, key)
+        except IntentLapsed:
+            continue
+        discard(library, media.storage_key)
+        return settled
+    raise StorageUnavailable("checking takes longer than MEDIA_SWEEP_GRACE allows")
+
+
+def _settle(library: Library, media: Media, key: str) -> Media | None:
+    """Make the id ready with the bytes under ``key``, or rejected if they will not do."""
+    try:
+        content = _examine_stored(library, key)
+    except Refused as refusal:
+        discard(library, key)
+        return library.catalog.reject_pending(
+            media.id, refusal.code, refusal.message, now=library.clock()
+        )
+    now = library.clock()
+    settled = library.catalog.complete_pending(
+        media.id, content, key, now=now, expires_at=now + library.rules.retention_ms
+    )
+    if settled is None or settled.storage_key != key:
+        discard(library, key)
+    return settled
+
+
+def _examine_stored(library: Library, key: str) -> Content:
+    """Say what the object under ``key`` is. Raises `Refused` unless it is allowed media."""
+    max_bytes = library.rules.max_bytes
+    with (
+        Spool(library.spool_dir, max_bytes=max_bytes) as spool,
+        library.storage.read(key) as reading,
+    ):
+        if reading.total > max_bytes:
+            raise too_large(max_bytes)
+        for chunk in reading.chunks():
+            spool.write(chunk)
+        return examine(library, spool)

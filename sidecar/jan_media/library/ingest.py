@@ -1,0 +1,78 @@
+"""Taking bytes in: look at them, give them their id, and store them unless they are known.
+
+The order keeps bytes and rows in step whatever crashes: the key is held as garbage first, then
+the bytes are written, then the commit takes the key out of garbage.
+"""
+
+import contextlib
+
+from jan_media.catalog.interface import Claimed, Content, IntentLapsed
+from jan_media.content.sniff import MediaRefused, sniff
+from jan_media.errors import Refused
+from jan_media.library.keys import fresh_content_key
+from jan_media.library.library import Library
+from jan_media.library.spool import Spool
+from jan_media.media_id import new_media_id
+from jan_media.storage.interface import StorageUnavailable
+
+ATTEMPTS = 3
+
+
+def store(library: Library, spool: Spool, owner: str) -> Claimed:
+    """Give the spooled bytes their id: the one they have already, or a new one.
+
+    Raises `Refused` for bytes that are not allowed media, `StorageUnavailable` and
+    `CatalogUnavailable` when those are away; nothing is stored then, or a sweep removes it.
+    """
+    content = examine(library, spool)
+    now = library.clock()
+    expires_at = now + library.rules.retention_ms
+    known = library.catalog.claim_known(content, owner, now=now, expires_at=expires_at)
+    return known or _write_and_commit(library, spool, content, owner)
+
+
+def examine(library: Library, spool: Spool) -> Content:
+    """Say what the spooled bytes are. Raises `Refused` unless they are allowed media."""
+    rules = library.rules
+    try:
+        mime = sniff(
+            spool.from_start(),
+            spool.size,
+            allowed=rules.allowed_types,
+            max_pixels=rules.max_pixels,
+        )
+    except MediaRefused as refusal:
+        raise Refused(refusal.code, refusal.message) from None
+    return Content(sha256=spool.sha256, mime=mime, bytes=spool.size)
+
+
+def _write_and_commit(library: Library, spool: Spool, content: Content, owner: str) -> Claimed:
+    for _ in range(ATTEMPTS):
+        key = fresh_content_key()
+        library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
+        library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
+        now = library.clock()
+        try:
+            claimed = library.catalog.commit_upload(
+                new_media_id(now),
+                content,
+                key,
+                owner,
+                now=now,
+                expires_at=now + library.rules.retention_ms,
+            )
+        except IntentLapsed:
+            continue
+        if claimed.media.storage_key != key:
+            discard(library, key)
+        return claimed
+    raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
+
+
+def discard(library: Library, key: str) -> None:
+    """Delete bytes that lost their race, now rather than at the next sweep, if that is easy.
+
+    The key is garbage in the catalog already, so a failure here loses nothing.
+    """
+    with contextlib.suppress(StorageUnavailable):
+        library.storage.delete([key])

@@ -1,0 +1,39 @@
+"""What every part of the library works with: the catalog, the storage, the rules and the clock."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jan_media.catalog.interface import Catalog
+from jan_media.content.sniff import AllowedTypes
+from jan_media.storage.interface import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator decided about media."""
+
+    allowed_types: AllowedTypes
+    max_bytes: int
+    max_pixels: int  # width * height
+    retention_ms: int
+    hold_ms: int  # how long a key is held for bytes being written before it is garbage
+    download_ttl: int  # seconds that a presigned download URL lives
+    upload_ttl: int  # seconds that a direct upload may take
+
+
+def now_ms() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Where media is kept, and by which rules."""
+
+    catalog: Catalog
+    storage: Storage
+    rules: Rules
+    spool_dir: Path  # where uploads wait while they arrive
+    clock: Callable[[], int] = now_ms

@@ -1,0 +1,49 @@
+"""What belongs to one owner: the list of it, and giving it up."""
+
+import contextlib
+from dataclasses import dataclass
+
+from jan_media.catalog.interface import Released
+from jan_media.errors import Refused
+from jan_media.library.library import Library
+from jan_media.library.links import link
+from jan_media.library.resolve import Found, not_found
+from jan_media.library.sweep import reclaim
+from jan_media.storage.interface import StorageUnavailable
+
+# Deleting a content makes one key due; a few more keep deletions ahead of what they leave behind.
+_RECLAIMED_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list."""
+
+    items: list[Found]
+    next: str | None  # the ``before`` of the next part; None if this was the last
+
+
+def page(library: Library, owner: str, *, limit: int, before: str | None) -> Page:
+    """Ready media of ``owner``, newest first. Raises `CatalogUnavailable`."""
+    media = library.catalog.list_owned(owner, now=library.clock(), limit=limit + 1, before=before)
+    shown = media[:limit]
+    return Page(
+        items=[Found(each, link(library, each)) for each in shown],
+        next=shown[-1].id if len(media) > limit else None,
+    )
+
+
+def give_up(library: Library, media_id: str, owner: str) -> None:
+    """Give up ``owner``'s claim on an id; the id and its bytes go with the last claim.
+
+    Raises `Refused` (``media_not_found``, ``not_owner``) and `CatalogUnavailable`. A storage that
+    is away does not matter: the bytes are garbage by then, and a sweep deletes them.
+    """
+    released = library.catalog.release(media_id, owner, now=library.clock())
+    if released is Released.NOT_FOUND:
+        raise not_found()
+    if released is Released.NOT_OWNER:
+        raise Refused("not_owner", "Only those who uploaded this media can delete it")
+    if released is Released.GONE:
+        with contextlib.suppress(StorageUnavailable):
+            reclaim(library, limit=_RECLAIMED_AT_ONCE)

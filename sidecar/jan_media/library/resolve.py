@@ -1,0 +1,73 @@
+"""From ids to media with URLs, many at once: what a chat request waits for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jan_media.catalog.interface import Media, State
+from jan_media.errors import Refused
+from jan_media.library.library import Library
+from jan_media.library.links import Link, link
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Media that has its bytes, and a fresh URL to them."""
+
+    media: Media
+    link: Link
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What is known of some ids, by id. An id in neither does not exist."""
+
+    found: dict[str, Found] = field(default_factory=dict)
+    unready: dict[str, Media] = field(default_factory=dict)  # pending and rejected ones
+
+    def settle(self, library: Library, media: Media | None) -> None:
+        """Take in what an id has become. Does no I/O."""
+        if media is None:
+            return
+        if media.state is State.READY:
+            self.found[media.id] = Found(media, link(library, media))
+        else:
+            self.unready[media.id] = media
+
+    def require(self, media_id: str) -> Found:
+        """The media of an id. Raises `Refused` that says why there is none."""
+        found = self.found.get(media_id)
+        if found is None:
+            raise why_not(self.unready.get(media_id))
+        return found
+
+
+def resolve(library: Library, ids: Sequence[str]) -> Resolved:
+    """Look up ``ids`` (canonical): one catalog query, and one signature for each that is ready.
+
+    Pending ones are returned as they are, for `direct_upload.complete`. Raises
+    `CatalogUnavailable`.
+    """
+    resolved = Resolved()
+    for media in library.catalog.get_many(ids, now=library.clock()).values():
+        resolved.settle(library, media)
+    return resolved
+
+
+def why_not(media: Media | None) -> Refused:
+    """Why an id has no bytes to be read."""
+    if media is None:
+        return not_found()
+    if media.state is State.PENDING:
+        return Refused(
+            "upload_pending",
+            "Nothing has been uploaded for this id yet: send the file to its upload URL first",
+        )
+    return Refused(
+        media.rejection_code,
+        f"The direct upload of this id was refused: {media.rejection_message}",
+    )
+
+
+def not_found() -> Refused:
+    """The refusal of an id that nothing is known of."""
+    return Refused("media_not_found", "Media not found: it never existed, expired or was deleted")

@@ -1,0 +1,57 @@
+"""Bytes on their way in: counted and hashed as they arrive, on disk once they are many."""
+
+import hashlib
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from types import TracebackType
+from typing import BinaryIO, Self, cast
+
+from jan_media.content.size_limit import ContentTooLarge
+
+MEMORY = 256 * 1024
+
+
+class Spool:
+    """A file that is gone when it is closed, and by itself when the process dies.
+
+    Use it from one thread at a time. Up to `MEMORY` bytes stay in memory.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self.size = 0
+        self.max_bytes = max_bytes
+        self._digest = hashlib.sha256()
+        self._file = SpooledTemporaryFile(max_size=MEMORY, dir=str(folder))  # noqa: SIM115
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes. Raises `ContentTooLarge` before keeping one too many."""
+        self.size += len(chunk)
+        if self.size > self.max_bytes:
+            raise ContentTooLarge(self.max_bytes)
+        self._digest.update(chunk)
+        self._file.write(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of all that was written, lower-case hex."""
+        return self._digest.hexdigest()
+
+    def from_start(self) -> BinaryIO:
+        """The bytes as a seekable file, at its first byte."""
+        self._file.seek(0)
+        return cast(BinaryIO, self._file)
+
+    def close(self) -> None:
+        """Drop the bytes."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

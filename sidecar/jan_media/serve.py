@@ -1,0 +1,305 @@
+"""Running the sidecar: both listeners in every worker, the sweep beside them, a clean end.
+
+The sockets are bound once, before any worker is forked, so that all workers take connections from
+the same ones. A worker that dies is replaced; SIGTERM or SIGINT lets running requests finish.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import uvicorn
+import uvloop
+
+from jan_media.api.internal import internal_app
+from jan_media.api.public import public_app
+from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.settings import Address, Settings
+from jan_media.sidecar import Sidecar, assemble
+from jan_media.storage.interface import StorageUnavailable
+from jan_media.sweeping import sweep_now_and_then
+
+log = logging.getLogger("jan_media.serve")
+
+GRACE = 20  # seconds that running requests have to finish
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+RESPAWN_PAUSE = 1.0  # seconds, so that a worker that cannot start does not spin
+
+
+class CannotStart(Exception):
+    """Why the sidecar cannot serve; the message is for the operator."""
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. ``announce`` gets one line once everything answers.
+
+    Raises `CannotStart` if an address is taken or what the settings name cannot be used.
+    """
+    with _listening(settings.listen) as public, _listening(settings.internal_listen) as internal:
+        settings = _with_real_ports(settings, public, internal)
+
+        def ready() -> None:
+            announce(
+                f"jan-media ready on {_shown(settings.listen)} "
+                f"(internal: {_shown(settings.internal_listen)})"
+            )
+
+        if settings.workers == 1:
+            uvloop.run(_work(settings, public, internal, ready))
+        else:
+            _Workers(settings, public, internal).supervise(ready)
+
+
+async def _work(
+    settings: Settings,
+    public: socket.socket,
+    internal: socket.socket,
+    ready: Callable[[], None],
+) -> None:
+    """One worker, until a signal."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    sidecar = _assembled(settings)
+    try:
+        servers = [_server(public_app(sidecar)), _server(internal_app(sidecar))]
+        tasks = [
+            asyncio.create_task(server.serve(sockets=[sock]))
+            for server, sock in zip(servers, (public, internal), strict=True)
+        ]
+        background = [asyncio.create_task(_until_usable(sidecar))]
+        if settings.sweep_interval:
+            background.append(
+                asyncio.create_task(sweep_now_and_then(sidecar, settings.sweep_interval))
+            )
+        await asyncio.gather(*(server.serving.wait() for server in servers))
+        ready()
+        await stop.wait()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+    finally:
+        sidecar.close()
+
+
+def _assembled(settings: Settings) -> Sidecar:
+    try:
+        sidecar = assemble(settings)
+    except (OSError, ValueError, StorageUnavailable) as problem:
+        raise CannotStart(str(problem)) from problem
+    # A service that is away may come back; a wrong answer will not get better by waiting.
+    try:
+        sidecar.library.catalog.migrate()
+    except CatalogUnavailable:
+        log.warning("the catalog does not answer yet; /readyz tells when it does")
+    except RuntimeError as problem:
+        raise CannotStart(str(problem)) from problem
+    try:
+        sidecar.library.storage.check()
+    except StorageUnavailable as problem:
+        log.warning("the storage cannot be used yet: %s", problem)
+    return sidecar
+
+
+async def _until_usable(sidecar: Sidecar) -> None:
+    """Bring the schema up to date once the catalog answers, if it did not at the start."""
+    while True:
+        try:
+            await sidecar.lanes.downloads.run(sidecar.library.catalog.migrate)
+        except CatalogUnavailable:
+            await asyncio.sleep(2)
+        else:
+            return
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that says when it serves, and leaves signals to whoever runs it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.serving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: object) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            # Identity comes from the gateway's own headers; forwarded addresses are not needed.
+            proxy_headers=False,
+            server_header=False,
+            # Longer than the gateway keeps idle connections, so that it never sends into one
+            # that is being closed.
+            timeout_keep_alive=90,
+            timeout_graceful_shutdown=GRACE,
+        )
+    )
+
+
+class _Workers:
+    """Several forked workers on the same sockets."""
+
+    def __init__(self, settings: Settings, public: socket.socket, internal: socket.socket) -> None:
+        self._settings = settings
+        self._sockets = (public, internal)
+        self._pids: set[int] = set()
+        self._stopping = False
+
+    def supervise(self, ready: Callable[[], None]) -> None:
+        """Keep the workers running until a signal, then wait for them to finish."""
+        started, start = os.pipe()
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._stop)
+        for _ in range(self._settings.workers):
+            self._fork(start)
+        os.close(start)
+        # Each worker writes one byte when it serves; an early end means that one could not start.
+        waiting = self._settings.workers
+        while waiting and (signs := os.read(started, waiting)):
+            waiting -= len(signs)
+        os.close(started)
+        if waiting and not self._stopping:
+            self._stop()
+            self._wait_for_all()
+            raise CannotStart("the workers could not start; their reasons are above")
+        if not waiting:
+            ready()
+        self._replace_the_dead()
+
+    def _replace_the_dead(self) -> None:
+        while self._pids:
+            try:
+                pid, status = os.wait()
+            except ChildProcessError:
+                return
+            self._pids.discard(pid)
+            if not self._stopping:
+                log.error("worker %d ended with status %d; starting another", pid, status)
+                signal.sigtimedwait([], RESPAWN_PAUSE)
+                self._fork(None)
+
+    def _wait_for_all(self) -> None:
+        for pid in list(self._pids):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _fork(self, start: int | None) -> None:
+        pid = os.fork()
+        if pid:
+            self._pids.add(pid)
+            if self._stopping:  # the signal came while this one was being made
+                os.kill(pid, signal.SIGTERM)
+            return
+        self._be_worker(start)
+
+    def _be_worker(self, start: int | None) -> NoReturn:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+
+        def ready() -> None:
+            if start is not None:
+                os.write(start, b".")
+                os.close(start)
+
+        try:
+            uvloop.run(_work(self._settings, *self._sockets, ready))
+        except CannotStart as problem:
+            print(f"jan-media: {problem}", file=sys.stderr, flush=True)
+            os._exit(1)
+        except BaseException:
+            log.exception("the worker failed")
+            os._exit(1)
+        os._exit(0)
+
+
+@contextlib.contextmanager
+def _listening(address: Address) -> Iterator[socket.socket]:
+    """A bound and listening socket; of a Unix socket also its file, which goes at the end."""
+    try:
+        sock = _bind_unix(address.path) if address.path else _bind_tcp(address)
+    except OSError as problem:
+        raise CannotStart(f"cannot listen on {address}: {problem.strerror}") from problem
+    owner = os.getpid()
+    with sock:
+        sock.listen(2048)
+        sock.setblocking(False)
+        sock.set_inheritable(True)
+        yield sock
+    if address.path and os.getpid() == owner:
+        Path(address.path).unlink(missing_ok=True)
+
+
+def _bind_tcp(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address.host, address.port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if Path(path).is_socket() and sock.connect_ex(path) != 0:
+            Path(path).unlink()  # left behind by a process that was killed
+        sock.close()
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(path)
+        # The gateway may run as another user; without a secret only our own group may call.
+        os.chmod(path, 0o660)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _with_real_ports(
+    settings: Settings, public: socket.socket, internal: socket.socket
+) -> Settings:
+    """The settings with the ports that the system chose where they say 0."""
+    listen, internal_listen = (
+        address if address.path or address.port else replace(address, port=sock.getsockname()[1])
+        for address, sock in ((settings.listen, public), (settings.internal_listen, internal))
+    )
+    public_url = settings.public_url
+    if public_url == f"http://{settings.listen}":
+        public_url = f"http://{listen}"
+    return replace(settings, listen=listen, internal_listen=internal_listen, public_url=public_url)
+
+
+def _shown(address: Address) -> str:
+    return str(address) if address.path else f"http://{address}"

@@ -1,0 +1,156 @@
+"""Everything that one worker process works with, put together from the settings."""
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jan_media.catalog.open import open_catalog
+from jan_media.fetch.policy import FetchPolicy
+from jan_media.fetch.remote import RemoteFetcher
+from jan_media.identity.api_keys import ApiKeyring
+from jan_media.identity.gateway_secret import GatewaySecret
+from jan_media.identity.guest import GuestLogin
+from jan_media.identity.signing_keys import SigningKeys
+from jan_media.kept_secret import kept_secret
+from jan_media.lanes import Admission, Lane
+from jan_media.library.library import Library, Rules
+from jan_media.metrics import Metrics
+from jan_media.settings import Settings
+from jan_media.storage.interface import Storage
+from jan_media.storage.local import LocalStorage
+from jan_media.storage.local_urls import LocalUrls
+from jan_media.storage.s3 import S3Storage
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The threads of one worker, by the kind of their work."""
+
+    resolves: Lane  # catalog look-ups and signatures: what chat requests wait for
+    uploads: Lane  # hashing, decoding, writing
+    downloads: Lane
+
+    def close(self) -> None:
+        """Start no more work."""
+        for lane in (self.resolves, self.uploads, self.downloads):
+            lane.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What the two listeners of a worker share."""
+
+    settings: Settings
+    library: Library
+    keyring: ApiKeyring
+    signing_keys: SigningKeys
+    guest_login: GuestLogin
+    gateway_secret: GatewaySecret
+    fetcher: RemoteFetcher
+    local_urls: LocalUrls | None  # None unless the sidecar serves and takes the files itself
+    lanes: Lanes
+    uploads: Admission
+    fetches: Admission
+    metrics: Metrics = field(default_factory=Metrics)
+    name: str = field(
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    )
+
+    @property
+    def trusts_network(self) -> bool:
+        """Whether callers need no gateway: there is no secret, so only this machine can call."""
+        return not self.gateway_secret.configured
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+        self.lanes.close()
+        self.library.catalog.close()
+        self.library.storage.close()
+
+
+def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
+    """The catalog, the storage and the rules. Nothing is asked of the database yet.
+
+    Raises `StorageUnavailable` if a local folder cannot be used or S3 credentials are not found.
+    """
+    spool_dir = settings.data_dir / "spool"
+    spool_dir.mkdir(parents=True, exist_ok=True)
+    catalog = open_catalog(settings.database_url)
+    library = Library(
+        catalog=catalog,
+        storage=_open_storage(settings),
+        rules=Rules(
+            allowed_types=settings.allowed_types,
+            max_bytes=settings.max_bytes,
+            max_pixels=settings.max_pixels,
+            retention_ms=int(settings.retention_days * DAY_MS),
+            hold_ms=int(settings.sweep_grace * 1000),
+            download_ttl=settings.presign_ttl,
+            upload_ttl=settings.upload_ttl,
+        ),
+        spool_dir=spool_dir,
+    )
+    return library, ApiKeyring(catalog)
+
+
+def assemble(settings: Settings) -> Sidecar:
+    """A worker's parts. Call it inside the event loop that will serve them.
+
+    Raises like `open_library`, and `ValueError` for a signing key that is none.
+    """
+    library, keyring = open_library(settings)
+    signing_keys = _signing_keys(settings)
+    return Sidecar(
+        settings=settings,
+        library=library,
+        keyring=keyring,
+        signing_keys=signing_keys,
+        guest_login=GuestLogin(
+            signing_keys, settings.issuer, settings.audience, settings.guest_token_ttl
+        ),
+        gateway_secret=GatewaySecret(settings.gateway_secret, settings.gateway_secret_previous),
+        fetcher=RemoteFetcher(
+            FetchPolicy(settings.fetch_allow, settings.fetch_deny),
+            timeout=settings.remote_fetch_timeout,
+            max_bytes=settings.max_bytes,
+        ),
+        local_urls=library.storage.urls if isinstance(library.storage, LocalStorage) else None,
+        lanes=Lanes(
+            resolves=Lane("resolve", 8), uploads=Lane("upload", 16), downloads=Lane("download", 16)
+        ),
+        uploads=Admission(settings.max_uploads),
+        fetches=Admission(settings.max_fetches),
+    )
+
+
+def _open_storage(settings: Settings) -> Storage:
+    if settings.storage_backend == "local":
+        return LocalStorage(
+            settings.data_dir / "objects",
+            public_url=settings.public_url,
+            secret=_url_secret(settings.url_secret, settings.data_dir / "keys"),
+        )
+    s3 = settings.s3
+    return S3Storage(
+        s3.bucket,
+        region=s3.region or "us-east-1",
+        endpoint=s3.endpoint or None,
+        public_endpoint=s3.public_endpoint or None,
+        access_key=s3.access_key or None,
+        secret_key=s3.secret_key or None,
+        path_style=s3.use_path_style,
+    )
+
+
+def _url_secret(configured: str, folder: Path) -> bytes:
+    return configured.encode() if configured else kept_secret(folder / "url-secret")
+
+
+def _signing_keys(settings: Settings) -> SigningKeys:
+    if settings.signing_key:
+        return SigningKeys.from_pem(settings.signing_key, settings.signing_key_previous)
+    return SigningKeys.from_folder(settings.data_dir / "keys", settings.signing_key_previous)
