@@ -1,11 +1,15 @@
 """What whole test runs share: the real services, each started once and only if a test asks."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from jan_media.catalog.postgres import PostgresCatalog
+from jan_media.catalog.sqlite import SqliteCatalog
 
 from tests.support import ceph as ceph_cluster
 from tests.support import postgres
+from tests.support.catalogs import open_migrated
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +37,19 @@ def own_postgres_server() -> Iterator[postgres.PostgresServer]:
     """A PostgreSQL server of the test's own, to stop, crash, freeze and start again."""
     with postgres.running() as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/catalog.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def catalog(catalog_url: str) -> Iterator[SqliteCatalog | PostgresCatalog]:
+    """A catalog of each kind in turn, ready for use."""
+    with open_migrated(catalog_url) as opened:
+        yield opened

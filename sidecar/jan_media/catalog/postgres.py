@@ -15,8 +15,8 @@ How it keeps the contract
 
     *In time.* Connecting, waiting for a free connection, waiting for a lock and running a
     statement are bounded each, and every call as a whole by `_READ` or `_WRITE` seconds, on this
-    side of the wire: a server that is frozen or unreachable without a sign cannot hold a thread for longer.
-    The transaction of such a call is rolled back by the server when it finds the connection gone.
+    side of the wire: a server that is frozen or unreachable without a sign cannot hold a thread
+    for longer. The server rolls such a call back when it finds the connection gone.
 
     *Unavailable.* Any failure to reach the server or to get an answer becomes
     `CatalogUnavailable`. If the connection broke during COMMIT the change may have been made.
