@@ -53,10 +53,10 @@ def parse_url(text: str) -> RemoteUrl:
         raise InvalidUrl("The provided URL is not valid.") from None
     if url.scheme not in _DEFAULT_PORTS:
         raise InvalidUrl("The URL must start with http:// or https://.")
-    if url.userinfo or "@" in url.netloc.decode("ascii", "replace"):
+    if url.userinfo:
         raise UrlNotAllowed("The URL must not carry a user name or password.")
     port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
-    if port == 0:
+    if not 0 < port < 65536:
         raise InvalidUrl("The URL's port is not valid.")
     return RemoteUrl(url.scheme, normal_host(host), port, url.raw_path, text)
 

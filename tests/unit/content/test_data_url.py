@@ -1,0 +1,118 @@
+"""Decoding a data URL while it arrives."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jan_media.content.data_url import ContentTooLarge, DataUrlDecoder, InvalidDataUrl
+
+
+def decoded(url: bytes, *, piece: int = 7, max_bytes: int = 1_000_000) -> tuple[str, bytes]:
+    decoder = DataUrlDecoder(max_bytes)
+    content = b"".join(
+        decoder.feed(url[place : place + piece]) for place in range(0, len(url), piece)
+    )
+    return decoder.mime, content + decoder.close()
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_any_content_in_any_pieces_comes_back(content: bytes, piece: int) -> None:
+    url = b"data:image/png;base64," + base64.b64encode(content)
+    assert decoded(url, piece=piece) == ("image/png", content)
+
+
+@pytest.mark.parametrize(
+    ("header", "mime"),
+    [
+        (b"data:image/png;base64,", "image/png"),
+        (b"DATA:Image/PNG;BASE64,", "image/png"),
+        (b"data:;base64,", "text/plain"),
+        (b"data:image/svg+xml;charset=utf-8;base64,", "image/svg+xml"),
+        (b'data:image/png; name="a.png" ; base64,', "image/png"),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 5, 1000])
+def test_header_forms(header: bytes, mime: str, piece: int) -> None:
+    assert decoded(header + b"QUJD", piece=piece) == (mime, b"ABC")
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 1000])
+def test_white_space_in_the_content_is_skipped(piece: int) -> None:
+    assert decoded(b"data:;base64,QU\r\nJD\t R A=\f=\n", piece=piece)[1] == b"ABCD"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        b"",
+        b"d",
+        b"data:",
+        b"data:image/png",
+        b"data:image/png;base64",
+        b"http://example.com/a.png,x",
+        b" data:image/png;base64,QUJD",
+        b"QUJD",
+        b"data:image/png,QUJD",
+        b"data:text/plain,a%20b",
+        b"data:image/png;base64;x=y,QUJD",
+        b"data:image/png;base64x,QUJD",
+        b"data:image/p\xffg;base64,QUJD",
+        b"data:image/png;base64,QUJ",
+        b"data:image/png;base64,QQ=",
+        b"data:image/png;base64,Q",
+        b"data:image/png;base64,QQ",
+        b"data:image/png;base64,QUJD=",
+        b"data:image/png;base64,Q===",
+        b"data:image/png;base64,====",
+        b"data:image/png;base64,=QQQ",
+        b"data:image/png;base64,Q=QQ",
+        b"data:image/png;base64,QQ==QUJD",
+        b"data:image/png;base64,QQ==\n=",
+        b"data:image/png;base64,QQ==A",
+        b"data:image/png;base64,QU-_",
+        b"data:image/png;base64,QU%2B",
+        b"data:image/png;base64,QU!D",
+        b"data:image/png;base64,QU\0D",
+        b"data:image/png;base64,Q\xc3\xbcD",
+        b"data:image/png;base64,!",
+        b"data:image/png;base64,QUJD,QUJD",
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 3, 1000])
+def test_what_is_no_base64_data_url_is_refused(url: bytes, piece: int) -> None:
+    with pytest.raises(InvalidDataUrl) as refused:
+        decoded(url, piece=piece)
+    assert refused.value.message
+
+
+def test_a_wrong_start_is_known_at_the_first_byte() -> None:
+    with pytest.raises(InvalidDataUrl, match="must start with data:"):
+        DataUrlDecoder(10).feed(b"x")
+
+
+def test_percent_encoded_content_is_refused_with_advice() -> None:
+    with pytest.raises(InvalidDataUrl, match="Only base64 data URLs are taken"):
+        DataUrlDecoder(10).feed(b"data:text/plain,a%20b")
+
+
+def test_an_endless_header_is_refused() -> None:
+    with pytest.raises(InvalidDataUrl, match="no comma"):
+        DataUrlDecoder(10).feed(b"data:" + b"a" * 2000)
+
+
+def test_a_wrong_character_is_known_when_it_comes() -> None:
+    decoder = DataUrlDecoder(100)
+    decoder.feed(b"data:;base64,QUJDQ")
+    with pytest.raises(InvalidDataUrl):
+        decoder.feed(b"!")
+
+
+def test_content_over_the_limit_is_refused_as_soon_as_it_is_known() -> None:
+    exactly = b"data:;base64," + base64.b64encode(b"x" * 10)
+    assert decoded(exactly, max_bytes=10)[1] == b"x" * 10
+    decoder = DataUrlDecoder(10)
+    decoder.feed(b"data:;base64," + base64.b64encode(b"x" * 9))
+    with pytest.raises(ContentTooLarge) as refused:
+        decoder.feed(b"QUJD")
+    assert refused.value.limit == 10

@@ -1,0 +1,254 @@
+"""Reading an upload's JSON body with its data URL streamed out of it."""
+
+import itertools
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jan_media.content.json_source import MAX_DEPTH, STREAMED, InvalidJson, UploadBody
+
+URL = "data:image/png;base64,QUJD"
+
+
+def read(
+    body: bytes, cuts: list[int] | None = None, max_json_bytes: int = 100_000
+) -> tuple[dict[str, Any], bytes | None]:
+    """The document, and what was streamed (None: nothing was)."""
+    streamed = bytearray()
+    reader = UploadBody(max_json_bytes, streamed.extend)
+    places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts or [])})
+    for start, stop in itertools.pairwise(places):
+        reader.feed(body[start:stop])
+    document = reader.close()
+    source = document.get("source")
+    was_streamed = isinstance(source, dict) and source.get("data_url") is STREAMED
+    return document, bytes(streamed) if was_streamed else None
+
+
+def every_byte(body: bytes) -> tuple[dict[str, Any], bytes | None]:
+    return read(body, list(range(len(body))))
+
+
+# --- where the string may stand
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"source": {"type": "data_url", "data_url": URL}, "user_id": "u"},
+        {"user_id": "u", "source": {"data_url": URL, "type": "data_url"}},
+        {"a": {"source": {"data_url": "not this"}}, "source": {"x": [1, {}], "data_url": URL}},
+        {"a": [{"data_url": "not this"}], "source": {"y": {"data_url": "nor"}, "data_url": URL}},
+        {"data_url": "not this", "source": {"data_url": URL}, "b": None},
+        {"source": {"a,b:{": '}],"', "data_url": URL}},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_source_data_url_is_streamed_wherever_it_stands(
+    body: dict[str, Any], indent: int | None
+) -> None:
+    document, streamed = every_byte(json.dumps(body, indent=indent).encode())
+    assert streamed == URL.encode()
+    assert document["source"]["data_url"] is STREAMED
+    document["source"]["data_url"] = URL
+    assert document == body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data_url": URL},
+        {"source": {"x": {"data_url": URL}}},
+        {"source": [{"data_url": URL}]},
+        {"source": [[], {"data_url": URL}]},
+        {"x": {"source": {"data_url": URL}}},
+        {"x": {"data_url": URL}},
+        {"source": {"data_url": [URL]}},
+        {"source": {"data_url": {"data_url": URL}}},
+        {"source": {"data_url": None}},
+        {"source": {"data_url": 7}},
+        {"source": {"data_url ": URL}},
+        {"source": {"x": "data_url", "y": URL}},
+        {"source": {"Data_url": URL}},
+        {"source": "data_url", "data_url": URL},
+        {},
+    ],
+)
+def test_no_other_string_is_streamed(body: dict[str, Any]) -> None:
+    assert every_byte(json.dumps(body).encode()) == (body, None)
+
+
+def test_keys_may_be_written_with_escapes() -> None:
+    body = b'{"\\u0073ource": {"dat\\u0061_url": "abc"}}'
+    assert every_byte(body) == ({"source": {"data_url": STREAMED}}, b"abc")
+
+
+def test_an_empty_string_is_streamed_as_nothing() -> None:
+    assert read(b'{"source": {"data_url": ""}}') == ({"source": {"data_url": STREAMED}}, b"")
+
+
+def test_escapes_in_the_string_are_undone() -> None:
+    string = rb"data:image\/png;base64,\u0051UJ\u002b\\\"\n\u00e9\ud83d\ude00"
+    body = b'{"source": {"data_url": "' + string + b'"}}'
+    assert every_byte(body)[1] == 'data:image/png;base64,QUJ+\\"\né😀'.encode()
+
+
+# --- equal to the standard parser
+
+_SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+)
+_NO_SURROGATES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+_KEYS = st.sampled_from(["source", "data_url", "type", "user_id"]) | _NO_SURROGATES
+_VALUES = st.recursive(
+    _SCALARS | _NO_SURROGATES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(_KEYS, _VALUES | st.dictionaries(_KEYS, _VALUES, max_size=3), max_size=4),
+    st.sampled_from([None, 0, 3]),
+    st.booleans(),
+    st.lists(st.integers(0, 10_000), max_size=12),
+)
+def test_any_document_in_any_pieces_is_what_the_standard_parser_reads(
+    body: dict[str, Any], indent: int | None, ascii_only: bool, cuts: list[int]
+) -> None:
+    raw = json.dumps(body, indent=indent, ensure_ascii=ascii_only).encode()
+    document, streamed = read(raw, cuts)
+    if streamed is not None:
+        document["source"]["data_url"] = streamed.decode()
+    assert document == json.loads(raw) == body
+
+
+_FRAGMENTS = [*'{}[],:"\\/ue0dD8cC \n1-tnaé', "\\u", "\\ud83d", "data_url", '"source":{']
+
+
+@given(
+    st.lists(st.sampled_from(_FRAGMENTS), max_size=30).map("".join),
+    st.lists(st.integers(0, 10_000), max_size=8),
+)
+def test_broken_documents_are_refused_as_the_standard_parser_does(
+    text: str, cuts: list[int]
+) -> None:
+    for raw in (text.encode(), f'{{"source": {{"data_url": "{text}"}}}}'.encode()):
+        try:
+            document, streamed = read(raw, cuts)
+        except InvalidJson:
+            continue
+        if streamed is not None:
+            document["source"]["data_url"] = streamed.decode()
+        assert json.loads(raw) == document
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"   ",
+        b"null",
+        b"7",
+        b'"x"',
+        b"[]",
+        b'[{"source": {"data_url": "x"}}]',
+        b"{",
+        b"{}{}",
+        b"{} x",
+        b"{}]",
+        b'{"a": 1,}',
+        b'{"a" 1}',
+        b"{'a': 1}",
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 1, "a": 2}',
+        b'{"b": {"a": 1, "a": 2}}',
+        b'{"source": {"data_url": "x", "data_url": "y"}}',
+        b'{"source": {"data_url": "x"}, "source": {"data_url": "y"}}',
+        b'{"source": {"data_url": "x"}, "source": {}}',
+        b'{"source": {"data_url": "x", "data_url": 1}}',
+        b'{"source": {"data_url": "x" "y"}}',
+        b'{"source": {"data_url" "y"}}',
+        b'{"source": {"data_url": "x',
+        b'{"source": {"data_url": "x\\',
+        b'{"source": {"data_url": "x\\u00',
+        b'{"source": {"data_url": "x\\q"}}',
+        b'{"source": {"data_url": "x\\u00zz"}}',
+        b'{"source": {"data_url": "x\\ud83d"}}',
+        b'{"source": {"data_url": "\\ude00\\ud83d            "}}',
+        b'{"source": {"data_url": "x\n"}}',
+        b'{"source": {"data_url": "x\0"}}',
+        b'{"source": {"data_url": "\xff"}}',
+        b'{"source": {"data_url": "\xc3"}}',
+        b'{"source": {"data_url": "x"}, "\xff": 1}',
+        b'{"a": "\xed\xa0\xbd"}',
+        b'{"a": "b\tc"}',
+        b"\xef\xbb\xbf{}",
+        '{"a": 1}'.encode("utf-16"),
+        b'{"a": ' + b"9" * 10_000 + b"}",
+    ],
+)
+def test_what_is_no_plain_json_object_is_refused(body: bytes) -> None:
+    for cuts in ([], list(range(len(body)))):
+        with pytest.raises(InvalidJson) as refused:
+            read(body, cuts)
+        assert refused.value.message
+
+
+def test_nesting_is_limited() -> None:
+    fits = MAX_DEPTH - 1
+    assert read(b'{"a": ' + b"[" * fits + b"]" * fits + b"}")[1] is None
+    with pytest.raises(InvalidJson, match=f"deeper than {MAX_DEPTH}"):
+        read(b'{"a": ' + b"[" * 1_000_000)
+
+
+def test_everything_but_the_one_string_is_limited() -> None:
+    long = "x" * 5000
+    assert read(json.dumps({"source": {"data_url": long}}).encode(), None, 100)[1] == long.encode()
+    for body in (
+        {"source": {"data_url": "x", "y": long}},
+        {"data_url": long},
+        {long: 1},
+        {"source": {"data_url": [long]}},
+    ):
+        with pytest.raises(InvalidJson, match="more than 100 bytes"):
+            read(json.dumps(body).encode(), None, 100)
+    with pytest.raises(InvalidJson, match="more than 100 bytes"):
+        read(b"{" + b" " * 5000 + b"}", None, 100)
+
+
+def test_an_error_of_the_callback_comes_through() -> None:
+    def full(piece: bytes) -> None:
+        raise OverflowError(len(piece))
+
+    with pytest.raises(OverflowError):
+        UploadBody(100, full).feed(b'{"source": {"data_url": "abc')
+
+
+@pytest.mark.parametrize("character", [b"A", b"\\/", b"\\u0041"])
+def test_memory_does_not_grow_with_the_string(character: bytes) -> None:
+    count = 0
+
+    def take(piece: bytes) -> None:
+        nonlocal count
+        count += len(piece)
+
+    block = character * (60_000 // len(character))
+    reader = UploadBody(1000, take)
+    reader.feed(b'{"source": {"data_url": "')
+    tracemalloc.start()
+    for _ in range(100):
+        reader.feed(block)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    reader.feed(b'"}}')
+    assert reader.close() == {"source": {"data_url": STREAMED}}
+    assert count == 100 * (60_000 // len(character))
+    assert peak < 1_000_000

@@ -1,0 +1,164 @@
+"""Reading a form while it arrives."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jan_media.content.multipart import Form, FormReader, InvalidForm
+
+BOUNDARY = "frontier"
+CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def part(name: str, value: bytes, *, filename: str | None = None, headers: str = "") -> bytes:
+    file = "" if filename is None else f'; filename="{filename}"'
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n{headers}\r\n'
+    return head.encode() + value + b"\r\n"
+
+
+END = f"--{BOUNDARY}--\r\n".encode()
+
+
+def read(body: bytes, piece: int = 10, content_type: str = CONTENT_TYPE) -> tuple[Form, bytes]:
+    content = bytearray()
+    reader = FormReader(content_type, content.extend)
+    for place in range(0, len(body), piece):
+        reader.feed(body[place : place + piece])
+    return reader.close(), bytes(content)
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+def test_fields_and_file_are_told_apart(piece: int) -> None:
+    image = bytes(range(256)) * 10
+    body = (
+        part("user_id", "ü".encode())
+        + part("file", image, filename="é.png", headers="Content-Type: image/png\r\n")
+        + part("after", b"1")
+        + END
+    )
+    form, content = read(body, piece)
+    assert content == image
+    assert form == Form({"user_id": "ü", "after": "1"}, True, "image/png", "é.png")
+
+
+@given(st.binary(max_size=400), st.integers(1, 60))
+def test_any_content_in_any_pieces_comes_back(content: bytes, piece: int) -> None:
+    if f"\r\n--{BOUNDARY}".encode() not in content:
+        assert read(part("file", content, filename="f") + END, piece)[1] == content
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"-", b"--frontie", b"\r\n--", b"x"]), max_size=30))
+def test_content_that_looks_like_a_boundary_comes_back(pieces: list[bytes]) -> None:
+    content = b"".join(pieces)
+    if f"\r\n--{BOUNDARY}".encode() not in content:
+        for piece in (1, 3, 1000):
+            assert read(part("file", content, filename="f") + END, piece)[1] == content
+
+
+def test_the_fields_in_front_of_the_file_are_known_when_it_begins() -> None:
+    seen: list[object] = []
+
+    def began(fields: Mapping[str, str]) -> None:
+        seen.append(dict(fields))
+
+    reader = FormReader(CONTENT_TYPE, seen.append, began)
+    reader.feed(part("key", b"k") + part("policy", b"p") + part("file", b"abc") + part("z", b"1"))
+    reader.feed(END)
+    assert seen == [{"key": "k", "policy": "p"}, b"abc"]
+    assert reader.close().fields == {"key": "k", "policy": "p", "z": "1"}
+
+
+def test_an_error_at_the_beginning_of_the_file_stops_before_its_first_byte() -> None:
+    taken: list[bytes] = []
+
+    def refuse(fields: Mapping[str, str]) -> None:
+        raise PermissionError("the policy has expired")
+
+    reader = FormReader(CONTENT_TYPE, taken.append, refuse)
+    with pytest.raises(PermissionError):
+        reader.feed(part("file", b"abc") + END)
+    assert taken == []
+
+
+def test_a_file_may_lack_name_and_type() -> None:
+    assert read(part("file", b"abc") + END) == (Form({}, True, None, None), b"abc")
+
+
+def test_a_form_may_have_no_file_or_an_empty_one() -> None:
+    assert read(part("a", b"1") + END) == (Form({"a": "1"}, False, None, None), b"")
+    assert read(part("file", b"", filename="f") + END) == (Form({}, True, None, "f"), b"")
+
+
+def test_what_follows_the_end_means_nothing() -> None:
+    body = part("a", b"1") + END + b"trailing" + part("file", b"no")
+    assert read(body) == (Form({"a": "1"}, False, None, None), b"")
+
+
+def test_a_quoted_boundary_is_taken() -> None:
+    quoted = f'Multipart/Form-Data; charset=utf-8; boundary="{BOUNDARY}"'
+    assert read(part("a", b"1") + END, content_type=quoted)[0].fields == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/mixed; boundary=x",
+        "application/json",
+        "multipart/form-data; boundary=" + "x" * 1000,
+    ],
+)
+def test_a_content_type_without_a_boundary_is_refused(content_type: str) -> None:
+    with pytest.raises(InvalidForm):
+        FormReader(content_type, [].append)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"garbage",
+        END[:-4],
+        part("a", b"1"),
+        part("file", b"abc", filename="f")[:-2],
+        part("file", b"abc", filename="f") + END[:-4],
+        part("a", b"1") + part("a", b"2") + END,
+        part("file", b"1") + part("file", b"2") + END,
+        part("image", b"1", filename="x.png") + END,
+        part("a", b"\xff") + END,
+        part("file", b"1", headers="Content-Transfer-Encoding: base64\r\n") + END,
+        part("file", b"1", headers="Content-Type: a/b\r\nContent-type: c/d\r\n") + END,
+        f"--{BOUNDARY}\r\n\r\nabc\r\n".encode() + END,
+        f"--{BOUNDARY}\r\nContent-Disposition: attachment; name=a\r\n\r\nabc\r\n".encode() + END,
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\nabc\r\n".encode() + END,
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data; na".encode(),
+        f"--{BOUNDARY}\r\n{'X' * 10_000}: 1\r\n\r\n".encode() + END,
+        f"--{BOUNDARY}\r\n".encode() + b"X: 1\r\n" * 100 + b"\r\n" + END,
+        f"--{BOUNDARY}\r\nBad Header\x01: 1\r\n\r\n".encode() + END,
+        b"--other\r\n" + part("a", b"1") + END,
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 100_000])
+def test_a_malformed_form_is_refused(body: bytes, piece: int) -> None:
+    with pytest.raises(InvalidForm) as refused:
+        read(body, piece)
+    assert refused.value.message
+
+
+def test_fields_are_limited_in_size_and_number() -> None:
+    reader = FormReader(CONTENT_TYPE, [].append, max_field_bytes=10, max_fields=2)
+    reader.feed(part("a", b"12345678"))
+    with pytest.raises(InvalidForm, match="more than 10 bytes"):
+        reader.feed(part("b", b"1"))
+    reader = FormReader(CONTENT_TYPE, [].append, max_field_bytes=10, max_fields=2)
+    with pytest.raises(InvalidForm, match="more than 2 fields"):
+        reader.feed(part("a", b"") + part("b", b"") + part("c", b""))
+
+
+@given(st.binary(max_size=200), st.integers(1, 40))
+def test_random_bytes_are_refused_and_never_crash(body: bytes, piece: int) -> None:
+    with pytest.raises(InvalidForm):
+        read(f"--{BOUNDARY}\r\n".encode() + body, piece)

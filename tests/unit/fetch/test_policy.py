@@ -1,0 +1,163 @@
+"""Where a remote fetch may go, and which URLs are URLs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jan_media.fetch.addresses import parse_address
+from jan_media.fetch.policy import FetchPolicy, InvalidUrl, UrlNotAllowed
+from jan_media.fetch.url import parse_url
+
+
+def allows(policy: FetchPolicy, host: str, port: int, address: str) -> bool:
+    try:
+        policy.check_host(host)
+        policy.check_address(host, port, parse_address(address))
+    except UrlNotAllowed:
+        return False
+    return True
+
+
+# --- policy
+
+
+def test_public_addresses_are_allowed_on_the_usual_ports_only() -> None:
+    policy = FetchPolicy()
+    assert allows(policy, "example.com", 80, "8.8.8.8")
+    assert allows(policy, "example.com", 443, "8.8.8.8")
+    assert not allows(policy, "example.com", 22, "8.8.8.8")
+    assert not allows(policy, "example.com", 8080, "8.8.8.8")
+
+
+def test_private_addresses_are_refused_whatever_the_name() -> None:
+    policy = FetchPolicy()
+    assert not allows(policy, "localhost", 80, "127.0.0.1")
+    assert not allows(policy, "localhost.localdomain", 80, "::1")
+    assert not allows(policy, "metadata.google.internal", 80, "169.254.169.254")
+
+
+def test_an_allowed_network_lifts_address_and_port_for_itself_only() -> None:
+    policy = FetchPolicy(allow="10.1.0.0/16, ::1")
+    assert allows(policy, "files.internal", 9000, "10.1.2.3")
+    assert allows(policy, "files.internal", 9000, "::ffff:10.1.2.3")
+    assert allows(policy, "localhost", 80, "::1")
+    assert not allows(policy, "files.internal", 80, "10.2.0.1")
+    assert not allows(policy, "example.com", 9000, "8.8.8.8")
+
+
+def test_an_allowed_host_lifts_address_and_port_for_itself_only() -> None:
+    policy = FetchPolicy(allow="Files.Internal.,*.cdn.internal")
+    assert allows(policy, "files.internal", 9000, "10.1.2.3")
+    assert allows(policy, "a.b.cdn.internal", 9000, "10.1.2.3")
+    assert not allows(policy, "cdn.internal", 80, "10.1.2.3")
+    assert not allows(policy, "evilcdn.internal", 80, "10.1.2.3")
+    assert not allows(policy, "other.files.internal", 80, "10.1.2.3")
+
+
+def test_deny_is_stronger_than_allow_and_than_being_public() -> None:
+    policy = FetchPolicy(allow="10.0.0.0/8,files.internal", deny="10.9.0.0/16, bad.example")
+    assert allows(policy, "x.internal", 80, "10.8.0.1")
+    assert not allows(policy, "files.internal", 80, "10.9.0.1")
+    assert not allows(policy, "files.internal", 80, "::ffff:10.9.0.1")
+    assert not allows(policy, "bad.example", 443, "8.8.8.8")
+    assert allows(policy, "good.example", 443, "8.8.8.8")
+
+
+def test_every_malformed_entry_is_named() -> None:
+    with pytest.raises(ValueError, match=r"10\.0\.0\.1/8, http://x, a b"):
+        FetchPolicy(allow="10.0.0.1/8,example.com,http://x,a b")
+
+
+# --- URLs
+
+
+@pytest.mark.parametrize(
+    ("text", "authority", "target"),
+    [
+        ("http://example.com", "example.com", b"/"),
+        ("HTTPS://Example.COM:443/a?b=c#d", "example.com", b"/a?b=c"),
+        ("http://example.com.:8080/x", "example.com:8080", b"/x"),
+        ("http://8.8.8.8/", "8.8.8.8", b"/"),
+        ("http://[2606:4700::1]:81/", "[2606:4700::1]:81", b"/"),
+        ("https://bücher.example/ü", "xn--bcher-kva.example", b"/%C3%BC"),
+    ],
+)
+def test_a_url_is_taken_apart(text: str, authority: str, target: bytes) -> None:
+    url = parse_url(text)
+    assert (url.authority, url.target) == (authority, target)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not-a-valid-url",
+        "/relative",
+        "//example.com/x",
+        "http://",
+        "http:///x",
+        "http:example.com",
+        "ftp://example.com/x",
+        "file:///etc/passwd",
+        "gopher://example.com",
+        "data:image/png;base64,AAAA",
+        "javascript:alert(1)",
+        "http://exa mple.com/",
+        "http://example.com:99999/",
+        "http://example.com:0/",
+        "http://example.com:http/",
+        "http://a..b/",
+        "http://-a.example/",
+        "http://ex%61mple.com/",
+        "http://example.com%00.evil/",
+        "http://example.com\n.evil/",
+        "http://" + "a" * 64 + ".example/",
+        "http://" + "a." * 130 + "example/",
+        "http://example.com/" + "a" * 9000,
+        "http://[::1",
+        "http://[::g]/",
+        "http://[fe80::1%25eth0]/",
+        "http://[v1.x]/",
+        "http://0x7f.0.0.1/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://017700000001/",
+        "http://2130706433/",
+        "http://127.1/",
+        "http://127.0.0.1.2/",
+        "http://256.0.0.1/",
+        "http://127.0.0.0x1/",
+        "http://１２７.０.０.１/",
+        "http://①②⑦.⓪.⓪.①/",
+    ],
+)
+def test_what_is_no_plain_web_url_is_refused(text: str) -> None:
+    with pytest.raises(InvalidUrl):
+        parse_url(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://user@example.com/",
+        "http://user:secret@example.com/",
+        "http://:secret@example.com/",
+        "http://example.com\\@127.0.0.1/",
+        "http://example.com:80@127.0.0.1/",
+    ],
+)
+def test_credentials_in_a_url_are_refused(text: str) -> None:
+    with pytest.raises(UrlNotAllowed) as refused:
+        parse_url(text)
+    assert "secret" not in refused.value.message
+
+
+@given(st.text(max_size=60))
+def test_any_text_gives_a_url_or_one_of_the_two_errors(text: str) -> None:
+    for candidate in (text, "http://" + text, "https://example.com/" + text):
+        try:
+            url = parse_url(candidate)
+        except (InvalidUrl, UrlNotAllowed):
+            continue
+        assert url.host == url.host.lower()
+        assert url.target.startswith(b"/")
+        assert not set(b" \r\n\t\0") & set(url.target)

@@ -1,0 +1,397 @@
+"""Fetching from real servers that behave, misbehave and attack."""
+
+import asyncio
+import gzip
+import os
+import ssl
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from jan_media.fetch.checked_connection import system_resolver
+from jan_media.fetch.policy import FetchPolicy
+from jan_media.fetch.remote import (
+    ContentTooLarge,
+    FetchFailed,
+    FetchTimeout,
+    RemoteFetcher,
+    UrlNotAllowed,
+)
+
+from tests.unit.fetch.certificates import certificate_for
+from tests.unit.fetch.servers import Handler, Names, Server, answering, response, serving
+
+HERE = ["127.0.0.1"]
+FILES = {"files_test": [HERE]}  # files.test leads to loopback
+PUBLIC = ["93.184.216.34"]
+
+
+def fetcher(
+    names: Names | None = None,
+    *,
+    allow: str = "files.test",
+    deny: str = "",
+    timeout: float = 10,
+    max_bytes: int = 1_000_000,
+    tls: ssl.SSLContext | None = None,
+) -> RemoteFetcher:
+    return RemoteFetcher(
+        FetchPolicy(allow, deny),
+        timeout=timeout,
+        max_bytes=max_bytes,
+        resolver=names or Names(**FILES),
+        tls=tls,
+    )
+
+
+async def fetched(remote: RemoteFetcher, url: str) -> bytes:
+    content = bytearray()
+
+    async def sink(piece: bytes) -> None:
+        assert len(piece) <= 64 * 1024
+        content.extend(piece)
+
+    await remote.fetch(url, sink)
+    return bytes(content)
+
+
+def fetch_from(handler: Handler, remote: RemoteFetcher, path: str = "/") -> tuple[bytes, Server]:
+    """Fetch ``path`` of files.test, which ``handler`` answers for."""
+
+    async def run() -> tuple[bytes, Server]:
+        async with serving(handler) as server:
+            return await fetched(remote, f"http://files.test:{server.port}{path}"), server
+
+    return asyncio.run(run())
+
+
+# --- what works
+
+
+def test_content_arrives_unchanged() -> None:
+    body = os.urandom(300_000)
+    assert fetch_from(answering(response(body)), fetcher())[0] == body
+
+
+def test_chunked_content_and_content_without_a_length_arrive_too() -> None:
+    chunked = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    )
+    assert fetch_from(answering(chunked), fetcher())[0] == b"abcde"
+    assert fetch_from(answering(b"HTTP/1.1 200 OK\r\n\r\nabc"), fetcher())[0] == b"abc"
+
+
+def test_the_request_names_the_host_and_carries_nothing_else_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    _, server = fetch_from(answering(response(b"x")), fetcher(), "/a/b?c=d")
+    request_line, *headers = server.requests[0].strip().split("\r\n")
+    assert request_line == "GET /a/b?c=d HTTP/1.1"
+    assert f"Host: files.test:{server.port}" in headers
+    assert {line.split(":")[0] for line in headers} == {
+        "Host",
+        "User-Agent",
+        "Accept",
+        "Accept-Encoding",
+    }
+
+
+def test_redirects_are_followed_up_to_five_times() -> None:
+    async def hops(path: str, writer: asyncio.StreamWriter) -> None:
+        left = int(path[1:])
+        if left:
+            writer.write(response(b"", f"Location: /{left - 1}", status="302 Found"))
+        else:
+            writer.write(response(b"here"))
+
+    assert fetch_from(hops, fetcher(), "/5")[0] == b"here"
+    with pytest.raises(FetchFailed, match="more than 5 times"):
+        fetch_from(hops, fetcher(), "/6")
+
+
+def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
+    async def run() -> bytes:
+        async with serving(answering(response(b"x"))) as server:
+            names = Names(files_test=[["127.0.0.2", "127.0.0.1"]])
+            return await fetched(fetcher(names), f"http://files.test:{server.port}/")
+
+    assert asyncio.run(run()) == b"x"
+
+
+def test_the_system_resolver_gives_addresses() -> None:
+    assert "127.0.0.1" in asyncio.run(system_resolver("127.0.0.1"))
+
+
+# --- where it must not go
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["::1"],
+        ["::ffff:127.0.0.1"],
+        ["169.254.169.254"],
+        ["10.0.0.1"],
+        ["fe80::1%lo"],
+        ["64:ff9b::7f00:1"],
+        [*PUBLIC, "127.0.0.1"],
+        ["not-an-address"],
+    ],
+)
+def test_a_name_that_leads_inside_is_refused_without_a_connection(addresses: list[str]) -> None:
+    async def run() -> Server:
+        async with serving(answering(response(b"secret"))) as server:
+            names = Names(evil_test=[addresses])
+            with pytest.raises(UrlNotAllowed) as refused:
+                await fetched(fetcher(names), f"http://evil.test:{server.port}/")
+            assert "127.0.0.1" not in refused.value.message
+            return server
+
+    assert asyncio.run(run()).connections == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254"])
+def test_an_address_inside_is_refused(host: str) -> None:
+    with pytest.raises(UrlNotAllowed):
+        asyncio.run(fetched(fetcher(), f"http://{host}/"))
+
+
+def test_an_unusual_port_is_refused() -> None:
+    with pytest.raises(UrlNotAllowed, match="Port 8080"):
+        asyncio.run(fetched(fetcher(Names(far_test=[PUBLIC])), "http://far.test:8080/"))
+
+
+def test_a_denied_host_is_not_even_looked_up() -> None:
+    names = Names(far_test=[PUBLIC])
+    with pytest.raises(UrlNotAllowed):
+        asyncio.run(fetched(fetcher(names, deny="*.test"), "http://far.test/"))
+    assert names.asked == []
+
+
+def test_a_redirect_to_the_inside_is_refused_before_it_connects() -> None:
+    async def run(location: str) -> None:
+        async with serving(answering(response(b"secret"))) as inside:
+            away = response(b"", f"Location: {location}".format(inside.port), status="307 Away")
+            async with serving(answering(away)) as outside:
+                names = Names(files_test=[HERE], evil_test=[HERE])
+                with pytest.raises(UrlNotAllowed):
+                    await fetched(fetcher(names), f"http://files.test:{outside.port}/")
+            assert inside.connections == 0
+
+    for location in (
+        "http://127.0.0.1:{}/",
+        "http://evil.test:{}/",
+        "//evil.test:{}/",
+        "http://user:pw@files.test:{}/",
+        "http://0x7f.1:{}/",
+        "file:///etc/passwd",
+        "gopher://evil.test:{}/",
+    ):
+        asyncio.run(run(location))
+
+
+def test_a_name_is_looked_up_once_for_each_connection() -> None:
+    async def run() -> Names:
+        names = Names(rebind_test=[["127.0.0.1"], ["127.0.0.2"]])
+        async with serving(answering(response(b"x"))) as server:
+            remote = fetcher(names, allow="127.0.0.1")
+            url = f"http://rebind.test:{server.port}/"
+            assert await fetched(remote, url) == b"x"  # connected to the address of this lookup
+            assert len(names.asked) == 1
+            with pytest.raises(UrlNotAllowed):  # and the next one is checked anew
+                await fetched(remote, url)
+        return names
+
+    assert asyncio.run(run()).asked == ["rebind.test", "rebind.test"]
+
+
+def test_a_name_that_turns_inside_between_redirects_is_refused() -> None:
+    async def run() -> Server:
+        names = Names(rebind_test=[["127.0.0.1"], ["127.0.0.2"]])
+        again = answering(response(b"", "Location: /again", status="302 Found"))
+        async with serving(again) as server:
+            with pytest.raises(UrlNotAllowed):
+                await fetched(
+                    fetcher(names, allow="127.0.0.1"), f"http://rebind.test:{server.port}/"
+                )
+            return server
+
+    assert len(asyncio.run(run()).requests) == 1
+
+
+# --- TLS
+
+
+def test_tls_is_verified_against_the_name_and_not_the_address(tmp_path: Path) -> None:
+    serving_side, trusting = certificate_for("files.test", tmp_path)
+
+    async def run() -> None:
+        names = Names(files_test=[HERE], other_test=[HERE])
+        async with serving(answering(response(b"x")), tls=serving_side) as server:
+            remote = fetcher(names, allow="*.test", tls=trusting)
+            assert await fetched(remote, f"https://files.test:{server.port}/") == b"x"
+            with pytest.raises(FetchFailed):
+                await fetched(remote, f"https://other.test:{server.port}/")
+            with pytest.raises(FetchFailed):  # an unknown authority
+                await fetched(fetcher(names, allow="*.test"), f"https://files.test:{server.port}/")
+
+    asyncio.run(run())
+
+
+# --- servers that fail
+
+
+@pytest.mark.parametrize(
+    "status", ["404 Not Found", "500 Oops", "204 Nothing", "206 Part", "304 -"]
+)
+def test_any_answer_but_200_is_a_failure(status: str) -> None:
+    with pytest.raises(FetchFailed, match=status[:3]):
+        fetch_from(answering(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()), fetcher())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab",
+        b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000,
+        response(b"x", "Content-Encoding: br"),
+        response(b"x", "Content-Encoding: gzip, gzip"),
+        response(b"not gzip at all", "Content-Encoding: gzip"),
+        response(gzip.compress(b"x" * 1000)[:-9], "Content-Encoding: gzip"),
+        response(b"", "Content-Encoding: gzip"),
+        response(b"x", "Content-Encoding: deflate"),
+    ],
+)
+def test_a_broken_answer_is_a_failure(answer: bytes) -> None:
+    with pytest.raises(FetchFailed):
+        fetch_from(answering(answer), fetcher())
+
+
+def test_a_server_that_is_away_is_a_failure() -> None:
+    async def run() -> None:
+        async with serving(answering()) as server:
+            port = server.port
+        with pytest.raises(FetchFailed):
+            await fetched(fetcher(), f"http://files.test:{port}/")
+
+    asyncio.run(run())
+
+
+def test_a_name_that_does_not_exist_is_a_failure() -> None:
+    with pytest.raises(FetchFailed, match=r"nowhere\.test could not be found"):
+        asyncio.run(fetched(fetcher(), "http://nowhere.test/"))
+    with pytest.raises(FetchFailed):
+        asyncio.run(fetched(fetcher(Names(empty_test=[[]])), "http://empty.test/"))
+
+
+# --- time
+
+
+async def drip(path: str, writer: asyncio.StreamWriter) -> None:
+    """A body that never ends, a byte at a time, fast enough for any limit on one read."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def silence(path: str, writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def endless_redirects(path: str, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(0.2)
+    writer.write(response(b"", "Location: /", status="302 Found"))
+
+
+@pytest.mark.parametrize("handler", [drip, silence, endless_redirects])
+def test_the_whole_fetch_has_a_time_limit(handler: Handler) -> None:
+    started = time.monotonic()
+    with pytest.raises(FetchTimeout) as failed:
+        fetch_from(handler, fetcher(timeout=0.3))
+    assert time.monotonic() - started < 3
+    assert failed.value.code == "remote_fetch_timeout"
+
+
+def test_a_name_server_that_does_not_answer_is_a_timeout() -> None:
+    async def stuck(host: str) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    remote = RemoteFetcher(FetchPolicy(), timeout=0.2, max_bytes=10, resolver=stuck)
+    with pytest.raises(FetchTimeout):
+        asyncio.run(fetched(remote, "http://slow.test/"))
+
+
+# --- size
+
+
+def test_a_stated_length_over_the_limit_is_refused_before_any_content() -> None:
+    remote = fetcher(max_bytes=10)
+    with pytest.raises(ContentTooLarge) as refused:
+        fetch_from(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n"), remote)
+    assert refused.value.limit == 10
+
+
+def test_content_over_the_limit_is_refused_when_no_length_was_stated() -> None:
+    remote = fetcher(max_bytes=100_000)
+    endless = answering(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x" * 60_000] * 100)
+    with pytest.raises(ContentTooLarge):
+        fetch_from(endless, remote)
+    assert len(fetch_from(answering(response(b"x" * 100_000)), remote)[0]) == 100_000
+
+
+def test_compressed_content_is_decoded_even_though_it_was_not_asked_for() -> None:
+    body = os.urandom(1000) * 200
+    raw = zlib.compressobj(wbits=-15)
+    for encoding, sent in (
+        ("gzip", gzip.compress(body)),
+        ("X-GZip", gzip.compress(body[:5]) + gzip.compress(body[5:])),
+        ("deflate", zlib.compress(body)),
+        ("deflate", raw.compress(body) + raw.flush()),
+        ("identity", body),
+    ):
+        answer = response(sent, f"Content-Encoding: {encoding}")
+        assert fetch_from(answering(answer), fetcher())[0] == body
+
+
+def test_a_compressed_bomb_stops_at_the_limit() -> None:
+    bomb = gzip.compress(b"\0" * 200_000_000, compresslevel=6)
+    assert len(bomb) < 250_000
+    given: list[int] = []
+
+    async def run() -> None:
+        async def sink(piece: bytes) -> None:
+            given.append(len(piece))
+
+        async with serving(answering(response(bomb, "Content-Encoding: gzip"))) as server:
+            await fetcher().fetch(f"http://files.test:{server.port}/", sink)
+
+    with pytest.raises(ContentTooLarge):
+        asyncio.run(run())
+    assert sum(given) <= 1_000_000
+    assert max(given) <= 64 * 1024
+
+
+def test_an_error_of_the_sink_ends_the_fetch_and_comes_through() -> None:
+    async def run() -> None:
+        async def full(piece: bytes) -> None:
+            raise TimeoutError("the disk")
+
+        async with serving(answering(response(b"x" * 1000))) as server:
+            await fetcher().fetch(f"http://files.test:{server.port}/", full)
+
+    with pytest.raises(TimeoutError, match="the disk"):
+        asyncio.run(run())
