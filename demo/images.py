@@ -1,6 +1,6 @@
 """Images that the project draws itself, so that none has to be shipped or downloaded.
 
-    python -m demo.images photo.jpg
+python -m demo.images photo.jpg
 """
 
 import hashlib

@@ -8,6 +8,7 @@ LLM_UPSTREAM_URL  a model to put behind /v1 in the demo LLM's place
 MEDIA_…           any of the sidecar's settings, see docs/configuration.md
 """
 
+import argparse
 import os
 import secrets
 import shutil
@@ -23,7 +24,7 @@ from types import TracebackType
 
 import httpx
 
-from demo.addresses import HOST, Ports, url
+from demo.addresses import HOST, Ports, free_ports, url
 from demo.kong_settings import ROOT, kong_environment, kong_yml_for
 from demo.part import Part, PartFailed, answers
 
@@ -213,13 +214,18 @@ def chosen_kong(environment: Mapping[str, str]) -> str | None:
 
 def main() -> int:
     """Runs the stack in the foreground until Ctrl-C or SIGTERM."""
+    arguments = argparse.ArgumentParser(description="All parts on one machine.")
+    arguments.add_argument("--folder", type=Path, default=ROOT / "var", help="data and logs")
+    arguments.add_argument("--free-ports", action="store_true", help="not those of kong.yml")
+    chosen = arguments.parse_args()
     stopped = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stopped.set())
     try:
+        usual = Ports(gateway=int(os.environ.get("GATEWAY_PORT", "8000")))
         stack = Stack(
-            folder=ROOT / "var",
-            ports=Ports(gateway=int(os.environ.get("GATEWAY_PORT", "8000"))),
+            folder=chosen.folder,
+            ports=free_ports() if chosen.free_ports else usual,
             kong_bin=chosen_kong(os.environ),
             llm_upstream=os.environ.get("LLM_UPSTREAM_URL") or None,
         )

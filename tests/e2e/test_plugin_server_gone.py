@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,33 +11,15 @@ import pytest
 from demo.addresses import url
 from demo.stack import Stack
 from tests.e2e.conftest import client_for, guest_token
+from tests.e2e.processes import family
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 SPOOFED = {"X-Jan-User-Id": "root", "X-Authenticated-Groups": "jan-users"}
 
 
-def processes() -> Iterator[tuple[int, int, str]]:
-    """Every process: its id, its parent's id, its command line."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (OSError, ValueError):
-                continue
-            yield int(entry.name), parent, command
-
-
 def plugin_server_pids(stack: Stack) -> list[int]:
     """The plugin server's processes below the stack's gateway."""
-    found = list(processes())
-    family = {stack.gateway.pid}
-    grown = True
-    while grown:
-        children = {pid for pid, parent, _ in found if parent in family}
-        grown = not children <= family
-        family |= children
-    return [pid for pid, _, command in found if pid in family and "jan_media_plugin" in command]
+    return [pid for pid, command in family(stack.gateway.pid) if "jan_media_plugin" in command]
 
 
 def wait_for_plugin_servers(stack: Stack) -> list[int]:

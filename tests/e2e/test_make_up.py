@@ -1,0 +1,37 @@
+"""`make up`: one line when ready, and nothing left behind after Ctrl-C or SIGTERM."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.kong_settings import ROOT
+from tests.e2e.processes import processes
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_up_says_when_it_is_ready_and_stops_clean(tmp_path: Path, stop: signal.Signals) -> None:
+    up = subprocess.Popen(
+        [sys.executable, "-m", "demo.stack", "--free-ports", "--folder", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert up.stdout is not None
+        line = up.stdout.readline()
+        ready = re.match(r"ready: (http://127\.0\.0\.1:\d+) ", line)
+        assert ready, line
+        assert httpx.get(f"{ready[1]}/media/healthz", trust_env=False).status_code == 200
+        up.send_signal(stop)
+        rest, errors = up.communicate(timeout=30)
+    finally:
+        up.kill()
+    assert (up.returncode, rest, errors) == (0, "stopped\n", "")
+    left = [command for _, _, command in processes() if str(tmp_path) in command]
+    assert left == []

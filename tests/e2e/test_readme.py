@@ -1,0 +1,50 @@
+"""The README's commands do what it says."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from demo.kong_settings import ROOT
+
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = re.findall(r"^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_five_minutes_are_these_three_steps() -> None:
+    assert [each.splitlines()[0] for each in COMMANDS] == [
+        "make demo",
+        "make up",
+        "# Any picture will do. This draws one.",
+    ]
+
+
+def test_make_demo_tells_the_story_and_succeeds() -> None:
+    finished = subprocess.run(
+        ["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-3000:]
+    assert "the client sent" in finished.stdout
+    assert "the model received" in finished.stdout
+    assert "deduped is true" in finished.stdout
+
+
+def test_a_newcomers_commands_work(gateway_url: str, tmp_path: Path) -> None:
+    story = COMMANDS[2].replace("http://localhost:8000", gateway_url)
+    story = story.replace(".venv/bin/python", sys.executable)
+    finished = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", story],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    photo = hashlib.sha256((tmp_path / "photo.jpg").read_bytes()).hexdigest()
+    assert f"sha256 {photo}" in finished.stdout
+    assert f"{photo}  photo.jpg" in finished.stdout
+    assert '"authentication_error"' in finished.stdout

@@ -1,0 +1,74 @@
+"""docs/configuration.md has every setting of the sidecar and every field of the plugin."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jan_media import settings
+from jan_media_plugin.schema import FIELDS, ISSUER_FIELDS
+
+from demo.kong_settings import ROOT
+
+PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+SETTINGS_SOURCE = Path(settings.__file__).read_text("utf-8")
+
+
+def rows(page: str, name: str) -> dict[str, str]:
+    """First and second column of every table row whose first column is `name`-like code."""
+    return dict(re.findall(rf"^\| `({name})` \| (.*?) \|", page, re.MULTILINE))
+
+
+def settings_that_are_read() -> dict[str, str]:
+    """Every variable that settings.py reads, with its default if that is a plain text."""
+    plain = dict(re.findall(r'read\(\s*"(MEDIA_\w+)",\s*"([^"]*)"', SETTINGS_SOURCE))
+    for name in re.findall(r'read\(\s*"(MEDIA_\w+)",\s*f?[A-Za-z_]', SETTINGS_SOURCE):
+        plain.setdefault(name, "")
+    for name in re.findall(r'text_or_file\("(MEDIA_\w+)"\)', SETTINGS_SOURCE):
+        plain |= {name: "", f"{name}_FILE": ""}
+    return plain
+
+
+def fields(record: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A Kong schema's fields by name."""
+    return {name: field for each in record for name, field in each.items()}
+
+
+CONFIG = fields(FIELDS)
+ISSUER = fields(ISSUER_FIELDS)
+
+
+def plugin_tables() -> tuple[dict[str, str], dict[str, str]]:
+    """The tables of the plugin's fields and of an issuer's fields."""
+    plugin = PAGE.split("## The plugin", 1)[1].split("\n## ", 1)[0]
+    of_plugin, of_issuer = plugin.split("A record of `issuers`:", 1)
+    return rows(of_plugin, r"\w+"), rows(of_issuer, r"\w+")
+
+
+def test_every_setting_is_documented_and_every_documented_setting_exists() -> None:
+    assert sorted(rows(PAGE, r"MEDIA_\w+")) == sorted(settings_that_are_read())
+
+
+@pytest.mark.parametrize("name", [n for n, default in settings_that_are_read().items() if default])
+def test_a_settings_documented_default_is_the_real_one(name: str) -> None:
+    assert rows(PAGE, r"MEDIA_\w+")[name] == f"`{settings_that_are_read()[name]}`"
+
+
+def test_the_readmes_settings_exist() -> None:
+    assert set(rows(README, r"MEDIA_\w+")) <= set(settings_that_are_read())
+
+
+def test_every_field_of_the_plugin_is_documented() -> None:
+    of_plugin, of_issuer = plugin_tables()
+    assert sorted(of_plugin) == sorted(CONFIG)
+    assert sorted(of_issuer) == sorted(ISSUER)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, f in CONFIG.items() if isinstance(f.get("default"), (str, int, bool))]
+)
+def test_a_fields_documented_default_is_the_real_one(name: str) -> None:
+    default = CONFIG[name]["default"]
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    assert plugin_tables()[0][name] == f"`{text}`"
