@@ -44,12 +44,12 @@ up: $(READY)
 	@exec $(BIN)/python -m demo.stack
 
 test: $(READY) check
-	$(call need,node=nodejs jq=jq curl=curl postgres=postgresql ceph-mon=ceph-mon \
+	$(call need,node=nodejs jq=jq curl=curl chromium=chromium postgres=postgresql ceph-mon=ceph-mon \
 	  ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common)
 	$(BIN)/python -m pytest
 
 e2e: $(READY)
-	$(call need,node=nodejs jq=jq curl=curl)
+	$(call need,node=nodejs jq=jq curl=curl chromium=chromium)
 	$(BIN)/python -m pytest tests/e2e
 
 check: $(READY)

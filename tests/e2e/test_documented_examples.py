@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from demo.images import drawn
+from tests.e2e.browser import read_in_browser
 from tests.e2e.conftest import client_for, guest_token
 from tests.e2e.documented import PAGE, READERS, Example, Outcome, examples, substituted
 
@@ -79,12 +80,12 @@ PRINTED = {
     ),
 }
 
-# Examples that draw on, read from or click in a page: they need a browser.
-IN_A_BROWSER = [
-    "javascript: Upload from Base64/Data URL",
-    "javascript: Get Presigned URL",
-    "javascript: Example 2: Screenshot Upload from Canvas",
-]
+# Examples that draw on, read from or click in a page. A browser runs these, and all others too.
+IN_A_BROWSER = {
+    "javascript: Upload from Base64/Data URL": rf"Jan ID: {ID}\n",
+    "javascript: Get Presigned URL": r"URL expires in \d+ seconds\n",
+    "javascript: Example 2: Screenshot Upload from Canvas": rf"Screenshot saved: {ID}\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def outcomes(
 def test_every_example_of_the_page_is_run_or_needs_a_browser() -> None:
     runnable = [e.name for e in RUNNABLE]
     assert sorted(runnable) == sorted(PRINTED)
-    assert [e.name for e in EXAMPLES if e.needs_a_browser] == IN_A_BROWSER
+    assert [e.name for e in EXAMPLES if e.needs_a_browser] == list(IN_A_BROWSER)
 
 
 @pytest.mark.parametrize("name", PRINTED)
@@ -136,6 +137,27 @@ def test_example_prints_what_it_promises(name: str, outcomes: dict[str, Outcome]
     outcome = outcomes[name]
     assert outcome.failure == ""
     assert re.fullmatch(PRINTED[name], outcome.printed, re.DOTALL), outcome.printed
+
+
+@pytest.fixture(scope="module")
+def in_browser(
+    substitutions: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Outcome]:
+    """What came of every JavaScript example, read from top to bottom in a browser."""
+    chosen = [e for e in EXAMPLES if e.language == "javascript"]
+    ran = read_in_browser(
+        [substituted(e.source, substitutions) for e in chosen],
+        drawn("browser-photo.jpg"),
+        tmp_path_factory.mktemp("browser"),
+    )
+    return {e.name: outcome for e, outcome in zip(chosen, ran, strict=True)}
+
+
+@pytest.mark.parametrize("name", [e.name for e in EXAMPLES if e.language == "javascript"])
+def test_example_works_in_a_browser(name: str, in_browser: dict[str, Outcome]) -> None:
+    outcome = in_browser[name]
+    assert outcome.failure == ""
+    assert re.fullmatch({**PRINTED, **IN_A_BROWSER}[name], outcome.printed, re.DOTALL)
 
 
 @pytest.mark.parametrize("language", ["python", "bash"])
