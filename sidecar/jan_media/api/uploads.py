@@ -199,7 +199,7 @@ class JsonBody:
 
 
 def _body_kind(request: Request, max_bytes: int) -> Callable[[Request, Spool], Body]:
-    """Which of the ways this is. Raises `Refused` for another, and for too large a size announced."""
+    """Which way this is. Raises `Refused` for another, and for a body that says it is too large."""
     kind = content_type(request)
     if kind == "application/json" or (kind.endswith("+json") and not kind.startswith("image/")):
         # Base64 makes four bytes of three; escapes and line ends inside it add some.
