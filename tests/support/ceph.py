@@ -74,6 +74,13 @@ class Ceph:
         client.close()
         return name
 
+    def new_user(self) -> tuple[str, str]:
+        """Make a user who owns nothing; return the access key and the secret key."""
+        name = f"user{uuid.uuid4().hex[:12]}"
+        access_key, secret_key = name.upper(), uuid.uuid4().hex
+        self._make_user(name, access_key, secret_key)
+        return access_key, secret_key
+
     def stop_gateway(self) -> None:
         """Take the S3 gateway away: connections are refused. Objects stay."""
         self._stop("gateway")
@@ -109,11 +116,7 @@ class Ceph:
         self._run("ceph", "osd", "new", osd)
         self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
         self._start("osd", "ceph-osd", "-i", "0")
-        self._run(
-            "radosgw-admin",
-            *("user", "create", "--uid", "tests", "--display-name", "tests"),
-            *("--access-key", ACCESS_KEY, "--secret", SECRET_KEY),
-        )
+        self._make_user("tests", ACCESS_KEY, SECRET_KEY)
         self.start_gateway()
 
     def stop(self) -> None:
@@ -168,6 +171,13 @@ class Ceph:
         self._run_plain("monmaptool", "--create", "--fsid", cluster, "--addv", "a", monitor, monmap)
         keyring = str(self._folder / "keyring")
         self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monmap, "--keyring", keyring)
+
+    def _make_user(self, name: str, access_key: str, secret_key: str) -> None:
+        self._run(
+            "radosgw-admin",
+            *("user", "create", "--uid", name, "--display-name", name),
+            *("--access-key", access_key, "--secret", secret_key),
+        )
 
     def _make_keyring(self, *arguments: str) -> None:
         self._run_plain("ceph-authtool", str(self._folder / "keyring"), *arguments)

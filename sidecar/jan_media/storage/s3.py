@@ -151,7 +151,8 @@ class S3Storage:
 
     def check(self) -> None:
         with failures_mapped("a look at the bucket"):
-            self._client.head_bucket(Bucket=self._bucket)
+            # Not HeadBucket: an answer to HEAD has no body, so no reason either.
+            self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
 
     def close(self) -> None:
         self._credentials.close()

@@ -1,0 +1,203 @@
+"""Signed URLs and forms of the local storage, as their checkers see them."""
+
+import time
+from collections.abc import Callable
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jan_media.storage.local_urls import AcceptedGet, AcceptedPut, LocalUrls
+from jan_media.storage.post_policy import AcceptedPost
+from jan_media.storage.refusals import (
+    AccessExpired,
+    AccessRefused,
+    FieldMissing,
+    FieldRefused,
+    SignatureMismatch,
+)
+
+NOW = 1_766_000_000.0
+URLS = LocalUrls(
+    "https://media.example/base/", b"a secret of 32 bytes, more or so", clock=lambda: NOW
+)
+
+Check = Callable[[str, dict[str, str], float], object]
+
+
+def params_of(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+
+
+GET = params_of(URLS.presign_get("content/a", mime="image/png", filename="a.png", ttl=60))
+PUT = params_of(URLS.presign_put("uploads/a", mime="image/png", ttl=60).url)
+FORM = URLS.presign_post("uploads/a", mime="image/png", max_bytes=9, ttl=60).fields
+
+
+def check_put(key: str, params: dict[str, str], now: float) -> AcceptedPut:
+    return URLS.check_put(key, params, "image/png", now)
+
+
+def test_urls_are_below_files_of_the_public_url() -> None:
+    get = URLS.presign_get("content/a", mime="image/png", filename="a.png", ttl=60)
+
+    assert get.startswith("https://media.example/base/files/content/a?")
+    form = URLS.presign_post("uploads/a", mime="image/png", max_bytes=9, ttl=60)
+    assert form.url == "https://media.example/base/files"
+
+
+def test_what_was_signed_is_accepted_with_its_values() -> None:
+    assert URLS.check_get("content/a", GET, NOW) == AcceptedGet("content/a", "image/png", "a.png")
+    assert check_put("uploads/a", PUT, NOW) == AcceptedPut("uploads/a", "image/png")
+    assert URLS.check_post(FORM, NOW) == AcceptedPost("uploads/a", "image/png", 1, 9)
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_any_filename_comes_back(filename: str) -> None:
+    url = URLS.presign_get("content/a", mime="image/png", filename=filename, ttl=60)
+
+    assert URLS.check_get("content/a", params_of(url), NOW).filename == filename
+
+
+def test_each_is_good_up_to_its_last_second_and_no_longer() -> None:
+    URLS.check_get("content/a", GET, NOW + 59.9)
+    check_put("uploads/a", PUT, NOW + 59.9)
+    URLS.check_post(FORM, NOW + 59.9)
+
+    for check in (
+        lambda: URLS.check_get("content/a", GET, NOW + 60),
+        lambda: check_put("uploads/a", PUT, NOW + 60),
+        lambda: URLS.check_post(FORM, NOW + 60),
+    ):
+        with pytest.raises(AccessExpired):
+            check()
+
+
+@pytest.mark.parametrize(
+    ("check", "key", "params"),
+    [(URLS.check_get, "content/a", GET), (check_put, "uploads/a", PUT)],
+    ids=["get", "put"],
+)
+def test_no_part_of_a_url_can_be_changed_left_out_or_added(
+    check: Check, key: str, params: dict[str, str]
+) -> None:
+    changed = [{**params, name: value + "0"} for name, value in params.items()]
+    lacking = [{n: v for n, v in params.items() if n != name} for name in params]
+    for other in (*changed, *lacking, {**params, "more": "1"}, {}):
+        with pytest.raises(SignatureMismatch):
+            check(key, other, NOW)
+    with pytest.raises(SignatureMismatch):
+        check(f"{key}b", params, NOW)
+
+
+def test_a_url_for_one_method_is_none_for_another() -> None:
+    with pytest.raises(SignatureMismatch):
+        URLS.check_put("content/a", {n: GET[n] for n in PUT}, "image/png", NOW)
+    with pytest.raises(SignatureMismatch):
+        URLS.check_get("uploads/a", {**PUT, "filename": ""}, NOW)
+
+
+@pytest.mark.parametrize("sent", [None, "", "image/gif", "image/png; charset=x"])
+def test_a_put_of_another_content_type_is_refused(sent: str | None) -> None:
+    with pytest.raises(FieldRefused):
+        URLS.check_put("uploads/a", PUT, sent, NOW)
+
+
+def test_another_secret_accepts_nothing() -> None:
+    stranger = LocalUrls("https://media.example", b"another secret of enough bytes..")
+
+    with pytest.raises(SignatureMismatch):
+        stranger.check_get("content/a", GET, NOW)
+    with pytest.raises(SignatureMismatch):
+        stranger.check_post(FORM, NOW)
+
+
+@given(
+    st.text(),
+    st.dictionaries(st.sampled_from(["expires", "mime", "filename", "signature"]), st.text()),
+)
+def test_whatever_else_arrives_is_refused_and_nothing_breaks(
+    key: str, params: dict[str, str]
+) -> None:
+    for use in (
+        lambda: URLS.check_get(key, params, NOW),
+        lambda: check_put(key, params, NOW),
+    ):
+        with pytest.raises(AccessRefused):
+            use()
+
+
+@given(st.dictionaries(st.sampled_from(sorted(FORM)), st.text(), min_size=1))
+def test_whatever_else_a_form_says_is_refused_and_nothing_breaks(fields: dict[str, str]) -> None:
+    with pytest.raises(AccessRefused):
+        URLS.check_post(FORM | fields | {"x-amz-date": "20200101T000000Z"}, NOW)
+
+
+def test_a_form_without_a_content_type_means_the_promised_one() -> None:
+    fields = {name: value for name, value in FORM.items() if name != "Content-Type"}
+
+    assert URLS.check_post(fields, NOW).mime == "image/png"
+
+
+def test_names_of_fields_count_in_any_case() -> None:
+    accepted = URLS.check_post({name.upper(): value for name, value in FORM.items()}, NOW)
+
+    assert accepted.key == "uploads/a"
+
+
+def test_a_field_in_two_cases_is_refused() -> None:
+    with pytest.raises(FieldRefused, match="twice"):
+        URLS.check_post({**FORM, "Key": "uploads/a"}, NOW)
+
+
+@pytest.mark.parametrize("name", ["x-ignore-this", "submit"])
+def test_a_field_that_needs_no_condition_is_ignored(name: str) -> None:
+    assert URLS.check_post({**FORM, name: "anything"}, NOW).key == "uploads/a"
+
+
+@pytest.mark.parametrize("name", sorted(FORM.keys() - {"Content-Type"}))
+def test_a_missing_field_is_named(name: str) -> None:
+    with pytest.raises(FieldMissing, match=name) as raised:
+        URLS.check_post({other: value for other, value in FORM.items() if other != name}, NOW)
+
+    assert raised.value.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("key", "uploads/b"), ("Content-Type", "text/html"), ("acl", "public-read"), ("bucket", "b")],
+)
+def test_a_field_against_the_policy_is_named(name: str, value: str) -> None:
+    with pytest.raises(FieldRefused) as raised:
+        URLS.check_post({**FORM, name: value}, NOW)
+
+    assert raised.value.name == name.lower()
+
+
+def test_a_form_signed_yesterday_is_good_today() -> None:
+    late = LocalUrls("http://x", b"a secret of 32 bytes, more or so", clock=lambda: 86_399.0)
+
+    fields = late.presign_post("a", mime="a/b", max_bytes=1, ttl=100).fields
+
+    assert late.check_post(fields, 86_401.0).key == "a"
+
+
+def test_a_short_secret_is_refused() -> None:
+    with pytest.raises(ValueError, match="16 bytes"):
+        LocalUrls("http://x", b"short")
+
+
+def test_signing_takes_microseconds() -> None:
+    rounds = 200
+
+    def best(sign: Callable[[], object]) -> float:
+        times = []
+        for _ in range(5):
+            begun = time.process_time()
+            for _ in range(rounds):
+                sign()
+            times.append((time.process_time() - begun) / rounds)
+        return min(times)
+
+    assert best(lambda: URLS.presign_get("a", mime="a/b", filename="a", ttl=1)) < 200e-6
+    assert best(lambda: URLS.presign_post("a", mime="a/b", max_bytes=1, ttl=1)) < 400e-6
