@@ -1,12 +1,14 @@
 """docs/configuration.md has every setting of the sidecar and every field of the plugin."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jan_media import settings
-from jan_media_plugin.schema import FIELDS, ISSUER_FIELDS
 
 from demo.kong_settings import ROOT
 
@@ -35,8 +37,16 @@ def fields(record: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {name: field for each in record for name, field in each.items()}
 
 
-CONFIG = fields(FIELDS)
-ISSUER = fields(ISSUER_FIELDS)
+def fields_that_kong_knows() -> list[dict[str, Any]]:
+    """The config fields as Kong's query command prints them."""
+    command = [sys.executable, "-m", "jan_media_plugin", "--dump"]
+    (plugin,) = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    config: list[dict[str, Any]] = fields(plugin["Schema"]["fields"])["config"]["fields"]
+    return config
+
+
+CONFIG = fields(fields_that_kong_knows())
+ISSUER = fields(CONFIG["issuers"]["elements"]["fields"])
 
 
 def plugin_tables() -> tuple[dict[str, str], dict[str, str]]:
