@@ -1,0 +1,1 @@
+"""Who is calling: bearer tokens of several issuers, and the sidecar's API keys."""

@@ -1,0 +1,63 @@
+"""What a request presents to say who is calling."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from jan_media_plugin.answers import ambiguous_credentials, invalid_token
+from jan_media_plugin.headers import Headers
+
+_KEY_PREFIX = "sk_"
+_KEY = re.compile(r"sk_[A-Za-z0-9_-]{8,200}", re.ASCII)
+_LONGEST_TOKEN = 8192
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
+
+
+class Kind(Enum):
+    """What a credential is."""
+
+    TOKEN = "token"  # noqa: S105
+    API_KEY = "API key"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One token or API key, well-formed and not yet checked."""
+
+    kind: Kind
+    text: str
+
+
+def presented(headers: Headers, *, api_keys: bool) -> Credential | None:
+    """Return the request's one credential, or None without any.
+
+    ``Authorization: Bearer`` takes tokens and API keys (RFC 6750, the scheme in any case),
+    ``X-API-Key`` takes keys. Raises `Refused` for anything else and for more than one.
+    """
+    authorization = headers.get("authorization")
+    own_key = headers.get("x-api-key") if api_keys else None
+    if authorization is None and own_key is None:
+        return None
+    lines = [*(authorization or ()), *(own_key or ())]
+    if len(lines) > 1 or (authorization is not None and own_key is not None):
+        raise ambiguous_credentials("Send one Authorization or X-API-Key header, not several.")
+    text = lines[0].strip() if lines else ""
+    if own_key is not None:
+        return _api_key(text)
+    scheme, _, rest = text.partition(" ")
+    if scheme.lower() != "bearer":
+        raise invalid_token("Authorization must be of the form Bearer <token>.")
+    rest = rest.strip(" ")
+    if api_keys and rest.startswith(_KEY_PREFIX):
+        return _api_key(rest)
+    if len(rest) > _LONGEST_TOKEN:
+        raise invalid_token(f"The token is longer than {_LONGEST_TOKEN} characters.")
+    if not _TOKEN.fullmatch(rest):
+        raise invalid_token("The token is not a JWT in compact form.")
+    return Credential(Kind.TOKEN, rest)
+
+
+def _api_key(text: str) -> Credential:
+    if not _KEY.fullmatch(text):
+        raise invalid_token("The API key is malformed.", "invalid_api_key")
+    return Credential(Kind.API_KEY, text)

@@ -1,0 +1,174 @@
+"""Bearer tokens: JWTs (RFC 7519) of the configured issuers, and of nobody else.
+
+A token's `iss` picks the issuer, and only that issuer's keys and algorithms count. What a token's
+header says about where to find its key (jku, x5u, jwk, x5c) is never looked at.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jwt
+
+from jan_media_plugin.answers import Refused, invalid_token, unavailable
+from jan_media_plugin.auth.caller import Caller, groups_of, is_subject
+from jan_media_plugin.auth.jwks import FixedKeys, IssuerAway, Key, Keys, PublishedKeys
+from jan_media_plugin.bounded_cache import BoundedCache
+from jan_media_plugin.config import Issuer
+
+_REMEMBERED_TOKENS = 20_000
+_MOST_SECONDS = 300
+_DEEPEST = 16
+_BRACKET_OR_STRING = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*+"')
+
+
+class Tokens:
+    """Checks tokens; remembers those that were good, by hash, until they expire or a limit."""
+
+    def __init__(
+        self, issuers: Mapping[str, tuple[Issuer, Keys]], now: Callable[[], float] = time.time
+    ) -> None:
+        self._issuers = issuers
+        self._now = now
+        self._good: BoundedCache[bytes, Caller] = BoundedCache(_REMEMBERED_TOKENS)
+
+    def remembered(self, token: str) -> Caller | None:
+        """Return the caller of a token that was found good a short while ago."""
+        return self._good.get(hashlib.sha256(token.encode()).digest())
+
+    async def check(self, token: str) -> Caller:
+        """Return the caller of ``token`` (in compact form). Raises `Refused`."""
+        header_part, claims_part, _ = token.split(".")
+        header = _decoded(header_part)
+        issuer, keys = self._issuer_of(_decoded(claims_part))
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm not in issuer.algorithms:
+            raise invalid_token("The token's algorithm is not one that its issuer uses here.")
+        if "crit" in header:
+            raise invalid_token("The token demands an extension that is not supported.")
+        if kid is not None and not isinstance(kid, str):
+            raise invalid_token("The token's kid is not text.")
+        try:
+            candidates = await keys.find(kid, algorithm)
+        except IssuerAway:
+            raise unavailable(
+                "The keys of the token's issuer cannot be fetched. Try again shortly."
+            ) from None
+        caller, lifetime = self._verified(token, issuer, candidates)
+        digest = hashlib.sha256(token.encode()).digest()
+        self._good.put(digest, caller, lifetime)
+        return caller
+
+    def _issuer_of(self, claims: dict[str, Any]) -> tuple[Issuer, Keys]:
+        name = claims.get("iss")
+        found = self._issuers.get(name) if isinstance(name, str) else None
+        if found is None:
+            raise invalid_token("The token's issuer is not accepted here.")
+        return found
+
+    def _verified(self, token: str, issuer: Issuer, keys: list[Key]) -> tuple[Caller, float]:
+        """Return the caller and for how many seconds the token is good."""
+        refusal = invalid_token("The token is signed with a key that its issuer does not publish.")
+        for key in keys:
+            try:
+                claims = jwt.decode(
+                    token,
+                    key.material,
+                    algorithms=[key.algorithm],
+                    issuer=issuer.issuer,
+                    audience=issuer.audience or None,
+                    leeway=issuer.leeway,
+                    options={
+                        "require": ["exp", "sub", "iss"],
+                        "verify_aud": bool(issuer.audience),
+                        "enforce_minimum_key_length": True,
+                    },
+                )
+                expires_at = int(claims["exp"])
+            except Exception as error:  # whatever it is, this token is not good
+                refusal = _refusal(error)
+                if not isinstance(error, jwt.InvalidSignatureError):
+                    break
+            else:
+                if not is_subject(claims["sub"]):
+                    raise invalid_token("The token's sub cannot name a caller.")
+                groups = groups_of(_claim(claims, issuer.groups_claim))
+                now = int(self._now())
+                lifetime = min(expires_at, now + _MOST_SECONDS) + issuer.leeway - now
+                return Caller(claims["sub"], issuer.issuer, groups), min(lifetime, _MOST_SECONDS)
+        raise refusal
+
+
+def token_checker(
+    issuers: tuple[Issuer, ...], *, fresh: float, stale: float, timeout: float
+) -> Tokens:
+    """Return the checker of tokens of ``issuers``; times are those of `PublishedKeys`."""
+
+    def keys_of(issuer: Issuer) -> Keys:
+        fixed = issuer.secret or issuer.public_key
+        if fixed is not None:
+            return FixedKeys(fixed, issuer.algorithms)
+        return PublishedKeys(issuer, fresh=fresh, stale=stale, timeout=timeout)
+
+    return Tokens({issuer.issuer: (issuer, keys_of(issuer)) for issuer in issuers})
+
+
+def _decoded(part: str) -> dict[str, Any]:
+    try:
+        data = base64.b64decode(part + "=" * (-len(part) % 4), b"-_", validate=True)
+        if _depth(data) > _DEEPEST:
+            raise invalid_token(f"The token is nested deeper than {_DEEPEST}.")
+        document = json.loads(data, object_pairs_hook=_without_duplicates)
+    except (binascii.Error, ValueError, RecursionError):
+        raise invalid_token("The token is malformed.") from None
+    if not isinstance(document, dict):
+        raise invalid_token("The token is malformed.")
+    return document
+
+
+def _depth(data: bytes) -> int:
+    depth = deepest = 0
+    for token in _BRACKET_OR_STRING.findall(data):
+        if token in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return document
+
+
+def _claim(claims: dict[str, Any], name: str) -> object:
+    if name in claims:
+        return claims[name]
+    value: object = claims
+    for step in name.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+_MESSAGES: list[tuple[type[Exception], str, str]] = [
+    (jwt.ExpiredSignatureError, "token_expired", "The token has expired. Get a new one."),
+    (jwt.ImmatureSignatureError, "invalid_token", "The token is not valid yet."),
+    (jwt.InvalidAudienceError, "invalid_token", "The token is meant for another audience."),
+    (jwt.MissingRequiredClaimError, "invalid_token", "The token lacks a claim: exp, sub or aud."),
+    (jwt.InvalidSignatureError, "invalid_token", "The token's signature is wrong."),
+]
+
+
+def _refusal(error: Exception) -> Refused:
+    for kind, code, message in _MESSAGES:
+        if isinstance(error, kind):
+            return invalid_token(message, code)
+    return invalid_token("The token is not acceptable.")

@@ -1,0 +1,107 @@
+"""A request's headers: reading them, and what of them reaches the upstream.
+
+Header values are text with surrogate escapes for bytes that are not UTF-8.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from jan_media_plugin.answers import too_large, too_many_headers
+from jan_media_plugin.auth.caller import Caller
+from jan_media_plugin.config import Config
+
+Headers = dict[str, list[str]]
+"""By lower-case name, the values of each line; an empty value is not in the list."""
+Changes = dict[str, str | list[str]]
+"""For ``set_headers``: the value that a header gets, or `REMOVED`."""
+
+MOST_LINES = 1000
+# Kong hands an empty list on to nginx's set_header, which then removes the header, every line of
+# it. So one call sets and removes.
+REMOVED: list[str] = []
+SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
+_CREDENTIAL_HEADERS = ("authorization", "x-api-key", "proxy-authorization")
+# Upstreams that turn names into variables (CGI, WSGI, PHP) make one of all these.
+_CONFUSABLE = str.maketrans(dict.fromkeys("_. !#$%&'*+^`|~", "-"))
+# Of printable ASCII, all but the separator and the escape itself.
+_PLAIN_IN_GROUP = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in ",%")
+
+
+def read_headers(kong: Any) -> Headers:
+    """Return all of the request's headers; refuse a request that may have more than Kong shows."""
+    headers: Headers = kong.request.get_headers(MOST_LINES)
+    lines = len(headers)
+    if lines + sum(map(len, headers.values())) >= MOST_LINES:
+        lines = sum(len(values) or 1 for values in headers.values())
+    if lines >= MOST_LINES:
+        raise too_many_headers(MOST_LINES)
+    return headers
+
+
+def check_length(headers: Headers, most: int) -> int | None:
+    """Return Content-Length, None if there is none; refuse more than ``most`` bytes."""
+    values = headers.get("content-length")
+    if not values or not values[0].isdecimal():
+        return None
+    length = int(values[0][:19])
+    if length > most:
+        raise too_large(f"The body has {length} bytes. The most that is accepted is {most}.")
+    return length
+
+
+def is_json(headers: Headers) -> bool:
+    """Whether the body is JSON as it is: by its type, and not compressed."""
+    if any(coding.lower() != "identity" for coding in headers.get("content-encoding", ())):
+        return False
+    types = headers.get("content-type", ())
+    return any(_is_json_type(value.partition(";")[0].strip().lower()) for value in types)
+
+
+def _is_json_type(media_type: str) -> bool:
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+
+
+class UpstreamHeaders:
+    """What the upstream gets to see of who is calling, for one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self._user = config.user_header
+        self._issuer = config.issuer_header
+        self._groups = config.groups_header
+        self._always: Changes = {}
+        if config.send_gateway_secret and config.gateway_secret:
+            self._always[SECRET_HEADER] = config.gateway_secret
+        if config.upstream_authorization:
+            self._always["Authorization"] = config.upstream_authorization
+        hidden: Sequence[str] = _CREDENTIAL_HEADERS if config.hide_credentials else ()
+        ours = (self._user, self._issuer, self._groups, SECRET_HEADER)
+        self._removed = {_folded(name) for name in (*ours, *hidden)}
+
+    def changes(self, headers: Headers, caller: Caller | None) -> Changes:
+        """Return what to set, and to remove: names that are ours in any confusable spelling."""
+        changes = dict(self._always)
+        if caller is not None:
+            changes[self._user] = caller.subject
+            changes[self._issuer] = caller.issuer
+            changes[self._groups] = ",".join(map(_spelled_group, caller.groups))
+        set_names: set[str] | None = None
+        for name in headers:
+            if _folded(name) in self._removed:
+                # Setting a header replaces every line of that name. A removal beside it would be
+                # made before it or after it, in no order.
+                if set_names is None:
+                    set_names = {name.lower() for name in changes}
+                if name.lower() not in set_names:
+                    changes[name] = REMOVED
+        return changes
+
+
+def _folded(name: str) -> str:
+    return name.lower().translate(_CONFUSABLE)
+
+
+def _spelled_group(group: str) -> str:
+    return group if group.isalnum() and group.isascii() else quote(group, safe=_PLAIN_IN_GROUP)

@@ -1,0 +1,113 @@
+"""Media ids in a request's body, from reading the body to giving it back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jan_media_plugin.answers import Refused, invalid_request, too_large, unavailable
+from jan_media_plugin.config import Config
+from jan_media_plugin.resolve.sidecar import SidecarAway
+from jan_media_plugin.resolve.urls import NoMedia, Resolved, Urls
+from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_splice, to_inside_of_string
+from jan_media_plugin.rewrite.find import Found, TooComplex, find_media, name_places
+from jan_media_plugin.rewrite.places import Places
+from jan_media_plugin.server.wait import wait_for
+
+EDITS = "jan_media_edits"
+"""Where in ``kong.ctx.shared`` splice.lua looks for edits."""
+
+# Kong takes an answer of this size in a millisecond; the time grows with the square of the size.
+CHEAP_ANSWER = 64 * 1024
+# About ten milliseconds, in which the Kong worker serves nobody else.
+LARGEST_ANSWER = 1024 * 1024
+
+
+class MediaInBody:
+    """Puts URLs in the place of ids, for one configuration."""
+
+    def __init__(self, config: Config, urls: Urls) -> None:
+        self._config = config
+        self._urls = urls
+        self._places = Places(config.places, config.never_below)
+
+    def resolve(self, kong: Any) -> None:
+        """Rewrite the body if it holds ids at places of media, and leave it alone otherwise.
+
+        Raises `Refused`. Then nothing has been changed.
+        """
+        # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
+        body = kong.request.get_raw_body(0)
+        if len(body) > self._config.max_body_bytes:
+            raise too_large(
+                f"The body has {len(body)} bytes. "
+                f"The most that is accepted is {self._config.max_body_bytes}."
+            )
+        found = self._find(body)
+        if found:
+            edits = self._edits(body, found, self._resolved(found))
+            if edits:
+                self._give_back(kong, body, edits)
+
+    def _find(self, body: bytes) -> list[Found]:
+        try:
+            return find_media(body, self._places)
+        except TooComplex as error:
+            raise invalid_request(
+                "body_too_complex", f"A body with media ids cannot be {error}."
+            ) from None
+
+    def _resolved(self, found: Sequence[Found]) -> Resolved:
+        ids = list(dict.fromkeys(one.media_id for one in found))
+        if len(ids) > self._config.max_ids:
+            raise invalid_request(
+                "too_many_ids",
+                f"The request has {len(ids)} media ids. "
+                f"The most that is accepted is {self._config.max_ids}.",
+            )
+        resolved = self._urls.remembered(ids)
+        missing = [media_id for media_id in ids if media_id not in resolved]
+        if missing:
+            try:
+                resolved |= wait_for(self._urls.resolve(missing))
+            except SidecarAway:
+                raise unavailable("Media cannot be resolved at the moment. Try again.") from None
+        return resolved
+
+    def _edits(self, body: bytes, found: Sequence[Found], resolved: Resolved) -> list[Edit]:
+        edits = []
+        spelled: dict[str, str] = {}
+        for at, one in enumerate(found):
+            url = resolved[one.media_id]
+            if isinstance(url, NoMedia):
+                if self._config.unresolved == "reject":
+                    raise _no_media(one.media_id, url, name_places(body, self._places)[at])
+                continue
+            if one.media_id not in spelled:
+                spelled[one.media_id] = to_inside_of_string(url)
+            edits.append(Edit(one.start, one.end, spelled[one.media_id]))
+        return edits
+
+    def _give_back(self, kong: Any, body: bytes, edits: Sequence[Edit]) -> None:
+        inserted = sum(len(edit.replacement) for edit in edits)
+        size = len(body) + inserted - sum(edit.end - edit.start for edit in edits)
+        if size > CHEAP_ANSWER and self._config.splice:
+            if inserted > LARGEST_ANSWER:
+                raise too_large(
+                    f"What stands for the media ids has {inserted} bytes in all. The most is "
+                    f"{LARGEST_ANSWER}: send fewer or smaller media, or have them sent as URLs."
+                )
+            kong.ctx.shared.set(EDITS, for_splice(edits))
+        elif size > LARGEST_ANSWER:
+            raise too_large(
+                f"A body with media ids may have up to {LARGEST_ANSWER} bytes on this route. For "
+                "larger ones the gateway's operator adds the splice: `splice: true` for jan-media, "
+                "and the post-function of kong.yml."
+            )
+        else:
+            kong.service.request.set_raw_body(apply_edits(body, edits))
+
+
+def _no_media(media_id: str, why: NoMedia, param: str) -> Refused:
+    if why.code == "max_size_exceeded":
+        return too_large(why.message or f"The media of {media_id} is too large here.", param)
+    message = f"There is no media {media_id} to send."
+    return invalid_request("media_not_found", f"{message} {why.message}".strip(), param)

@@ -1,0 +1,1 @@
+"""Asking the sidecar what an id stands for."""

@@ -1,0 +1,34 @@
+"""Edits: which bytes of a body are replaced by what."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace ``body[start:end]``, the inside of a JSON string, by ``replacement``."""
+
+    start: int
+    end: int
+    replacement: str  # escaped for JSON, ASCII
+
+
+def to_inside_of_string(text: str) -> str:
+    """Return ``text`` as it stands between the quotes of a JSON string, in ASCII."""
+    return json.dumps(text)[1:-1]
+
+
+def apply_edits(body: bytes, edits: Sequence[Edit]) -> bytes:
+    """Return ``body`` with ``edits`` (in rising order) made."""
+    pieces = []
+    kept = 0
+    for edit in edits:
+        pieces += [body[kept : edit.start], edit.replacement.encode()]
+        kept = edit.end
+    return b"".join([*pieces, body[kept:]])
+
+
+def for_splice(edits: Sequence[Edit]) -> list[list[int | str]]:
+    """Return edits as splice.lua takes them: first and last position, counted from 1, inclusive."""
+    return [[edit.start + 1, edit.end, edit.replacement] for edit in edits]

@@ -1,0 +1,64 @@
+"""The places in a body where media goes, as an operator writes them.
+
+A place such as ``messages[].content[].image_url.url`` or, shorter, ``image_url.url`` matches the
+tail of the keys that lead to a string; brackets are for the reader, array positions do not count.
+"""
+
+import json
+from collections.abc import Sequence
+
+Keys = tuple[str, ...]
+Path = tuple[bytes | int, ...]
+"""From the root to a value: the raw bytes between a key's quotes, or an array position."""
+
+_REMEMBERED_PATHS = 1024
+_LONGEST_REMEMBERED = 256  # bytes of all keys: a client's invention must not fill the memory
+
+
+def parse_place(text: str) -> Keys:
+    """Return the keys of a place. Raises ValueError if one is empty."""
+    keys = tuple(text.replace("[]", "").split("."))
+    if not all(keys):
+        raise ValueError(f"{text!r} is not a path of keys such as image_url.url")
+    return keys
+
+
+def unescaped(spelled: bytes) -> str:
+    """Return the text of a well-formed JSON string from the bytes between its quotes."""
+    if b"\\" in spelled:
+        text: str = json.loads(b'"%b"' % spelled)
+        return text
+    return spelled.decode()
+
+
+class Places:
+    """``where`` lists the places of media; whatever is below one of ``never`` is left alone."""
+
+    def __init__(self, where: Sequence[str], never: Sequence[str]) -> None:
+        self._tails = frozenset(map(parse_place, where))
+        self._lengths = sorted({len(tail) for tail in self._tails})
+        self._never = [parse_place(text) for text in never]
+        self._remembered: dict[Path, bool] = {}
+
+    def have(self, path: Path) -> bool:
+        """Whether a string at ``path`` stands at a place of media."""
+        answer = self._remembered.get(path)
+        if answer is None:
+            answer = self._match(path)
+            if sum(len(step) for step in path if isinstance(step, bytes)) <= _LONGEST_REMEMBERED:
+                if len(self._remembered) >= _REMEMBERED_PATHS:
+                    self._remembered.clear()
+                self._remembered[path] = answer
+        return answer
+
+    def _match(self, path: Path) -> bool:
+        keys = tuple(unescaped(step) for step in path if isinstance(step, bytes))
+        # An element of an array stands where the array does.
+        if not any(keys[-length:] in self._tails for length in self._lengths):
+            return False
+        return not any(_contains(keys[:-1], part) for part in self._never)
+
+
+def _contains(keys: Keys, part: Keys) -> bool:
+    width = len(part)
+    return any(keys[at : at + width] == part for at in range(len(keys) - width + 1))
