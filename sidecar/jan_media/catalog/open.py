@@ -1,5 +1,8 @@
 """Which database a catalog URL names."""
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 from jan_media.catalog.postgres import PostgresCatalog
 from jan_media.catalog.sqlite import SqliteCatalog
 
@@ -16,6 +19,11 @@ def open_catalog(url: str) -> SqliteCatalog | PostgresCatalog:
     Raises `ValueError`, which names what is accepted, never the URL (it may hold a password).
     """
     if url.startswith(_POSTGRES):
+        try:
+            conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            # The reason quotes the URL.
+            raise ValueError(f"not a PostgreSQL URL; accepted: {_ACCEPTED}") from None
         return PostgresCatalog(url)
     path = url.removeprefix(_SQLITE)
     if path == url:

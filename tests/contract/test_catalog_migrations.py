@@ -1,0 +1,134 @@
+"""What every catalog promises about its schema."""
+
+import multiprocessing
+import sqlite3
+import stat
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from jan_media.catalog.interface import SchemaTooNew
+from jan_media.catalog.migrations import migrations_after
+from jan_media.catalog.open import open_catalog
+
+from tests.support.catalogs import open_migrated, upload
+
+NOW = 1_800_000_000_000
+LATER = NOW + 1
+
+
+def execute(url: str, sql: str) -> None:
+    """Run a statement behind the catalog's back."""
+    if url.startswith("sqlite:///"):
+        file = sqlite3.connect(url.removeprefix("sqlite:///"))
+        with file:
+            file.execute(sql)
+        file.close()
+    else:
+        with psycopg.connect(url) as server:
+            server.execute(sql)
+
+
+def migrate_and_upload(url: str, data: bytes) -> str:
+    with open_migrated(url) as catalog:
+        return upload(catalog, data, now=NOW, expires_at=LATER).media.id
+
+
+def test_processes_that_start_at_once_on_an_empty_database_all_succeed(
+    catalog_url: str,
+) -> None:
+    contents = [b"content %d" % n for n in range(4)]
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as processes:
+        ids = list(processes.map(migrate_and_upload, [catalog_url] * 4, contents))
+
+    with open_migrated(catalog_url) as catalog:
+        assert set(catalog.get_many(ids, now=NOW)) == set(ids)
+
+
+def test_migrating_again_keeps_everything(catalog_url: str) -> None:
+    id = migrate_and_upload(catalog_url, b"content")
+
+    with open_migrated(catalog_url) as catalog:
+        catalog.migrate()
+        assert id in catalog.get_many([id], now=NOW)
+
+
+def test_a_newer_schema_is_refused_and_left_alone(catalog_url: str) -> None:
+    id = migrate_and_upload(catalog_url, b"content")
+    execute(catalog_url, "UPDATE schema_version SET version = 1000000")
+    catalog = open_catalog(catalog_url)
+
+    with pytest.raises(SchemaTooNew, match="upgrade the sidecar"):
+        catalog.migrate()
+
+    assert id in catalog.get_many([id], now=NOW)
+    catalog.close()
+
+
+def test_a_database_without_a_schema_fails_its_check(catalog_url: str) -> None:
+    catalog = open_catalog(catalog_url)
+    with pytest.raises(Exception, match=r"schema_version|unable to open"):
+        catalog.check()
+    catalog.close()
+
+
+def test_both_databases_have_the_same_versions() -> None:
+    sqlite = [step.version for step in migrations_after(0, "sqlite")]
+    postgres = [step.version for step in migrations_after(0, "postgres")]
+
+    assert sqlite == postgres == list(range(1, len(sqlite) + 1))
+
+
+def test_a_sqlite_file_is_made_with_its_folder_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "a folder" / "catalog.db"
+
+    with open_migrated(f"sqlite:///{path}") as catalog:
+        upload(catalog, b"content", now=NOW, expires_at=LATER)
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+
+    assert set(modes) == {"catalog.db", "catalog.db-wal", "catalog.db-shm"}
+    assert set(modes.values()) == {0o600}
+
+
+# --- which database a URL names
+
+
+def test_a_postgresql_url_may_name_a_schema_of_its_own(postgres_url: str) -> None:
+    execute(postgres_url, "CREATE SCHEMA media_of_jan")
+
+    with open_migrated(f"{postgres_url}?options=-csearch_path%3Dmedia_of_jan") as catalog:
+        upload(catalog, b"content", now=NOW, expires_at=LATER)
+
+    execute(postgres_url, "SELECT count(*) FROM media_of_jan.media")
+
+
+def test_three_slashes_are_a_relative_sqlite_path_and_four_an_absolute_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:///relative.db", f"sqlite:///{tmp_path}/absolute.db"):
+        with open_migrated(url):
+            pass
+
+    assert {path.name for path in tmp_path.glob("*.db")} == {"relative.db", "absolute.db"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "catalog.db",
+        "sqlite://catalog.db",
+        "sqlite:///",
+        "sqlite:///folder/",
+        "sqlite:///:memory:",
+        "mysql://user:hunter2@host/database",
+        "postgresql://user:hunter2@host/database?no-such-option=1",
+    ],
+)
+def test_another_url_is_refused_by_naming_what_is_accepted(url: str) -> None:
+    with pytest.raises(ValueError, match=r"sqlite:///.*postgresql://") as refusal:
+        open_catalog(url)
+
+    assert "hunter2" not in str(refusal.value)
