@@ -1,8 +1,8 @@
 """A data URL, decoded while it arrives: ``data:image/png;base64,iVBORw0…``.
 
 The scheme is that of RFC 2397. One rule for white space: space, tab, line feed, form feed and
-carriage return inside the base64 part are skipped, as browsers do. Padding is required, and only
-the standard alphabet is taken.
+carriage return inside the base64 part are skipped, as browsers do, as long as there is less of it
+than content. Padding is required, and only the standard alphabet is taken.
 """
 
 import binascii
@@ -32,6 +32,8 @@ class DataUrlDecoder:
         """``max_bytes`` limits the decoded content."""
         self.mime = ""  # lower case and without parameters; known once the comma has been read
         self._max_bytes = max_bytes
+        # Endless white space decodes to nothing, but is too much all the same.
+        self._white_space_left = max_bytes + 1024
         self._header: bytearray | None = bytearray()  # None once the comma has been read
         self._quantum = b""  # base64 characters that do not fill a group of four yet
         self._padded = False
@@ -69,7 +71,11 @@ class DataUrlDecoder:
         return b""
 
     def _decode(self, chunk: bytes) -> bytes:
-        text = self._quantum + chunk.translate(None, _WHITE_SPACE)
+        plain = chunk.translate(None, _WHITE_SPACE)
+        self._white_space_left -= len(chunk) - len(plain)
+        if self._white_space_left < 0:
+            raise ContentTooLarge(self._max_bytes)
+        text = self._quantum + plain
         whole = len(text) - len(text) % 4
         if self._padded and text:
             raise InvalidDataUrl("The base64 content goes on after its padding.")

@@ -12,6 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 FILE_PART = "file"
+_MAX_FRAME_BYTES = 64 * 1024  # boundaries and part headers
 _PLAIN_TRANSFER_ENCODINGS = {b"", b"7bit", b"8bit", b"binary"}
 
 
@@ -62,6 +63,7 @@ class FormReader:
         self._max_fields = max_fields
         self._fields: dict[str, str] = {}
         self._field_bytes = 0
+        self._overhead = 0  # bytes that are not the file's
         self._file_present = False
         self._file_content_type: str | None = None
         self._file_name: str | None = None
@@ -91,12 +93,18 @@ class FormReader:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes. Raises `InvalidForm`, and whatever a callback raises."""
-        if self._ended or not chunk:
-            return  # what follows the last boundary means nothing (RFC 2046, section 5.1.1)
-        try:
-            self._parser.write(chunk)
-        except FormParserError:
-            raise InvalidForm("The body is not valid multipart/form-data.") from None
+        self._overhead += len(chunk)
+        if not self._ended and chunk:
+            # What follows the last boundary means nothing (RFC 2046, section 5.1.1).
+            try:
+                self._parser.write(chunk)
+            except FormParserError:
+                raise InvalidForm("The body is not valid multipart/form-data.") from None
+        if self._overhead > self._max_field_bytes + _MAX_FRAME_BYTES:
+            raise InvalidForm(
+                f"The form has more than {self._max_field_bytes + _MAX_FRAME_BYTES} bytes "
+                "besides its file."
+            )
 
     def close(self) -> Form:
         """Return what the form said. Raises `InvalidForm` if it ends too early."""
@@ -160,6 +168,7 @@ class FormReader:
 
     def _add_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._value is None:
+            self._overhead -= end - start
             self._on_file(data[start:end])
             return
         self._count_field_bytes(end - start)

@@ -11,7 +11,7 @@ import warnings
 from typing import BinaryIO, cast
 
 import puremagic
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from jan_media.content import image_end, webp
 from jan_media.content.allowed_types import AllowedTypes
@@ -29,6 +29,8 @@ __all__ = [
 
 # Nothing here decodes pixels, and the limit that counts is the operator's.
 Image.MAX_IMAGE_PIXELS = None
+# What a PNG's compressed texts may grow to.
+PngImagePlugin.MAX_TEXT_MEMORY = 4 << 20
 # Filters are per process, so silencing them around each call would race between threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 

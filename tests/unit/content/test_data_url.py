@@ -116,3 +116,10 @@ def test_content_over_the_limit_is_refused_as_soon_as_it_is_known() -> None:
     with pytest.raises(ContentTooLarge) as refused:
         decoder.feed(b"QUJD")
     assert refused.value.limit == 10
+
+
+def test_endless_white_space_is_refused() -> None:
+    decoder = DataUrlDecoder(1000)
+    decoder.feed(b"data:;base64," + b" " * 2000)
+    with pytest.raises(ContentTooLarge):
+        decoder.feed(b"\n" * 25)

@@ -113,7 +113,7 @@ def test_a_quoted_boundary_is_taken() -> None:
 )
 def test_a_content_type_without_a_boundary_is_refused(content_type: str) -> None:
     with pytest.raises(InvalidForm):
-        FormReader(content_type, [].append)
+        FormReader(content_type, bytearray().extend)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def test_a_malformed_form_is_refused(body: bytes, piece: int) -> None:
 
 
 def test_fields_are_limited_in_size_and_number() -> None:
-    reader = FormReader(CONTENT_TYPE, [].append, max_field_bytes=10, max_fields=2)
+    reader = FormReader(CONTENT_TYPE, bytearray().extend, max_field_bytes=10, max_fields=2)
     reader.feed(part("a", b"12345678"))
     with pytest.raises(InvalidForm, match="more than 10 bytes"):
         reader.feed(part("b", b"1"))
-    reader = FormReader(CONTENT_TYPE, [].append, max_field_bytes=10, max_fields=2)
+    reader = FormReader(CONTENT_TYPE, bytearray().extend, max_field_bytes=10, max_fields=2)
     with pytest.raises(InvalidForm, match="more than 2 fields"):
         reader.feed(part("a", b"") + part("b", b"") + part("c", b""))
 
@@ -162,3 +162,14 @@ def test_fields_are_limited_in_size_and_number() -> None:
 def test_random_bytes_are_refused_and_never_crash(body: bytes, piece: int) -> None:
     with pytest.raises(InvalidForm):
         read(f"--{BOUNDARY}\r\n".encode() + body, piece)
+
+
+@pytest.mark.parametrize(
+    "start", [b"", part("a", b"x") + END, part("file", b"x") + END, part("file", b"x" * 300_000)]
+)
+def test_everything_but_the_file_is_limited_wherever_it_stands(start: bytes) -> None:
+    line_ends = b"\r\n" * 100_000
+    with pytest.raises(InvalidForm):
+        read(start + line_ends + b"x", 1000)
+    with pytest.raises(InvalidForm, match="besides its file"):
+        read(part("file", b"x" * 300_000) + END + line_ends, 1000)

@@ -22,6 +22,9 @@ from jan_media.content.sniff import (
 
 from tests.unit.content.drawings import ANIMATIONS, FORMATS, animated, encoded
 
+# pytest puts the warning filters of a running sidecar aside.
+pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\.")
+
 IMAGES = AllowedTypes("image/*")
 MANY = AllowedTypes("image/*,audio/*,video/*,application/pdf")
 
