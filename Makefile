@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || ./.ci/install python3-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Python packages into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore \
 	  -e '.[dev]' -c constraints.txt
 	@touch $@
 
@@ -60,7 +60,7 @@ check: $(READY)
 # The newest versions that fit pyproject.toml, from an environment that holds nothing else.
 constraints:
 	@rm -rf var/constraints && $(PYTHON) -m venv var/constraints
-	@var/constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	@var/constraints/bin/python -m pip install -qq --disable-pip-version-check '.[dev]'
 	@{ echo "# Every version that the tests ran with, for pip's -c. Made from a fresh environment by: make constraints"; \
 	  var/constraints/bin/python -m pip freeze | grep -v '^jan-media-gateway'; } > constraints.txt
 	@rm -rf var/constraints
