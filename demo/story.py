@@ -129,7 +129,7 @@ class Story:
         arrived = self.show_bodies(body)
         text = answer["choices"][0]["message"]["content"]
         shown("the model's answer", text.replace("\n", "\n      "))
-        check(not any(each in arrived for each in ids), "the model received URLs, no id")
+        check(not any(f'"{each}"' in arrived for each in ids), "the model received URLs, no id")
         check(all(names_image(text, drawn(name)) for name in names), "the right bytes arrived")
 
     def streaming(self, name: str) -> None:
