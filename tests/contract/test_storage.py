@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from jan_media.storage.interface import CHUNK, ObjectMissing, Storage, StorageUnavailable
+from jan_media.storage.local import LocalStorage
 
 from tests.support import storages
 from tests.support.storages import Served
@@ -467,10 +468,11 @@ def io_uses(storage: Storage) -> list[Callable[[], object]]:
 def broken(request: pytest.FixtureRequest, served: Served, tmp_path: Path) -> Iterator[Storage]:
     """A storage with an object in it, whose service is away."""
     if served.name == "local":
-        with storages.local(tmp_path / "objects") as local:
-            put(local.storage, "away/old", b"x")
-            (tmp_path / "objects").rename(tmp_path / "unmounted")
-            yield local.storage
+        folder = tmp_path / "objects"
+        local = LocalStorage(folder, public_url="http://127.0.0.1:1", secret=b"s" * 32)
+        put(local, "away/old", b"x")
+        folder.rename(tmp_path / "unmounted")
+        yield local
     else:
         put(served.storage, "away/old", b"x")
         with request.getfixturevalue("ceph").gateway_stopped():

@@ -158,7 +158,7 @@ class Ceph:
 
             [client.gateway]
             rgw_data = {self._folder}/gateway
-            rgw_frontends = beast endpoint=127.0.0.1:{self._port}
+            rgw_frontends = beast endpoint=127.0.0.1:{self._port} tcp_nodelay=1
             """.replace("\n            ", "\n")
         )
         everything = [

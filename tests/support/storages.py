@@ -10,10 +10,11 @@ from jan_media.storage.interface import Storage
 from jan_media.storage.local import LocalStorage
 from jan_media.storage.s3 import S3Storage
 
-from tests.support import local_files
 from tests.support.ceph import ACCESS_KEY, REGION, SECRET_KEY, Ceph
+from tests.support.sidecar import running_sidecar
 
 Clock = Callable[[], float]
+URL_SECRET = "a secret of the tests, 32 bytes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,19 @@ class Served:
 
 
 @contextmanager
-def local(root: Path) -> Iterator[Served]:
-    """A local storage with its ``/files`` routes."""
-    with local_files.served(root) as storage:
+def local(folder: Path) -> Iterator[Served]:
+    """A local storage, and a sidecar on the same folder that honours its URLs and forms."""
+    with running_sidecar(folder, URL_SECRET=URL_SECRET) as sidecar:
 
         def signing_at(clock: Clock) -> LocalStorage:
             return LocalStorage(
-                root, public_url=storage.public_url, secret=local_files.SECRET, clock=clock
+                folder / "objects",
+                public_url=sidecar.public_url,
+                secret=URL_SECRET.encode(),
+                clock=clock,
             )
 
-        yield Served("local", storage, signing_at)
+        yield Served("local", signing_at(time.time), signing_at)
 
 
 @contextmanager

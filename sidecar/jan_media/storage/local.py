@@ -93,7 +93,6 @@ class LocalStorage:
         Raises `StorageUnavailable` if the folder cannot be made or written.
         """
         self._root = root
-        self.public_url = public_url
         self._incoming = root / "incoming"
         self.urls = LocalUrls(public_url, secret, clock=clock)
         with _failures_mapped():
