@@ -19,7 +19,6 @@ import pytest
 from tests.support.kong_driver import (
     Binary,
     KongDriver,
-    Outcome,
     PdkError,
     PluginServerProcess,
     ScriptedRequest,

@@ -1,0 +1,37 @@
+"""What the log says, and what it never says."""
+
+import json
+
+import pytest
+from jan_media_plugin.server.log import INFO, WARNING, Log, where
+from jan_media_plugin.server.misconfigured import reason
+
+
+def test_lines_are_plain_and_one_each(capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(WARNING)
+    log.warn("first\nforged [error] line \udcff")
+    log.info("not at this level")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "[warn] first\\nforged [error] line \\udcff\n")
+
+
+def test_more_is_said_at_a_higher_level(capsys: pytest.CaptureFixture[str]) -> None:
+    Log(INFO).info("started")
+    assert capsys.readouterr().err == "[info] started\n"
+
+
+def test_a_failure_is_told_by_its_place_without_its_words() -> None:
+    try:
+        raise ValueError("Bearer secret")
+    except ValueError as failure:
+        told = where(failure)
+    assert told.startswith("ValueError at server/test_log.py:")
+    assert "secret" not in told
+
+
+def test_why_a_configuration_does_not_work_is_told_without_its_values() -> None:
+    config = json.dumps({"issuers": [{"secret": "hunter22"}], "auth": "maybe"})
+    failure = ValueError("issuers[0].secret 'hunter22' is too short")
+    assert reason(failure, config) == "ValueError: issuers[0].secret '…' is too short"
+    assert reason(failure, "{") == "it is not JSON"
+    assert reason(KeyError("hunter22"), None) == "KeyError"
