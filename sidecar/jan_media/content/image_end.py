@@ -4,6 +4,7 @@ Each format is followed by its own lengths and markers. All of it reads in small
 refuses files that are cut into absurdly many parts, so that time and memory stay bounded.
 """
 
+import struct
 import zlib
 from collections.abc import Iterator
 from itertools import pairwise
@@ -26,7 +27,7 @@ def reached(image: Image.Image, source: BinaryIO, size: int) -> bool:
         case "JPEG" | "MPO":
             return _of_jpeg(source)
         case "GIF":
-            return _of_gif(source, size)
+            return _of_gif(source, size, image.size)
         case "BMP":
             return _of_bmp(image, size)
         case "AVIF":
@@ -103,8 +104,11 @@ def _of_jpeg(source: BinaryIO) -> bool:
     return False
 
 
-def _of_gif(source: BinaryIO, size: int) -> bool:
-    """The blocks lead to the trailer, past at least one image (GIF89a, appendix A)."""
+def _of_gif(source: BinaryIO, size: int, screen: tuple[int, int]) -> bool:
+    """The blocks lead to the trailer, past at least one image (GIF89a, appendix A).
+
+    No image reaches beyond ``screen``: viewers would make room for it.
+    """
     source.seek(10)
     flags = source.read(3)[0]
     source.seek(_colour_table(flags), 1)
@@ -115,7 +119,9 @@ def _of_gif(source: BinaryIO, size: int) -> bool:
             return has_image
         if kind == b"\x2c":
             has_image = True
-            flags = source.read(9)[8]
+            left, top, width, height, flags = struct.unpack("<HHHHB", source.read(9))
+            if left + width > screen[0] or top + height > screen[1]:
+                return False
             source.seek(_colour_table(flags) + 1, 1)
         elif kind == b"\x21":
             source.seek(1, 1)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from jan_media.fetch.errors import FetchFailed
 
 _PIECE = 64 * 1024
+_MOST_MEMBERS = 1000
 _GZIP = 16 + zlib.MAX_WBITS
 _RAW = -zlib.MAX_WBITS
 
@@ -28,6 +29,7 @@ class Inflate:
         self._gzip = gzip
         self._decoder = zlib.decompressobj(_GZIP) if gzip else None
         self._start = b""
+        self._members_left = _MOST_MEMBERS
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The decoded bytes of the next piece, in pieces of at most 64 KiB, made on demand.
@@ -52,7 +54,14 @@ class Inflate:
                 data = self._decoder.unused_data
                 if not self._gzip or not data.startswith(b"\x1f"):
                     return  # padding behind the end means nothing
-                self._decoder = zlib.decompressobj(_GZIP)  # gzip may have several members
+                self._decoder = self._next_member()
+
+    def _next_member(self) -> "zlib._Decompress":
+        """Gzip may have several members (RFC 1952, section 2.2); a bomb may have millions."""
+        self._members_left -= 1
+        if not self._members_left:
+            raise FetchFailed("The server sent compressed content in too many parts.")
+        return zlib.decompressobj(_GZIP)
 
     def close(self) -> None:
         """Raises `FetchFailed` if the compressed content has no end."""

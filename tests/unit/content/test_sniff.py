@@ -260,6 +260,17 @@ def test_an_operator_may_allow_more_pixels_than_pillow_would() -> None:
     assert sniffed(data, max_pixels=10**9) == "image/png"
 
 
+def test_a_gif_whose_second_frame_is_huge_is_refused() -> None:
+    screen = b"GIF89a\1\0\1\0\0\0\0"
+    frame = b"\x2c\0\0\0\0%s\0" + b"\2\2\x4c\1\0"
+    small, huge = frame % b"\1\0\1\0", frame % b"\xff\xff\xff\xff"
+    assert sniffed(screen + small + small + b"\x3b") == "image/gif"
+    with pytest.raises(TooManyPixels):
+        sniffed(screen + huge + small + b"\x3b")
+    with pytest.raises(BrokenImage):
+        sniffed(screen + small + huge + b"\x3b")
+
+
 def test_a_zero_width_is_refused() -> None:
     data = png(0, 10, png_chunk(b"IDAT", b"x"), png_chunk(b"IEND", b""))
     with pytest.raises(BrokenImage):
@@ -283,7 +294,7 @@ def test_a_tiff_that_names_the_same_megabyte_many_times_costs_bounded_memory() -
 
 @pytest.mark.parametrize("name", ["png", "jpeg", "gif", "bmp", "tiff", "webp-lossless"])
 def test_looking_at_a_large_image_takes_little_memory(name: str) -> None:
-    data = encoded(name, 2000, 1500)
+    data = encoded(name, 1200, 900)
     source = io.BytesIO(data)
     tracemalloc.start()
     sniff(source, len(data), allowed=IMAGES, max_pixels=10**8)

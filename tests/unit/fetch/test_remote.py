@@ -49,7 +49,7 @@ async def fetched(remote: RemoteFetcher, url: str) -> bytes:
     content = bytearray()
 
     async def sink(piece: bytes) -> None:
-        assert len(piece) <= 64 * 1024
+        assert len(piece) <= 128 * 1024
         content.extend(piece)
 
     await remote.fetch(url, sink)
@@ -382,7 +382,35 @@ def test_a_compressed_bomb_stops_at_the_limit() -> None:
     with pytest.raises(ContentTooLarge):
         asyncio.run(run())
     assert sum(given) <= 1_000_000
-    assert max(given) <= 64 * 1024
+    assert max(given) <= 128 * 1024
+
+
+def test_compressed_content_that_stands_for_nothing_is_refused() -> None:
+    empty_block = b"\0\0\0\xff\xff"  # stored, of length 0
+    endless = b"\x78\x01" + empty_block * 100_000
+    with pytest.raises(ContentTooLarge):
+        fetch_from(
+            answering(response(endless, "Content-Encoding: deflate")), fetcher(max_bytes=100_000)
+        )
+    members = gzip.compress(b"") * 2000
+    with pytest.raises(FetchFailed, match="too many parts"):
+        fetch_from(answering(response(members, "Content-Encoding: gzip")), fetcher())
+
+
+def test_a_dripping_body_reaches_the_sink_in_large_pieces() -> None:
+    given: list[int] = []
+
+    async def run() -> None:
+        async def sink(piece: bytes) -> None:
+            given.append(len(piece))
+
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        drops = b"1\r\nx\r\n" * 10_000
+        async with serving(answering(head + drops + b"0\r\n\r\n")) as server:
+            await fetcher().fetch(f"http://files.test:{server.port}/", sink)
+
+    asyncio.run(run())
+    assert given == [10_000]
 
 
 def test_an_error_of_the_sink_ends_the_fetch_and_comes_through() -> None:
