@@ -1,1 +1,1 @@
-"""A stand-in for Kong, for development and tests: reads kong.yml, speaks Kong's protocols."""
+"""devkong: a stand-in for Kong 3.9 on a laptop and in tests. It behaves as Kong does."""

@@ -1,0 +1,1 @@
+"""kong.yml: read, checked whole, and turned into services, routes and plugin entries."""

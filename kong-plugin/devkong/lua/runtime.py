@@ -1,0 +1,139 @@
+"""A LuaJIT with Kong's globals in it. Lua's strings are bytes on the Python side."""
+
+import base64
+import binascii
+import time
+from importlib import resources
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import lupa.luajit21 as luajit
+
+from devkong.exchange import Exchange
+from devkong.lua.tables import plain
+from devkong.pdk.errors import Failure, PdkError, ResponseExit
+from devkong.pdk.table import FUNCTIONS, READS_BODY
+
+
+class LuaFailed(Exception):
+    """Lua raised an error, or did what cannot be done in its phase."""
+
+
+class LuaRuntime:
+    """One interpreter. Code of several requests takes turns in it, never at the same time."""
+
+    def __init__(self) -> None:
+        self._lua = luajit.LuaRuntime(
+            encoding=None,
+            unpack_returned_tuples=True,
+            register_eval=False,
+            register_builtins=False,
+        )
+        self._exchange: Exchange | None = None
+        self._leave: ResponseExit | None = None
+        source = resources.files("devkong.lua").joinpath("kong.lua").read_bytes()
+        start = self._lua.execute(b"return function(source) return load(source, '=kong.lua') end")
+        self._sandboxed, self._filter = start(source)(
+            self._call, self._read_ctx, self._write_ctx, self._names(), self._reads_body()
+        )
+
+    def compile(self, code: str, name: str) -> Any:
+        """Return a function. Raises LuaFailed if the code is no Lua."""
+        compiled = self._sandboxed(code.encode(), name.encode())
+        if isinstance(compiled, tuple):
+            raise LuaFailed(compiled[1].decode("utf-8", "replace"))
+        return compiled
+
+    async def run(self, function: Any, exchange: Exchange) -> None:
+        """Run a function that may wait for the body. Raises ResponseExit, LuaFailed."""
+        thread = function.coroutine()
+        while True:
+            said = self._resume(thread, exchange)
+            if said == b"body":
+                await exchange.body.read_whole()
+            elif self._ends(said):
+                return
+
+    def run_now(self, function: Any, exchange: Exchange) -> None:
+        """Run a function that may not wait. Raises ResponseExit, LuaFailed."""
+        if not self._ends(self._resume(function.coroutine(), exchange)):
+            raise LuaFailed("the body cannot be read in this phase")
+
+    def filter(self, function: Any, exchange: Exchange, piece: bytes, last: bool) -> bytes:
+        """Run a body filter over a piece of the answer. Raises LuaFailed."""
+        self._exchange = exchange
+        try:
+            result = self._filter(function, piece, last)
+        except luajit.LuaError as error:
+            raise LuaFailed(str(error)) from error
+        return result if isinstance(result, bytes) else b""
+
+    def _resume(self, thread: Any, exchange: Exchange) -> Any:
+        self._exchange, self._leave = exchange, None
+        try:
+            return thread.send(None)
+        except StopIteration:
+            return None
+        except luajit.LuaError as error:
+            raise LuaFailed(str(error)) from error
+
+    def _ends(self, said: Any) -> bool:
+        if said == b"exit" and self._leave:
+            raise self._leave
+        return said is None or said == b"return"
+
+    def _call(self, name: bytes, *args: Any) -> tuple[Any, ...]:
+        assert self._exchange is not None
+        try:
+            result = FUNCTIONS[name.decode()](self._exchange, *map(plain, args))
+        except ResponseExit as leave:
+            self._leave = leave
+            return (b"exit", None)
+        except (PdkError, TypeError) as error:
+            return b"error", str(error).encode()
+        if isinstance(result, Failure):
+            return b"ok", None, result.error, result.more
+        return b"ok", self._to_lua(result)
+
+    def _ctx(self, kind: bytes) -> dict[bytes, Any]:
+        assert self._exchange is not None
+        if kind == b"shared":
+            return self._exchange.shared
+        return self._exchange.ngx_ctx if kind == b"ngx" else self._exchange.own_ctx
+
+    def _read_ctx(self, kind: bytes, key: Any) -> Any:
+        table = self._ctx(kind)
+        value = table.get(key)
+        if isinstance(value, list | dict):
+            # one table for all who read it, as in Kong
+            value = table[key] = self._to_lua(value)
+        return value
+
+    def _write_ctx(self, kind: bytes, key: Any, value: Any) -> None:
+        self._ctx(kind)[key] = value
+
+    def _to_lua(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return self._lua.table_from([self._to_lua(inner) for inner in value])
+        if isinstance(value, dict):
+            return self._lua.table_from({k: self._to_lua(v) for k, v in value.items()})
+        return value
+
+    def _names(self) -> Any:
+        names = self._lua.table_from([name.encode() for name in sorted(FUNCTIONS)])
+        names[b"now"] = time.time
+        names[b"encode_base64"] = base64.b64encode
+        names[b"decode_base64"] = _decode_base64
+        names[b"escape_uri"] = lambda text: quote_from_bytes(text, safe="-._~").encode()
+        names[b"unescape_uri"] = lambda text: unquote_to_bytes(text.replace(b"+", b" "))
+        return names
+
+    def _reads_body(self) -> Any:
+        return self._lua.table_from({name.encode(): True for name in READS_BODY})
+
+
+def _decode_base64(text: bytes) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None

@@ -1,0 +1,1 @@
+"""The plugin development kit, shared by external plugins, bundled plugins and Lua."""

@@ -1,0 +1,1 @@
+"""External plugins: the process, the MsgPack protocol, instances and events."""

@@ -1,0 +1,90 @@
+"""A request's body: read whole into memory or a temporary file, or passed on as it arrives."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from typing import IO
+
+from devkong.http.server import ClientConnection, InboundRequest
+from devkong.http.stream import BodyStream
+
+_SPOOL_IN_MEMORY = 1024 * 1024
+_PIECE = 64 * 1024
+
+
+class RequestBody:
+    """The body of one request."""
+
+    def __init__(self, request: InboundRequest, connection: ClientConnection, buffer: int) -> None:
+        self._stream: BodyStream | None = request.body
+        self._connection = connection
+        self._buffer_size = buffer
+        self._spool: IO[bytes] | None = None
+        self._bytes: bytes | None = None if request.body else b""
+        self.announced = request.length
+        self.length = request.length
+
+    @property
+    def is_read(self) -> bool:
+        """Say whether all of it is here."""
+        return self._bytes is not None or self._spool is not None
+
+    @property
+    def in_memory(self) -> bool:
+        """Say whether nginx would have kept it out of a temporary file."""
+        return self._bytes is not None
+
+    async def read_whole(self) -> None:
+        """Wait for all of it. Raises stream.Aborted when the client goes away."""
+        if self.is_read or self._stream is None:
+            return
+        self._connection.send_continue()
+        first = await self._stream.read()
+        if self._stream.ended and len(first) <= self._buffer_size:
+            self._bytes, self.length = first, len(first)
+            return
+        spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_IN_MEMORY)  # noqa: SIM115
+        size = 0
+        chunk = first
+        while chunk:
+            spool.write(chunk)
+            size += len(chunk)
+            chunk = await self._stream.read()
+        self.length = size
+        if size <= self._buffer_size:
+            spool.seek(0)
+            self._bytes = spool.read()
+            spool.close()
+        else:
+            self._spool = spool
+
+    def whole(self) -> bytes:
+        """Return all of it, after read_whole."""
+        if self._spool:
+            self._spool.seek(0)
+            return self._spool.read()
+        return self._bytes or b""
+
+    def replace(self, data: bytes) -> None:
+        """Put other bytes in its place, after read_whole."""
+        self.close()
+        self._bytes, self.length = data, len(data)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield it, from the spool or as it arrives."""
+        if self._spool:
+            self._spool.seek(0)
+            while piece := self._spool.read(_PIECE):
+                yield piece
+        elif self._bytes is not None:
+            if self._bytes:
+                yield self._bytes
+        elif self._stream:
+            self._connection.send_continue()
+            while piece := await self._stream.read():
+                yield piece
+
+    def close(self) -> None:
+        """Drop the temporary file."""
+        if self._spool:
+            self._spool.close()
+            self._spool = None

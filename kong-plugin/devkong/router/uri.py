@@ -1,0 +1,71 @@
+"""Kong's normal form of a request path, and its way back onto the wire."""
+
+import re
+
+_HEX = re.compile(rb"%([0-9A-Fa-f]{2})")
+_RESERVED = frozenset(b"!*'();:@&=+$,/?%#[]")
+_TO_ESCAPE = re.compile(rb"[^!#$&'()*+,/:;=?@\[\]A-Za-z0-9\-_.~%]")
+_BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
+
+
+def path_of(target: bytes) -> bytes:
+    """Return a request target without its query, as Kong cuts it."""
+    end = target.find(b"?", 1)
+    return target if end < 0 else target[:end]
+
+
+def query_of(target: bytes) -> bytes:
+    """Return the raw query of a request target."""
+    return target.partition(b"?")[2]
+
+
+def is_refused_by_nginx(path: bytes) -> bool:
+    """Say whether nginx answers 400: a broken escape, a NUL, or a way above the root."""
+    if _BAD_PERCENT.search(path):
+        return True
+    if b"." not in path and b"%2" not in path:
+        return False
+    depth = 0
+    for segment in _HEX.sub(lambda m: bytes([int(m[1], 16)]), path).split(b"/")[1:]:
+        if segment == b"..":
+            depth -= 1
+            if depth < 0:
+                return True
+        elif segment not in (b"", b"."):
+            depth += 1
+    return False
+
+
+def normalize(path: bytes) -> bytes:
+    """Decode what needs no escape, resolve dot segments, and merge slashes."""
+    if path in (b"", b"/"):
+        return path
+    if b"%" in path:
+        path = _HEX.sub(_decode, path)
+    if b"." not in path and b"//" not in path:
+        return path
+    segments: list[bytes] = []
+    parts = path.split(b"/")
+    for at, segment in enumerate(parts[1:], 1):
+        last = at == len(parts) - 1
+        if segment == b"..":
+            if segments:
+                segments.pop()
+            if last:
+                segments.append(b"")
+        elif segment == b"." or segment == b"":
+            if last:
+                segments.append(b"")
+        else:
+            segments.append(segment)
+    return b"/" + b"/".join(segments)
+
+
+def escape(path: bytes) -> bytes:
+    """Percent-encode what may not stand in a path."""
+    return _TO_ESCAPE.sub(lambda m: b"%%%02X" % m[0][0], path)
+
+
+def _decode(match: re.Match[bytes]) -> bytes:
+    value = int(match[1], 16)
+    return match[0].upper() if value in _RESERVED else bytes([value])
