@@ -126,7 +126,7 @@ class S3Storage:
             if credentials is None:
                 raise NoCredentialsError
             self._credentials = CurrentCredentials(credentials)
-        self._client: S3Client = session.client(
+        self.client: S3Client = session.client(
             "s3",
             endpoint_url=endpoint,
             config=Config(
@@ -140,9 +140,9 @@ class S3Storage:
                 response_checksum_validation="when_required",
             ),
         )
-        self._bucket = bucket
+        self.bucket = bucket
         self._public = bucket_address(
-            public_endpoint or self._client.meta.endpoint_url, bucket, path_style=path_style
+            public_endpoint or self.client.meta.endpoint_url, bucket, path_style=path_style
         )
         self._signer = Signer(region)
         self._multipart_threshold = multipart_threshold
@@ -152,11 +152,11 @@ class S3Storage:
     def check(self) -> None:
         with failures_mapped("a look at the bucket"):
             # Not HeadBucket: an answer to HEAD has no body, so no reason either.
-            self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
+            self.client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
 
     def close(self) -> None:
         self._credentials.close()
-        self._client.close()
+        self.client.close()
 
     def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         require_key(key)
@@ -165,8 +165,8 @@ class S3Storage:
             if size >= self._multipart_threshold:
                 self._put_parts(key, source, window, mime)
                 return
-            self._client.put_object(
-                Bucket=self._bucket,
+            self.client.put_object(
+                Bucket=self.bucket,
                 Key=key,
                 Body=BufferedReader(window, CHUNK),
                 ContentLength=size,
@@ -196,10 +196,10 @@ class S3Storage:
 
     def copy(self, source: str, target: str, *, mime: str) -> int:
         with failures_mapped("a copy", source):
-            self._client.copy_object(
-                Bucket=self._bucket,
+            self.client.copy_object(
+                Bucket=self.bucket,
                 Key=require_key(target),
-                CopySource={"Bucket": self._bucket, "Key": require_key(source)},
+                CopySource={"Bucket": self.bucket, "Key": require_key(source)},
                 MetadataDirective="REPLACE",
                 ContentType=mime,
             )
@@ -211,9 +211,7 @@ class S3Storage:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=prefix
-            )
+            self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         )
         while True:
             with failures_mapped("a listing"):
@@ -247,7 +245,7 @@ class S3Storage:
             max_bytes=max_bytes,
             ttl=ttl,
             now=self._clock(),
-            bucket=self._bucket,
+            bucket=self.bucket,
         )
         return PresignedPost(self._public.origin + self._public.path, fields)
 
@@ -278,9 +276,9 @@ class S3Storage:
         with failures_mapped("a read", key):
             try:
                 if start == 0 and stop is None:
-                    answer = self._client.get_object(Bucket=self._bucket, Key=key)
+                    answer = self.client.get_object(Bucket=self.bucket, Key=key)
                 else:
-                    answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=span)
+                    answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=span)
             except ClientError as error:
                 if status_of(error) == 416:
                     return None
@@ -290,20 +288,20 @@ class S3Storage:
 
     def _size(self, key: str) -> int:
         with failures_mapped("a look at an object", require_key(key)):
-            return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+            return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
 
     def _put_parts(self, key: str, source: BinaryIO, whole: Window, mime: str) -> None:
         size = len(whole)
         part_size = max(self._part_size, -(-size // _MOST_PARTS))
-        upload_id = self._client.create_multipart_upload(
-            Bucket=self._bucket, Key=key, ContentType=mime
+        upload_id = self.client.create_multipart_upload(
+            Bucket=self.bucket, Key=key, ContentType=mime
         )["UploadId"]
         try:
             parts: list[CompletedPartTypeDef] = []
             for number, first in enumerate(range(0, size, part_size), start=1):
                 length = min(part_size, size - first)
-                part = self._client.upload_part(
-                    Bucket=self._bucket,
+                part = self.client.upload_part(
+                    Bucket=self.bucket,
                     Key=key,
                     UploadId=upload_id,
                     PartNumber=number,
@@ -311,23 +309,21 @@ class S3Storage:
                     ContentLength=length,
                 )
                 parts.append({"PartNumber": number, "ETag": part["ETag"]})
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket,
+            self.client.complete_multipart_upload(
+                Bucket=self.bucket,
                 Key=key,
                 UploadId=upload_id,
                 MultipartUpload={"Parts": parts},
             )
         except BaseException:
             with suppress(Exception):  # the first failure is the one to report
-                self._client.abort_multipart_upload(
-                    Bucket=self._bucket, Key=key, UploadId=upload_id
-                )
+                self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
             raise
 
     def _delete_batch(self, keys: Sequence[str]) -> None:
         with failures_mapped("a deletion"):
-            answer = self._client.delete_objects(
-                Bucket=self._bucket,
+            answer = self.client.delete_objects(
+                Bucket=self.bucket,
                 Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
             )
         failed = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]

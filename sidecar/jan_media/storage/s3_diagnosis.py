@@ -1,0 +1,229 @@
+"""What is wrong with an S3 set-up and how to fix it, found by really using it.
+
+Each check does what a client or the sidecar would do, with objects below ``doctor/`` that are
+removed in the end. One that cannot run because an earlier one failed is left out.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from io import BytesIO
+
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jan_media.storage.interface import ObjectMissing, StorageUnavailable
+from jan_media.storage.s3 import S3Storage
+from jan_media.storage.s3_failures import advice, error_code
+
+_PROBE = b"jan-media doctor was here"
+_MIME = "application/octet-stream"
+_SKEW_NOTED = 60  # seconds
+_SKEW_REFUSED = 15 * 60  # seconds; S3 answers RequestTimeTooSkewed beyond
+_BROWSER_METHODS = {"GET", "PUT", "POST"}
+_CREDENTIALS_REFUSED = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+}
+_ASK_FOR_CORS = (
+    "Allow your site's origin: aws s3api put-bucket-cors --bucket {bucket} --cors-configuration "
+    '\'{{"CORSRules":[{{"AllowedOrigins":["https://YOUR.SITE"],'
+    '"AllowedMethods":["GET","PUT","POST"],"AllowedHeaders":["content-type"],'
+    '"ExposeHeaders":["ETag"],"MaxAgeSeconds":3600}}]}}\' (with --endpoint-url if it is not AWS).'
+)
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"  # something that only some installations need does not work
+    PROBLEM = "problem"  # media cannot be served like this
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; unless it is fine, ``message`` says how to fix it."""
+
+    subject: str
+    verdict: Verdict
+    message: str
+
+
+def diagnose(storage: S3Storage, *, clock: Callable[[], float] = time.time) -> list[Finding]:
+    """Check credentials, bucket, clock, permissions, CORS and presigned URLs, in this order.
+
+    Never raises for what it finds. ``clock`` gives this machine's Unix seconds.
+    """
+    key = f"doctor/{secrets.token_hex(8)}"
+    findings = list(_access(storage, clock))
+    if all(finding.verdict is not Verdict.PROBLEM for finding in findings):
+        findings.append(_permissions(storage, key))
+        findings.append(_cors(storage))
+        with _probes_removed(storage, [key, f"{key}/post", f"{key}/put"]):
+            findings.extend(_presigned(storage, key))
+    return findings
+
+
+def _access(storage: S3Storage, clock: Callable[[], float]) -> Iterator[Finding]:
+    """Whether the service answers, knows us, has the bucket, and agrees on the time."""
+    refusal: ClientError | None = None
+    try:
+        listing = storage.client.list_objects_v2(Bucket=storage.bucket, MaxKeys=1)
+        headers = listing["ResponseMetadata"]["HTTPHeaders"]
+    except ClientError as error:
+        refusal = error
+        headers = error.response["ResponseMetadata"]["HTTPHeaders"]
+    except BotoCoreError as error:
+        yield Finding(
+            "endpoint",
+            Verdict.PROBLEM,
+            f"No answer from {storage.client.meta.endpoint_url} ({type(error).__name__}). Check "
+            "MEDIA_S3_ENDPOINT, the network and the service.",
+        )
+        return
+    yield Finding("endpoint", Verdict.OK, f"{storage.client.meta.endpoint_url} answers.")
+    if "date" in headers:
+        yield _clock_skew(clock() - parsedate_to_datetime(headers["date"]).timestamp())
+    if refusal is None:
+        yield Finding("credentials", Verdict.OK, "The credentials are accepted.")
+        yield Finding("bucket", Verdict.OK, f"{storage.bucket} is there and may be listed.")
+    elif error_code(refusal) in _CREDENTIALS_REFUSED:
+        yield Finding("credentials", Verdict.PROBLEM, advice(refusal))
+    else:
+        yield Finding("credentials", Verdict.OK, "The credentials are accepted.")
+        yield Finding("bucket", Verdict.PROBLEM, f"{storage.bucket}: {advice(refusal)}")
+
+
+def _clock_skew(ahead: float) -> Finding:
+    fix = (
+        f"This machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the "
+        "service's. Synchronize it (NTP), or signed URLs begin or end at the wrong time."
+    )
+    if abs(ahead) >= _SKEW_REFUSED:
+        return Finding("clock", Verdict.PROBLEM, fix)
+    if abs(ahead) >= _SKEW_NOTED:
+        return Finding("clock", Verdict.WARNING, fix)
+    return Finding("clock", Verdict.OK, "This machine's clock agrees with the service's.")
+
+
+def _permissions(storage: S3Storage, key: str) -> Finding:
+    """Do everything that the sidecar does with an object, once."""
+    doing = "write"
+    try:
+        storage.put(key, BytesIO(_PROBE), size=len(_PROBE), mime=_MIME)
+        doing = "read"
+        with storage.read(key) as reading:
+            same = b"".join(reading.chunks()) == _PROBE
+        doing = "copy"
+        storage.copy(key, f"{key}/copy", mime=_MIME)
+        doing = "delete"
+        storage.delete([key, f"{key}/copy"])
+    except (StorageUnavailable, ObjectMissing) as error:
+        return Finding("permissions", Verdict.PROBLEM, f"Objects cannot be {doing}: {error}")
+    if not same:
+        return Finding(
+            "permissions",
+            Verdict.PROBLEM,
+            "An object read back differs from what was written. Look for a proxy or cache between "
+            "the sidecar and MEDIA_S3_ENDPOINT, and bypass it.",
+        )
+    return Finding("permissions", Verdict.OK, "Objects can be written, read, copied and deleted.")
+
+
+def _cors(storage: S3Storage) -> Finding:
+    """Whether some site's pages may upload and fetch."""
+    fix = _ASK_FOR_CORS.format(bucket=storage.bucket)
+    try:
+        rules = storage.client.get_bucket_cors(Bucket=storage.bucket)["CORSRules"]
+    except ClientError as error:
+        if error_code(error) == "NoSuchCORSConfiguration":
+            return Finding(
+                "cors", Verdict.WARNING, f"Browsers cannot upload: the bucket has no CORS. {fix}"
+            )
+        return Finding(
+            "cors", Verdict.WARNING, f"The bucket's CORS cannot be read: {advice(error)}"
+        )
+    except BotoCoreError as error:
+        return Finding("cors", Verdict.WARNING, f"No answer about CORS ({type(error).__name__}).")
+    allowed = {
+        method
+        for rule in rules
+        if {"*", "content-type"} & {header.lower() for header in rule.get("AllowedHeaders", [])}
+        for method in rule["AllowedMethods"]
+    }
+    if missing := sorted(_BROWSER_METHODS - allowed):
+        return Finding(
+            "cors",
+            Verdict.WARNING,
+            "Browsers cannot use everything: no CORS rule with the header content-type allows "
+            f"{', '.join(missing)}. {fix}",
+        )
+    origins = sorted({origin for rule in rules for origin in rule["AllowedOrigins"]})
+    return Finding("cors", Verdict.OK, f"Pages of {', '.join(origins)} may upload and fetch.")
+
+
+def _presigned(storage: S3Storage, key: str) -> Iterator[Finding]:
+    """Use the URLs that clients get, at the public endpoint."""
+    form = storage.presign_post(f"{key}/post", mime=_MIME, max_bytes=len(_PROBE), ttl=60)
+    put = storage.presign_put(f"{key}/put", mime=_MIME, ttl=60)
+    get = storage.presign_get(f"{key}/post", mime="image/png", filename="probe.png", ttl=60)
+    with httpx.Client(timeout=10.0) as client:
+        yield _used(
+            "presigned form",
+            lambda: client.post(form.url, data=form.fields, files={"file": _PROBE}),
+            lambda answer: answer.status_code in (200, 201, 204),
+        )
+        yield _used(
+            "presigned put",
+            lambda: client.put(put.url, content=_PROBE, headers=put.headers),
+            lambda answer: answer.status_code == 200,
+        )
+        yield _used(
+            "presigned get",
+            lambda: client.get(get),
+            lambda answer: (
+                answer.content == _PROBE and answer.headers.get("content-type") == "image/png"
+            ),
+        )
+
+
+def _used(
+    subject: str,
+    send: Callable[[], httpx.Response],
+    good: Callable[[httpx.Response], bool],
+) -> Finding:
+    try:
+        answer = send()
+    except httpx.HTTPError as error:
+        return Finding(
+            subject,
+            Verdict.PROBLEM,
+            f"The public endpoint cannot be reached from here ({type(error).__name__}). Set "
+            "MEDIA_S3_PUBLIC_ENDPOINT to the address that clients and the LLM use for S3.",
+        )
+    if good(answer):
+        return Finding(subject, Verdict.OK, "It works at the public endpoint.")
+    return Finding(
+        subject,
+        Verdict.PROBLEM,
+        f"The public endpoint answered {answer.status_code}. MEDIA_S3_PUBLIC_ENDPOINT must be "
+        "exactly the scheme, host and port that clients use, and a proxy there must pass the Host "
+        "header and the path unchanged, since both are signed.",
+    )
+
+
+@contextmanager
+def _probes_removed(storage: S3Storage, keys: list[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(StorageUnavailable):  # what stands in the way is a finding already
+            storage.delete(keys)
