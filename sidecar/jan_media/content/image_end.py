@@ -4,17 +4,25 @@ Each format is followed by its own lengths and markers. All of it reads in small
 refuses files that are cut into absurdly many parts, so that time and memory stay bounded.
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import BinaryIO
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageSequence, TiffImagePlugin
 
 _PIECE = 64 * 1024
 _MOST_CHUNKS = 100_000
 _TIFF_OFFSETS_AND_COUNTS = ((273, 279), (324, 325))  # of strips, of tiles
+
+
+def largest_page(image: Image.Image) -> tuple[int, int]:
+    """Width and height; of a TIFF file with several pages, those of the one with most pixels."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.size
+    return max((page.size for page in ImageSequence.Iterator(image)), key=math.prod)
 
 
 def reached(image: Image.Image, source: BinaryIO, size: int) -> bool:
@@ -174,9 +182,12 @@ def _of_avif(source: BinaryIO, size: int) -> bool:
 
 
 def _of_tiff(image: TiffImagePlugin.TiffImageFile, size: int) -> bool:
-    """Every strip or tile of the first image lies inside the file."""
-    ends = list(_tiff_ends(image))
-    return bool(ends) and max(ends) <= size
+    """Every strip or tile of every page lies inside the file."""
+    for _ in ImageSequence.Iterator(image):
+        ends = list(_tiff_ends(image))
+        if not ends or max(ends) > size:
+            return False
+    return True
 
 
 def _tiff_ends(image: TiffImagePlugin.TiffImageFile) -> Iterator[int]:

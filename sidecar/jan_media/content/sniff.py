@@ -182,7 +182,7 @@ def _check_image(source: BinaryIO, size: int, mime: str, max_pixels: int) -> Non
             complete = image_end.of_webp(source, size)
         else:
             with Image.open(cast(BinaryIO, header), formats=[_PILLOW_FORMATS[mime]]) as image:
-                dimensions = image.size
+                dimensions = image_end.largest_page(image)
                 complete = image_end.reached(image, source, size) and not header.ran_out
     except Exception:
         # Whatever a parser makes of hostile bytes: they are no good image.

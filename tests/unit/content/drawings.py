@@ -25,6 +25,7 @@ ANIMATIONS = {
     "webp": ("image/webp", "WEBP"),
     "png": ("image/png", "PNG"),
     "avif": ("image/avif", "AVIF"),
+    "tiff": ("image/tiff", "TIFF"),
 }
 
 
