@@ -32,11 +32,20 @@ def postgres_url(postgres_server: postgres.PostgresServer) -> str:
     return postgres_server.new_database()
 
 
-@pytest.fixture
-def own_postgres_server() -> Iterator[postgres.PostgresServer]:
-    """A PostgreSQL server of the test's own, to stop, crash, freeze and start again."""
+@pytest.fixture(scope="session")
+def second_postgres_server() -> Iterator[postgres.PostgresServer]:
+    """The server behind `own_postgres_server`."""
     with postgres.running() as server:
         yield server
+
+
+@pytest.fixture
+def own_postgres_server(
+    second_postgres_server: postgres.PostgresServer,
+) -> Iterator[postgres.PostgresServer]:
+    """A PostgreSQL server that a test may stop, crash and freeze: nothing else uses it."""
+    yield second_postgres_server
+    second_postgres_server.restore()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

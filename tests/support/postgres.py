@@ -112,12 +112,22 @@ class PostgresServer:
         """Let a frozen server go on."""
         self._signal_all(signal.SIGCONT)
 
+    def restore(self) -> None:
+        """Make it run again, whatever has been done to it."""
+        if self._running():
+            self.thaw()
+        else:
+            self.start()
+
     def remove(self) -> None:
         """Stop if running, and delete the cluster."""
-        if self._process is not None and self._process.poll() is None:
+        if self._running():
             self.thaw()
             self.crash()
         shutil.rmtree(self._folder)
+
+    def _running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _end(self, by: signal.Signals) -> None:
         assert self._process is not None, "not started"

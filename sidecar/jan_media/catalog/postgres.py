@@ -207,11 +207,12 @@ def _in_time(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _unavailable_on_database_error() -> Iterator[None]:
-    # A server that is being restored or has become a replica refuses writes: ReadOnly….
+    # One that has become a replica refuses writes; one that is being restored has no tables yet.
     away = (
         psycopg.OperationalError,
         psycopg.InterfaceError,
         psycopg.errors.ReadOnlySqlTransaction,
+        psycopg.errors.UndefinedTable,
         psycopg.errors.IdleInTransactionSessionTimeout,
     )
     try:

@@ -38,7 +38,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import Any, TypeVar
@@ -174,7 +174,11 @@ class SqliteCatalog(SqlCatalog):
     def _create_file(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            # Only a file that is not there may be opened past SQLite: closing any descriptor of
+            # a file drops the locks that this process's connections hold on it (POSIX), and
+            # another process would then take the log away from under them.
+            with suppress(FileExistsError):
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except OSError as error:
             raise CatalogUnavailable(f"the catalog's file cannot be opened: {error}") from error
 
