@@ -59,5 +59,5 @@ class GatewayOnly:
 def _presented(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == SECRET_HEADER:
-            return bytes(value).decode("latin-1")
+            return bytes(value).decode("utf-8", "surrogateescape")
     return None
