@@ -1,0 +1,76 @@
+"""A plugin server with the real plugin, a Kong that talks to it, and a sidecar that it asks."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jan_media_plugin.schema import Field, Schema
+
+from tests.support.kong_driver import (
+    KongDriver,
+    Outcome,
+    PluginServerProcess,
+    ScriptedRequest,
+    running_plugin_server,
+)
+from tests.unit.plugin.fake_sidecar import FakeSidecar, running_fake_sidecar
+from tests.unit.plugin.tokens import EC_KEY, ISSUER, public_jwk
+
+Config = dict[str, Any]
+Ask = Callable[..., tuple[Outcome, ScriptedRequest]]
+
+
+def filled(given: Config, fields: list[Field] = Schema) -> Config:
+    """A config as Kong sends it: with defaults, and None for what is not set."""
+    config: Config = {}
+    for field in fields:
+        ((name, kind),) = field.items()
+        value = given.get(name, kind.get("default"))
+        if name == "issuers":
+            value = [filled(issuer, kind["elements"]["fields"]) for issuer in value]
+        config[name] = value
+    assert not given.keys() - config.keys()
+    return config
+
+
+@pytest.fixture
+def sidecar() -> Iterator[FakeSidecar]:
+    """A sidecar of the test's own, which also publishes the issuer's keys."""
+    with running_fake_sidecar() as fake:
+        fake.jwks = {"keys": [public_jwk(EC_KEY)]}
+        yield fake
+
+
+@pytest.fixture
+def config(sidecar: FakeSidecar) -> Config:
+    """A usual configuration of an LLM route."""
+    return {
+        "sidecar_url": sidecar.url,
+        "issuers": [
+            {"issuer": ISSUER, "jwks_url": f"{sidecar.url}/jwks.json", "audience": ["jan"]}
+        ],
+        "resolve": True,
+    }
+
+
+@pytest.fixture(scope="session")
+def plugin_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PluginServerProcess]:
+    """``python -m jan_media_plugin``, once for all."""
+    prefix: Path = tmp_path_factory.mktemp("kong")
+    with running_plugin_server(prefix, ["-m", "jan_media_plugin"], "jan-media.sock") as process:
+        yield process
+
+
+@pytest.fixture
+def ask(plugin_server: PluginServerProcess, config: Config) -> Iterator[Ask]:
+    """Sends a request through the plugin: how it ended, and what the plugin did to it."""
+    with KongDriver(plugin_server.path, plugin="jan-media") as kong:
+
+        def send(
+            headers: dict[Any, Any] | None = None, body: bytes = b"", **changes: Any
+        ) -> tuple[Outcome, ScriptedRequest]:
+            request = ScriptedRequest(headers=headers or {}, body=body)
+            return kong.request(request, filled({**config, **changes})), request
+
+        yield send

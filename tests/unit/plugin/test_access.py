@@ -1,0 +1,386 @@
+"""What a request meets at the plugin, over the real protocol: admitted as whom, or answered how."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.kong_driver import Outcome
+from tests.unit.plugin.bodies import ID, OTHER_ID
+from tests.unit.plugin.conftest import Ask, Config
+from tests.unit.plugin.fake_sidecar import FakeSidecar
+from tests.unit.plugin.tokens import ISSUER, token
+
+URL = "https://media.example/x?a=1"
+JSON_TYPE = {"content-type": "application/json"}
+
+
+def bearer(text: str | None = None) -> dict[str, Any]:
+    return {"authorization": f"Bearer {text or token()}"}
+
+
+def chat(*ids: str, padding: int = 0) -> bytes:
+    parts = [{"type": "image_url", "image_url": {"url": one}} for one in ids]
+    text = {"type": "text", "text": "A" * padding}
+    return json.dumps({"model": "m", "messages": [{"content": [text, *parts]}]}).encode()
+
+
+def error(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.kind == "exited"
+    assert outcome.headers["Content-Type"] == "application/json"
+    document = json.loads(outcome.body)
+    assert document.keys() == {"error"}
+    assert document["error"].keys() == {"type", "code", "message", "param"}
+    return {**document["error"], "status": outcome.status}
+
+
+# --- how many calls Kong has to make, which is what a request costs
+
+
+def test_a_request_without_credentials_costs_two_calls(ask: Ask) -> None:
+    _, request = ask()
+    assert request.calls == ["kong.request.get_headers", "kong.response.exit"]
+
+
+def test_an_admitted_request_costs_three_calls_and_the_grant_is_the_last(ask: Ask) -> None:
+    outcome, request = ask(bearer())
+    assert outcome.kind == "passed"
+    assert request.calls == [
+        "kong.request.get_headers",
+        "kong.service.request.set_headers",
+        "kong.ctx.shared.set",
+    ]
+    assert request.shared == {"authenticated_groups": ["jan-users"]}
+
+
+def test_a_chat_without_ids_costs_one_more_to_read_it(ask: Ask) -> None:
+    _, request = ask({**bearer(), **JSON_TYPE}, chat())
+    assert request.calls == [
+        "kong.request.get_headers",
+        "kong.request.get_raw_body",
+        "kong.service.request.set_headers",
+        "kong.ctx.shared.set",
+    ]
+    assert request.body_set is None
+
+
+def test_a_chat_with_ids_costs_two_more(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.media[ID] = URL
+    _, request = ask({**bearer(), **JSON_TYPE}, chat(ID))
+    assert request.calls == [
+        "kong.request.get_headers",
+        "kong.request.get_raw_body",
+        "kong.service.request.set_raw_body",
+        "kong.service.request.set_headers",
+        "kong.ctx.shared.set",
+    ]
+
+
+def test_naming_the_consumer_costs_one_more(ask: Ask) -> None:
+    _, request = ask(bearer(), set_consumer=True)
+    assert request.calls[-2:] == ["kong.client.authenticate", "kong.ctx.shared.set"]
+    assert request.authenticated is not None
+    consumer, credential = request.authenticated
+    assert consumer["username"] == "alice"
+    assert credential["consumer_id"] == consumer["id"]
+
+
+def test_a_route_without_auth_costs_one_call(ask: Ask) -> None:
+    outcome, request = ask(auth="off", resolve=False)
+    assert outcome.kind == "passed"
+    assert request.calls == ["kong.request.get_headers"]
+    assert request.shared == {}
+
+
+# --- who is calling
+
+
+def test_a_tokens_claims_become_identity_headers_and_groups(ask: Ask) -> None:
+    _, request = ask(bearer(token(groups=["staff", "a,b"])))
+    assert request.headers_set == {
+        "X-Jan-User-Id": "alice",
+        "X-Jan-Issuer": ISSUER,
+        "X-Jan-Groups": "staff,a%2Cb",
+        "authorization": [],
+    }
+    assert request.shared["authenticated_groups"] == ["jan-users", "staff", "a,b"]
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-api-key"])
+def test_an_api_key_is_whoever_the_sidecar_says(
+    ask: Ask, sidecar: FakeSidecar, header: str
+) -> None:
+    sidecar.keys["sk_12345678"] = {"valid": True, "user_id": "bob", "groups": ["ci"]}
+    value = "Bearer sk_12345678" if header == "authorization" else "sk_12345678"
+    for _ in range(2):
+        _, request = ask({header: value})
+        assert request.headers_set["X-Jan-User-Id"] == "bob"
+        assert request.headers_set["X-Jan-Issuer"] == ""
+        assert request.shared["authenticated_groups"] == ["jan-users", "ci"]
+    assert len(sidecar.questions("/internal/keys/verify")) == 1
+
+
+def test_api_keys_need_the_sidecar_but_only_once(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.keys["sk_12345678"] = {"valid": True, "user_id": "bob", "groups": []}
+    assert ask({"x-api-key": "sk_12345678"})[0].kind == "passed"
+    sidecar.broken = True
+    assert ask({"x-api-key": "sk_12345678"})[0].kind == "passed"
+    outcome, request = ask({"x-api-key": "sk_unknown-so-far"})
+    assert error(outcome)["status"] == 503
+    assert outcome.headers["Retry-After"] == "1"
+    assert request.shared == {}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"authorization": ""}, 401, "invalid_token"),
+        ({"authorization": "Basic YTpi"}, 401, "invalid_token"),
+        ({"authorization": "Bearer"}, 401, "invalid_token"),
+        ({"authorization": "Bearer a b"}, 401, "invalid_token"),
+        ({"authorization": "Bearer nonsense"}, 401, "invalid_token"),
+        ({"authorization": b"Bearer \xff.\xff.\xff"}, 401, "invalid_token"),
+        ({"authorization": f"Bearer {token(exp=1)}"}, 401, "token_expired"),
+        ({"authorization": "Bearer " + "a" * 9000 + ".b.c"}, 401, "invalid_token"),
+        ({"authorization": "Bearer sk_never-made-1"}, 401, "invalid_api_key"),
+        ({"x-api-key": "sk_\u00fc"}, 401, "invalid_api_key"),
+        ({"authorization": ["Bearer a.b.c", "Bearer a.b.c"]}, 400, "ambiguous_credentials"),
+        (
+            {"authorization": "Bearer a.b.c", "x-api-key": "sk_12345678"},
+            400,
+            "ambiguous_credentials",
+        ),
+    ],
+)
+@pytest.mark.parametrize("auth", ["required", "optional"])
+def test_bad_credentials_are_refused_with_a_challenge(
+    ask: Ask, headers: dict[str, Any], status: int, code: str, auth: str
+) -> None:
+    outcome, request = ask(headers, auth=auth)
+    refusal = error(outcome)
+    assert (refusal["status"], refusal["code"]) == (status, code)
+    assert outcome.headers["WWW-Authenticate"].startswith('Bearer realm="jan"')
+    assert request.shared == {}
+    assert request.headers_set == {}
+
+
+def test_no_credentials_are_refused_with_a_challenge_that_names_no_error(ask: Ask) -> None:
+    outcome, _ = ask()
+    assert (error(outcome)["status"], error(outcome)["code"]) == (401, "unauthenticated")
+    assert outcome.headers["WWW-Authenticate"] == 'Bearer realm="jan"'
+
+
+def test_optional_admits_nobody_in_particular_without_identity(ask: Ask) -> None:
+    outcome, request = ask({"x-jan-user-id": "root"}, auth="optional")
+    assert outcome.kind == "passed"
+    assert request.headers_set == {"x-jan-user-id": []}
+    assert request.shared == {"authenticated_groups": ["jan-users"]}
+
+
+# --- what the upstream gets to see
+
+
+@pytest.mark.parametrize("auth", ["required", "off"])
+def test_identity_that_a_client_sends_is_removed_in_any_spelling(ask: Ask, auth: str) -> None:
+    spellings = ["x_jan_user_id", "x-jan_groups", "x.jan.issuer", "X_JAN_GATEWAY_SECRET"]
+    sent: dict[str, Any] = {"x-jan-user-id": ["root", "root"], **dict.fromkeys(spellings, "root")}
+    _, request = ask({**bearer(), **sent, "x-jan-user": "mine"}, auth=auth)
+    assert {name: request.headers_set[name] for name in spellings} == {
+        name: [] for name in spellings
+    }
+    assert request.headers_set["X-Jan-User-Id" if auth == "required" else "x-jan-user-id"] == (
+        "alice" if auth == "required" else []
+    )
+    assert "x-jan-user" not in request.headers_set
+    # One name, one meaning: Kong sets and removes in no order.
+    names = [name.lower() for name in request.headers_set]
+    assert len(set(names)) == len(names)
+
+
+def test_credentials_reach_the_upstream_only_if_configured(ask: Ask) -> None:
+    sent = {**bearer(), "proxy-authorization": "Basic x", "x_api_key": "y"}
+    _, request = ask(sent)
+    assert all(request.headers_set[name] == [] for name in sent)
+    _, request = ask(sent, hide_credentials=False)
+    assert not sent.keys() & request.headers_set.keys()
+
+
+def test_the_upstream_gets_its_own_key_and_the_sidecar_its_secret(ask: Ask) -> None:
+    secrets = {"upstream_authorization": "Bearer upstream", "gateway_secret": "s" * 32}
+    _, request = ask(bearer(), **secrets)
+    assert request.headers_set["Authorization"] == "Bearer upstream"
+    assert "authorization" not in request.headers_set
+    assert "X-Jan-Gateway-Secret" not in request.headers_set
+    _, request = ask(bearer(), **secrets, send_gateway_secret=True)
+    assert request.headers_set["X-Jan-Gateway-Secret"] == "s" * 32
+
+
+def test_so_many_headers_that_kong_may_hide_some_are_refused(ask: Ask) -> None:
+    many = {f"x-{number}": "" for number in range(999)}
+    assert error(ask({**many, **bearer()})[0])["status"] == 431
+    repeated = {"x": ["1"] * 999, **bearer()}
+    assert error(ask(repeated)[0])["status"] == 431
+    assert ask({"x": ["1"] * 990, **bearer()})[0].kind == "passed"
+
+
+# --- media in bodies
+
+
+def test_ids_become_urls_and_each_is_asked_for_once(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.media = {ID: URL, OTHER_ID: URL + "&b"}
+    for _ in range(2):
+        _, request = ask({**bearer(), **JSON_TYPE}, chat(ID, ID.upper(), OTHER_ID))
+        assert request.body_set == chat(URL, URL, URL + "&b")
+    assert sidecar.questions("/internal/resolve") == [
+        {"ids": [ID, OTHER_ID], "as": "url", "max_bytes": 524_288}
+    ]
+
+
+def test_a_url_with_less_than_half_its_life_left_is_asked_for_again(
+    ask: Ask, sidecar: FakeSidecar
+) -> None:
+    sidecar.media[ID] = URL
+    sidecar.left = sidecar.ttl / 2
+    for _ in range(2):
+        ask({**bearer(), **JSON_TYPE}, chat(ID))
+    assert len(sidecar.questions("/internal/resolve")) == 2
+
+
+def test_the_sidecar_is_shown_the_gateways_secret(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.media[ID] = URL
+    ask({**bearer(), **JSON_TYPE}, chat(ID), gateway_secret="s" * 32)
+    assert sidecar.headers[-1]["x-jan-gateway-secret"] == "s" * 32
+
+
+def test_an_id_without_media_is_refused_by_its_place(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.media[ID] = URL
+    outcome, request = ask({**bearer(), **JSON_TYPE}, chat(ID, OTHER_ID))
+    refusal = error(outcome)
+    assert (refusal["status"], refusal["type"]) == (400, "invalid_request_error")
+    assert refusal["code"] == "media_not_found"
+    assert refusal["param"] == "messages[0].content[2].image_url.url"
+    assert request.body_set is None
+
+
+def test_or_it_is_left_as_it_is_where_that_is_configured(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.media[ID] = URL
+    _, request = ask({**bearer(), **JSON_TYPE}, chat(ID, OTHER_ID), unresolved="pass")
+    assert request.body_set == chat(URL, OTHER_ID)
+
+
+def test_media_too_large_to_be_put_in_is_a_size_error(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.errors[ID] = "max_size_exceeded"
+    outcome, _ = ask({**bearer(), **JSON_TYPE}, chat(ID), resolve_as="data_url")
+    assert error(outcome)["status"] == 413
+
+
+def test_without_the_sidecar_only_known_ids_are_resolved(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.media = {ID: URL, OTHER_ID: URL}
+    assert ask({**bearer(), **JSON_TYPE}, chat(ID))[0].kind == "passed"
+    sidecar.broken = True
+    assert ask({**bearer(), **JSON_TYPE}, chat(ID))[0].kind == "passed"
+    outcome, request = ask({**bearer(), **JSON_TYPE}, chat(ID, OTHER_ID))
+    assert error(outcome)["status"] == 503
+    assert outcome.headers["Retry-After"] == "1"
+    assert (request.body_set, request.shared) == (None, {})
+
+
+def test_a_sidecar_that_is_too_slow_is_not_waited_for(ask: Ask, sidecar: FakeSidecar) -> None:
+    ask(bearer())
+    sidecar.delay = 2.0
+    outcome, _ = ask({**bearer(), **JSON_TYPE}, chat(ID), timeout_ms=100)
+    assert error(outcome)["status"] == 503
+
+
+def test_too_many_ids_are_refused(ask: Ask) -> None:
+    ids = [f"jan_{number:026d}" for number in range(4)]
+    outcome, _ = ask({**bearer(), **JSON_TYPE}, chat(*ids), max_ids=3)
+    assert error(outcome)["code"] == "too_many_ids"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "text/plain"},
+        {},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+        {"content-type": "application/json", "content-length": "0"},
+    ],
+)
+def test_a_body_that_is_not_plain_json_is_not_read(ask: Ask, headers: dict[str, str]) -> None:
+    outcome, request = ask({**bearer(), **headers}, chat(ID))
+    assert outcome.kind == "passed"
+    assert "kong.request.get_raw_body" not in request.calls
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "Application/JSON", "application/x+json"]
+)
+def test_json_goes_by_several_names(ask: Ask, sidecar: FakeSidecar, content_type: str) -> None:
+    sidecar.media[ID] = URL
+    _, request = ask({**bearer(), "content-type": content_type}, chat(ID))
+    assert request.body_set == chat(URL)
+
+
+def test_a_body_over_the_limit_is_refused_unread_if_it_says_so(ask: Ask) -> None:
+    headers = {**bearer(), **JSON_TYPE, "content-length": "5000"}
+    outcome, request = ask(headers, chat(), max_body_bytes=4096)
+    assert (error(outcome)["status"], error(outcome)["code"]) == (413, "max_size_exceeded")
+    assert "kong.request.get_raw_body" not in request.calls
+
+
+def test_and_once_read_if_it_does_not(ask: Ask) -> None:
+    outcome, _ = ask({**bearer(), **JSON_TYPE}, chat(padding=5000), max_body_bytes=4096)
+    assert error(outcome)["status"] == 413
+
+
+def test_a_large_body_goes_back_as_edits_where_the_route_has_the_splice(
+    ask: Ask, sidecar: FakeSidecar
+) -> None:
+    sidecar.media[ID] = URL
+    body = chat(ID, padding=10 << 20)
+    outcome, request = ask({**bearer(), **JSON_TYPE}, body, splice=True)
+    assert outcome.kind == "passed"
+    assert request.body_set is None
+    assert request.calls[-3:] == [
+        "kong.ctx.shared.set",
+        "kong.service.request.set_headers",
+        "kong.ctx.shared.set",
+    ]
+    first = body.index(ID.encode()) + 1
+    assert request.shared["jan_media_edits"] == [[first, first + len(ID) - 1, URL]]
+
+
+def test_without_the_splice_a_large_body_is_refused_with_what_to_add(
+    ask: Ask, sidecar: FakeSidecar
+) -> None:
+    sidecar.media[ID] = URL
+    _, request = ask({**bearer(), **JSON_TYPE}, chat(ID, padding=500_000))
+    assert request.body_set == chat(URL, padding=500_000)
+    outcome, request = ask({**bearer(), **JSON_TYPE}, chat(ID, padding=2 << 20))
+    refusal = error(outcome)
+    assert refusal["status"] == 413
+    assert "splice: true" in refusal["message"]
+    assert request.shared == {}
+
+
+def test_more_inlined_bytes_than_kong_can_take_back_are_refused(
+    ask: Ask, sidecar: FakeSidecar
+) -> None:
+    sidecar.media[ID] = "data:image/png;base64," + "A" * (1 << 20)
+    outcome, _ = ask({**bearer(), **JSON_TYPE}, chat(ID), splice=True, resolve_as="data_url")
+    assert error(outcome)["status"] == 413
+
+
+def test_a_body_nested_beyond_reason_is_refused_if_it_may_hold_an_id(ask: Ask) -> None:
+    body = b"[" * 50_000 + f'"{ID}"'.encode()
+    outcome, _ = ask({**bearer(), **JSON_TYPE}, body)
+    assert error(outcome)["code"] == "body_too_complex"
+
+
+def test_a_wrong_configuration_refuses_every_request(ask: Ask, config: Config) -> None:
+    config["issuers"][0]["algorithms"] = ["HS256"]
+    for _ in range(2):
+        outcome, request = ask(bearer())
+        assert error(outcome)["status"] == 500
+        assert request.shared == {}

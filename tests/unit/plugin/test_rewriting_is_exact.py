@@ -1,0 +1,152 @@
+"""Rewriting agrees with a slow reference that parses everything, on any body whatever."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from jan_media_plugin.rewrite.edits import Edit, apply_edits, to_inside_of_string
+from jan_media_plugin.rewrite.find import TooComplex, find_media, name_places
+from jan_media_plugin.rewrite.places import Places
+
+from tests.unit.plugin import slow_rewrite
+from tests.unit.plugin.bodies import ID, NEVER, WHERE, bodies, damaged_bodies
+
+URL = "https://media.example/files/x?a=1&b=2"
+PLACES = Places(WHERE, NEVER)
+
+
+def rewrite(body: bytes) -> bytes:
+    edits = [Edit(found.start, found.end, URL) for found in find_media(body, PLACES)]
+    return apply_edits(body, edits)
+
+
+@given(bodies())
+@settings(max_examples=600, deadline=None)
+def test_any_json_is_rewritten_as_the_reference_does(body: bytes) -> None:
+    assert rewrite(body) == slow_rewrite.rewrite(body, WHERE, NEVER, URL)
+
+
+@given(damaged_bodies())
+@settings(max_examples=800, deadline=None)
+@example(b'{"image_url":"' + ID.encode() + b'"')
+@example(b'{"image_url":"' + ID.encode() + b'",}')
+@example(b'{"image_url":"' + ID.encode() + b'"}}')
+@example(b'{"a":"\x01","image_url":"' + ID.encode() + b'"}')
+@example(b'{"a":"' + b"x" * 5000 + b'\n","image_url":"' + ID.encode() + b'"}')
+@example(b"[[" + b"[1]," * 60 + b'[01]],{"image_url":"' + ID.encode() + b'"}]')
+@example(b"[[" + b"[1]," * 60 + b'[NaN]],{"image_url":"' + ID.encode() + b'"}]')
+def test_what_is_not_quite_json_is_rewritten_as_the_reference_does(body: bytes) -> None:
+    assert rewrite(body) == slow_rewrite.rewrite(body, WHERE, NEVER, URL)
+
+
+@given(bodies())
+@settings(max_examples=300, deadline=None)
+def test_each_id_is_found_with_its_canonical_form_and_the_name_of_its_place(body: bytes) -> None:
+    expected = list(slow_rewrite.find(body, WHERE, NEVER))
+    found = find_media(body, PLACES)
+    assert [(one.start, one.end, one.media_id) for one in found] == [one[:3] for one in expected]
+    assert name_places(body, PLACES) == [one[3] for one in expected]
+
+
+@given(st.one_of(bodies(), damaged_bodies()))
+@settings(max_examples=300, deadline=None)
+def test_the_reference_takes_for_json_what_the_standard_library_takes(body: bytes) -> None:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    parser = slow_rewrite.Parser(body.decode("latin-1"))
+    try:
+        parser.parse()
+        is_json = True
+    except slow_rewrite.NotJson:
+        is_json = False
+    try:
+        json.loads(body.decode("latin-1"), parse_constant=refuse, parse_int=len)
+        expected = True
+    except ValueError:
+        expected = False
+    assert is_json == expected
+
+
+@given(st.integers(0, 3), st.integers(0, 40_000), st.integers(0, 40_000), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_bytes_outside_the_replaced_strings_stay_whatever_is_around_them(
+    ids: int, before: int, after: int, pretty: bool
+) -> None:
+    parts: list[Any] = [{"image_url": {"url": ID}} for _ in range(ids)]
+    document = {
+        "a": ["x" * (before % 7000), {"n": [1.0] * (before % 50)}] * (before // 7000),
+        "content": parts,
+        "tools": [{"p": {"q": {"r": list(range(20))}}}] * (after // 100),
+        "z": '\n"é' * after,
+    }
+    text = json.dumps(document, indent=1 if pretty else None)
+    assert rewrite(text.encode()) == text.replace(ID, URL).encode()
+
+
+@pytest.mark.parametrize("size", [1 << 10, 64 << 10, 1 << 20, 10 << 20, 32 << 20])
+def test_ids_at_the_first_and_the_last_possible_byte_of_a_body_of_any_size(size: int) -> None:
+    frame = '{"image_url":"%s","x":"%s","source":{"url":"%s"}}'
+    filling = "A" * (size - len(frame % (ID, "", ID)))
+    body = (frame % (ID, filling, ID)).encode()
+    assert len(body) == size
+    assert rewrite(body) == (frame % (URL, filling, URL)).encode()
+
+
+def test_utf_16_is_left_alone() -> None:
+    body = json.dumps({"image_url": ID}).encode("utf-16")
+    assert rewrite(body) == body
+
+
+def test_both_values_of_a_key_that_occurs_twice_are_rewritten() -> None:
+    body = f'{{"image_url":"{ID}","image_url":"{ID}"}}'
+    assert rewrite(body.encode()) == body.replace(ID, URL).encode()
+
+
+def test_ids_in_prose_keys_tool_arguments_and_metadata_are_left_alone() -> None:
+    body = json.dumps(
+        {
+            "metadata": {"image_url": {"url": ID}},
+            "messages": [
+                {"content": f"What is {ID}?", ID: 1},
+                {"tool_calls": [{"function": {"arguments": json.dumps({"image_url": ID})}}]},
+                {"content": [{"type": "tool_use", "input": {"image_url": {"url": ID}}}]},
+                {"content": ID},
+            ],
+        }
+    ).encode()
+    assert find_media(body, PLACES) == []
+
+
+def test_deep_nesting_below_the_limit_is_looked_through() -> None:
+    body = b"[" * 400 + b'{"image_url":"%b"}' % ID.encode() + b"]" * 400
+    assert len(find_media(body, PLACES)) == 1
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_nesting_beyond_the_limit_is_refused_if_there_may_be_an_id(opening: bytes) -> None:
+    with pytest.raises(TooComplex):
+        find_media(opening * 100_000 + b'"%b"' % ID.encode(), PLACES)
+    assert find_media(opening * 100_000, PLACES) == []
+
+
+def test_a_url_with_quotes_and_other_letters_is_escaped() -> None:
+    url = 'https://x/"\\\n\u00fc\U0001f600'
+    inside = to_inside_of_string(url)
+    assert inside.isascii()
+    assert json.loads(f'"{inside}"') == url
+
+
+@given(st.lists(st.tuples(st.binary(max_size=5), st.text(max_size=5)), max_size=5), st.binary())
+def test_edits_replace_their_spans_and_nothing_else(
+    pieces: list[tuple[bytes, str]], rest: bytes
+) -> None:
+    body, expected, edits = b"", b"", []
+    for kept, replacement in pieces:
+        body += kept
+        edits.append(Edit(len(body), len(body) + 3, replacement))
+        body += b"old"
+        expected += kept + replacement.encode()
+    assert apply_edits(body + rest, edits) == expected + rest

@@ -1,0 +1,108 @@
+"""Ids are asked for once, together, and their URLs used while they live long enough."""
+
+import asyncio
+import time
+
+import pytest
+from jan_media_plugin.bounded_cache import BoundedCache
+from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway
+from jan_media_plugin.resolve.urls import NoMedia, Urls
+
+from tests.unit.plugin.bodies import ID, OTHER_ID
+from tests.unit.plugin.fake_sidecar import FakeSidecar
+
+
+def urls(sidecar: FakeSidecar, *, cache_size: int = 100, timeout: float = 2) -> Urls:
+    client = Sidecar(sidecar.url, None, timeout)
+    return Urls(client, resolve_as="url", max_bytes=1, cache_size=cache_size)
+
+
+def test_concurrent_questions_about_an_id_share_one_flight(sidecar: FakeSidecar) -> None:
+    async def scenario() -> None:
+        sidecar.media = {ID: "u1", OTHER_ID: "u2"}
+        sidecar.delay = 0.1
+        resolver = urls(sidecar)
+        answers = await asyncio.gather(
+            *(resolver.resolve([ID]) for _ in range(10)), resolver.resolve([ID, OTHER_ID])
+        )
+        assert answers == [{ID: "u1"}] * 10 + [{ID: "u1", OTHER_ID: "u2"}]
+        asked = [question["ids"] for question in sidecar.questions("/internal/resolve")]
+        assert asked == [[ID], [OTHER_ID]]
+
+    asyncio.run(scenario())
+
+
+def test_who_gives_up_does_not_end_the_flight_of_others(sidecar: FakeSidecar) -> None:
+    async def scenario() -> None:
+        sidecar.media = {ID: "u1"}
+        sidecar.delay = 0.2
+        resolver = urls(sidecar)
+        first = asyncio.create_task(resolver.resolve([ID]))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(resolver.resolve([ID]))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second == {ID: "u1"}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("left", "kept"), [(300.0, True), (151.0, True), (149.0, False)])
+def test_a_url_is_kept_only_while_half_its_life_is_left(
+    sidecar: FakeSidecar, left: float, kept: bool
+) -> None:
+    sidecar.media = {ID: "u1"}
+    sidecar.left = left
+    resolver = urls(sidecar)
+    assert asyncio.run(resolver.resolve([ID])) == {ID: "u1"}
+    assert resolver.remembered([ID, OTHER_ID]) == ({ID: "u1"} if kept else {})
+
+
+def test_what_has_no_media_is_asked_for_again(sidecar: FakeSidecar) -> None:
+    async def scenario() -> None:
+        resolver = urls(sidecar)
+        expected = {ID: NoMedia("media_not_found", "It is not there.")}
+        assert await resolver.resolve([ID]) == expected
+        sidecar.media = {ID: "u1"}
+        assert resolver.remembered([ID]) == {}
+        assert await resolver.resolve([ID]) == {ID: "u1"}
+
+    asyncio.run(scenario())
+
+
+def test_large_data_urls_are_not_kept(sidecar: FakeSidecar) -> None:
+    sidecar.media = {ID: "data:image/png;base64," + "A" * 100_000}
+    resolver = urls(sidecar)
+    asyncio.run(resolver.resolve([ID]))
+    assert resolver.remembered([ID]) == {}
+
+
+def test_a_sidecar_that_is_broken_slow_or_gone_is_an_error_within_the_limit(
+    sidecar: FakeSidecar,
+) -> None:
+    sidecar.broken = True
+    with pytest.raises(SidecarAway):
+        asyncio.run(urls(sidecar).resolve([ID]))
+    sidecar.broken = False
+    sidecar.delay = 5
+    began = time.monotonic()
+    with pytest.raises(SidecarAway):
+        asyncio.run(urls(sidecar, timeout=0.2).resolve([ID]))
+    assert time.monotonic() - began < 2
+    sidecar.port = 1
+    with pytest.raises(SidecarAway):
+        asyncio.run(urls(sidecar).resolve([ID]))
+
+
+def test_a_cache_is_bounded_and_forgets() -> None:
+    now = 0.0
+    cache: BoundedCache[int, str] = BoundedCache(3, clock=lambda: now)
+    for number in range(10):
+        cache.put(number, "x", 5)
+    assert len(cache) == 3
+    assert cache.get(0) is None
+    assert cache.get(9) == "x"
+    now = 5.0
+    assert cache.get(9) is None
+    cache.put(1, "x", 0)
+    assert cache.get(1) is None
