@@ -1,6 +1,7 @@
 """What the S3 storage adds to the contract: parts, retries, clear errors, bounds."""
 
 import io
+import os
 import socket
 import subprocess
 import sys
@@ -177,6 +178,31 @@ def test_credentials_come_from_the_aws_chain(
 def test_an_endpoint_that_is_no_url_is_refused_at_the_start(ceph: Ceph) -> None:
     with pytest.raises(ValueError, match="endpoint"):
         s3_storage(ceph, "any", endpoint="127.0.0.1:9000")
+
+
+# --- connections
+
+
+def open_sockets() -> int:
+    targets = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the descriptor of this very listing
+            targets.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return sum(target.startswith("socket:") for target in targets)
+
+
+def test_reads_that_are_given_up_leak_no_connection(ceph: Ceph, bucket: str) -> None:
+    before = open_sockets()
+    storage = s3_storage(ceph, bucket)
+    put(storage, "leak/a", bytes(4 * MIB))
+
+    for _ in range(80):  # more than the pool has
+        with storage.read("leak/a") as reading:
+            next(iter(reading.chunks()))
+
+    assert open_sockets() <= before + 1
+    storage.close()
+    assert open_sockets() == before
 
 
 # --- a service that is slow, silent or comes back
