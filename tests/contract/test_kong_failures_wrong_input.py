@@ -1,18 +1,23 @@
 """Whatever comes in on the plugin server's socket, it stays up and its other connections go on."""
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support.kong_driver import (
+    Binary,
     CallFailed,
     KongDriver,
     PluginServerProcess,
     ScriptedRequest,
     pack_like_lua,
 )
+from tests.support.kong_load import Script, run_load
 from tests.support.odd_plugin import SECRET
 from tests.support.odd_servers import (
     ACCESS,
@@ -176,3 +181,58 @@ def test_requests_in_one_breath_are_all_answered(
             assert piece, "the connection was closed"
             received += piece
     assert received.count(b"kong.service.request.set_raw_body") == count
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.binary() | st.integers(0, 9), inner),
+    max_leaves=10,
+)
+METHODS = st.sampled_from(
+    ["plugin.HandleEvent", "plugin.Step", "plugin.StepError", "plugin.StartInstance"]
+)
+FIELDS = st.dictionaries(
+    st.sampled_from(["InstanceId", "EventName", "EventId", "Data", "Name", "Config"]), VALUES
+)
+
+
+def outlived_by(lasting: PluginServerProcess, sent: bytes, kong: KongDriver) -> bool:
+    """Send ``sent`` and no more, read all that comes, and ask whether other requests still pass."""
+    with connected(lasting) as other, contextlib.suppress(ConnectionError):
+        other.sendall(sent)
+        other.shutdown(socket.SHUT_WR)
+        while other.recv(65536):
+            pass
+    return run(kong, "five_calls").kind == "passed"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(sent=st.binary(max_size=400))
+def test_any_bytes_are_outlived(
+    lasting: PluginServerProcess, kong: KongDriver, sent: bytes
+) -> None:
+    assert outlived_by(lasting, sent, kong)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(sent=VALUES | st.tuples(st.just(0), st.integers(0, 99), METHODS, st.lists(FIELDS | VALUES)))
+def test_any_message_is_outlived(lasting: PluginServerProcess, kong: KongDriver, sent: Any) -> None:
+    assert outlived_by(lasting, pack_like_lua(sent), kong)
+
+
+def test_memory_does_not_grow_with_requests(lasting: PluginServerProcess, kong: KongDriver) -> None:
+    instance = kong.start_instance({"do": "five_calls"})
+    script = Script.of(
+        ("kong.request.get_headers", "plugin.StepMultiMap", {"host": ["x"]}),
+        ("kong.request.get_raw_body", "plugin.Step", Binary(b"x" * 2048)),
+        ("kong.client.authenticate", "plugin.StepCredential", None),
+        ("kong.service.request.set_headers", "plugin.Step", None),
+        ("kong.ctx.shared.set", "plugin.Step", None),
+    )
+
+    def load() -> int:
+        run_load(lasting.path, instance, script, connections=8, seconds=1)
+        return lasting.resident_bytes()
+
+    warm = load()
+    assert load() - warm < 1 << 20

@@ -3,6 +3,7 @@
 Has the methods that kong-pdk's PluginServer calls on its logger.
 """
 
+import contextlib
 import sys
 import traceback
 from types import TracebackType
@@ -19,8 +20,9 @@ class Log:
     def _line(self, level: int, name: str, text: str) -> None:
         if level <= self.level:
             line = f"[{name}] {text}".replace("\n", "\\n")
-            sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it: no request suffers
+                sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
+                sys.stderr.flush()
 
     def error(self, text: str) -> None:
         self._line(ERROR, "error", text)

@@ -47,7 +47,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         self.logger = log
         self.instance_id = first_id()
         self.event_ids = itertools.count(first_id())
-        self.events: dict[int, Event] = {}
+        self.events: dict[float, Event] = {}
         """Events that Kong has the next word in, the longest silent first."""
         self.waiting: set[Event] = set()
         """Events whose handler waits for I/O."""
@@ -69,7 +69,9 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
 
         An error instead would have Kong try again on every request, and answer it with a bare 500.
         """
-        name = _field(cfg, "Name", str)
+        name = cfg.get("Name") if cfg.__class__ is dict else None
+        if name.__class__ is not str:
+            raise PluginServerException("StartInstance takes the name of a plugin")
         try:
             return super().start_instance(cfg)  # type: ignore[no-any-return]
         except PluginServerException:
@@ -90,7 +92,8 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
 
     def handle_event(self, event: dict[str, Any]) -> Answer | Event:
         """Start an event and return its first word: a PDK call, its end, or, waiting, itself."""
-        number, phase = _field(event, "InstanceId", int), _field(event, "EventName", str)
+        number = _number(event, "InstanceId")
+        phase: str = event.get("EventName", "")
         instance = self.instances.get(number)
         if instance is None:
             # Kong looks for these words, and starts the instance anew.
@@ -112,14 +115,14 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
 
         An event that is not here was another process's, or was dropped: its request is refused.
         """
-        event = self.events.pop(_field(data, "EventId", int), None)
+        event = self.events.pop(_number(data, "EventId"), None)
         if event is None:
             return self._refuse_step(data)
         return self._advance(event, event.runner.switch, data.get("Data"))
 
     def step_error(self, data: dict[str, Any]) -> Answer | Event:
         """The same for a PDK call that returned ``nil`` and an error."""
-        event = self.events.pop(_field(data, "EventId", int), None)
+        event = self.events.pop(_number(data, "EventId"), None)
         if event is None:
             return self._refuse_step(data)
         method = event.call and event.call["Method"]
@@ -224,10 +227,11 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
             self.end(event, refusal.INTERRUPTED)
 
 
-def _field(fields: object, name: str, kind: type[T]) -> T:
+def _number(fields: object, name: str) -> float:
+    """Return the id that is called ``name``. Lua's numbers are doubles, and may come as such."""
     value = fields.get(name) if fields.__class__ is dict else None
-    if value.__class__ is not kind:
-        raise PluginServerException(f"{name} must be {kind.__name__}")
+    if value.__class__ is not int and value.__class__ is not float:
+        raise PluginServerException(f"{name} must be a number")
     return value
 
 
