@@ -160,6 +160,12 @@ def test_an_address_inside_is_refused(host: str) -> None:
         asyncio.run(fetched(fetcher(), f"http://{host}/"))
 
 
+def test_localhost_is_refused_by_the_system_resolver_too() -> None:
+    remote = RemoteFetcher(FetchPolicy(), timeout=10, max_bytes=10)
+    with pytest.raises(UrlNotAllowed):
+        asyncio.run(fetched(remote, "http://localhost/"))
+
+
 def test_an_unusual_port_is_refused() -> None:
     with pytest.raises(UrlNotAllowed, match="Port 8080"):
         asyncio.run(fetched(fetcher(Names(far_test=[PUBLIC])), "http://far.test:8080/"))
