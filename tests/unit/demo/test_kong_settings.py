@@ -106,9 +106,9 @@ def test_a_kong_that_fails_is_reported_with_its_last_words(tmp_path: Path) -> No
     )
     kong.chmod(kong.stat().st_mode | stat.S_IXUSR)
     stack = Stack(tmp_path / "s", free_ports(), kong_bin=str(kong))
-    with pytest.raises(PartFailed, match=r"(?s)gateway stopped with status 3.*start: no such luck"):
-        stack.start()
     try:
+        with pytest.raises(PartFailed, match=r"(?s)gateway stopped with status 3.*no such luck"):
+            stack.start()
         prefix = tmp_path / "s" / "kong"
         seen = dict(
             line.split("=", 1) for line in (prefix / "seen").read_text().splitlines() if "=" in line
