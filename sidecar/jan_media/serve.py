@@ -21,16 +21,18 @@ import uvloop
 
 from jan_media.api.internal import internal_app
 from jan_media.api.public import public_app
-from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
+from jan_media.http_protocol import JanHttpProtocol
 from jan_media.settings import Address, Settings
 from jan_media.sidecar import Sidecar, assemble
-from jan_media.storage.interface import StorageUnavailable
+from jan_media.storage.interface import StorageRefused, StorageUnavailable
 from jan_media.sweeping import sweep_now_and_then
 
 log = logging.getLogger("jan_media.serve")
 
 GRACE = 20  # seconds that running requests have to finish
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+MIGRATE_AGAIN = 2.0  # seconds
 RESPAWN_PAUSE = 1.0  # seconds, so that a worker that cannot start does not spin
 
 
@@ -71,12 +73,15 @@ async def _work(
         loop.add_signal_handler(number, stop.set)
     sidecar = _assembled(settings)
     try:
+        migrated = _migrated(sidecar)
         servers = [_server(public_app(sidecar)), _server(internal_app(sidecar))]
         tasks = [
             asyncio.create_task(server.serve(sockets=[sock]))
             for server, sock in zip(servers, (public, internal), strict=True)
         ]
-        background = [asyncio.create_task(_until_usable(sidecar))]
+        background = []
+        if not migrated:
+            background.append(asyncio.create_task(_migrate_later(sidecar)))
         if settings.sweep_interval:
             background.append(
                 asyncio.create_task(sweep_now_and_then(sidecar, settings.sweep_interval))
@@ -95,33 +100,41 @@ async def _work(
 
 
 def _assembled(settings: Settings) -> Sidecar:
+    """The worker's parts, unless what the settings name is there and refuses."""
     try:
         sidecar = assemble(settings)
-    except (OSError, ValueError, StorageUnavailable) as problem:
-        raise CannotStart(str(problem)) from problem
-    # A service that is away may come back; a wrong answer will not get better by waiting.
-    try:
-        sidecar.library.catalog.migrate()
-    except CatalogUnavailable:
-        log.warning("the catalog does not answer yet; /readyz tells when it does")
-    except RuntimeError as problem:
-        raise CannotStart(str(problem)) from problem
-    try:
         sidecar.library.storage.check()
+    except (OSError, ValueError, StorageRefused) as problem:
+        raise CannotStart(str(problem)) from problem
     except StorageUnavailable as problem:
-        log.warning("the storage cannot be used yet: %s", problem)
+        # A service that is away may come back.
+        log.warning("the storage does not answer yet: %s", problem)
     return sidecar
 
 
-async def _until_usable(sidecar: Sidecar) -> None:
-    """Bring the schema up to date once the catalog answers, if it did not at the start."""
+def _migrated(sidecar: Sidecar) -> bool:
+    """Whether the catalog has this version's schema now. False: it does not answer yet."""
+    try:
+        sidecar.library.catalog.migrate()
+    except CatalogUnavailable as problem:
+        log.warning("the catalog does not answer yet: %s", problem)
+        return False
+    except SchemaTooNew as problem:
+        raise CannotStart(str(problem)) from problem
+    return True
+
+
+async def _migrate_later(sidecar: Sidecar) -> None:
+    """Bring the schema up to date once the catalog answers; until then /readyz is red."""
     while True:
+        await asyncio.sleep(MIGRATE_AGAIN)
         try:
             await sidecar.lanes.downloads.run(sidecar.library.catalog.migrate)
         except CatalogUnavailable:
-            await asyncio.sleep(2)
-        else:
-            return
+            continue
+        except SchemaTooNew:
+            log.exception("the catalog cannot be used")
+        return
 
 
 class _Server(uvicorn.Server):
@@ -144,7 +157,7 @@ def _server(app: object) -> _Server:
     return _Server(
         uvicorn.Config(
             app,  # type: ignore[arg-type]
-            http="httptools",
+            http=JanHttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

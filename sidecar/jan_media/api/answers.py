@@ -113,8 +113,9 @@ class Error(BaseModel):
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the error answers of an endpoint."""
-    return {status: {"model": Error} for status in statuses}
+    """Describe the error answers of an endpoint: those to expect, and the shape of all others."""
+    described: dict[int | str, dict[str, Any]] = {"default": {"model": Error}}
+    return described | {status: {"model": Error} for status in statuses}
 
 
 def iso_time(milliseconds: int) -> str:

@@ -1,5 +1,6 @@
 """Request bodies: how large they say they are, what they say they are, and small JSON ones."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from jan_media.errors import Refused, too_large
 
 PIECE = 256 * 1024
+STALL_SECONDS = 30
 SMALL_JSON = 64 * 1024
 
 
@@ -29,6 +31,22 @@ def refuse_announced_size(
         raise too_large(max_bytes, param)
 
 
+async def network_reads(request: Request) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises `Refused` (``request_timeout``) if it stalls."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise Refused(
+                "request_timeout", f"Nothing of the body came for {STALL_SECONDS} seconds"
+            ) from None
+        if chunk is None:
+            return
+        yield chunk
+
+
 async def pieces(request: Request) -> AsyncIterator[bytes]:
     """The body as it arrives, in pieces of about `PIECE` bytes.
 
@@ -37,7 +55,7 @@ async def pieces(request: Request) -> AsyncIterator[bytes]:
     """
     parts: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    async for chunk in network_reads(request):
         parts.append(chunk)
         size += len(chunk)
         if size >= PIECE:
@@ -54,7 +72,7 @@ async def read_json(request: Request, *, max_bytes: int) -> dict[str, Any]:
         raise Refused("unsupported_media_type", "Send the body as application/json")
     refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
     body = bytearray()
-    async for chunk in request.stream():
+    async for chunk in network_reads(request):
         body += chunk
         if len(body) > max_bytes:
             raise too_large(max_bytes)

@@ -31,6 +31,7 @@ STATUS_AND_TYPE = {
     "too_many_pixels": (400, INVALID),
     "empty_file": (400, INVALID),
     "unsupported_media_type": (415, INVALID),
+    "request_timeout": (408, INVALID),
     "upload_pending": (409, INVALID),
     "gateway_secret_required": (401, "authentication_error"),
     "unauthenticated": (401, "authentication_error"),

@@ -1,11 +1,11 @@
 """``/files``: what S3 does by itself, for a local storage: signed downloads and direct uploads.
 
-No token is asked for; the signature in the URL or the form is the permission. Pages of any origin
-may use it, as browsers upload straight from them, so CORS admits everyone, without credentials.
+No token is asked for; the signature in the URL or the form is the permission.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from jan_media.api.errors import error_response
 from jan_media.api.serving import Served, serve
 from jan_media.content.multipart import FormReader, InvalidForm
 from jan_media.content.size_limit import ContentTooLarge
-from jan_media.errors import Refused
+from jan_media.errors import Refused, too_large
 from jan_media.library.resolve import not_found
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
@@ -27,17 +27,6 @@ from jan_media.storage.post_policy import AcceptedPost
 from jan_media.storage.refusals import AccessExpired, AccessRefused, FieldMissing
 
 OBJECT = "/files/{key:path}"
-CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "ETag, Content-Length, Content-Range, Accept-Ranges",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-}
-PREFLIGHT = {
-    **CORS,
-    "Access-Control-Allow-Methods": "GET, HEAD, PUT, POST",
-    "Access-Control-Allow-Headers": "*",
-    "Access-Control-Max-Age": "3600",
-}
 # The form's fields and boundaries besides the file.
 FORM_OVERHEAD = 128 * 1024
 
@@ -47,11 +36,6 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
     router = APIRouter(tags=["files"])
     storage = sidecar.library.storage
     max_bytes = sidecar.settings.max_bytes
-
-    @router.options("/files", include_in_schema=False)
-    @router.options(OBJECT, include_in_schema=False)
-    async def preflight() -> Response:
-        return Response(status_code=204, headers=PREFLIGHT)
 
     @router.get(OBJECT, response_class=Response, responses=answers.errors(403, 404, 416))
     @router.head(OBJECT, include_in_schema=False)
@@ -69,7 +53,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
             open=lambda start, stop: storage.read(allowed.key, start=start, stop=stop),
         )
         try:
-            return await serve(request, sidecar.lanes.downloads, served, CORS)
+            return await serve(request, sidecar.lanes.downloads, served)
         except ObjectMissing:
             raise not_found() from None
 
@@ -80,15 +64,10 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
             key, _query(request), request.headers.get("content-type"), time.time()
         )
         refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
-        async with sidecar.uploads.admitted():
-            spool = Spool(sidecar.library.spool_dir, max_bytes=max_bytes)
-            try:
-                async for piece in pieces(request):
-                    await sidecar.lanes.uploads.run(spool.write, piece)
-                await _keep(spool, allowed.key, allowed.mime)
-            finally:
-                sidecar.lanes.uploads.submit(spool.close)
-        return Response(status_code=200, headers=CORS)
+        async with sidecar.uploads.admitted(), spooled() as spool:
+            await receive(request, spool.write, None)
+            await keep(spool, allowed.key, allowed.mime, None)
+        return Response(status_code=200)
 
     @router.post(
         "/files", status_code=204, response_class=Response, responses=answers.errors(400, 403, 413)
@@ -96,21 +75,31 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
     async def post(request: Request) -> Response:
         """Write an object with a presigned form: all its fields, then the file."""
         refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
-        async with sidecar.uploads.admitted():
-            spool = Spool(sidecar.library.spool_dir, max_bytes=max_bytes)
-            try:
-                form = SignedForm(urls, request.headers.get("content-type", ""), spool)
-                async for piece in pieces(request):
-                    await sidecar.lanes.uploads.run(form.feed, piece)
-                allowed = form.close()
-                await _keep(spool, allowed.key, allowed.mime)
-            finally:
-                sidecar.lanes.uploads.submit(spool.close)
-        return Response(status_code=204, headers=CORS)
+        async with sidecar.uploads.admitted(), spooled() as spool:
+            form = SignedForm(urls, request.headers.get("content-type", ""), spool)
+            await receive(request, form.feed, "file")
+            allowed = form.close()
+            await keep(spool, allowed.key, allowed.mime, "file")
+        return Response(status_code=204)
 
-    async def _keep(spool: Spool, key: str, mime: str) -> None:
+    @asynccontextmanager
+    async def spooled() -> AsyncIterator[Spool]:
+        spool = Spool(sidecar.library.spool_dir, max_bytes=max_bytes)
+        try:
+            yield spool
+        finally:
+            sidecar.lanes.uploads.submit(spool.close)
+
+    async def receive(request: Request, take: Callable[[bytes], None], param: str | None) -> None:
+        try:
+            async for piece in pieces(request):
+                await sidecar.lanes.uploads.run(take, piece)
+        except ContentTooLarge as error:
+            raise too_large(error.limit, param) from None
+
+    async def keep(spool: Spool, key: str, mime: str, param: str | None) -> None:
         if spool.size == 0:
-            raise Refused("empty_file", "The file is empty: send at least one byte", "file")
+            raise Refused("empty_file", "The file is empty: send at least one byte", param)
         await sidecar.lanes.uploads.run(
             storage.put, key, spool.from_start(), size=spool.size, mime=mime
         )

@@ -17,6 +17,7 @@ from jan_media.api import (
 from jan_media.api.access_log import AccessLog
 from jan_media.api.callers import GatewayOnly
 from jan_media.api.errors import answer_errors
+from jan_media.api.open_files import OpenFiles
 from jan_media.sidecar import Sidecar
 from jan_media.storage.refusals import AccessRefused
 
@@ -42,7 +43,7 @@ def public_app(sidecar: Sidecar) -> ASGIApp:
     if sidecar.local_urls is not None:
         app.include_router(files.routes(sidecar, sidecar.local_urls))
         app.add_exception_handler(AccessRefused, files.access_refused)
-    guarded: ASGIApp = app
+    guarded: ASGIApp = app if sidecar.local_urls is None else OpenFiles(app)
     if sidecar.gateway_secret.configured:
-        guarded = GatewayOnly(app, sidecar.gateway_secret, ("/v1/",))
+        guarded = GatewayOnly(guarded, sidecar.gateway_secret, ("/v1/",))
     return AccessLog(guarded, sidecar.metrics, "public")

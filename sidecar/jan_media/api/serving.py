@@ -35,12 +35,10 @@ class Served:
     open: Callable[[int, int], AbstractContextManager[Reading]]
 
 
-async def serve(
-    request: Request, lane: Lane, served: Served, headers: Mapping[str, str] | None = None
-) -> Response:
+async def serve(request: Request, lane: Lane, served: Served) -> Response:
     """Answer a GET or HEAD for the object as its conditions and its Range ask."""
     etag = f'"{served.etag}"'
-    common = {**SAFE_HEADERS, "ETag": etag, "Accept-Ranges": "bytes", **(headers or {})}
+    common = {**SAFE_HEADERS, "ETag": etag, "Accept-Ranges": "bytes"}
     if _matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=common)
     start, stop, status = 0, served.total, 200
@@ -52,7 +50,7 @@ async def serve(
                 "range_not_satisfiable",
                 f"The file has {served.total} bytes: ask for a range within them",
                 "Range",
-                {**(headers or {}), "Content-Range": f"bytes */{served.total}"},
+                {"Content-Range": f"bytes */{served.total}"},
             )
         status = 206
         common["Content-Range"] = f"bytes {start}-{stop - 1}/{served.total}"

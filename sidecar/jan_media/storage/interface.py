@@ -20,6 +20,10 @@ class StorageUnavailable(Exception):
     """The storage is away, refused our credentials or is too slow. Later may work."""
 
 
+class StorageRefused(StorageUnavailable):
+    """The storage answered and refuses: the settings are wrong. Waiting will not help."""
+
+
 class ObjectMissing(Exception):
     """There are no bytes under that key."""
 

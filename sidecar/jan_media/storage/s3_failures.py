@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.exceptions import HTTPError
 
-from jan_media.storage.interface import ObjectMissing, StorageUnavailable
+from jan_media.storage.interface import ObjectMissing, StorageRefused, StorageUnavailable
 
 _ADVICE = {
     "NoSuchBucket": "The bucket does not exist: create it or correct MEDIA_S3_BUCKET.",
@@ -21,6 +21,7 @@ _ADVICE = {
 }
 # HEAD answers carry no error code, only a status.
 _ADVICE_BY_STATUS = {301: "PermanentRedirect", 403: "AccessDenied", 404: "NoSuchBucket"}
+_WRONG_SETTINGS = {301, 400, 403, 404}
 _OBJECT_GONE = {"NoSuchKey", "404", "NotFound"}
 
 
@@ -35,9 +36,10 @@ def failures_mapped(operation: str, key: str | None = None) -> Iterator[None]:
     except ClientError as error:
         if key is not None and error_code(error) in _OBJECT_GONE:
             raise ObjectMissing(key) from error
-        raise StorageUnavailable(f"S3 refused {operation}: {advice(error)}") from error
+        failure = StorageRefused if status_of(error) in _WRONG_SETTINGS else StorageUnavailable
+        raise failure(f"S3 refused {operation}: {advice(error)}") from error
     except NoCredentialsError as error:
-        raise StorageUnavailable(
+        raise StorageRefused(
             "There are no S3 credentials: set MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY, or "
             "provide them as the AWS SDKs expect."
         ) from error

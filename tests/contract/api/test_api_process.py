@@ -1,0 +1,152 @@
+"""The process: how it starts, stops, sweeps, and goes on when something is away."""
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.contract.api.client import Api, assert_error, data_url_body
+from tests.support.pictures import picture
+from tests.support.sidecar import run_jan_media, running_sidecar
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_stops_it_cleanly(tmp_path: Path, workers: str, how: signal.Signals) -> None:
+    with running_sidecar(tmp_path / "data", WORKERS=workers) as sidecar:
+        with Api(sidecar) as api:
+            api.upload(picture())
+        assert sidecar.stop(how) == 0
+        assert "Traceback" not in sidecar.log
+
+
+def test_a_dead_worker_is_replaced(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
+        children = Path(f"/proc/{sidecar.process.pid}/task/{sidecar.process.pid}/children")
+        before = set(children.read_text().split())
+        os.kill(int(min(before)), signal.SIGKILL)
+        wait_until(lambda: len(set(children.read_text().split()) - before) == 1)
+        wait_until(lambda: httpx.get(f"{sidecar.public_url}/readyz").status_code == 200)
+
+
+def test_unix_sockets_serve_too(tmp_path: Path) -> None:
+    public, internal = tmp_path / "public.sock", tmp_path / "internal.sock"
+    settings = {"LISTEN": f"unix:{public}", "INTERNAL_LISTEN": f"unix:{internal}"}
+    with running_sidecar(tmp_path / "data", **settings) as sidecar:
+        for path in (public, internal):
+            with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+                assert client.get("http://sidecar/readyz").status_code == 200
+        assert sidecar.public_url == f"unix:{public}"
+    assert not public.exists()
+
+
+def test_media_outlives_a_kill(tmp_path: Path) -> None:
+    data = picture()
+    with running_sidecar(tmp_path / "data") as sidecar, Api(sidecar) as api:
+        media_id = api.upload(data)["id"]
+        sidecar.stop(signal.SIGKILL)
+    with running_sidecar(tmp_path / "data") as sidecar, Api(sidecar) as api:
+        assert api.get(f"/v1/media/{media_id}/content").content == data
+
+
+def test_wrong_settings_stop_the_start_and_are_all_named(tmp_path: Path) -> None:
+    ended = run_jan_media("serve", data_dir=tmp_path, MAX_BYTES="x", WORKERS="x")
+    assert ended.returncode == 1
+    assert "MEDIA_MAX_BYTES" in ended.stderr
+    assert "MEDIA_WORKERS" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_open_listener_without_a_secret_stops_the_start(tmp_path: Path) -> None:
+    ended = run_jan_media("serve", data_dir=tmp_path, LISTEN="0.0.0.0:0")
+    assert (ended.returncode, "MEDIA_GATEWAY_SECRET" in ended.stderr) == (1, True)
+
+
+def test_an_address_that_is_taken_stops_the_start(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data") as sidecar:
+        taken = sidecar.public_url.removeprefix("http://")
+        ended = run_jan_media("serve", data_dir=tmp_path / "other", LISTEN=taken)
+    assert (ended.returncode, taken in ended.stderr) == (1, True)
+
+
+def test_an_unknown_setting_is_a_warning(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data", MAX_BITES="1") as sidecar:
+        assert "did you mean MEDIA_MAX_BYTES?" in sidecar.log
+
+
+def test_a_schema_of_a_later_version_stops_the_start(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / "catalog.db") as database:
+        database.execute("UPDATE schema_version SET version = 999")
+    database.close()
+    ended = run_jan_media("serve", data_dir=tmp_path)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_storage_that_is_away_is_503_and_comes_back(tmp_path: Path) -> None:
+    objects = tmp_path / "data" / "objects"
+    with running_sidecar(tmp_path / "data") as sidecar, Api(sidecar) as api:
+        data = picture()
+        objects.rename(tmp_path / "away")
+        upload = api.post("/v1/media", data_url_body(data))
+        assert_error(upload, 503, "service_unavailable")
+        assert int(upload.headers["retry-after"]) > 0
+        ready = api.http.get("/readyz")
+        assert_error(ready, 503, "service_unavailable")
+        assert ready.headers["retry-after"]
+        assert api.http.get("/healthz").status_code == 200
+        (tmp_path / "away").rename(objects)
+        assert api.http.get("/readyz").status_code == 200
+        assert api.upload(data)["deduped"] is False
+
+
+def test_a_catalog_that_is_away_is_503(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data") as sidecar, Api(sidecar) as api:
+        media_id = api.upload(picture())["id"]
+        locked = sqlite3.connect(tmp_path / "data" / "catalog.db", isolation_level=None)
+        locked.execute("BEGIN EXCLUSIVE")
+        try:
+            response = api.post("/v1/media", data_url_body(picture()))
+            assert_error(response, 503, "service_unavailable")
+        finally:
+            locked.execute("ROLLBACK")
+            locked.close()
+        assert api.get(f"/v1/media/{media_id}").status_code == 200
+
+
+def test_the_sweep_runs_by_itself(tmp_path: Path) -> None:
+    with (
+        running_sidecar(tmp_path / "data", SWEEP_INTERVAL="200ms", UPLOAD_TTL="1s") as sidecar,
+        Api(sidecar) as api,
+    ):
+        api.prepare()
+        wait_until(lambda: "stale_uploads=1" in sidecar.log)
+
+
+def test_the_sweep_command_says_what_it_did(tmp_path: Path) -> None:
+    settings = {"RETENTION_DAYS": "0.00001", "SWEEP_INTERVAL": "0"}
+    with running_sidecar(tmp_path, **settings) as sidecar, Api(sidecar) as api:
+        media_id = api.upload(picture())["id"]
+        wait_until(lambda: api.get(f"/v1/media/{media_id}").status_code == 404)
+        rehearsed = run_jan_media("sweep", "--dry-run", data_dir=tmp_path, **settings)
+        swept = run_jan_media("sweep", data_dir=tmp_path, **settings)
+        again = run_jan_media("sweep", "--grace", "0s", data_dir=tmp_path, **settings)
+    numbers = "expired_media=1 stale_uploads=0 unreferenced_contents=1 deleted_objects=1"
+    assert rehearsed.stdout == f"would sweep {numbers}\n"
+    assert swept.stdout == f"swept {numbers}\n"
+    assert "expired_media=0" in again.stdout
+    assert list((tmp_path / "objects").rglob("content*")) == []

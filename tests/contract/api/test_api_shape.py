@@ -1,0 +1,71 @@
+"""What holds on every path: errors in one shape, health, the description of the api."""
+
+import pytest
+
+from tests.contract.api.client import Api, assert_error
+from tests.support.pictures import picture
+from tests.support.sidecar import RunningSidecar
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/media/", "/v2/media", "/v1/media/x/y", "/files"])
+def test_an_unknown_path_is_404(api: Api, path: str) -> None:
+    response = api.get(path)
+    assert response.status_code in (404, 405)
+    assert response.json()["error"].keys() == {"type", "code", "message", "param"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v1/media"),
+        ("DELETE", "/v1/media"),
+        ("POST", "/v1/media/jan_01hqr8v9k2x3f4g5h6j7k8m9n0"),
+        ("GET", "/auth/guest-login"),
+        ("POST", "/healthz"),
+    ],
+)
+def test_a_method_that_a_path_has_not_is_405(api: Api, method: str, path: str) -> None:
+    response = api.http.request(method, path)
+    assert_error(response, 405, "method_not_allowed")
+    assert response.headers["allow"]
+
+
+def test_health_and_readiness(api: Api) -> None:
+    for listener in (api.http, api.internal):
+        assert listener.get("/healthz").status_code == 200
+        assert listener.get("/readyz").status_code == 200
+
+
+def test_the_api_describes_itself(api: Api) -> None:
+    described = api.http.get("/openapi.json").json()
+    assert described["paths"].keys() >= {
+        "/v1/media",
+        "/v1/media/prepare-upload",
+        "/v1/media/resolve",
+        "/v1/media/{id}",
+        "/v1/media/{id}/presign",
+        "/v1/media/{id}/content",
+        "/v1/media/{id}/complete",
+        "/auth/guest-login",
+    }
+    upload = described["paths"]["/v1/media"]["post"]["requestBody"]["content"]
+    assert upload.keys() >= {"application/json", "multipart/form-data"}
+    assert "422" not in str(described["paths"])
+
+
+def test_the_public_listener_has_nothing_of_the_internal_one(api: Api) -> None:
+    for path in ("/internal/resolve", "/internal/keys/verify", "/metrics"):
+        assert_error(api.http.post(path), 404, "not_found")
+
+
+def test_the_log_has_a_line_for_each_request_and_no_secret(
+    api: Api, sidecar: RunningSidecar
+) -> None:
+    url = api.upload(picture())["presigned_url"]
+    api.http.get(url, headers={"Authorization": "Bearer secret-token"})
+    path, _, query = url.removeprefix(sidecar.public_url).partition("?")
+    log = sidecar.log
+    assert f"public GET {path} 200" in log
+    assert query not in log
+    assert "secret-token" not in log
+    assert query.rpartition("=")[2] not in log
