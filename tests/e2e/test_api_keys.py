@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -52,3 +53,20 @@ def test_a_key_admits_its_owner_and_does_not_reach_the_model(own_stack: Stack, h
 def test_a_key_that_nobody_made_is_refused(own_stack: Stack) -> None:
     with client_for(own_stack.base_url, "sk_" + "0" * 40) as client:
         assert client.post("/v1/chat/completions", json=CHAT).status_code == 401
+
+
+def test_a_revoked_key_is_refused(own_stack: Stack) -> None:
+    key = new_key(own_stack)
+    (handle,) = re.findall(rf"(key_\w+)\s+{key[:8]}", keys(own_stack, "list"))
+    keys(own_stack, "revoke", handle)
+    with client_for(own_stack.base_url, key) as client:
+        assert client.post("/v1/chat/completions", json=CHAT).status_code == 401
+
+
+def test_a_key_ends_when_its_time_is_over(own_stack: Stack) -> None:
+    key = new_key(own_stack, "--expires-in", "1s")
+    give_up = time.monotonic() + 10
+    with client_for(own_stack.base_url, key) as client:
+        while client.post("/v1/chat/completions", json=CHAT).status_code != 401:
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
