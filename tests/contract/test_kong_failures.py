@@ -7,10 +7,12 @@ Kong's acl plugin asks for are not set.
 """
 
 import os
+import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -276,25 +278,28 @@ def test_a_new_server_takes_the_place_of_one_that_still_runs_and_keeps_it(serve:
 
 
 def test_sigterm_lets_events_in_flight_end(serve: Serve) -> None:
-    server = serve()
+    server = serve("--max-events", "1")
+    request = ScriptedRequest()
     with driver(server) as kong:
-        request = ScriptedRequest()
-        kong.start_instance({"do": "sleep", "seconds": 0.5})
-        outcome = in_background(lambda: run(kong, "sleep", request, seconds=0.5))
-        until(lambda: len(kong.idle) < 3, "the event runs")
+        outcome = in_background(lambda: run(kong, "sleep", request, seconds=1))
+        await_full(server)
         assert server.stop() == 0
         assert outcome().kind == "passed"
-        assert request.shared == {"slept": True}
+    assert request.shared == {"slept": True}
 
 
 def test_sigterm_refuses_what_does_not_end(serve: Serve) -> None:
-    server = serve("--time-limit", "50")
+    server = serve("--max-events", "1", "--time-limit", "50")
     with driver(server) as kong:
-        kong.start_instance({"do": "sleep", "seconds": 40})
         outcome = in_background(lambda: run(kong, "sleep", seconds=40))
-        until(lambda: len(kong.idle) < 3, "the event runs")
+        await_full(server)
         assert server.stop() == 0
         assert_refused(outcome(), 503, "service_unavailable")
+
+
+def await_full(server: PluginServerProcess) -> None:
+    with driver(server) as probe:
+        until(lambda: run(probe, "pass").kind == "exited", "the server takes on no more")
 
 
 # -- slow, stuck, stopped --------------------------------------------------------------------------
@@ -318,26 +323,31 @@ def test_the_time_that_kong_takes_does_not_count(serve: Serve) -> None:
 
 
 def test_while_one_handler_waits_others_run(serve: Serve) -> None:
-    server = serve()
-    with driver(server) as slow, driver(server) as kong:
-        outcome = in_background(lambda: run(slow, "sleep", seconds=1.5))
-        until(lambda: len(slow.idle) < 3, "the event runs")
+    server = serve("--time-limit", "50")
+    with driver(server) as kong, waiting_event(server, kong) as waiting:
         for _ in range(100):
             assert run(kong, "five_calls").kind == "passed"
-        assert len(slow.idle) < 3, "it still waits"
-        assert outcome().kind == "passed"
+        assert select.select([waiting], [], [], 0)[0] == [], "it still waits"
 
 
 def test_beyond_the_events_that_it_takes_on_it_refuses(serve: Serve) -> None:
-    server = serve("--max-events", "2")
-    with driver(server) as slow, driver(server) as kong:
+    server = serve("--max-events", "2", "--time-limit", "50")
+    with driver(server) as kong:
         begun = begin(kong, "raise_between")
-        outcome = in_background(lambda: run(slow, "sleep", seconds=2))
-        until(lambda: run(kong, "pass").kind == "exited", "two events are in flight")
-        assert_refused(run(kong, "five_calls"), 503, "service_unavailable")
-        kong.call("plugin.Step", {"EventId": begun})
-        assert run(kong, "five_calls").kind == "passed"
-        assert outcome().kind == "passed"
+        with waiting_event(server, kong):
+            await_full(server)
+            assert_refused(run(kong, "five_calls"), 503, "service_unavailable")
+            kong.call("plugin.Step", {"EventId": begun})
+            assert run(kong, "five_calls").kind == "passed"
+
+
+@contextmanager
+def waiting_event(server: PluginServerProcess, kong: KongDriver) -> Iterator[socket.socket]:
+    """An event whose handler waits, and the connection that its answer is owed on."""
+    instance = kong.start_instance({"do": "sleep", "seconds": 3600})
+    with connected(server) as connection:
+        connection.sendall(message(1, "plugin.HandleEvent", {"InstanceId": instance, **ACCESS}))
+        yield connection
 
 
 def test_an_event_that_kong_has_abandoned_is_dropped_and_never_passes(serve: Serve) -> None:
@@ -353,10 +363,8 @@ def test_an_event_that_kong_has_abandoned_is_dropped_and_never_passes(serve: Ser
 def test_a_client_that_leaves_while_its_handler_waits_frees_its_place(serve: Serve) -> None:
     server = serve("--max-events", "1", "--time-limit", "50")
     with driver(server) as kong:
-        instance = kong.start_instance({"do": "sleep", "seconds": 3600})
-        with connected(server) as leaving:
-            leaving.sendall(message(1, "plugin.HandleEvent", {"InstanceId": instance, **ACCESS}))
-            until(lambda: run(kong, "pass").kind == "exited", "the place is taken")
+        with waiting_event(server, kong):
+            await_full(server)
         until(lambda: run(kong, "pass").kind == "passed", "the place is free")
 
 
