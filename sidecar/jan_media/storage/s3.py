@@ -4,7 +4,7 @@ How the contract is kept
     S3 itself promises what `interface.Storage` does: a PUT is atomic and durable when it is
     answered, and reads see it at once. What is left to this module:
 
-    ``put`` streams from the source: nothing of the object is held in memory, whatever its size.
+    ``put`` streams from the source: at most a chunk of the object is held in memory.
     From ``multipart_threshold`` on it is sent in parts, so a retry repeats one part and not all.
     ``copy`` is one CopyObject, done by the service and atomic. The size is read from the target,
     not from the source, which a client may have rewritten in between. (CopyObject's condition on
@@ -116,7 +116,7 @@ class S3Storage:
         Without ``access_key`` the credentials come from the usual AWS chain. Timeouts are in
         seconds, sizes in bytes; S3 takes parts from 5 MiB on. Does no I/O, except what the AWS
         chain needs to find credentials; raises `StorageUnavailable` if it finds none and
-        `ValueError` for an endpoint that is no URL.
+        `ValueError` for an endpoint that cannot be.
         """
         session = boto3.session.Session(
             aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region
@@ -168,7 +168,8 @@ class S3Storage:
             self.client.put_object(
                 Bucket=self.bucket,
                 Key=key,
-                Body=BufferedReader(window, CHUNK),
+                # A file is sent after a question (Expect: 100-continue) has gone to and fro.
+                Body=window.read() if size <= CHUNK else BufferedReader(window, CHUNK),
                 ContentLength=size,
                 ContentType=mime,
             )

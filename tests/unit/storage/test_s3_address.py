@@ -28,3 +28,9 @@ def test_the_address_of_a_bucket(
 def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):
         bucket_address(endpoint, "media", path_style=True)
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "http://[::1]:9000"])
+def test_an_ip_address_needs_path_style(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="MEDIA_S3_USE_PATH_STYLE=true"):
+        bucket_address(endpoint, "media", path_style=False)
