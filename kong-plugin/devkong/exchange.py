@@ -35,7 +35,7 @@ class Exchange:
         self.target = _origin_form(request.head.target)
         self.raw_path = path_of(self.target)
         self.query = query_of(self.target)
-        self.body = RequestBody(request, connection, settings.client_body_buffer_size)
+        self.body = RequestBody(request, connection, settings)
         self.scheme = b"http"
 
         self.route: Route | None = None

@@ -21,6 +21,7 @@ from devkong.pdk.errors import ResponseExit
 from devkong.plugins.bound import Bound
 from devkong.plugins.chain import PluginChain
 from devkong.proxy import Answer, Proxy, ProxyFailed
+from devkong.request_body import BodyTooLarge
 from devkong.router.match import Router
 from devkong.router.uri import is_refused_by_nginx, normalize
 from devkong.settings import Settings
@@ -64,8 +65,11 @@ class Gateway:
             await self._proxy_on(exchange, connection, plugins, route)
         except ResponseExit as leave:
             await self._send_own(exchange, connection, plugins, leave)
+        except BodyTooLarge:
+            too_large = self._error_handler(exchange, 413)
+            await self._send_own(exchange, connection, plugins, too_large)
         except Aborted as error:
-            _log.info("the client went away: %s", error)
+            _log.info("cut off: %s", error)
             connection.cut_off()
         finally:
             exchange.body.close()
@@ -242,7 +246,7 @@ async def _run(plugins: Iterable[Bound], phase: str, exchange: Exchange) -> None
             waiting = handler(exchange, bound.entry)
             if inspect.isawaitable(waiting):
                 await waiting
-        except (ResponseExit, Aborted):
+        except (ResponseExit, Aborted, BodyTooLarge):
             raise
         except Exception as error:
             _log.error("%s, %s phase: %s", bound.plugin.name, phase, error)

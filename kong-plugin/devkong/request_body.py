@@ -6,18 +6,26 @@ from typing import IO
 
 from devkong.http.server import ClientConnection, InboundRequest
 from devkong.http.stream import BodyStream
+from devkong.settings import Settings
 
 _SPOOL_IN_MEMORY = 1024 * 1024
 _PIECE = 64 * 1024
 
 
+class BodyTooLarge(Exception):
+    """More came than client_max_body_size allows: the client gets 413."""
+
+
 class RequestBody:
     """The body of one request."""
 
-    def __init__(self, request: InboundRequest, connection: ClientConnection, buffer: int) -> None:
+    def __init__(
+        self, request: InboundRequest, connection: ClientConnection, settings: Settings
+    ) -> None:
         self._stream: BodyStream | None = request.body
         self._connection = connection
-        self._buffer_size = buffer
+        self._buffer_size = settings.client_body_buffer_size
+        self._limit = settings.client_max_body_size
         self._spool: IO[bytes] | None = None
         self._bytes: bytes | None = None if request.body else b""
         self.announced = request.length
@@ -34,11 +42,14 @@ class RequestBody:
         return self._bytes is not None
 
     async def read_whole(self) -> None:
-        """Wait for all of it. Raises stream.Aborted when the client goes away."""
+        """Wait for all of it.
+
+        Raises stream.Aborted when the client goes away, BodyTooLarge.
+        """
         if self.is_read or self._stream is None:
             return
         self._connection.send_continue()
-        first = await self._stream.read()
+        first = self._checked(await self._stream.read(), 0)
         if self._stream.ended and len(first) <= self._buffer_size:
             self._bytes, self.length = first, len(first)
             return
@@ -48,7 +59,7 @@ class RequestBody:
         while chunk:
             spool.write(chunk)
             size += len(chunk)
-            chunk = await self._stream.read()
+            chunk = self._checked(await self._stream.read(), size)
         self.length = size
         if size <= self._buffer_size:
             spool.seek(0)
@@ -80,8 +91,15 @@ class RequestBody:
                 yield self._bytes
         elif self._stream:
             self._connection.send_continue()
-            while piece := await self._stream.read():
+            size = 0
+            while piece := self._checked(await self._stream.read(), size):
+                size += len(piece)
                 yield piece
+
+    def _checked(self, piece: bytes, before: int) -> bytes:
+        if self._limit and before + len(piece) > self._limit:
+            raise BodyTooLarge
+        return piece
 
     def close(self) -> None:
         """Drop the temporary file."""

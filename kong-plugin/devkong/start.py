@@ -20,6 +20,7 @@ from devkong.settings import BadSettings, Listen, Settings
 
 _log = logging.getLogger("devkong")
 _STOP_SECONDS = 5.0
+_START_SECONDS = 10.0
 
 
 class Devkong:
@@ -56,6 +57,16 @@ class Devkong:
             server = await self._listen(listen)
             self._servers.append(server)
             self.addresses.append(_address(listen, server))
+
+    async def wait_for_plugin_servers(self) -> None:
+        """Wait until each one that was started listens, ten seconds at most.
+
+        Kong does not wait: what comes earlier is answered 500.
+        """
+        for server in self._settings.plugin_servers:
+            if server.start:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(_until_it_listens(server.socket), _START_SECONDS)
 
     async def stop(self) -> None:
         """Finish the requests under way, then close everything."""
@@ -100,6 +111,7 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(signal_number, stop.set)
     try:
         await devkong.start()
+        await devkong.wait_for_plugin_servers()
         where = ", ".join(map(str, devkong.addresses))
         print(f"devkong ready on {where} (for development, not for production)", flush=True)
         await stop.wait()
@@ -135,6 +147,17 @@ def _as_plugin(external: ExternalPlugin) -> Plugin:
         access=external.access if "access" in external.phases else None,
         log=external.log if "log" in external.phases else None,
     )
+
+
+async def _until_it_listens(path: str) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_unix_connection(path)
+        except OSError:
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            return
 
 
 def _remove_socket(path: str) -> None:

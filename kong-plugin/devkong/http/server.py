@@ -312,11 +312,13 @@ class ClientConnection(asyncio.Protocol):
     def _refuse_and_close(self, status: int) -> None:
         self._buffer = b""
         self._keep_alive = False
-        if self._task:
+        if self._task and self._answered:
             self.transport.abort()
-        else:
-            self._refuse(self, status)
-            self.transport.close()
+            return
+        if self._task:
+            self._task.cancel()
+        self._refuse(self, status)
+        self.transport.close()
 
     def _wait_idle(self, seconds: float = _IDLE_SECONDS) -> None:
         self._stop_idle()

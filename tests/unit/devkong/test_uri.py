@@ -1,0 +1,41 @@
+"""Paths take Kong's normal form before they are routed."""
+
+import pytest
+from devkong.router.uri import escape, is_refused_by_nginx, normalize
+
+
+@pytest.mark.parametrize(
+    ("sent", "normal"),
+    [
+        (b"/", b"/"),
+        (b"/a//b///c", b"/a/b/c"),
+        (b"/a/./b", b"/a/b"),
+        (b"/a/../b", b"/b"),
+        (b"/a/b/..", b"/a/"),
+        (b"/a/.", b"/a/"),
+        (b"/%61%62", b"/ab"),
+        (b"/a%2fb", b"/a%2Fb"),
+        (b"/a%2e%2e/b", b"/a../b"),
+        (b"/%2e%2e/b", b"/b"),
+        (b"/x%20y", b"/x y"),
+        (b"/%ff", b"/\xff"),
+    ],
+)
+def test_a_path_is_decoded_unless_reserved_and_its_dots_and_slashes_are_resolved(
+    sent: bytes, normal: bytes
+) -> None:
+    assert normalize(sent) == normal
+
+
+def test_a_normal_path_is_escaped_again_for_the_upstream() -> None:
+    assert escape(b"/x y/\xff/a%2F") == b"/x%20y/%FF/a%2F"
+
+
+@pytest.mark.parametrize("path", [b"/%zz", b"/a%", b"/%00", b"/../a", b"/a/../../b", b"/%2e%2e/b"])
+def test_nginx_refuses_broken_escapes_nul_and_ways_above_the_root(path: bytes) -> None:
+    assert is_refused_by_nginx(path)
+
+
+@pytest.mark.parametrize("path", [b"/a/../b", b"/%20", b"/a/b/../..", b"/..a"])
+def test_nginx_accepts_other_paths(path: bytes) -> None:
+    assert not is_refused_by_nginx(path)
