@@ -4,6 +4,7 @@
 #   make up           everything on http://127.0.0.1:8000 until Ctrl-C
 #   make test         all tests; make e2e: those that speak HTTP to a running gateway
 #   make check        style and types
+#   make bench        the plugin server against kong-pdk's own
 #   make constraints  new versions of everything that is installed
 #   make clean        away with what was made here (data under var/ too)
 #
@@ -15,7 +16,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo up test e2e check constraints clean
+# What the tests run besides Python: COMMAND=PACKAGE.
+TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
+  postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common
+
+.PHONY: setup demo up test e2e check bench constraints clean
 
 # Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE;
 # Debian keeps PostgreSQL's programs, and Ceph's helpers, outside of PATH.
@@ -44,18 +49,20 @@ up: $(READY)
 	@exec $(BIN)/python -m demo.stack
 
 test: $(READY) check
-	$(call need,node=nodejs jq=jq curl=curl chromium=chromium postgres=postgresql ceph-mon=ceph-mon \
-	  ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common)
+	$(call need,$(TOOLS))
 	$(BIN)/python -m pytest
 
 e2e: $(READY)
-	$(call need,node=nodejs jq=jq curl=curl chromium=chromium)
+	$(call need,$(TOOLS))
 	$(BIN)/python -m pytest tests/e2e
 
 check: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m bench.plugin_server
 
 # The newest versions that fit pyproject.toml, from an environment that holds nothing else.
 constraints:
