@@ -11,7 +11,13 @@ from jan_media_plugin.auth.check import Callers
 from jan_media_plugin.auth.credentials import presented
 from jan_media_plugin.auth.tokens import token_checker
 from jan_media_plugin.config import read_config
-from jan_media_plugin.headers import Headers, UpstreamHeaders, check_length, is_json, read_headers
+from jan_media_plugin.headers import (
+    Headers,
+    UpstreamHeaders,
+    check_length,
+    may_hold_ids,
+    read_headers,
+)
 from jan_media_plugin.media_in_body import MediaInBody
 from jan_media_plugin.resolve.sidecar import Sidecar
 from jan_media_plugin.resolve.urls import Urls
@@ -61,7 +67,7 @@ class Plugin:
             headers = read_headers(kong)
             caller = self._identify(headers)
             length = check_length(headers, self._config.max_body_bytes)
-            if self._config.resolve and length != 0 and is_json(headers):
+            if self._config.resolve and length != 0 and may_hold_ids(headers):
                 self._media.resolve(kong)
             changes = self._upstream_headers.changes(headers, caller)
             if changes:

@@ -21,6 +21,7 @@ MOST_LINES = 1000
 # it. So one call sets and removes.
 REMOVED: list[str] = []
 SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
+SCAN_HEADER = "X-Jan-Media-Ids"
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key", "proxy-authorization")
 # Upstreams that turn names into variables (CGI, WSGI, PHP) make one of all these.
 _CONFUSABLE = str.maketrans(dict.fromkeys("_. !#$%&'*+^`|~", "-"))
@@ -50,8 +51,13 @@ def check_length(headers: Headers, most: int) -> int | None:
     return length
 
 
-def is_json(headers: Headers) -> bool:
-    """Whether the body is JSON as it is: by its type, and not compressed."""
+def may_hold_ids(headers: Headers) -> bool:
+    """Whether the body is JSON as it is, by its type and not compressed, and worth a look.
+
+    It is not if scan.lua, in front of this plugin, has looked through it and found no id.
+    """
+    if headers.get(SCAN_HEADER.lower()) == ["none"]:
+        return False
     if any(coding.lower() != "identity" for coding in headers.get("content-encoding", ())):
         return False
     types = headers.get("content-type", ())
@@ -77,7 +83,7 @@ class UpstreamHeaders:
         if config.upstream_authorization:
             self._always["Authorization"] = config.upstream_authorization
         hidden: Sequence[str] = _CREDENTIAL_HEADERS if config.hide_credentials else ()
-        ours = (self._user, self._issuer, self._groups, SECRET_HEADER)
+        ours = (self._user, self._issuer, self._groups, SECRET_HEADER, SCAN_HEADER)
         self._removed = {_folded(name) for name in (*ours, *hidden)}
 
     def changes(self, headers: Headers, caller: Caller | None) -> Changes:

@@ -4,10 +4,13 @@ The plugin's only network seam besides the issuers' keys.
 """
 
 import asyncio
+import logging
 from typing import Any
 
 import httpx
 import msgpack
+
+log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 64
 
@@ -29,7 +32,14 @@ class Sidecar:
         self._client: httpx.AsyncClient | None = None
 
     async def ask(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
-        """Return the sidecar's answer to ``question``. Raises `SidecarAway`."""
+        """Return the sidecar's answer to ``question``. Raises `SidecarAway`, which is logged."""
+        try:
+            return await self._ask(path, question)
+        except SidecarAway as away:
+            log.warning("the sidecar does not answer %s: %s", path, away)
+            raise
+
+    async def _ask(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._connected().post(

@@ -8,9 +8,10 @@ nor an escape of one of the characters ``j a n _``. Most bodies end here.
 import re
 from collections.abc import Callable
 
+# An id goes on with a digit, plain or as an escape.
 # Both patterns begin with one literal byte, which is what makes `re` fast: it looks for that byte
 # and tries nothing elsewhere.
-_PLAIN = re.compile(rb"_(?<=[jJ][aA][nN]_)")
+_PLAIN = re.compile(rb"_(?<=[jJ][aA][nN]_)(?=[0-7\\])")
 _ESCAPED = re.compile(rb"\\u00(?:[46][aAeE]|[46]1|5[fF])")
 
 # `find` of one byte is memchr: some twenty times faster than a pattern per byte skipped, and some

@@ -26,7 +26,7 @@ from jan_media_plugin.rewrite.grammar import (
 from jan_media_plugin.rewrite.places import Path, Places, unescaped
 
 MAX_DEPTH = 500
-MAX_STEPS = 1_000_000  # about a second; bodies of real clients take hundreds
+MAX_STEPS = 100_000  # half a second at most; bodies of real clients take hundreds
 # A value that turns out not to be small has been read in vain: not below this depth, so that a
 # byte is read in vain a few times at most.
 _SKIPPING_DEPTH = 4

@@ -31,7 +31,8 @@ KEY = _compile(rf"({_STRING}){_SPACE}:{_SPACE}")
 SCALAR = _compile(_SCALAR)
 AFTER_VALUE = _compile(rf"{_SPACE}([,\]}}]){_SPACE}")
 MEMBERS = _compile(rf"(?:{_SHORT}{_SPACE}:{_SPACE}(?:{_SCALAR}|{_SHORT}){_NEXT})*+")
-ELEMENTS = _compile(rf"(?:(?:{_SCALAR}|{_SHORT}){_NEXT})*+")
+# Arrays of plain numbers, which may be long (tokens, audio, vectors), take the first way.
+ELEMENTS = _compile(rf"(?:[1-9][0-9]*+,{_SPACE}|(?:{_SCALAR}|{_SHORT}){_NEXT})*+")
 
 _WHOLE_STRING = _compile(_STRING)
 _CONTROLS = [bytes([code]) for code in range(0x20)]
@@ -58,7 +59,7 @@ def _refuse(constant: str) -> None:
 
 # `len` in place of int and float: the numbers are not wanted, and huge ones are slow to convert.
 _DECODER: Any = json.JSONDecoder(parse_constant=_refuse, parse_int=len, parse_float=len)
-_SMALL = 16 * 1024
+_SMALL = (512, 8 * 1024)
 
 
 def small_value_end(body: bytes, start: int, limit: int) -> int:
@@ -68,8 +69,11 @@ def small_value_end(body: bytes, start: int, limit: int) -> int:
     the patterns above. That takes text; as Latin-1 every byte is one character, and what it says
     of structure, quotes and escapes holds for UTF-8 too. A malformed value gives -1 as well.
     """
-    piece = body[start : min(limit, start + _SMALL)].decode("latin-1")
-    try:
-        return start + int(_DECODER.scan_once(piece, 0)[1])
-    except (ValueError, StopIteration, RecursionError):
-        return -1
+    for size in _SMALL:
+        piece = body[start : min(limit, start + size)].decode("latin-1")
+        try:
+            return start + int(_DECODER.scan_once(piece, 0)[1])
+        except (ValueError, StopIteration, RecursionError):
+            if start + size >= limit:
+                break
+    return -1

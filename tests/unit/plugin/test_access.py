@@ -76,6 +76,16 @@ def test_a_chat_with_ids_costs_two_more(ask: Ask, sidecar: FakeSidecar) -> None:
     ]
 
 
+def test_a_chat_that_scan_lua_found_no_id_in_is_not_read(ask: Ask) -> None:
+    _, request = ask({**bearer(), **JSON_TYPE, "x-jan-media-ids": "none"}, chat())
+    assert request.calls == [
+        "kong.request.get_headers",
+        "kong.service.request.set_headers",
+        "kong.ctx.shared.set",
+    ]
+    assert request.headers_set["x-jan-media-ids"] == []
+
+
 def test_naming_the_consumer_costs_one_more(ask: Ask) -> None:
     _, request = ask(bearer(), set_consumer=True)
     assert request.calls[-2:] == ["kong.client.authenticate", "kong.ctx.shared.set"]

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -24,8 +25,11 @@ def public_jwk(key: Any, kid: str | None = "k1", **more: Any) -> dict[str, Any]:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Good claims, with ``changes``; a value of None leaves the claim out."""
+    """Good claims, with ``changes``: None leaves a claim out, a timedelta counts from now."""
     now = int(time.time())
+    for name, value in changes.items():
+        if isinstance(value, timedelta):
+            changes[name] = now + int(value.total_seconds())
     good = {"iss": ISSUER, "sub": "alice", "aud": "jan", "iat": now, "exp": now + 600}
     return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
