@@ -382,7 +382,7 @@ def test_stopped_for_less_than_kong_waits_it_answers(serve: Serve) -> None:
 def test_stopped_for_longer_it_grants_nothing_and_gives_no_late_answer_to_a_later_request(
     serve: Serve,
 ) -> None:
-    server = serve("--kong-read-timeout", "1.5")
+    server = serve("--kong-read-timeout", "1.5", "--time-limit", "1")
     with driver(server, read_timeout=1.0, connections=2) as kong:
         kong.start_instance({"do": "five_calls"})
         os.kill(server.pid, signal.SIGSTOP)

@@ -95,6 +95,7 @@ def test_garbage_costs_its_own_connection_at_most(
         ("plugin.Step", [{"EventId": {"a": 1}}]),
         ("plugin.StartInstance", [{}]),
         ("plugin.StartInstance", [{"Name": "another", "Config": "{}"}]),
+        ("plugin.StartInstance", [{"Name": "odd", "Config": '{"x": "\\ud800"}'}]),
         ("plugin.CloseInstance", [{"x": 1}]),
         ("plugin.CloseInstance", [12]),
         ("plugin.InstanceStatus", [12]),

@@ -26,17 +26,23 @@ _LARGE = 1 << 20
 
 def methods_of(server: LoopPluginServer) -> dict[str, Callable[..., Any]]:
     """Return what Kong may call, by the names it calls them."""
-    methods: dict[str, Callable[..., Any]] = {
+    return {
         "plugin.StartInstance": server.start_instance,
         "plugin.CloseInstance": server.close_instance,
         "plugin.InstanceStatus": server.instance_status,
         "plugin.GetStatus": server.get_status,
         "plugin.GetPluginInfo": server.get_plugin_info,
         "plugin.HandleEvent": server.handle_event,
+        "plugin.Step": server.step,
         "plugin.StepError": server.step_error,
+        "plugin.StepService": server.step_service,
+        "plugin.StepConsumer": server.step_consumer,
+        "plugin.StepRoute": server.step_route,
+        "plugin.StepPlugin": server.step_plugin,
+        "plugin.StepCredential": server.step_credential,
+        "plugin.StepMemoryStats": server.step_memory_stats,
+        "plugin.StepMultiMap": server.step_multi_map,
     }
-    steps = ("", "Credential", "Consumer", "Route", "Service", "Plugin", "MultiMap", "MemoryStats")
-    return methods | {f"plugin.Step{kind}": server.step for kind in steps}
 
 
 class Connection(asyncio.Protocol):
@@ -137,13 +143,16 @@ class Connection(asyncio.Protocol):
                 self._send(number, answer)
 
     def _send_late(self, number: int, answer: dict[str, Any]) -> None:
-        del self.owed[number]
+        self.owed.pop(number, None)
         self._send(number, answer)
 
     def _send(self, number: int, answer: Any) -> None:
         try:
             packed = pack((1, number, None, answer))
-        except Exception as failure:
+        except (TypeError, ValueError, OverflowError) as failure:
+            if "EventId" not in answer:
+                self._send_error(number, f"the answer cannot be packed: {type(failure).__name__}")
+                return
             packed = pack((1, number, None, self._refused(answer, failure)))
         self.transport.write(packed)
 

@@ -103,6 +103,8 @@ def _parse(plugin: ServedPlugin, argv: Sequence[str] | None) -> argparse.Namespa
     flags = parser.parse_args(argv)
     if not flags.dump and not flags.prefix.is_dir():
         parser.error(f"{flags.prefix} is not a folder: the socket cannot be made there")
+    if flags.time_limit >= flags.kong_read_timeout:
+        parser.error("--time-limit must be below --kong-read-timeout: Kong would not wait so long")
     return flags
 
 

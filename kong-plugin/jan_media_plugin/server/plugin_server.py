@@ -55,6 +55,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         self.runs = 0
         """With ``running``: what the watch over handlers that never pause looks at."""
         self.idle_runners: list[Runner] = []
+        self.full_at = 0.0
         self.now = time.monotonic()
         """Refreshed by ``sweep``: a clock to a second or so, for the price of reading a field."""
 
@@ -100,6 +101,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
             raise PluginServerException(f"no plugin instance #{number}")
         event_id = next(self.event_ids)
         if len(self.events) + len(self.waiting) >= self.limits.max_events and not self._room():
+            self._tell_that_it_is_full()
             return {"Data": refusal.TOO_BUSY, "EventId": event_id}
         if phase not in self.plugins[instance.name].phases:
             self.logger.error(f"{instance.name} has no phase {phase!r}: the request is refused")
@@ -128,6 +130,10 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         method = event.call and event.call["Method"]
         error = PDKException(f"exception from {method}: {data.get('Data')}")
         return self._advance(event, event.runner.throw, error)
+
+    # kong-pdk's names for the steps that carry a certain kind of result.
+    step_service = step_consumer = step_route = step_plugin = step_credential = step
+    step_memory_stats = step_multi_map = step
 
     def _refuse_step(self, data: dict[str, Any]) -> Answer:
         self.logger.warn(f"event #{data['EventId']} is not here: its request is refused")
@@ -186,9 +192,17 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         if event.task is not None:
             event.task.cancel()
             self._stop_waiting(event)
+        self.runs += 1
+        self.running = event
         answer = {"Data": event.end(final), "EventId": event.id}
+        self.running = None
         _deliver(event, answer)
         return answer
+
+    def _tell_that_it_is_full(self) -> None:
+        if self.full_at != self.now:  # once between two sweeps: a line a request would be a flood
+            self.full_at = self.now
+            self.logger.error(f"{self.limits.max_events} events are in flight: refusing more")
 
     def _failed(self, name: str, phase: str, failure: BaseException) -> None:
         self.logger.error(f"{phase} of {name} failed, the request is refused: {where(failure)}")

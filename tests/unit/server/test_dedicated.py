@@ -58,7 +58,12 @@ def test_dump_imports_nothing_that_takes_long() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-p", "/no/such/folder"], ["--time-limit", "0", "--dump"], ["--time-limit", "x", "--dump"]],
+    [
+        ["-p", "/no/such/folder"],
+        ["--time-limit", "0", "--dump"],
+        ["--time-limit", "x", "--dump"],
+        ["--time-limit", "60", "--dump"],
+    ],
 )
 def test_wrong_arguments_are_named(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -66,7 +71,7 @@ def test_wrong_arguments_are_named(
     with pytest.raises(SystemExit) as ended:
         run(ODD, arguments)
     assert ended.value.code == 2
-    assert arguments[1] in capsys.readouterr().err
+    assert arguments[0] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o007, 0o077])

@@ -74,11 +74,15 @@ def test_ids_of_a_later_process_are_never_those_of_an_earlier_one() -> None:
     assert instance != begin(server, instance)["EventId"]
 
 
-def test_a_full_server_refuses_until_kong_has_been_silent_long_enough() -> None:
+def test_a_full_server_refuses_until_kong_has_been_silent_long_enough(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     server, instance = serving(twice, max_events=2, evictable_after=5.0)
     oldest, other = begin(server, instance)["EventId"], begin(server, instance)["EventId"]
     server.step({"EventId": oldest})
-    assert begin(server, instance)["Data"]["Args"][0] == 503
+    for _ in range(3):
+        assert begin(server, instance)["Data"]["Args"][0] == 503
+    assert capsys.readouterr().err == "[error] 2 events are in flight: refusing more\n"
     server.now += 5
     assert begin(server, instance)["Data"]["Method"] == "kong.first"
     assert oldest in server.events, "the longest silent event made room, not this one"
