@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from devkong.config.entities import PluginEntry
 from devkong.config.plugin_schema import PluginSchema
@@ -31,7 +32,7 @@ class ServerlessFunctions:
         self.name = name
         self.priority = priority
         self.schema = PluginSchema([{phase: _CODE} for phase in _PHASES], self._check)
-        self._compiled: dict[tuple[str, str], list[Any]] = {}
+        self._compiled: WeakKeyDictionary[PluginEntry, dict[str, list[Any]]] = WeakKeyDictionary()
 
     def as_plugin(self) -> Plugin:
         """Return the handlers."""
@@ -81,9 +82,10 @@ class ServerlessFunctions:
             _runtime().run_now(function, exchange)
 
     def _functions(self, entry: PluginEntry, phase: str) -> list[Any]:
-        key = (entry.id, phase)
-        compiled = self._compiled.get(key)
+        compiled = self._compiled.get(entry)
         if compiled is None:
-            compiled = [_runtime().compile(code, self.name) for code in entry.config[phase]]
-            self._compiled[key] = compiled
-        return compiled
+            compiled = self._compiled[entry] = {
+                name: [_runtime().compile(code, self.name) for code in entry.config[name]]
+                for name in _PHASES
+            }
+        return compiled[phase]

@@ -1,5 +1,7 @@
 """Bodies end where RFC 9112 says, however the bytes are cut."""
 
+import itertools
+
 import pytest
 from devkong.http.framing import Chunked, FixedLength, Framing
 from devkong.http.head import BadMessage, parse_request_head
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 def fed(framing: Framing, data: bytes, cuts: list[int]) -> tuple[bytes, bytes]:
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     body, rest = b"", b""
-    for first, last in zip(places, places[1:], strict=False):
+    for first, last in itertools.pairwise(places):
         if framing.done:
             rest += data[first:last]
             continue
