@@ -30,7 +30,7 @@ MAX_STEPS = 100_000  # half a second at most; bodies of real clients take hundre
 # A value that turns out not to be small has been read in vain: not below this depth, so that a
 # byte is read in vain a few times at most.
 _SKIPPING_DEPTH = 4
-_WORTH_SKIPPING = 200
+_WORTH_SKIPPING = 256
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(jan_\w{26})", re.IGNORECASE)
@@ -108,7 +108,7 @@ def _walk(
         elif (
             (opening == b"{" or opening == b"[")
             and by_runs
-            and len(path) <= _SKIPPING_DEPTH
+            and 0 < len(path) <= _SKIPPING_DEPTH  # at 0, it holds the candidate
             and candidate - position > _WORTH_SKIPPING
             and (end := small_value_end(body, position, candidate)) > 0
         ):

@@ -59,7 +59,7 @@ def _refuse(constant: str) -> None:
 
 # `len` in place of int and float: the numbers are not wanted, and huge ones are slow to convert.
 _DECODER: Any = json.JSONDecoder(parse_constant=_refuse, parse_int=len, parse_float=len)
-_SMALL = (512, 8 * 1024)
+_SMALL = 4096
 
 
 def small_value_end(body: bytes, start: int, limit: int) -> int:
@@ -69,11 +69,8 @@ def small_value_end(body: bytes, start: int, limit: int) -> int:
     the patterns above. That takes text; as Latin-1 every byte is one character, and what it says
     of structure, quotes and escapes holds for UTF-8 too. A malformed value gives -1 as well.
     """
-    for size in _SMALL:
-        piece = body[start : min(limit, start + size)].decode("latin-1")
-        try:
-            return start + int(_DECODER.scan_once(piece, 0)[1])
-        except (ValueError, StopIteration, RecursionError):
-            if start + size >= limit:
-                break
-    return -1
+    piece = body[start : min(limit, start + _SMALL)].decode("latin-1")
+    try:
+        return start + int(_DECODER.scan_once(piece, 0)[1])
+    except (ValueError, StopIteration, RecursionError):
+        return -1
