@@ -28,9 +28,10 @@ _ROLE = "jan_media"
 class PostgresServer:
     """One server that a test may stop, crash, freeze and start again, on the same port."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make a cluster in ``folder``, an empty folder of the server's user."""
-        self._programs = _find_programs()
+    def __init__(self, folder: Path, programs: Path, user: str | None) -> None:
+        """Make a cluster in ``folder``, an empty folder of ``user`` (None: ourselves)."""
+        self._programs = programs
+        self._user = user
         self._folder = folder
         self._data = folder / "data"
         self._port = _free_port()
@@ -44,7 +45,7 @@ class PostgresServer:
             ],
             check=True,
             stdout=subprocess.DEVNULL,
-            user=_server_user(),
+            user=self._user,
         )
 
     def url(self, database: str = "postgres") -> str:
@@ -83,7 +84,7 @@ class PostgresServer:
                 ],
                 stdout=log,
                 stderr=log,
-                user=_server_user(),
+                user=self._user,
                 start_new_session=True,  # Ctrl-C stops the tests, which stop the server
             )
         give_up_at = time.monotonic() + _PATIENCE
@@ -119,12 +120,11 @@ class PostgresServer:
         else:
             self.start()
 
-    def remove(self) -> None:
-        """Stop if running, and delete the cluster."""
+    def kill(self) -> None:
+        """End it if it runs, whatever has been done to it."""
         if self._running():
             self.thaw()
             self.crash()
-        shutil.rmtree(self._folder)
 
     def _running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -153,18 +153,18 @@ class PostgresServer:
 @contextmanager
 def running() -> Iterator[PostgresServer]:
     """A server on a fresh cluster, which is deleted in the end, in whatever state it is."""
+    programs, user = _find_programs(), _server_user()
     # Not below pytest's own folders: those are closed to the server's user. A Unix socket's path
     # has to be short as well.
-    folder = Path(tempfile.mkdtemp(prefix="jan-pg-"))
-    user = _server_user()
-    if user is not None:
-        shutil.chown(folder, user)
-    server = PostgresServer(folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
+    with tempfile.TemporaryDirectory(prefix="jan-pg-", ignore_cleanup_errors=True) as folder:
+        if user is not None:
+            shutil.chown(folder, user)
+        server = PostgresServer(Path(folder), programs, user)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
 
 
 def _find_programs() -> Path:

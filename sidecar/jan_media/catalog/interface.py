@@ -6,6 +6,9 @@ from the caller, so that a test can move the clock. Every method raises `Catalog
 when the database cannot be reached or does not answer in time; nothing has changed then, or
 the whole change has been made.
 
+What callers keep to: strings are valid Unicode without NUL, and an owner has at most 1024 bytes
+of UTF-8 (an index holds it).
+
 How bytes and rows stay in step
     Bytes live under storage keys that are never reused. A key is in at most one of two places:
     in `contents` (something refers to it) or in `garbage` (it may be deleted from `due_at` on).
@@ -106,6 +109,10 @@ class Catalog(Protocol):
 
     def intend(self, storage_key: str, *, due_at: int) -> None:
         """Hold a fresh key for bytes about to be written; garbage from ``due_at`` on.
+
+        ``due_at`` has to outlast the write. A writer that a sweep overtakes is told so by its
+        commit, and its bytes are swept; but one that is overtaken, writes and then dies leaves
+        bytes that no row knows of.
 
         Repeating it changes nothing.
         """
