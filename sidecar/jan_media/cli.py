@@ -122,6 +122,8 @@ def _settings() -> Settings:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    # Threads, processes and source lines are not in the format: do not look them up each time.
+    logging.logThreads = logging.logProcesses = False
     for chatty in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:

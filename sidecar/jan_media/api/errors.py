@@ -13,6 +13,7 @@ from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused, TooBusy, too_large
 from jan_media.storage.interface import StorageUnavailable
+from jan_media.storage.refusals import AccessExpired, AccessRefused, FieldMissing, FieldRefused
 
 RETRY_AFTER = "2"  # seconds
 
@@ -72,61 +73,78 @@ def unavailable_response(what: str) -> Response:
     )
 
 
+def response_to(request: Request, error: Exception) -> Response | None:
+    """The answer to what an endpoint raised; None if nobody expected it."""
+    match error:
+        case Refused():
+            return error_response(error.code, error.message, error.param)
+        case ContentTooLarge():
+            refusal = too_large(error.limit)
+            return error_response(refusal.code, refusal.message)
+        case TooBusy():
+            return error_response(
+                "service_unavailable", "Too many requests of this kind at once: try again soon"
+            )
+        case CatalogUnavailable():
+            return unavailable_response("media catalog")
+        case StorageUnavailable():
+            return unavailable_response("media storage")
+        case AccessRefused():
+            return _access_response(error)
+        case ClientDisconnect():
+            return error_response("invalid_body", "The request ended before its body did")
+        case RequestValidationError():
+            return _validation_response(error.errors()[0])
+        case HTTPException():
+            return _http_response(request, error)
+    return None
+
+
+def unexpected_response() -> Response:
+    """The answer to a mistake of ours. The log tells it; the answer does not."""
+    return error_response(
+        "internal_error", "Something went wrong on our side: try again, then report it"
+    )
+
+
 def answer_errors(app: FastAPI) -> None:
     """Make every failure of the app answer in the one shape."""
 
-    def refused(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
-        return error_response(error.code, error.message, error.param)
+    def answer(request: Request, error: Exception) -> Response:
+        return response_to(request, error) or unexpected_response()
 
-    def oversize(_: Request, error: Exception) -> Response:
-        assert isinstance(error, ContentTooLarge)
-        refusal = too_large(error.limit)
-        return error_response(refusal.code, refusal.message)
+    for kind in (
+        Refused,
+        ContentTooLarge,
+        TooBusy,
+        CatalogUnavailable,
+        StorageUnavailable,
+        AccessRefused,
+        ClientDisconnect,
+        RequestValidationError,
+        HTTPException,
+        Exception,
+    ):
+        app.add_exception_handler(kind, answer)
 
-    def too_busy(_: Request, error: Exception) -> Response:
+
+def _http_response(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 405:
         return error_response(
-            "service_unavailable", "Too many requests of this kind at once: try again in a moment"
+            "method_not_allowed", f"{request.method} is not possible here", headers=error.headers
         )
+    if error.status_code == 404:
+        return error_response("not_found", "There is nothing at this path")
+    return error_response("invalid_body", str(error.detail))
 
-    def unavailable(_: Request, error: Exception) -> Response:
-        return unavailable_response(
-            "media catalog" if isinstance(error, CatalogUnavailable) else "media storage"
-        )
 
-    def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        if error.status_code == 405:
-            return error_response(
-                "method_not_allowed",
-                f"{request.method} is not possible here",
-                headers=error.headers,
-            )
-        if error.status_code == 404:
-            return error_response("not_found", "There is nothing at this path")
-        return error_response("invalid_body", str(error.detail))
-
-    def invalid(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return _validation_response(error.errors()[0])
-
-    def gone(_: Request, error: Exception) -> Response:
-        return error_response("invalid_body", "The request ended before its body did")
-
-    def unexpected(_: Request, error: Exception) -> Response:
-        return error_response(
-            "internal_error", "Something went wrong on our side: try again, then report it"
-        )
-
-    app.add_exception_handler(Refused, refused)
-    app.add_exception_handler(ContentTooLarge, oversize)
-    app.add_exception_handler(TooBusy, too_busy)
-    app.add_exception_handler(CatalogUnavailable, unavailable)
-    app.add_exception_handler(StorageUnavailable, unavailable)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(Exception, unexpected)
+def _access_response(error: AccessRefused) -> Response:
+    """To a signed URL or form that does not allow this."""
+    if isinstance(error, FieldMissing):
+        return error_response("missing_field", str(error), error.name)
+    code = "access_expired" if isinstance(error, AccessExpired) else "access_refused"
+    param = error.name if isinstance(error, FieldRefused) else None
+    return error_response(code, str(error), param)
 
 
 def _validation_response(problem: Mapping[str, Any]) -> Response:

@@ -13,7 +13,6 @@ from starlette.responses import Response
 
 from jan_media.api import answers
 from jan_media.api.bodies import pieces, refuse_announced_size
-from jan_media.api.errors import error_response
 from jan_media.api.serving import Served, serve
 from jan_media.content.multipart import FormReader, InvalidForm
 from jan_media.content.size_limit import ContentTooLarge
@@ -24,7 +23,6 @@ from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import ObjectMissing
 from jan_media.storage.local_urls import LocalUrls
 from jan_media.storage.post_policy import AcceptedPost
-from jan_media.storage.refusals import AccessExpired, AccessRefused, FieldMissing
 
 OBJECT = "/files/{key:path}"
 # The form's fields and boundaries besides the file.
@@ -144,15 +142,6 @@ class SignedForm:
         if self._spool.size + len(piece) > self._allowed.max_bytes:
             raise ContentTooLarge(self._allowed.max_bytes)
         self._spool.write(piece)
-
-
-def access_refused(request: Request, error: Exception) -> Response:
-    """The answer to a URL or form that does not allow this."""
-    assert isinstance(error, AccessRefused)
-    if isinstance(error, FieldMissing):
-        return error_response("missing_field", str(error), error.name)
-    code = "access_expired" if isinstance(error, AccessExpired) else "access_refused"
-    return error_response(code, str(error), getattr(error, "name", None))
 
 
 def _query(request: Request) -> dict[str, str]:

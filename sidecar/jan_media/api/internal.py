@@ -8,7 +8,7 @@ import base64
 from typing import Any
 
 import msgpack
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -17,6 +17,7 @@ import jan_media
 from jan_media.api import health
 from jan_media.api.access_log import AccessLog
 from jan_media.api.callers import GatewayOnly
+from jan_media.api.direct_routes import DirectRoutes
 from jan_media.api.errors import answer_errors
 from jan_media.api.finding import find_all
 from jan_media.catalog.interface import Media, State
@@ -41,8 +42,19 @@ def internal_app(sidecar: Sidecar) -> ASGIApp:
         redoc_url=None,
     )
     answer_errors(app)
+    routers = [_routes(sidecar), health.routes(sidecar), health.metrics_routes(sidecar)]
+    for router in routers:
+        app.include_router(router)
+    guarded: ASGIApp = DirectRoutes(app, routers)
+    if sidecar.gateway_secret.configured:
+        guarded = GatewayOnly(guarded, sidecar.gateway_secret, ("/internal/",))
+    return AccessLog(guarded, sidecar.metrics, "internal")
 
-    @app.post("/internal/resolve", response_class=Response, openapi_extra=_described(RESOLVE))
+
+def _routes(sidecar: Sidecar) -> APIRouter:
+    router = APIRouter(tags=["plugin"])
+
+    @router.post("/internal/resolve", response_class=Response, openapi_extra=_described(RESOLVE))
     async def resolve(request: Request) -> Response:
         """URLs (or data URLs) for ids; what cannot be resolved is told apart by id."""
         asked = await _unpacked(request)
@@ -53,7 +65,7 @@ def internal_app(sidecar: Sidecar) -> ASGIApp:
         max_bytes = asked.get("max_bytes") or sidecar.settings.max_bytes
         return _packed(await _as_data_urls(sidecar, resolved, ids, max_bytes))
 
-    @app.post("/internal/keys/verify", response_class=Response, openapi_extra=_described(VERIFY))
+    @router.post("/internal/keys/verify", response_class=Response, openapi_extra=_described(VERIFY))
     async def verify_key(request: Request) -> Response:
         """Whether an API key is good, and whose it is."""
         key = (await _unpacked(request)).get("key")
@@ -76,12 +88,7 @@ def internal_app(sidecar: Sidecar) -> ASGIApp:
             }
         )
 
-    app.include_router(health.routes(sidecar))
-    app.include_router(health.metrics_routes(sidecar))
-    guarded: ASGIApp = app
-    if sidecar.gateway_secret.configured:
-        guarded = GatewayOnly(app, sidecar.gateway_secret, ("/internal/",))
-    return AccessLog(guarded, sidecar.metrics, "internal")
+    return router
 
 
 def _as_urls(resolved: Resolved, ids: list[str]) -> dict[str, Any]:

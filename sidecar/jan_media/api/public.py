@@ -16,10 +16,10 @@ from jan_media.api import (
 )
 from jan_media.api.access_log import AccessLog
 from jan_media.api.callers import GatewayOnly
+from jan_media.api.direct_routes import DirectRoutes
 from jan_media.api.errors import answer_errors
 from jan_media.api.open_files import OpenFiles
 from jan_media.sidecar import Sidecar
-from jan_media.storage.refusals import AccessRefused
 
 
 def public_app(sidecar: Sidecar) -> ASGIApp:
@@ -32,18 +32,23 @@ def public_app(sidecar: Sidecar) -> ASGIApp:
         redoc_url=None,
     )
     answer_errors(app)
-    app.include_router(auth.routes(sidecar))
-    app.include_router(health.routes(sidecar))
-    # Fixed paths below /v1/media come before those with an id in their place.
-    app.include_router(uploads.routes(sidecar))
-    app.include_router(direct_uploads.routes(sidecar))
-    app.include_router(resolving.routes(sidecar))
-    app.include_router(media.routes(sidecar))
-    app.include_router(downloads.routes(sidecar))
+    routers = [
+        auth.routes(sidecar),
+        health.routes(sidecar),
+        # Fixed paths below /v1/media come before those with an id in their place.
+        uploads.routes(sidecar),
+        direct_uploads.routes(sidecar),
+        resolving.routes(sidecar),
+        media.routes(sidecar),
+        downloads.routes(sidecar),
+    ]
     if sidecar.local_urls is not None:
-        app.include_router(files.routes(sidecar, sidecar.local_urls))
-        app.add_exception_handler(AccessRefused, files.access_refused)
-    guarded: ASGIApp = app if sidecar.local_urls is None else OpenFiles(app)
+        routers.append(files.routes(sidecar, sidecar.local_urls))
+    for router in routers:
+        app.include_router(router)
+    guarded: ASGIApp = DirectRoutes(app, routers)
+    if sidecar.local_urls is not None:
+        guarded = OpenFiles(guarded)
     if sidecar.gateway_secret.configured:
         guarded = GatewayOnly(guarded, sidecar.gateway_secret, ("/v1/",))
     return AccessLog(guarded, sidecar.metrics, "public")
