@@ -1,6 +1,7 @@
 """acl, cors, rate-limiting, correlation-id, request-termination and -size-limiting, as in Kong."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.unit.devkong.raw_http import Message, Upstream, ask
 from tests.unit.devkong.running import running
 
 
-def config(port: int, *plugins: dict[str, object]) -> str:
+def config(port: int, *plugins: Mapping[str, object]) -> str:
     route = {"name": "r", "paths": ["/a"], "plugins": list(plugins)}
     service = {"name": "s", "url": f"http://127.0.0.1:{port}", "routes": [route]}
     return yaml.safe_dump({"_format_version": "3.0", "services": [service]})
