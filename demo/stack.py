@@ -16,11 +16,11 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 import httpx
 
@@ -218,9 +218,8 @@ def main() -> int:
     arguments.add_argument("--folder", type=Path, default=ROOT / "var", help="data and logs")
     arguments.add_argument("--free-ports", action="store_true", help="not those of kong.yml")
     chosen = arguments.parse_args()
-    stopped = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stopped.set())
+        signal.signal(each, _stop_once)
     try:
         usual = Ports(gateway=int(os.environ.get("GATEWAY_PORT", "8000")))
         stack = Stack(
@@ -235,13 +234,22 @@ def main() -> int:
                 f"ready: {stack.base_url} ({gateway}, data in {stack.folder}). Ctrl-C stops it.",
                 flush=True,
             )
-            while not stopped.wait(0.5):
+            while True:
+                time.sleep(0.5)
                 stack.check()
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+        return 0
     except (PartFailed, ValueError) as problem:
         print(problem, file=sys.stderr)
         return 1
-    print("stopped", flush=True)
-    return 0
+
+
+def _stop_once(number: int, frame: FrameType | None) -> None:
+    """Ends whatever is going on, the start too; a second signal does not disturb the stopping."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

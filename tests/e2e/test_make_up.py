@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -35,3 +36,22 @@ def test_up_says_when_it_is_ready_and_stops_clean(tmp_path: Path, stop: signal.S
     assert (up.returncode, rest, errors) == (0, "stopped\n", "")
     left = [command for _, _, command in processes() if str(tmp_path) in command]
     assert left == []
+
+
+def test_up_stops_in_the_middle_of_its_start(tmp_path: Path) -> None:
+    up = subprocess.Popen(
+        [sys.executable, "-m", "demo.stack", "--free-ports", "--folder", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        give_up = time.monotonic() + 20
+        while not (tmp_path / "logs" / "sidecar.log").exists():
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        up.send_signal(signal.SIGTERM)
+        printed, _ = up.communicate(timeout=20)
+    finally:
+        up.kill()
+    assert (up.returncode, printed) == (0, "stopped\n")
