@@ -7,7 +7,7 @@ RETRY_AFTER_SECONDS = 1
 _CHALLENGE = 'Bearer realm="jan"'
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Refused(Exception):
     """The request ends here, with this answer."""
 

@@ -8,7 +8,7 @@ from jan_media_plugin.config import Config
 from jan_media_plugin.resolve.sidecar import SidecarAway
 from jan_media_plugin.resolve.urls import NoMedia, Resolved, Urls
 from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_splice, to_inside_of_string
-from jan_media_plugin.rewrite.find import Found, TooComplex, find_media, name_places
+from jan_media_plugin.rewrite.find import Found, TooComplex, find_media, name_place
 from jan_media_plugin.rewrite.places import Places
 from jan_media_plugin.server.wait import wait_for
 
@@ -79,7 +79,7 @@ class MediaInBody:
             url = resolved[one.media_id]
             if isinstance(url, NoMedia):
                 if self._config.unresolved == "reject":
-                    raise _no_media(one.media_id, url, name_places(body, self._places)[at])
+                    raise _no_media(one.media_id, url, name_place(body, self._places, at))
                 continue
             if one.media_id not in spelled:
                 spelled[one.media_id] = to_inside_of_string(url)
@@ -106,7 +106,7 @@ class MediaInBody:
             kong.service.request.set_raw_body(apply_edits(body, edits))
 
 
-def _no_media(media_id: str, why: NoMedia, param: str) -> Refused:
+def _no_media(media_id: str, why: NoMedia, param: str | None) -> Refused:
     if why.code == "max_size_exceeded":
         return too_large(why.message or f"The media of {media_id} is too large here.", param)
     message = f"There is no media {media_id} to send."

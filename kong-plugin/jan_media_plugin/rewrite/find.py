@@ -6,6 +6,7 @@ is the way to each candidate. A body that is not well-formed JSON in UTF-8 holds
 order mark before it is allowed. If a key occurs twice, both values count.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,13 +66,16 @@ def find_media(body: bytes, places: Places) -> list[Found]:
         return []
 
 
-def name_places(body: bytes, places: Places) -> list[str]:
-    """Say where each id of `find_media` stands, such as ``messages[0].content[1].image_url.url``.
+def name_place(body: bytes, places: Places, number: int) -> str | None:
+    """Say where one of the ids of `find_media` stands: ``messages[0].content[1].image_url.url``.
 
-    Slower: it counts every element on the way. Only for error messages.
+    For error messages: it looks at every element on the way. None if those are too many.
     """
     walked = _walk(body, places, Candidates(body), by_runs=False)
-    return [_spell(path) for _, path in walked]
+    try:
+        return _spell(next(itertools.islice(walked, number, None))[1])
+    except TooComplex:
+        return None
 
 
 def _is_utf8(body: bytes) -> bool:

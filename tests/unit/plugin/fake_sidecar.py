@@ -5,11 +5,13 @@ It is a stand-in, so that the plugin's tests need no sidecar; the contract is th
 
 import contextlib
 import json
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -73,9 +75,15 @@ class FakeSidecar:
         return [question for asked, question in self.asked if asked == path]
 
 
+class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """An HTTP server on a Unix socket."""
+
+    daemon_threads = True
+
+
 @contextlib.contextmanager
-def running_fake_sidecar() -> Iterator[FakeSidecar]:
-    """Run one on a free port."""
+def running_fake_sidecar(socket: Path | None = None) -> Iterator[FakeSidecar]:
+    """Run one on a free port, or on a Unix socket."""
     sidecar = FakeSidecar()
 
     class Handler(BaseHTTPRequestHandler):
@@ -95,9 +103,13 @@ def running_fake_sidecar() -> Iterator[FakeSidecar]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    sidecar.port = server.server_address[1]
+    server: socketserver.BaseServer
+    if socket is None:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        sidecar.port = server.server_address[1]
+    else:
+        server = UnixServer(str(socket), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jan_media_plugin.rewrite.edits import Edit, apply_edits, to_inside_of_string
-from jan_media_plugin.rewrite.find import TooComplex, find_media, name_places
+from jan_media_plugin.rewrite.find import TooComplex, find_media, name_place
 from jan_media_plugin.rewrite.places import Places
 
 from tests.unit.plugin import slow_rewrite
@@ -47,7 +47,14 @@ def test_each_id_is_found_with_its_canonical_form_and_the_name_of_its_place(body
     expected = list(slow_rewrite.find(body, WHERE, NEVER))
     found = find_media(body, PLACES)
     assert [(one.start, one.end, one.media_id) for one in found] == [one[:3] for one in expected]
-    assert name_places(body, PLACES) == [one[3] for one in expected]
+    places = [name_place(body, PLACES, number) for number in range(len(found))]
+    assert places == [one[3] for one in expected]
+
+
+def test_a_place_behind_more_parts_than_are_counted_has_no_name() -> None:
+    body = b'{"n":[' + b"1," * 150_000 + b'1],"image_url":"%b"}' % ID.encode()
+    assert len(find_media(body, PLACES)) == 1
+    assert name_place(body, PLACES, 0) is None
 
 
 @given(st.one_of(bodies(), damaged_bodies()))

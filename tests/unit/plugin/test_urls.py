@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from jan_media_plugin.bounded_cache import BoundedCache
@@ -9,7 +10,7 @@ from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway
 from jan_media_plugin.resolve.urls import NoMedia, Urls
 
 from tests.unit.plugin.bodies import ID, OTHER_ID
-from tests.unit.plugin.fake_sidecar import FakeSidecar
+from tests.unit.plugin.fake_sidecar import FakeSidecar, running_fake_sidecar
 
 
 def urls(sidecar: FakeSidecar, *, cache_size: int = 100, timeout: float = 2) -> Urls:
@@ -92,6 +93,15 @@ def test_a_sidecar_that_is_broken_slow_or_gone_is_an_error_within_the_limit(
     sidecar.port = 1
     with pytest.raises(SidecarAway):
         asyncio.run(urls(sidecar).resolve([ID]))
+
+
+def test_the_sidecar_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
+    with running_fake_sidecar(tmp_path / "sidecar.sock") as fake:
+        fake.media = {ID: "u1"}
+        client = Sidecar(f"unix:{tmp_path}/sidecar.sock", "s3cret", 2)
+        resolver = Urls(client, resolve_as="url", max_bytes=1, cache_size=1)
+        assert asyncio.run(resolver.resolve([ID])) == {ID: "u1"}
+        assert fake.headers[0]["x-jan-gateway-secret"] == "s3cret"
 
 
 def test_a_cache_is_bounded_and_forgets() -> None:

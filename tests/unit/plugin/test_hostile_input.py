@@ -1,0 +1,95 @@
+"""Whatever a client sends, the plugin admits or refuses: nothing else is ever raised."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jan_media_plugin.answers import Refused
+from jan_media_plugin.auth.caller import Caller
+from jan_media_plugin.auth.credentials import presented
+from jan_media_plugin.config import read_config
+from jan_media_plugin.headers import REMOVED, UpstreamHeaders, check_length, may_hold_ids
+from jan_media_plugin.rewrite.find import TooComplex, find_media
+from jan_media_plugin.rewrite.places import Places
+
+from tests.unit.plugin.bodies import NEVER, WHERE
+from tests.unit.plugin.test_tokens import checker, issuer, pem
+from tests.unit.plugin.tokens import EC_KEY, claims, part, raw_token
+
+any_text = st.text(max_size=40) | st.binary(max_size=40).map(
+    lambda value: value.decode("utf-8", "surrogateescape")
+)
+any_json: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+header_names = st.sampled_from(
+    ["authorization", "x-api-key", "content-length", "content-type", "content-encoding"]
+)
+
+
+@given(st.dictionaries(header_names, st.lists(any_text, max_size=2)))
+@settings(max_examples=300, deadline=None)
+def test_any_headers(headers: dict[str, list[str]]) -> None:
+    for refusing in (lambda: presented(headers, api_keys=True), lambda: check_length(headers, 9)):
+        with contextlib.suppress(Refused):
+            refusing()
+    assert may_hold_ids(headers) in (True, False)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk"]), any_json),
+    st.dictionaries(st.sampled_from(["exp", "nbf", "iat", "sub", "aud", "groups"]), any_json),
+    any_text,
+)
+@settings(max_examples=300, deadline=None)
+def test_any_token_of_a_known_issuer(
+    header: dict[str, Any], changes: dict[str, Any], signature: str
+) -> None:
+    text = raw_token(
+        {"alg": "ES256", **header},
+        {**claims(), **changes},
+        part(signature.encode("utf-8", "surrogatepass")),
+    )
+    tokens = checker(issuer(public_key=pem(EC_KEY)))
+    with pytest.raises(Refused) as refused:
+        asyncio.run(tokens.check(text))
+    assert refused.value.status == 401
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_in_a_token(header: bytes, body: bytes) -> None:
+    tokens = checker(issuer(public_key=pem(EC_KEY)))
+    with pytest.raises(Refused) as refused:
+        asyncio.run(tokens.check(raw_token(header, body, "AAAA")))
+    assert refused.value.status == 401
+
+
+@given(st.lists(st.sampled_from(list(b'{}[]:,"\\ 0e\xff')) | st.just(-1), max_size=60))
+@settings(max_examples=500, deadline=None)
+def test_any_bytes_in_a_body(pieces: list[int]) -> None:
+    media_id = b'"jan_01hqr8v9k2x3f4g5h6j7k8m9n0"'
+    body = b"".join(media_id if piece < 0 else bytes([piece]) for piece in pieces)
+    with contextlib.suppress(TooComplex):
+        assert all(
+            body[found.start : found.end] in media_id
+            for found in find_media(body, Places(WHERE, NEVER))
+        )
+
+
+@given(st.lists(st.text("xXjJaAnNuUsSeErRiIdD-_.", min_size=1, max_size=14), max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_no_spelling_of_an_identity_header_gets_past(names: list[str]) -> None:
+    config = read_config({"user_header": "X-Jan", "issuer_header": "U-S", "groups_header": "D-D"})
+    headers = {name.lower(): ["forged"] for name in names}
+    changes = UpstreamHeaders(config).changes(headers, Caller("alice", "i", ()))
+    reached = {**headers, **{name.lower(): value for name, value in changes.items()}}
+    ours = {"x-jan": "alice", "u-s": "i", "d-d": ""}
+    for name, value in reached.items():
+        if name.replace("_", "-").replace(".", "-") in ours:
+            assert value == (ours.get(name) if name in ours else REMOVED)
