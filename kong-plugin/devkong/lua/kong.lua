@@ -1,16 +1,24 @@
 -- The globals kong and ngx, and the sandbox in which Kong runs untrusted Lua (untrusted_lua =
--- sandbox). Functions of the kit are Python's; `call` gives "ok" and the results, "exit" when the
--- answer is made, or "error" and a message. A yield hands the thread to Python: "body" waits for
--- the client's body, "exit" ends the request.
+-- sandbox).
+--
+-- Code runs in a coroutine of its own, and whatever it wants of Python it yields to `drive`, which
+-- runs on the main thread. Python never sees a value on a coroutine's stack: lupa would keep a
+-- pointer to that stack, and use it after the coroutine is gone.
 local call, read_ctx, write_ctx, names, reads_body = ...
 
-local yield = coroutine.yield
+local resume, yield, status = coroutine.resume, coroutine.yield, coroutine.status
+local CALL, BODY, EXIT = {}, {}, {}
 
-local function finish(status, ...)
-  if status == "exit" then
-    yield("exit")
-  elseif status == "error" then
-    error((...), 3)
+local function pack(...)
+  return { n = select("#", ...), ... }
+end
+
+-- `call` gives "ok" and the results, "exit" when the answer is made, or "error" and a message
+local function finish(outcome, ...)
+  if outcome == "exit" then
+    yield(EXIT)
+  elseif outcome == "error" then
+    error((...), 2)
   end
   return ...
 end
@@ -18,19 +26,19 @@ end
 local function bind(name)
   if reads_body[name] then
     return function(...)
-      yield("body")
-      return finish(call(name, ...))
+      yield(BODY)
+      return finish(yield(CALL, call, name, ...))
     end
   end
   return function(...)
-    return finish(call(name, ...))
+    return finish(yield(CALL, call, name, ...))
   end
 end
 
 local function ctx(kind)
   return setmetatable({}, {
-    __index = function(_, key) return read_ctx(kind, key) end,
-    __newindex = function(_, key, value) write_ctx(kind, key, value) end,
+    __index = function(_, key) return yield(CALL, read_ctx, kind, key) end,
+    __newindex = function(_, key, value) yield(CALL, write_ctx, kind, key, value) end,
   })
 end
 
@@ -50,7 +58,7 @@ end
 kong.log.inspect = kong.log.debug
 
 local ngx = {
-  OK = 0, ERROR = -1, DECLINED = -5, null = names.null,
+  OK = 0, ERROR = -1, DECLINED = -5,
   STDERR = 0, EMERG = 1, ALERT = 2, CRIT = 3, ERR = 4, WARN = 5, NOTICE = 6, INFO = 7, DEBUG = 8,
   HTTP_OK = 200, HTTP_CREATED = 201, HTTP_NO_CONTENT = 204, HTTP_MOVED_PERMANENTLY = 301,
   HTTP_MOVED_TEMPORARILY = 302, HTTP_BAD_REQUEST = 400, HTTP_UNAUTHORIZED = 401,
@@ -89,7 +97,7 @@ local ngx = {
       end
       return kong.service.request.set_raw_query(args)
     end,
-    read_body = function() yield("body") end,
+    read_body = function() yield(BODY) end,
     get_body_data = function() return (kong.request.get_raw_body()) end,
     set_body_data = kong.service.request.set_raw_body,
     http_version = kong.request.get_http_version,
@@ -99,24 +107,24 @@ local ngx = {
 
 local levels = { [0] = "emerg", "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug" }
 function ngx.log(level, ...) return kong.log[levels[level]](...) end
-function ngx.now() return names.now() end
-function ngx.time() return math.floor(names.now()) end
+function ngx.now() return yield(CALL, names.now) end
+function ngx.time() return math.floor(ngx.now()) end
 function ngx.print(...) ngx.ctx.__printed = (ngx.ctx.__printed or "") .. table.concat({ ... }) end
 function ngx.say(...) ngx.print(..., "\n") end
 function ngx.exit(status)
   if status >= 200 then
     return kong.response.exit(status, ngx.ctx.__printed)
   end
-  yield("return")
+  yield(EXIT)
 end
-ngx.encode_base64, ngx.decode_base64 = names.encode_base64, names.decode_base64
-ngx.escape_uri, ngx.unescape_uri = names.escape_uri, names.unescape_uri
+for _, name in ipairs({ "encode_base64", "decode_base64", "escape_uri", "unescape_uri" }) do
+  ngx[name] = function(text) return yield(CALL, names[name], text) end
+end
 
 local base = {}
 local allowed = [[
 _VERSION assert error ipairs next pairs pcall select tonumber tostring type unpack xpcall
-coroutine.create coroutine.resume coroutine.running coroutine.status coroutine.wrap
-coroutine.yield math.abs math.acos math.asin math.atan math.atan2 math.ceil math.cos math.cosh
+coroutine.create coroutine.running coroutine.status coroutine.yield math.abs math.acos math.asin math.atan math.atan2 math.ceil math.cos math.cosh
 math.deg math.exp math.fmod math.floor math.frexp math.huge math.ldexp math.log math.log10
 math.max math.min math.modf math.pi math.pow math.rad math.random math.sin math.sinh math.sqrt
 math.tan math.tanh os.clock os.date os.difftime os.time string.byte string.char string.find
@@ -131,6 +139,31 @@ for id in allowed:gmatch("%S+") do
     base[module][method] = _G[module][method]
   else
     base[id] = _G[id]
+  end
+end
+
+-- A coroutine of the operator's own must let calls for Python pass, on their way to `drive`.
+local function pass_calls(thread, ok, what, ...)
+  if ok and (what == CALL or what == BODY or what == EXIT) then
+    return pass_calls(thread, resume(thread, yield(what, ...)))
+  end
+  return ok, what, ...
+end
+
+function base.coroutine.resume(thread, ...)
+  return pass_calls(thread, resume(thread, ...))
+end
+
+function base.coroutine.wrap(run)
+  local thread = coroutine.create(run)
+  local function results(ok, ...)
+    if not ok then
+      error((...), 2)
+    end
+    return ...
+  end
+  return function(...)
+    return results(pass_calls(thread, resume(thread, ...)))
   end
 end
 
@@ -161,10 +194,52 @@ local function sandboxed(code, name)
   return run
 end
 
-local function filter(run, piece, last)
-  ngx.arg[1], ngx.arg[2] = piece, last
-  run()
-  return ngx.arg[1]
+-- Runs a coroutine until it ends ("done"), fails ("error", message), has made its answer ("exit"),
+-- or needs the client's body ("body").
+local function drive(thread, ...)
+  local step = pack(resume(thread, ...))
+  while true do
+    if not step[1] then
+      return "error", tostring(step[2])
+    elseif status(thread) == "dead" then
+      return "done"
+    elseif step[2] == CALL then
+      step = pack(resume(thread, step[3](unpack(step, 4, step.n))))
+    elseif step[2] == BODY then
+      return "body"
+    elseif step[2] == EXIT then
+      return "exit"
+    else
+      step = pack(resume(thread))
+    end
+  end
 end
 
-return sandboxed, filter
+local waiting, last_id = {}, 0
+
+local function start(run)
+  last_id = last_id + 1
+  local thread = coroutine.create(run)
+  local what, message = drive(thread)
+  waiting[last_id] = what == "body" and thread or nil
+  return what, message, last_id
+end
+
+local function go_on(id)
+  local thread = waiting[id]
+  local what, message = drive(thread)
+  waiting[id] = what == "body" and thread or nil
+  return what, message, id
+end
+
+local function forget(id)
+  waiting[id] = nil
+end
+
+local function filter(run, piece, last)
+  ngx.arg[1], ngx.arg[2] = piece, last
+  local what, message = drive(coroutine.create(run))
+  return what, message, ngx.arg[1]
+end
+
+return sandboxed, start, go_on, forget, filter

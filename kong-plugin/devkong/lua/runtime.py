@@ -33,7 +33,7 @@ class LuaRuntime:
         self._leave: ResponseExit | None = None
         source = resources.files("devkong.lua").joinpath("kong.lua").read_bytes()
         start = self._lua.execute(b"return function(source) return load(source, '=kong.lua') end")
-        self._sandboxed, self._filter = start(source)(
+        self._sandboxed, self._start, self._go_on, self._forget, self._filter = start(source)(
             self._call, self._read_ctx, self._write_ctx, self._names(), self._reads_body()
         )
 
@@ -46,41 +46,41 @@ class LuaRuntime:
 
     async def run(self, function: Any, exchange: Exchange) -> None:
         """Run a function that may wait for the body. Raises ResponseExit, LuaFailed."""
-        thread = function.coroutine()
-        while True:
-            said = self._resume(thread, exchange)
-            if said == b"body":
+        what, message, thread = self._enter(exchange, self._start, function)
+        while what == b"body":
+            try:
                 await exchange.body.read_whole()
-            elif self._ends(said):
-                return
+            except BaseException:
+                self._forget(thread)
+                raise
+            what, message, thread = self._enter(exchange, self._go_on, thread)
+        self._end(what, message)
 
     def run_now(self, function: Any, exchange: Exchange) -> None:
         """Run a function that may not wait. Raises ResponseExit, LuaFailed."""
-        if not self._ends(self._resume(function.coroutine(), exchange)):
+        what, message, thread = self._enter(exchange, self._start, function)
+        if what == b"body":
+            self._forget(thread)
             raise LuaFailed("the body cannot be read in this phase")
+        self._end(what, message)
 
     def filter(self, function: Any, exchange: Exchange, piece: bytes, last: bool) -> bytes:
         """Run a body filter over a piece of the answer. Raises LuaFailed."""
-        self._exchange = exchange
-        try:
-            result = self._filter(function, piece, last)
-        except luajit.LuaError as error:
-            raise LuaFailed(str(error)) from error
+        what, message, result = self._enter(exchange, self._filter, function, piece, last)
+        if what != b"done":
+            raise LuaFailed(_text(message))
         return result if isinstance(result, bytes) else b""
 
-    def _resume(self, thread: Any, exchange: Exchange) -> Any:
+    def _enter(self, exchange: Exchange, function: Any, *args: Any) -> tuple[Any, Any, Any]:
         self._exchange, self._leave = exchange, None
-        try:
-            return thread.send(None)
-        except StopIteration:
-            return None
-        except luajit.LuaError as error:
-            raise LuaFailed(str(error)) from error
+        what, message, more = function(*args)
+        return what, message, more
 
-    def _ends(self, said: Any) -> bool:
-        if said == b"exit" and self._leave:
+    def _end(self, what: bytes, message: Any) -> None:
+        if what == b"error":
+            raise LuaFailed(_text(message))
+        if self._leave:
             raise self._leave
-        return said is None or said == b"return"
 
     def _call(self, name: bytes, *args: Any) -> tuple[Any, ...]:
         assert self._exchange is not None
@@ -130,6 +130,10 @@ class LuaRuntime:
 
     def _reads_body(self) -> Any:
         return self._lua.table_from({name.encode(): True for name in READS_BODY})
+
+
+def _text(message: Any) -> str:
+    return message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
 
 
 def _decode_base64(text: bytes) -> bytes | None:

@@ -168,3 +168,32 @@ def test_a_query_becomes_a_table(tmp_path: Path, echo: Upstream) -> None:
     """
     run(tmp_path, echo, code, target=b"/a?a=1&a=%32&b&c=")
     assert echo.last.get(b"x-q") == b"12true"
+
+
+def test_the_kit_works_inside_pcall_and_coroutines(tmp_path: Path, echo: Upstream) -> None:
+    code = """
+    local ok, err = pcall(kong.service.request.set_header, "x", {{}})
+    local words = coroutine.wrap(function()
+      for _, name in ipairs({ "x-a", "x-b" }) do
+        coroutine.yield(kong.request.get_header(name) .. kong.request.get_raw_body())
+      end
+    end)
+    kong.service.request.set_header("x-words", words() .. words() .. tostring(ok))
+    """
+    run(tmp_path, echo, code, b"X-A: 1", b"X-B: 2", body=b"z")
+    assert echo.last.get(b"x-words") == b"1z2zfalse"
+
+
+def test_lua_stays_sound_over_many_requests(tmp_path: Path, echo: Upstream) -> None:
+    code = """
+    kong.ctx.shared.t = { { 1, "x" } }
+    local parts = {}
+    for i = 1, 200 do
+      parts[i] = { i, kong.request.get_headers() }
+    end
+    kong.service.request.set_header("x-n", #parts + kong.ctx.shared.t[1][1])
+    """
+    with running(tmp_path, config(echo.port, access=code)) as devkong:
+        for _ in range(100):
+            assert ask(devkong.port, "/a").status == 200
+    assert {r.get(b"x-n") for r in echo.requests} == {b"201"}
