@@ -217,7 +217,9 @@ class Gateway:
     def _error_handler(self, exchange: Exchange, status: int) -> ResponseExit:
         """Return nginx's own error, as Kong's error handler words it."""
         headers = exchange.headers
-        accept = headers.get(b"accept") or headers.get(b"content-type") or b"text/plain"
+        accept = headers.get(b"accept") or headers.get(b"content-type")
+        if accept is None:
+            accept = self._settings.error_default_type.encode()
         shown = 400 if status == 494 else status
         content_type, body = self._pages.page(accept, message_of(status), exchange.id)
         answer = Headers()

@@ -47,6 +47,7 @@ class Settings:
     plugins: tuple[str, ...] = ("bundled",)
     plugin_servers: tuple[PluginServerSettings, ...] = ()
     error_templates: Mapping[str, Path] = field(default_factory=dict)
+    error_default_type: str = "text/plain"
     socket_read_timeout: float = 60.0
     client_body_buffer_size: int = 8192
     client_max_body_size: int = 0
@@ -69,6 +70,7 @@ def from_environment(environment: Mapping[str, str], **flags: str | None) -> Set
             for kind in ("json", "html", "plain", "xml")
             if reader.text(f"ERROR_TEMPLATE_{kind.upper()}", "")
         },
+        error_default_type=reader.text("ERROR_DEFAULT_TYPE", "text/plain"),
         socket_read_timeout=reader.seconds(
             ("LUA_SOCKET_READ_TIMEOUT", "NGINX_HTTP_LUA_SOCKET_READ_TIMEOUT"), 60.0
         ),
@@ -79,6 +81,8 @@ def from_environment(environment: Mapping[str, str], **flags: str | None) -> Set
     for kind, path in settings.error_templates.items():
         if not path.is_file():
             faults.append(f"KONG_ERROR_TEMPLATE_{kind.upper()}: there is no file {path}")
+    if reader.text("UNTRUSTED_LUA", "sandbox") != "sandbox":
+        faults.append("KONG_UNTRUSTED_LUA: devkong runs Lua in the sandbox only")
     if faults:
         raise BadSettings("\n".join(faults))
     return settings

@@ -71,6 +71,17 @@ def test_an_upstream_that_refuses_the_connection(tmp_path: Path) -> None:
     assert plain.body.startswith(message.encode() + b"\nrequest_id: ")
 
 
+def test_nginx_errors_to_clients_that_accept_nothing_have_the_operators_type(
+    tmp_path: Path,
+) -> None:
+    with running(
+        tmp_path,
+        CONFIG.format(port=closed_port(), retries=0),
+        {"KONG_ERROR_DEFAULT_TYPE": "application/json"},
+    ) as devkong:
+        assert json.loads(ask(devkong.port, "/a").body)["message"]
+
+
 def test_an_upstream_that_is_too_slow(tmp_path: Path) -> None:
     released = threading.Event()
 
