@@ -96,6 +96,7 @@ class Settings:
     audience: str
     guest_login: bool
     guest_token_ttl: int
+    guest_login_per_minute: int  # for one client address and worker; 0: no limit
     signing_key: str  # PEM, "" to keep one in the data directory
     signing_key_previous: str
     url_secret: str  # "" to keep one in the data directory
@@ -131,11 +132,16 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
         s3=S3Settings(
             endpoint=read("MEDIA_S3_ENDPOINT", "", _optional(_http_url)),
             public_endpoint=read("MEDIA_S3_PUBLIC_ENDPOINT", "", _optional(_http_url)),
-            region=read("MEDIA_S3_REGION", "", str),
+            region=read("MEDIA_S3_REGION", _aws_region(environment), str),
             bucket=read("MEDIA_S3_BUCKET", "", str),
             access_key=read("MEDIA_S3_ACCESS_KEY", "", str),
             secret_key=read("MEDIA_S3_SECRET_KEY", "", str),
-            use_path_style=read("MEDIA_S3_USE_PATH_STYLE", "true", _boolean),
+            use_path_style=read(
+                "MEDIA_S3_USE_PATH_STYLE",
+                # AWS wants the bucket in the host name, most other services in the path.
+                "true" if environment.get("MEDIA_S3_ENDPOINT") else "false",
+                _boolean,
+            ),
         ),
         presign_ttl=read("MEDIA_S3_PRESIGN_TTL", "5m", _whole_seconds(1, 7 * 86400)),
         upload_ttl=read("MEDIA_UPLOAD_TTL", "15m", _whole_seconds(1, 7 * 86400)),
@@ -153,6 +159,7 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
         audience=read("MEDIA_AUDIENCE", "jan", str),
         guest_login=read("MEDIA_GUEST_LOGIN", "true", _boolean),
         guest_token_ttl=read("MEDIA_GUEST_TOKEN_TTL", "24h", _whole_seconds(1, 366 * 86400)),
+        guest_login_per_minute=read("MEDIA_GUEST_LOGIN_PER_MINUTE", "60", _integer(0, 1_000_000)),
         signing_key=read.text_or_file("MEDIA_SIGNING_KEY"),
         signing_key_previous=read.text_or_file("MEDIA_SIGNING_KEY_PREVIOUS"),
         url_secret=read("MEDIA_URL_SECRET", "", _optional(_secret)),
@@ -231,6 +238,10 @@ class _Reader:
             except (OSError, UnicodeDecodeError):
                 self.problems.append(f"{name}_FILE: the file cannot be read")
         return text
+
+
+def _aws_region(environment: Mapping[str, str]) -> str:
+    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 def _default_public_url(listen: Address) -> str:

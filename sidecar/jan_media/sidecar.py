@@ -137,7 +137,7 @@ def _open_storage(settings: Settings) -> Storage:
     s3 = settings.s3
     return S3Storage(
         s3.bucket,
-        region=s3.region or "us-east-1",
+        region=s3.region,
         endpoint=s3.endpoint or None,
         public_endpoint=s3.public_endpoint or None,
         access_key=s3.access_key or None,

@@ -1,5 +1,6 @@
 """Guest tokens, and the keys to check them with."""
 
+import math
 import time
 
 from fastapi import APIRouter
@@ -7,24 +8,35 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from jan_media.api import answers
+from jan_media.api.callers import client_address
 from jan_media.api.errors import error_response
+from jan_media.identity.login_limit import LoginLimit
 from jan_media.sidecar import Sidecar
 
 
 def routes(sidecar: Sidecar) -> APIRouter:
     """The routes that need no token."""
     router = APIRouter(tags=["auth"])
+    per_minute = sidecar.settings.guest_login_per_minute
+    limit = LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None
 
     @router.post(
         "/auth/guest-login",
         status_code=201,
         response_model=answers.GuestToken,
-        responses=answers.errors(404),
+        responses=answers.errors(404, 429),
     )
     async def guest_login(request: Request) -> Response:
         """A token for a new guest. The body, if there is one, is not looked at."""
         if not sidecar.settings.guest_login:
             return error_response("not_found", "Guest login is switched off here")
+        wait = limit.wait(client_address(request), time.monotonic()) if limit else 0.0
+        if wait:
+            return error_response(
+                "too_many_requests",
+                "Too many guest logins from this address: keep the token that you have, or wait",
+                headers={"Retry-After": str(math.ceil(wait))},
+            )
         token = sidecar.guest_login.issue(time.time())
         return JSONResponse(
             {

@@ -34,6 +34,16 @@ def owner_of(request: Request, *, trusts_network: bool, user_id: str = "") -> st
     raise Refused("unauthenticated", "Call through the gateway, with a token or an API key")
 
 
+def client_address(request: Request) -> str:
+    """Where the client is: as the gateway says, which always sets this header, or the peer itself.
+
+    Good for limits, not for permissions: whoever reaches the listener past the gateway can choose
+    it.
+    """
+    peer = request.client.host if request.client else ""
+    return request.headers.get("x-real-ip", "").strip() or peer
+
+
 class GatewayOnly:
     """Lets requests below some paths through only with the gateway's secret, if there is one."""
 

@@ -4,8 +4,7 @@ No token is asked for; the signature in the URL or the form is the permission.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from jan_media.api import answers
 from jan_media.api.bodies import pieces, refuse_announced_size
 from jan_media.api.serving import Served, serve
+from jan_media.api.spooling import spooled
 from jan_media.content.multipart import FormReader, InvalidForm
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused, too_large
@@ -62,7 +62,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
             key, _query(request), request.headers.get("content-type"), time.time()
         )
         refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
-        async with sidecar.uploads.admitted(), spooled() as spool:
+        async with sidecar.uploads.admitted(), spooled(sidecar) as spool:
             await receive(request, spool.write, None)
             await keep(spool, allowed.key, allowed.mime, None)
         return Response(status_code=200)
@@ -73,20 +73,12 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
     async def post(request: Request) -> Response:
         """Write an object with a presigned form: all its fields, then the file."""
         refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
-        async with sidecar.uploads.admitted(), spooled() as spool:
+        async with sidecar.uploads.admitted(), spooled(sidecar) as spool:
             form = SignedForm(urls, request.headers.get("content-type", ""), spool)
             await receive(request, form.feed, "file")
             allowed = form.close()
             await keep(spool, allowed.key, allowed.mime, "file")
         return Response(status_code=204)
-
-    @asynccontextmanager
-    async def spooled() -> AsyncIterator[Spool]:
-        spool = Spool(sidecar.library.spool_dir, max_bytes=max_bytes)
-        try:
-            yield spool
-        finally:
-            sidecar.lanes.uploads.submit(spool.close)
 
     async def receive(request: Request, take: Callable[[bytes], None], param: str | None) -> None:
         try:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from jan_media.api import answers
 from jan_media.api.bodies import content_type, pieces, refuse_announced_size, text_field, user_id
 from jan_media.api.callers import owner_of
+from jan_media.api.spooling import spooled
 from jan_media.catalog.interface import Claimed
 from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
 from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
@@ -45,28 +46,29 @@ def routes(sidecar: Sidecar) -> APIRouter:
         """Store a file: by URL, as a data URL, as a form, or as the body itself."""
         owner_of(request, trusts_network=sidecar.trusts_network)  # before a byte is read
         body_kind = _body_kind(request, sidecar.settings.max_bytes)
-        async with sidecar.uploads.admitted():
-            spool = Spool(sidecar.library.spool_dir, max_bytes=sidecar.settings.max_bytes)
+        async with sidecar.uploads.admitted(), spooled(sidecar) as spool:
+            body = body_kind(request, spool)
             try:
-                body = body_kind(request, spool)
-                async for piece in pieces(request):
-                    await sidecar.lanes.uploads.run(body.feed, piece)
-                named = body.close()
-                if isinstance(body, JsonBody) and body.url:
-                    await _fetch(sidecar, body.url, spool)
-                owner = owner_of(
-                    request, trusts_network=sidecar.trusts_network, user_id=user_id(named)
-                )
+                owner = await _receive(sidecar, request, body, spool)
                 claimed, url = await sidecar.lanes.uploads.run(_store, sidecar, spool, owner)
             except ContentTooLarge as error:
                 raise too_large(error.limit, body.param) from None
             except Refused as refusal:
                 raise refusal.at(body.param) if body.param else refusal from None
-            finally:
-                sidecar.lanes.uploads.submit(spool.close)
         return JSONResponse(answers.uploaded(claimed, url))
 
     return router
+
+
+async def _receive(sidecar: Sidecar, request: Request, body: "Body", spool: Spool) -> str:
+    """Spool the whole file, wherever it is; returns the owner that the request names."""
+    async for piece in pieces(request):
+        await sidecar.lanes.uploads.run(body.feed, piece)
+    fields = body.close()
+    owner = owner_of(request, trusts_network=sidecar.trusts_network, user_id=user_id(fields))
+    if isinstance(body, JsonBody) and body.url:
+        await _fetch(sidecar, body.url, spool)
+    return owner
 
 
 def _store(sidecar: Sidecar, spool: Spool, owner: str) -> tuple[Claimed, Link]:

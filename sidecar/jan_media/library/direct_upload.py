@@ -65,8 +65,13 @@ def complete(library: Library, media: Media) -> Media | None:
     Returns the id as it is then: ready, rejected, still pending when nothing has been uploaded, or
     None when it is gone meanwhile. Raises `StorageUnavailable` and `CatalogUnavailable`.
     """
-    if media.state is not State.PENDING or library.storage.size(media.storage_key) is None:
+    if media.state is not State.PENDING:
         return media
+    size = library.storage.size(media.storage_key)
+    if size is None:
+        return media
+    if size > library.rules.max_bytes:  # not even worth copying
+        return _reject(library, media, too_large(library.rules.max_bytes))
     for _ in range(ATTEMPTS):
         key = fresh_content_key()
         library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
@@ -78,7 +83,8 @@ def complete(library: Library, media: Media) -> Media | None:
             settled = _settle(library, media, key)
         except IntentLapsed:
             continue
-        discard(library, media.storage_key)
+        if settled is not None and settled.state is State.READY:
+            discard(library, media.storage_key)
         return settled
     raise StorageUnavailable("checking takes longer than MEDIA_SWEEP_GRACE allows")
 
@@ -89,15 +95,22 @@ def _settle(library: Library, media: Media, key: str) -> Media | None:
         content = _examine_stored(library, key)
     except Refused as refusal:
         discard(library, key)
-        return library.catalog.reject_pending(
-            media.id, refusal.code, refusal.message, now=library.clock()
-        )
+        return _reject(library, media, refusal)
     now = library.clock()
     settled = library.catalog.complete_pending(
         media.id, content, key, now=now, expires_at=now + library.rules.retention_ms
     )
     if settled is None or settled.storage_key != key:
         discard(library, key)
+    return settled
+
+
+def _reject(library: Library, media: Media, refusal: Refused) -> Media | None:
+    """Remove what was uploaded; the id tells why until its time is over."""
+    settled = library.catalog.reject_pending(
+        media.id, refusal.code, refusal.message, now=library.clock()
+    )
+    discard(library, media.storage_key)
     return settled
 
 

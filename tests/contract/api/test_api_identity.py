@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
@@ -114,3 +115,23 @@ def test_the_signing_key_outlives_a_restart(tmp_path: Path) -> None:
         with running_sidecar(tmp_path / "data") as sidecar, Api(sidecar) as api:
             published.append(api.http.get("/.well-known/jwks.json").json())
     assert published[0] == published[1]
+
+
+def log_in(api: Api, address: str = "") -> httpx.Response:
+    return api.http.post("/auth/guest-login", headers={"X-Real-IP": address} if address else {})
+
+
+def test_guest_logins_are_limited_for_each_client_address(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path, GUEST_LOGIN_PER_MINUTE="2") as sidecar, Api(sidecar) as api:
+        statuses = [log_in(api, "203.0.113.7").status_code for _ in range(3)]
+        refused = log_in(api, "203.0.113.7")
+        assert statuses == [201, 201, 429]
+        assert assert_error(refused, 429, "too_many_requests")["type"] == "rate_limit_error"
+        assert 1 <= int(refused.headers["retry-after"]) <= 30
+        assert log_in(api, "203.0.113.8").status_code == 201
+        assert log_in(api).status_code == 201
+
+
+def test_the_login_limit_can_be_switched_off(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path, GUEST_LOGIN_PER_MINUTE="0") as sidecar, Api(sidecar) as api:
+        assert {log_in(api, "203.0.113.7").status_code for _ in range(70)} == {201}

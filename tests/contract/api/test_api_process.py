@@ -3,8 +3,6 @@
 import os
 import signal
 import sqlite3
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -13,13 +11,7 @@ import pytest
 from tests.contract.api.client import Api, assert_error, data_url_body
 from tests.support.pictures import picture
 from tests.support.sidecar import run_jan_media, running_sidecar
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

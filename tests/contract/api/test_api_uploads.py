@@ -127,6 +127,13 @@ def test_a_form_without_a_file_is_400(api: Api) -> None:
     assert_error(response, 400, "missing_field", "file")
 
 
+def test_a_form_that_is_none_is_400(api: Api) -> None:
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=b"):
+        response = api.http.post("/v1/media", content=b"x", headers={"Content-Type": kind})
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (400, "invalid_form")
+
+
 def test_a_form_with_an_empty_file_is_400(api: Api) -> None:
     response = api.http.post("/v1/media", files={"file": ("a.png", b"", "image/png")})
     assert_error(response, 400, "empty_file", "file")
