@@ -24,9 +24,8 @@ def rows(page: str, name: str) -> dict[str, str]:
 
 def settings_that_are_read() -> dict[str, str]:
     """Every variable that settings.py reads, with its default if that is a plain text."""
-    plain = dict(re.findall(r'read\(\s*"(MEDIA_\w+)",\s*"([^"]*)"', SETTINGS_SOURCE))
-    for name in re.findall(r'read\(\s*"(MEDIA_\w+)",\s*f?[A-Za-z_]', SETTINGS_SOURCE):
-        plain.setdefault(name, "")
+    plain = dict.fromkeys(re.findall(r'read\(\s*"(MEDIA_\w+)"', SETTINGS_SOURCE), "")
+    plain |= dict(re.findall(r'read\(\s*"(MEDIA_\w+)",\s*"([^"]*)",', SETTINGS_SOURCE))
     for name in re.findall(r'text_or_file\("(MEDIA_\w+)"\)', SETTINGS_SOURCE):
         plain |= {name: "", f"{name}_FILE": ""}
     return plain
