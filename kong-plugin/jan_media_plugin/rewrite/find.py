@@ -21,6 +21,8 @@ from jan_media_plugin.rewrite.grammar import (
     MEMBERS,
     SCALAR,
     SPACE,
+    completes,
+    is_small,
     small_value_end,
     string_end,
 )
@@ -28,8 +30,8 @@ from jan_media_plugin.rewrite.places import Path, Places, unescaped
 
 MAX_DEPTH = 500
 MAX_STEPS = 100_000  # half a second at most; bodies of real clients take hundreds
-# A value that turns out not to be small has been read in vain: not below this depth, so that a
-# byte is read in vain a few times at most.
+# Elements of arrays are tried, whether they are small: messages, parts, tools. One that is not has
+# been read in vain: none below this depth, so that a byte is read in vain a few times at most.
 _SKIPPING_DEPTH = 4
 _WORTH_SKIPPING = 256
 
@@ -110,10 +112,11 @@ def _walk(
                 candidate = candidates.after(end)
             position = end
         elif (
-            (opening == b"{" or opening == b"[")
-            and by_runs
-            and 0 < len(path) <= _SKIPPING_DEPTH  # at 0, it holds the candidate
+            by_runs
+            and (opening == b"{" or opening == b"[")
             and candidate - position > _WORTH_SKIPPING
+            and 0 < len(path) <= _SKIPPING_DEPTH
+            and type(path[-1]) is int
             and (end := small_value_end(body, position, candidate)) > 0
         ):
             position = end
@@ -138,7 +141,13 @@ def _walk(
                 raise _Malformed
             position = scalar.end()
 
-        # A value has ended here: close what ends with it, then go to the next one.
+        # A value has ended here. If nothing more can be an id, all that matters of the rest is
+        # whether it is well-formed.
+        if by_runs and candidate == len(body) and is_small(len(body) - position):
+            if _is_completed_by(path, body[position:]):
+                return
+            raise _Malformed
+        # Otherwise close what ends with it, then go to the next one.
         while True:
             if not path:
                 if SPACE.match(body, position).end() != len(body):  # type: ignore[union-attr]
@@ -188,13 +197,23 @@ def _enter_member(
     return position, candidate
 
 
+def _is_completed_by(path: list[bytes | int], rest: bytes) -> bool:
+    openings = b"".join([b"[" if type(step) is int else b'{"":' for step in path])
+    try:
+        return completes(openings, rest)
+    except RecursionError:
+        raise TooComplex(f"nested deeper than {MAX_DEPTH}") from None
+
+
 def _media_id(spelled: bytes) -> str | None:
     """The canonical id, if that is what a string of these raw bytes says, whole."""
     if len(spelled) > _LONGEST_SPELLING:
         return None
     text = unescaped(spelled)
-    placeholder = _PLACEHOLDER.fullmatch(text)
-    return parse_media_id(placeholder[1] if placeholder else text)
+    media_id = parse_media_id(text)
+    if media_id is None and (placeholder := _PLACEHOLDER.fullmatch(text)):
+        return parse_media_id(placeholder[1])
+    return media_id
 
 
 def _spell(path: Path) -> str:

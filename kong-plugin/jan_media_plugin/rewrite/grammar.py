@@ -74,3 +74,22 @@ def small_value_end(body: bytes, start: int, limit: int) -> int:
         return start + int(_DECODER.scan_once(piece, 0)[1])
     except (ValueError, StopIteration, RecursionError):
         return -1
+
+
+def is_small(size: int) -> bool:
+    """Whether so many bytes are few enough to be read by the standard library's scanner at once."""
+    return size <= _SMALL
+
+
+def completes(openings: bytes, rest: bytes) -> bool:
+    """Whether ``rest`` goes on from a value inside of open objects and arrays, to the very end.
+
+    ``openings`` opens them: ``[`` for an array, ``{"":`` for an object. Raises RecursionError on
+    nesting by the hundreds.
+    """
+    # A string stands for the value, since nothing can make a longer value of it.
+    try:
+        _DECODER.decode((openings + b'""' + rest).decode("latin-1"))
+    except ValueError:
+        return False
+    return True
