@@ -30,8 +30,10 @@ def routes(sidecar: Sidecar) -> APIRouter:
         """A token for a new guest. The body, if there is one, is not looked at."""
         if not sidecar.settings.guest_login:
             return error_response("not_found", "Guest login is switched off here")
-        wait = limit.wait(client_address(request), time.monotonic()) if limit else 0.0
-        if wait:
+        wait = 0.0
+        if limit is not None:
+            wait = limit.wait(client_address(request), time.monotonic())
+        if wait > 0:
             return error_response(
                 "too_many_requests",
                 "Too many guest logins from this address: keep the token that you have, or wait",
