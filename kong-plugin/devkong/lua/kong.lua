@@ -57,6 +57,17 @@ for _, name in ipairs(names) do
 end
 kong.log.inspect = kong.log.debug
 
+-- tables of headers answer to any case, and to underscores for hyphens
+local any_spelling = {
+  __index = function(headers, name)
+    return type(name) == "string" and rawget(headers, (name:lower():gsub("_", "-"))) or nil
+  end,
+}
+for _, part in ipairs({ kong.request, kong.response }) do
+  local get_headers = part.get_headers
+  part.get_headers = function(...) return setmetatable(get_headers(...), any_spelling) end
+end
+
 local ngx = {
   OK = 0, ERROR = -1, DECLINED = -5,
   STDERR = 0, EMERG = 1, ALERT = 2, CRIT = 3, ERR = 4, WARN = 5, NOTICE = 6, INFO = 7, DEBUG = 8,

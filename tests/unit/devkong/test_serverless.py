@@ -197,3 +197,22 @@ def test_lua_stays_sound_over_many_requests(tmp_path: Path, echo: Upstream) -> N
         for _ in range(100):
             assert ask(devkong.port, "/a").status == 200
     assert {r.get(b"x-n") for r in echo.requests} == {b"201"}
+
+
+def test_tables_of_headers_answer_to_any_spelling(tmp_path: Path, echo: Upstream) -> None:
+    code = """
+    local h = kong.request.get_headers()
+    kong.service.request.set_header("x-seen", h["X-In"] .. h.x_in .. tostring(h["x-none"]))
+    """
+    run(tmp_path, echo, code, b"x-in: 1")
+    assert echo.last.get(b"x-seen") == b"11nil"
+
+
+def test_the_log_phase_runs_after_the_answer(
+    tmp_path: Path, echo: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    got = run(
+        tmp_path, echo, "return", log='kong.log.warn("ended with ", kong.response.get_status())'
+    )
+    assert got.status == 200
+    assert "ended with 200" in caplog.text
