@@ -14,6 +14,7 @@ from jan_media_plugin.config import read_config
 from jan_media_plugin.headers import (
     Headers,
     UpstreamHeaders,
+    check_connection,
     check_length,
     may_hold_ids,
     read_headers,
@@ -65,6 +66,7 @@ class Plugin:
         """
         try:
             headers = read_headers(kong)
+            check_connection(headers)
             caller = self._identify(headers)
             length = check_length(headers, self._config.max_body_bytes)
             if self._config.resolve and length != 0 and may_hold_ids(headers):

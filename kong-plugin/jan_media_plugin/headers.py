@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from jan_media_plugin.answers import too_large, too_many_headers
+from jan_media_plugin.answers import invalid_request, too_large, too_many_headers
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.config import Config
 
@@ -23,6 +23,15 @@ REMOVED: list[str] = []
 SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
 SCAN_HEADER = "X-Jan-Media-Ids"
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key", "proxy-authorization")
+# What Kong and its plugins call a caller: upstreams may go by these names too. Without auth of our
+# own they are those of the plugin that authenticated in our place.
+_IDENTITY_OF_KONG = ("x-consumer-", "x-credential-", "x-authenticated-", "x-anonymous-")
+_OURS = "x-jan-"
+# What Connection may name (RFC 9110, section 7.6.1). Kong, after its plugins, removes every other
+# header that a client names there: the identity that we have set, too.
+_CONNECTION_OPTIONS = frozenset(
+    ("", "close", "keep-alive", "upgrade", "te", "trailer", "http2-settings", "proxy-connection")
+)
 # Upstreams that turn names into variables (CGI, WSGI, PHP) make one of all these.
 _CONFUSABLE = str.maketrans(dict.fromkeys("_. !#$%&'*+^`|~", "-"))
 # Of printable ASCII, all but the separator and the escape itself.
@@ -38,6 +47,18 @@ def read_headers(kong: Any) -> Headers:
     if lines >= MOST_LINES:
         raise too_many_headers(MOST_LINES)
     return headers
+
+
+def check_connection(headers: Headers) -> None:
+    """Refuse a Connection header that would have Kong take other headers away."""
+    for value in headers.get("connection", ()):
+        for option in value.split(","):
+            if option.strip().lower() not in _CONNECTION_OPTIONS:
+                raise invalid_request(
+                    "invalid_connection_header",
+                    "The Connection header may not name other headers: send keep-alive or close.",
+                    "Connection",
+                )
 
 
 def check_length(headers: Headers, most: int) -> int | None:
@@ -83,8 +104,9 @@ class UpstreamHeaders:
         if config.upstream_authorization:
             self._always["Authorization"] = config.upstream_authorization
         hidden: Sequence[str] = _CREDENTIAL_HEADERS if config.hide_credentials else ()
-        ours = (self._user, self._issuer, self._groups, SECRET_HEADER, SCAN_HEADER)
+        ours = (self._user, self._issuer, self._groups)
         self._removed = {_folded(name) for name in (*ours, *hidden)}
+        self._removed_prefixes = (_OURS,) if config.auth == "off" else (_OURS, *_IDENTITY_OF_KONG)
 
     def changes(self, headers: Headers, caller: Caller | None) -> Changes:
         """Return what to set, and to remove: names that are ours in any confusable spelling."""
@@ -95,7 +117,8 @@ class UpstreamHeaders:
             changes[self._groups] = ",".join(map(_spelled_group, caller.groups))
         set_names: set[str] | None = None
         for name in headers:
-            if _folded(name) in self._removed:
+            folded = _folded(name)
+            if folded in self._removed or folded.startswith(self._removed_prefixes):
                 # Setting a header replaces every line of that name. A removal beside it would be
                 # made before it or after it, in no order.
                 if set_names is None:
