@@ -192,8 +192,9 @@ def _problems_of_issuer(issuer: Issuer) -> list[str]:
     if len(given) != 1:
         return [f"issuer needs exactly one of {', '.join(sources)}; it has {len(given)}"]
     problems = []
-    if not issuer.issuer.isprintable() or not issuer.issuer:
-        problems.append("issuer must be printable text")
+    # The sidecar knows an owner by "issuer|subject": two issuers must not make one.
+    if not issuer.issuer.isprintable() or not issuer.issuer or "|" in issuer.issuer:
+        problems.append("issuer must be printable text without |")
     shared = [name for name in issuer.algorithms if name.startswith("HS")]
     if not issuer.algorithms:
         problems.append("algorithms must name at least one")

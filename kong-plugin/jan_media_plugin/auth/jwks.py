@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpx
-import jwt
 from jwt.algorithms import get_default_algorithms
 
 from jan_media_plugin.config import Issuer
@@ -155,8 +154,9 @@ class PublishedKeys:
             url = discovery.get("jwks_uri")
             if discovery.get("issuer") != self._issuer.issuer or not isinstance(url, str):
                 raise ValueError("the discovery document is of another issuer")
-            if not url.startswith(("https://", "http://")):
-                raise ValueError("jwks_uri is not an http URL")
+            secure = str(self._issuer.discovery_url).startswith("https://")
+            if not url.startswith("https://" if secure else ("https://", "http://")):
+                raise ValueError("jwks_uri is not a URL as trustworthy as discovery_url")
         keys = (await self._get(url)).get("keys")
         if not isinstance(keys, list):
             raise ValueError("there are no keys")
@@ -192,6 +192,13 @@ def _usable_key(jwk: dict[str, Any], algorithm: str) -> Key | None:
 
     A symmetric key is never one: published, it is no secret.
     """
+    try:
+        return _public_key(jwk, algorithm)
+    except Exception:  # whatever a parser makes of an odd key: the others still count
+        return None
+
+
+def _public_key(jwk: dict[str, Any], algorithm: str) -> Key | None:
     family = {"E": "EC", "R": "RSA", "P": "RSA"}.get(algorithm[0])
     kind = "OKP" if algorithm == "EdDSA" else family
     if jwk.get("kty") != kind or jwk.get("use", "sig") != "sig":
@@ -200,9 +207,6 @@ def _usable_key(jwk: dict[str, Any], algorithm: str) -> Key | None:
         return None
     kid = jwk.get("kid")
     public = {name: value for name, value in jwk.items() if name != "d"}
-    try:
-        method: Any = _ALGORITHMS[algorithm]
-        material = method.prepare_key(method.from_jwk(public))
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-        return None
+    method: Any = _ALGORITHMS[algorithm]
+    material = method.prepare_key(method.from_jwk(public))
     return Key(kid if isinstance(kid, str) else None, algorithm, material)

@@ -45,7 +45,10 @@ class Tokens:
         """Return the caller of ``token`` (in compact form). Raises `Refused`."""
         header_part, claims_part, _ = token.split(".")
         header = _decoded(header_part)
-        issuer, keys = self._issuer_of(_decoded(claims_part))
+        stated = _decoded(claims_part)
+        issuer, keys = self._issuer_of(stated)
+        if any(_is_no_date(stated.get(name)) for name in ("exp", "nbf", "iat")):
+            raise invalid_token("The token's exp, nbf or iat is not a number.")
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in issuer.algorithms:
             raise invalid_token("The token's algorithm is not one that its issuer uses here.")
@@ -147,6 +150,11 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) < len(pairs):
         raise ValueError("a name occurs twice")
     return document
+
+
+def _is_no_date(value: object) -> bool:
+    """Whether a claim is there and is no NumericDate (RFC 7519, section 2): PyJWT takes texts."""
+    return value is not None and (isinstance(value, bool) or not isinstance(value, int | float))
 
 
 def _claim(claims: dict[str, Any], name: str) -> object:

@@ -164,6 +164,14 @@ def test_a_discovery_document_leads_to_the_keys_of_its_own_issuer(sidecar: FakeS
         (public_jwk(ec.generate_private_key(ec.SECP384R1())), "ES256", False),
         ({"kty": "oct", "k": "c2VjcmV0", "kid": "k1"}, "ES256", False),
         ({"kty": "EC", "kid": "k1"}, "ES256", False),
+        (public_jwk(EC_KEY, key_ops=None), "ES256", False),
+        (public_jwk(EC_KEY, key_ops=7), "ES256", False),
+        (public_jwk(EC_KEY, x=7), "ES256", False),
+        (public_jwk(EC_KEY, x="!"), "ES256", False),
+        (public_jwk(EC_KEY, use=["sig"]), "ES256", False),
+        (public_jwk(RSA_KEY, n="AQ"), "RS256", False),
+        (public_jwk(RSA_KEY, e={}), "RS256", False),
+        ({"kty": ["EC"], "kid": {}}, "ES256", False),
     ],
 )
 def test_only_public_signing_keys_of_the_right_kind_count(
@@ -172,3 +180,27 @@ def test_only_public_signing_keys_of_the_right_kind_count(
     sidecar.jwks = {"keys": ["nonsense", jwk]}
     found = asyncio.run(published(sidecar).find("k1", algorithm))
     assert len(found) == counts
+
+
+def test_an_odd_key_does_not_hide_the_good_ones(sidecar: FakeSidecar) -> None:
+    sidecar.jwks = {"keys": [public_jwk(OTHER_EC_KEY, key_ops=None), public_jwk(EC_KEY)]}
+    assert len(asyncio.run(published(sidecar).find("k1", "ES256"))) == 1
+
+
+def test_a_secure_discovery_document_leads_to_no_insecure_keys(
+    sidecar: FakeSidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = PublishedKeys(
+        issuer(discovery_url="https://issuer.example/.well-known/openid-configuration"),
+        fresh=100,
+        stale=1000,
+        timeout=1,
+    )
+
+    async def discovered(url: str) -> dict[str, Any]:
+        assert url.startswith("https://"), "the keys were asked for in the clear"
+        return {"issuer": ISSUER, "jwks_uri": f"{sidecar.url}/jwks.json"}
+
+    monkeypatch.setattr(keys, "_get", discovered)
+    with pytest.raises(IssuerAway):
+        asyncio.run(keys.find("k1", "ES256"))

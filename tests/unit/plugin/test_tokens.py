@@ -96,10 +96,24 @@ def test_an_issuer_may_share_a_secret() -> None:
     [
         ({"exp": timedelta(seconds=-60)}, "expired"),
         ({"exp": None}, "lacks a claim"),
-        ({"exp": "soon"}, "not acceptable"),
+        ({"exp": "soon"}, "not a number"),
+        ({"exp": "99999999999"}, "not a number"),
+        ({"exp": True}, "not a number"),
+        ({"exp": [99999999999]}, "not a number"),
+        ({"exp": float("nan")}, "not acceptable"),
         ({"exp": float("inf")}, "not acceptable"),
         ({"nbf": timedelta(seconds=60)}, "not valid yet"),
         ({"iat": timedelta(seconds=60)}, "not valid yet"),
+        ({"nbf": "0"}, "not a number"),
+        ({"iat": "0"}, "not a number"),
+        ({"iat": {}}, "not a number"),
+        ({"iss": ISSUER + "/"}, "issuer is not accepted"),
+        ({"aud": ["x", ["jan"]]}, "audience"),
+        ({"aud": {"jan": 1}}, "audience"),
+        ({"aud": "janet"}, "audience"),
+        ({"aud": ["x", "y"]}, "audience"),
+        ({"sub": 5}, "not acceptable"),
+        ({"sub": ["alice"]}, "not acceptable"),
         ({"iss": "https://other.example"}, "issuer is not accepted"),
         ({"iss": None}, "issuer is not accepted"),
         ({"aud": "other"}, "audience"),
@@ -163,6 +177,20 @@ def forged(header: dict[str, Any], signature: str = "") -> str:
         pytest.param(
             token(OTHER_EC_KEY, header={"x5u": "http://127.0.0.1:1/"}), id="its own key by x5u"
         ),
+        pytest.param(
+            token(OTHER_EC_KEY, header={"x5c": ["MIIB"]}), id="its own certificate in x5c"
+        ),
+        pytest.param(
+            token(OTHER_EC_KEY, header={"kid": "../../../dev/null"}), id="kid a path to a file"
+        ),
+        pytest.param(
+            token(OTHER_EC_KEY, header={"kid": "k1' UNION SELECT '"}), id="kid an injection"
+        ),
+        pytest.param(token(header={"b64": False}), id="a payload that is said not to be encoded"),
+        pytest.param(
+            raw_token({"alg": "ES256"}, {**claims(), "iss": [ISSUER]}, "AA"), id="iss a list"
+        ),
+        pytest.param(token() + ".x.y", id="five parts, as if encrypted"),
         pytest.param(raw_token(b"[" * 50 + b"]" * 50, claims(), "AA"), id="a deeply nested header"),
         pytest.param(
             raw_token({"alg": "ES256"}, b'{"a":' * 900 + b"1" + b"}" * 900, "AA"),
@@ -180,6 +208,29 @@ def forged(header: dict[str, Any], signature: str = "") -> str:
 )
 def test_forgeries_are_refused(text: str) -> None:
     assert refusal(text).status == 401
+
+
+@pytest.mark.parametrize("length", [8193, 100_000])
+def test_a_token_beyond_any_real_length_is_refused_unread(length: int) -> None:
+    assert "longer than 8192" in refusal("a" * length).message
+
+
+def test_the_same_subject_of_two_issuers_is_two_callers() -> None:
+    one = issuer(public_key=pem(EC_KEY))
+    other = issuer(issuer="https://other.example", secret=SECRET, algorithms=("HS256",))
+    callers = {
+        check(token(), one, other),
+        check(token(SECRET, "HS256", iss="https://other.example"), one, other),
+    }
+    assert {caller.subject for caller in callers} == {"alice"}
+    assert len({(caller.issuer, caller.subject) for caller in callers}) == 2
+
+
+def test_a_secret_of_one_issuer_signs_nothing_for_another() -> None:
+    one = issuer(public_key=pem(EC_KEY))
+    other = issuer(issuer="https://other.example", secret=SECRET, algorithms=("HS256",))
+    assert refusal(token(SECRET, "HS256"), one, other).status == 401
+    assert refusal(token(EC_KEY, iss="https://other.example"), one, other).status == 401
 
 
 def test_a_public_key_is_never_taken_for_a_shared_secret() -> None:
