@@ -130,6 +130,10 @@ class PostgresCatalog(SqlCatalog):
                 db.execute(step.sql)
                 db.execute("UPDATE schema_version SET version = %s", [step.version])
 
+    def schema_version(self) -> int:
+        with _unavailable_on_database_error(), _in_time(_READ), self._pool.connection() as db:
+            return _schema_version(db)
+
     def close(self) -> None:
         self._pool.close()
 

@@ -83,6 +83,10 @@ class SqliteCatalog(SqlCatalog):
                     db.execute("UPDATE schema_version SET version = ?", [step.version])
                 db.execute("COMMIT")
 
+    def schema_version(self) -> int:
+        with _unavailable_on_database_error(), self._reading() as db:
+            return _schema_version(db)
+
     def close(self) -> None:
         with self._turn.waiting(self._patience), self._closing:
             self._closed = True

@@ -39,6 +39,11 @@ def migrations_after(version: int, dialect: Dialect) -> list[Migration]:
     return [step for step in steps if step.version > version]
 
 
+def newest_version() -> int:
+    """The schema version that this code works with."""
+    return max(step.version for step in _steps("sqlite"))
+
+
 def _steps(dialect: Dialect) -> list[Migration]:
     folder = files(__name__) / dialect
     return [
