@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import sys
 import time
 from datetime import UTC, datetime
@@ -12,7 +13,8 @@ import typer
 from jan_media.catalog.interface import ApiKey, CatalogUnavailable
 from jan_media.identity.api_keys import ApiKeyring
 from jan_media.library.library import Library, now_ms
-from jan_media.library.sweep import rehearse, sweep
+from jan_media.library.sweep import rehearse, sweep_in_turn
+from jan_media.moving import CannotMove, run_move, source_settings
 from jan_media.serve import CannotStart, serve
 from jan_media.settings import Settings, WrongSettings, duration, load_settings
 from jan_media.sidecar import open_library
@@ -54,10 +56,55 @@ def sweep_command(
         if dry_run:
             print(f"would sweep {rehearse(library, ahead_ms=ahead_ms)}")
             return
-        swept = sweep(library, f"cli:{os.getpid()}", ahead_ms=ahead_ms)
+        swept = sweep_in_turn(
+            library, f"cli:{os.getpid()}:{secrets.token_hex(4)}", ahead_ms=ahead_ms
+        )
         if swept is None:
-            _fail("another sidecar is sweeping right now: try again in a moment")
+            _fail("another sidecar is sweeping and takes long: try again later")
         print(f"swept {swept}")
+
+
+@app.command("migrate")
+def migrate_command(
+    from_storage: Annotated[
+        str,
+        typer.Option(help="Where the objects are: the old MEDIA_DATA_DIR, or s3://bucket."),
+    ],
+    from_database: Annotated[
+        str,
+        typer.Option(help="The old MEDIA_DATABASE_URL; by default catalog.db in that folder."),
+    ] = "",
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Objects copied at once.")] = 4,
+    delete: Annotated[
+        bool,
+        typer.Option(help="Give up what the source no longer has: for the last of several runs."),
+    ] = False,
+) -> None:
+    """Bring media and API keys from another storage and catalog to those of the settings.
+
+    Every object is checked by its hash on arrival. Run it again after an interruption: it goes on
+    where it stopped. An S3 source needs MEDIA_S3_ENDPOINT and so on; if the target is S3 too, give
+    the source's as FROM_MEDIA_S3_ENDPOINT and so on.
+    """
+    settings = _settings()
+    try:
+        source = source_settings(os.environ, from_storage=from_storage, from_database=from_database)
+        moved = run_move(
+            source,
+            settings,
+            jobs=jobs,
+            delete=delete,
+            report=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+    except WrongSettings as wrong:
+        _fail_for(wrong)
+    except (CatalogUnavailable, StorageUnavailable) as problem:
+        _fail(f"stopped: {problem}\nRun the same command again: it goes on where it stopped.")
+    except (CannotMove, OSError, ValueError, RuntimeError) as problem:
+        _fail(str(problem))
+    print(f"moved {moved}")
+    if moved.damaged:
+        _fail("the source has no right bytes for these ids:\n" + "\n".join(moved.damaged))
 
 
 @keys.command("create")
@@ -129,7 +176,7 @@ def _settings() -> Settings:
     try:
         loaded = load_settings(os.environ)
     except WrongSettings as wrong:
-        _fail("these settings are wrong:\n" + "\n".join(f"  {line}" for line in wrong.problems))
+        _fail_for(wrong)
     for warning in loaded.warnings:
         print(f"jan-media: warning: {warning}", file=sys.stderr, flush=True)
     return loaded.settings
@@ -150,6 +197,10 @@ def _state(key: ApiKey) -> str:
     if key.expires_at <= time.time() * 1000:
         return "expired"
     return f"valid until {datetime.fromtimestamp(key.expires_at / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _fail_for(wrong: WrongSettings) -> NoReturn:
+    _fail("these settings are wrong:\n" + "\n".join(f"  {line}" for line in wrong.problems))
 
 
 def _fail(message: str) -> NoReturn:

@@ -275,15 +275,8 @@ def test_a_promised_id_is_pending_and_owned(catalog: Catalog) -> None:
     assert catalog.owns(pending.id, "ann")
 
 
-def test_a_promise_not_used_is_gone_when_its_time_is_over(catalog: Catalog) -> None:
-    id = new_pending(catalog).id
-
-    assert live(catalog, id, NOW + 15 * MINUTE - 1) is not None
-    assert live(catalog, id, NOW + 15 * MINUTE) is None
-
-
 @pytest.mark.parametrize("outcome", ["unused", "completed", "rejected", "released"])
-def test_an_upload_key_is_garbage_when_its_policy_ends_whatever_happens(
+def test_an_upload_key_is_garbage_in_the_end_whatever_happens(
     catalog: Catalog, outcome: str
 ) -> None:
     id = new_pending(catalog, upload_key="an-upload").id
@@ -374,12 +367,43 @@ def test_repeating_a_completion_whose_answer_was_lost_keeps_the_bytes(
     assert "a-key" not in due(catalog, FOREVER)
 
 
-def test_completing_a_promise_that_is_over_drops_the_bytes(catalog: Catalog) -> None:
+def test_a_promise_that_is_over_can_be_completed_until_it_is_expired(catalog: Catalog) -> None:
+    used_late, never_used = new_pending(catalog), new_pending(catalog)
+    over = NOW + 15 * MINUTE
+
+    assert live(catalog, used_late.id, over) == used_late
+    assert catalog.overdue_uploads(now=over - 1, limit=9) == []
+    overdue = sorted([used_late, never_used], key=lambda media: media.id)
+    assert catalog.overdue_uploads(now=over, limit=9) == overdue
+    assert catalog.overdue_uploads(now=over, limit=1) == overdue[:1]
+    assert catalog.overdue_uploads(now=over, limit=9, after=overdue[0].id) == overdue[1:]
+    ready = complete(catalog, used_late.id, key="a-key", now=over)
+
+    assert ready is not None
+    assert ready.state is State.READY
+    assert catalog.expire(now=over, limit=9) == Expired(media=0, uploads=1, contents=0)
+    assert live(catalog, used_late.id, over) == ready
+    assert live(catalog, never_used.id, over) is None
+
+
+def test_completing_an_expired_promise_drops_the_bytes(catalog: Catalog) -> None:
     id = new_pending(catalog, upload_key="an-upload").id
+    over = NOW + 15 * MINUTE
+    catalog.expire(now=over, limit=9)
 
-    assert complete(catalog, id, key="a-key", now=NOW + 15 * MINUTE) is None
+    assert complete(catalog, id, key="a-key", now=over) is None
 
-    assert sorted(due(catalog, NOW + 15 * MINUTE)) == ["a-key", "an-upload"]
+    assert sorted(due(catalog, over)) == ["a-key", "an-upload"]
+
+
+def test_a_promise_that_is_over_can_be_rejected_and_given_up(catalog: Catalog) -> None:
+    rejected, given_up = new_pending(catalog), new_pending(catalog)
+    over = NOW + 15 * MINUTE
+
+    assert catalog.reject_pending(rejected.id, "invalid_media", "No.", now=over) is None
+    assert catalog.release(given_up.id, "ann", now=over) is Released.GONE
+
+    assert catalog.overdue_uploads(now=over, limit=9) == []
 
 
 def test_completing_an_id_that_never_was_drops_the_bytes(catalog: Catalog) -> None:

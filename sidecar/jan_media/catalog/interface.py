@@ -51,6 +51,7 @@ class Media:
     storage_key: str  # the content's key when ready, the upload's key otherwise
     created_at: int  # ms
     expires_at: int  # ms: the end of its retention when ready, of the time to upload otherwise
+    # (a pending id past it may have been uploaded in time, if nobody has looked yet)
     rejection_code: str = ""  # when rejected: the error code and message to answer with
     rejection_message: str = ""
 
@@ -157,10 +158,11 @@ class Catalog(Protocol):
     def create_pending(
         self, new_id: str, mime: str, upload_key: str, owner: str, *, now: int, upload_until: int
     ) -> Media:
-        """Promise ``new_id`` to a direct upload; it expires at ``upload_until`` if never used.
+        """Promise ``new_id`` to a direct upload, which will have ended by ``upload_until``.
 
-        ``upload_key`` is garbage from `upload_until` on whatever happens, since its upload policy
-        stays valid until then and could write it again.
+        ``upload_key`` is garbage from ``upload_until`` on whatever happens, since its upload
+        policy could write it again. That has to outlast the policy by as much as an upload takes:
+        one that ends after the key is forgotten is never deleted.
         """
 
     def complete_pending(
@@ -169,6 +171,7 @@ class Catalog(Protocol):
         """Turn a pending id into a ready one whose bytes are under an intended ``storage_key``.
 
         Shares the stored bytes of a content that is known (``storage_key`` is then due garbage).
+        A pending id past its time can still be completed, as long as `expire` has not removed it.
         If the id is no longer pending, changes nothing of it, makes ``storage_key`` due garbage
         and returns the id as it is, or None if it is gone. Raises `IntentLapsed` as above.
         """
@@ -176,10 +179,17 @@ class Catalog(Protocol):
     def reject_pending(self, id: str, code: str, message: str, *, now: int) -> Media | None:
         """Mark a pending id as refused until its upload time ends. Returns the id as it is now."""
 
+    def overdue_uploads(self, *, now: int, limit: int, after: str = "") -> list[Media]:
+        """Pending ids past their time, by id, those above ``after`` only."""
+
     # --- reading
 
     def get_many(self, ids: Sequence[str], *, now: int) -> dict[str, Media]:
-        """Return those of ``ids`` (canonical form) that exist and have not expired, by id."""
+        """Return those of ``ids`` (canonical form) that exist and have not expired, by id.
+
+        Pending ones are returned past their time too, until `expire` removes them: whether they
+        were uploaded in time, the catalog does not know.
+        """
 
     def owns(self, id: str, owner: str) -> bool:
         """Whether ``owner`` has a claim on ``id``."""

@@ -45,6 +45,7 @@ from jan_media.catalog.interface import (
     Released,
     State,
 )
+from jan_media.catalog.transfer import Record
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ _MEDIA = """
            m.created_at, m.expires_at, m.rejection_code, m.rejection_message
     FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256
 """
+# The parameter is now. A pending id past its time may have been uploaded in time.
+_LIVE = "(m.expires_at > ? OR m.state = 'pending')"
 _API_KEY = """
     SELECT id, prefix, key_hash, owner, group_names, created_at, expires_at, revoked_at
     FROM api_keys
@@ -84,9 +87,9 @@ class Transaction(Protocol):
 
 
 class SqlCatalog(ABC):
-    """`Catalog` and `ApiKeys` on a database that can run `Transaction`s.
+    """`Catalog`, `ApiKeys` and `Transfer` on a database that can run `Transaction`s.
 
-    The docstrings of the methods are those of the interface.
+    The docstrings of the methods are those of the interfaces.
     """
 
     @abstractmethod
@@ -188,12 +191,7 @@ class SqlCatalog(ABC):
     ) -> Media | None:
         def work(tx: Transaction) -> tuple[Media | None] | None:
             _lock_content(tx, content.sha256)
-            pending = tx.hold(
-                "SELECT id FROM media WHERE id = ? AND state = 'pending' AND expires_at > ?",
-                id,
-                now,
-            )
-            if not pending:
+            if not tx.hold("SELECT id FROM media WHERE id = ? AND state = 'pending'", id):
                 _drop(tx, storage_key, now=now)
                 return (_live_media(tx, id, now=now),)
             if not _keep_bytes(tx, content, storage_key, now=now):
@@ -214,15 +212,21 @@ class SqlCatalog(ABC):
         def work(tx: Transaction) -> Media | None:
             tx.change(
                 "UPDATE media SET state = 'rejected', rejection_code = ?, rejection_message = ?"
-                " WHERE id = ? AND state = 'pending' AND expires_at > ?",
+                " WHERE id = ? AND state = 'pending'",
                 code,
                 message,
                 id,
-                now,
             )
             return _live_media(tx, id, now=now)
 
         return self._write(work)
+
+    def overdue_uploads(self, *, now: int, limit: int, after: str = "") -> list[Media]:
+        sql = (
+            f"{_MEDIA} WHERE m.state = 'pending' AND m.expires_at <= ? AND m.id > ?"
+            " ORDER BY m.id LIMIT ?"
+        )
+        return [_to_media(row) for row in self._read(lambda tx: tx.rows(sql, now, after, limit))]
 
     # --- reading
 
@@ -232,7 +236,7 @@ class SqlCatalog(ABC):
             for start in range(0, len(ids), _BATCH):
                 batch = ids[start : start + _BATCH]
                 for row in tx.rows(
-                    f"{_MEDIA} WHERE m.id IN ({_marks(batch)}) AND m.expires_at > ?", *batch, now
+                    f"{_MEDIA} WHERE m.id IN ({_marks(batch)}) AND {_LIVE}", *batch, now
                 ):
                     found[row[0]] = _to_media(row)
             return found
@@ -263,7 +267,7 @@ class SqlCatalog(ABC):
 
     def release(self, id: str, owner: str, *, now: int) -> Released:
         def work(tx: Transaction) -> Released:
-            seen = tx.rows("SELECT sha256 FROM media WHERE id = ? AND expires_at > ?", id, now)
+            seen = tx.rows(f"SELECT m.sha256 FROM media m WHERE m.id = ? AND {_LIVE}", id, now)
             if not seen:
                 return Released.NOT_FOUND
             sha256: str | None = seen[0][0]
@@ -388,6 +392,64 @@ class SqlCatalog(ABC):
         """
         (numbers,) = self._read(lambda tx: tx.rows(sql))
         return {name: int(number) for name, number in zip(names, numbers, strict=True)}
+
+    # --- to and from another catalog
+
+    @abstractmethod
+    def schema_version(self) -> int:
+        """See `jan_media.catalog.transfer`."""
+
+    def ids_after(self, id: str, *, now: int, limit: int) -> list[str]:
+        sql = f"SELECT m.id FROM media m WHERE m.id > ? AND {_LIVE} ORDER BY m.id LIMIT ?"
+        return [found for (found,) in self._read(lambda tx: tx.rows(sql, id, now, limit))]
+
+    def records(self, ids: Sequence[str], *, now: int) -> dict[str, Record]:
+        def work(tx: Transaction) -> dict[str, Record]:
+            found: dict[str, Record] = {}
+            for start in range(0, len(ids), _BATCH):
+                batch = ids[start : start + _BATCH]
+                of_ids = f"id IN ({_marks(batch)})"
+                places = dict(tx.rows(f"SELECT id, place FROM media WHERE {of_ids}", *batch))
+                media = tx.rows(f"{_MEDIA} WHERE m.{of_ids} AND {_LIVE}", *batch, now)
+                owners: dict[str, list[str]] = {}
+                for id, owner in tx.rows(
+                    f"SELECT id, owner FROM claims WHERE {of_ids} ORDER BY owner", *batch
+                ):
+                    owners.setdefault(id, []).append(owner)
+                # Without an owner it has gone since it was read.
+                for row in media:
+                    if row[0] in owners:
+                        found[row[0]] = Record(
+                            _to_media(row), tuple(owners[row[0]]), places.get(row[0])
+                        )
+            return found
+
+        return self._read(work) if ids else {}
+
+    def take_in_ready(self, record: Record, *, storage_key: str | None, now: int) -> bool:
+        def work(tx: Transaction) -> bool | None:
+            media = record.media
+            _lock_content(tx, media.sha256)
+            if storage_key is not None:
+                content = Content(media.sha256, media.mime, media.bytes)
+                if not _keep_bytes(tx, content, storage_key, now=now):
+                    return None
+            elif not tx.rows("SELECT 1 FROM contents WHERE sha256 = ?", media.sha256):
+                return False
+            _take_in_ready(tx, record)
+            for owner in record.owners:
+                _add_claim(tx, media.id, owner)
+            return True
+
+        return _unless_lapsed(self._write(work), storage_key or "")
+
+    def take_in_unready(self, record: Record, *, key_due_at: int) -> None:
+        def work(tx: Transaction) -> None:
+            _take_in_unready(tx, record.media, key_due_at=key_due_at)
+            for owner in record.owners:
+                _add_claim(tx, record.media.id, owner)
+
+        self._write(work)
 
     # --- API keys
 
@@ -515,6 +577,55 @@ def _drop_unreferenced(tx: Transaction, hashes: Sequence[str], *, now: int) -> i
     return len(keys)
 
 
+def _take_in_ready(tx: Transaction, record: Record) -> None:
+    """Hold a ready id of a content that is stored."""
+    media = record.media
+    taken = tx.rows(
+        "SELECT 1 FROM media WHERE sha256 = ? AND place = ? AND id <> ?",
+        media.sha256,
+        record.place,
+        media.id,
+    )
+    tx.change(
+        "INSERT INTO media (id, state, sha256, place, created_at, expires_at)"
+        " VALUES (?, 'ready', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+        " SET state = 'ready', expires_at = CASE WHEN media.state = 'ready'"
+        " AND media.expires_at > excluded.expires_at THEN media.expires_at"
+        " ELSE excluded.expires_at END, sha256 = COALESCE(media.sha256, excluded.sha256),"
+        " place = COALESCE(media.place, excluded.place)",
+        media.id,
+        media.sha256,
+        _next_place(tx, media.sha256) if taken else record.place,
+        media.created_at,
+        media.expires_at,
+    )
+
+
+def _take_in_unready(tx: Transaction, media: Media, *, key_due_at: int) -> None:
+    """Hold a pending or rejected id, unless it has got further here."""
+    tx.change(
+        "INSERT INTO media (id, state, promised_mime, upload_key, created_at, expires_at,"
+        " rejection_code, rejection_message) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
+        " rejection_code = excluded.rejection_code,"
+        " rejection_message = excluded.rejection_message WHERE media.state = 'pending'",
+        media.id,
+        media.state,
+        media.mime,
+        media.storage_key,
+        media.created_at,
+        media.expires_at,
+        media.rejection_code,
+        media.rejection_message,
+    )
+    tx.change(
+        "INSERT INTO garbage (storage_key, due_at, hold) VALUES (?, ?, 'dropped')"
+        " ON CONFLICT (storage_key) DO NOTHING",
+        media.storage_key,
+        key_due_at,
+    )
+
+
 def _next_place(tx: Transaction, sha256: str) -> int:
     sql = "SELECT COALESCE(MAX(place), 0) + 1 FROM media WHERE sha256 = ?"
     ((place,),) = tx.rows(sql, sha256)
@@ -541,7 +652,7 @@ def _media(tx: Transaction, id: str) -> Media:
 
 
 def _live_media(tx: Transaction, id: str, *, now: int) -> Media | None:
-    found = tx.rows(f"{_MEDIA} WHERE m.id = ? AND m.expires_at > ?", id, now)
+    found = tx.rows(f"{_MEDIA} WHERE m.id = ? AND {_LIVE}", id, now)
     return _to_media(found[0]) if found else None
 
 

@@ -5,13 +5,15 @@ is valid: the object is first copied, in one atomic snapshot, to a fresh key tha
 knows, and everything after that looks at the copy.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jan_media.catalog.interface import Content, IntentLapsed, Media, State
 from jan_media.errors import Refused, too_large
 from jan_media.library.ingest import ATTEMPTS, discard, examine
-from jan_media.library.keys import fresh_content_key, upload_key
+from jan_media.library.keys import fresh_content_key, held_until, upload_key
 from jan_media.library.library import Library
+from jan_media.library.owner import require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import (
@@ -20,6 +22,8 @@ from jan_media.storage.interface import (
     PresignedPut,
     StorageUnavailable,
 )
+
+OVERDUE_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,8 @@ class Prepared:
 def prepare(library: Library, mime: str, owner: str) -> Prepared:
     """Promise a new id to a direct upload of type ``mime``.
 
-    Raises `Refused` for a type that is not allowed, and `CatalogUnavailable`.
+    Raises `Refused` for a type that is not allowed or an owner that cannot be, and
+    `CatalogUnavailable`.
     """
     rules = library.rules
     if not rules.allowed_types.admits(mime):
@@ -47,7 +52,13 @@ def prepare(library: Library, mime: str, owner: str) -> Prepared:
     media_id = new_media_id(now)
     key = upload_key(media_id)
     media = library.catalog.create_pending(
-        media_id, mime, key, owner, now=now, upload_until=now + rules.upload_ttl * 1000
+        media_id,
+        mime,
+        key,
+        require_owner(owner),
+        now=now,
+        # An upload that begins in the last moment takes its time too.
+        upload_until=now + rules.upload_ttl * 1000 + rules.hold_ms,
     )
     return Prepared(
         media=media,
@@ -63,13 +74,14 @@ def complete(library: Library, media: Media) -> Media | None:
     """Check a pending id's upload, if there is one, and settle the id for good.
 
     Returns the id as it is then: ready, rejected, still pending when nothing has been uploaded, or
-    None when it is gone meanwhile. Raises `StorageUnavailable` and `CatalogUnavailable`.
+    None when it is gone meanwhile or its time is over without an upload. Raises
+    `StorageUnavailable` and `CatalogUnavailable`.
     """
     if media.state is not State.PENDING:
         return media
     size = library.storage.size(media.storage_key)
     if size is None:
-        return media
+        return _as_it_is_now(library, media)
     if size > library.rules.max_bytes:  # not even worth copying
         return _reject(library, media, too_large(library.rules.max_bytes))
     for _ in range(ATTEMPTS):
@@ -78,7 +90,7 @@ def complete(library: Library, media: Media) -> Media | None:
         try:
             library.storage.copy(media.storage_key, key, mime=media.mime)
         except ObjectMissing:
-            return library.catalog.get_many([media.id], now=library.clock()).get(media.id)
+            return _as_it_is_now(library, media)
         try:
             settled = _settle(library, media, key)
         except IntentLapsed:
@@ -87,6 +99,34 @@ def complete(library: Library, media: Media) -> Media | None:
             discard(library, media.storage_key)
         return settled
     raise StorageUnavailable("checking takes longer than MEDIA_SWEEP_GRACE allows")
+
+
+def overdue(library: Library, *, now: int, ahead_ms: int = 0) -> Iterator[Media]:
+    """Pending ids that are to go ``ahead_ms`` after ``now`` and cannot be uploaded any more.
+
+    What was uploaded in time is kept, used or not, so complete them before they go. Raises
+    `CatalogUnavailable`.
+    """
+    after = ""
+    while batch := library.catalog.overdue_uploads(
+        now=now + ahead_ms, limit=OVERDUE_BATCH, after=after
+    ):
+        yield from (media for media in batch if _upload_is_over(library, media, now))
+        after = batch[-1].id
+
+
+def _as_it_is_now(library: Library, media: Media) -> Media | None:
+    """An id without an upload: somebody else has settled it just now, or there never was one."""
+    now = library.clock()
+    found = library.catalog.get_many([media.id], now=now).get(media.id)
+    if found is not None and found.state is State.PENDING and _upload_is_over(library, found, now):
+        return None
+    return found
+
+
+def _upload_is_over(library: Library, media: Media, now: int) -> bool:
+    """Whether a pending id's URLs and policy are of no use any more."""
+    return held_until(media.storage_key, library.rules.upload_ttl) <= now
 
 
 def _settle(library: Library, media: Media, key: str) -> Media | None:

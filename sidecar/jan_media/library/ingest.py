@@ -11,6 +11,7 @@ from jan_media.content.sniff import MediaRefused, sniff
 from jan_media.errors import Refused
 from jan_media.library.keys import fresh_content_key
 from jan_media.library.library import Library
+from jan_media.library.owner import require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import StorageUnavailable
@@ -21,9 +22,11 @@ ATTEMPTS = 3
 def store(library: Library, spool: Spool, owner: str) -> Claimed:
     """Give the spooled bytes their id: the one they have already, or a new one.
 
-    Raises `Refused` for bytes that are not allowed media, `StorageUnavailable` and
-    `CatalogUnavailable` when those are away; nothing is stored then, or a sweep removes it.
+    Raises `Refused` for bytes that are not allowed media and for an owner that cannot be,
+    `StorageUnavailable` and `CatalogUnavailable` when those are away; nothing is stored then, or
+    a sweep removes it.
     """
+    require_owner(owner)
     content = examine(library, spool)
     now = library.clock()
     expires_at = now + library.rules.retention_ms

@@ -19,11 +19,16 @@ def upload_key(media_id: str) -> str:
     return UPLOADS + media_id
 
 
+def is_upload_key(key: str) -> bool:
+    """Whether a client may write, or have written, this key."""
+    return key.startswith(UPLOADS)
+
+
 def held_until(key: str, upload_ttl: int) -> int:
     """Until when (ms) a client may still write the key: 0 unless it is an upload key.
 
     ``upload_ttl`` is in seconds. The id in the key says when the upload was promised.
     """
-    if not key.startswith(UPLOADS):
+    if not is_upload_key(key):
         return 0
     return created_ms(key.removeprefix(UPLOADS)) + upload_ttl * 1000

@@ -3,10 +3,11 @@
 import contextlib
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import Released
+from jan_media.catalog.interface import CatalogUnavailable, Released
 from jan_media.errors import Refused
 from jan_media.library.library import Library
 from jan_media.library.links import link
+from jan_media.library.owner import require_owner
 from jan_media.library.resolve import Found, not_found
 from jan_media.library.sweep import reclaim
 from jan_media.storage.interface import StorageUnavailable
@@ -24,8 +25,10 @@ class Page:
 
 
 def page(library: Library, owner: str, *, limit: int, before: str | None) -> Page:
-    """Ready media of ``owner``, newest first. Raises `CatalogUnavailable`."""
-    media = library.catalog.list_owned(owner, now=library.clock(), limit=limit + 1, before=before)
+    """Ready media of ``owner``, newest first. Raises `Refused` and `CatalogUnavailable`."""
+    media = library.catalog.list_owned(
+        require_owner(owner), now=library.clock(), limit=limit + 1, before=before
+    )
     shown = media[:limit]
     return Page(
         items=[Found(each, link(library, each)) for each in shown],
@@ -36,14 +39,14 @@ def page(library: Library, owner: str, *, limit: int, before: str | None) -> Pag
 def give_up(library: Library, media_id: str, owner: str) -> None:
     """Give up ``owner``'s claim on an id; the id and its bytes go with the last claim.
 
-    Raises `Refused` (``media_not_found``, ``not_owner``) and `CatalogUnavailable`. A storage that
-    is away does not matter: the bytes are garbage by then, and a sweep deletes them.
+    Raises `Refused` (``media_not_found``, ``not_owner``) and `CatalogUnavailable`. That the bytes
+    cannot be deleted now does not matter: they are garbage by then, and a sweep deletes them.
     """
-    released = library.catalog.release(media_id, owner, now=library.clock())
+    released = library.catalog.release(media_id, require_owner(owner), now=library.clock())
     if released is Released.NOT_FOUND:
         raise not_found()
     if released is Released.NOT_OWNER:
         raise Refused("not_owner", "Only those who uploaded this media can delete it")
     if released is Released.GONE:
-        with contextlib.suppress(StorageUnavailable):
+        with contextlib.suppress(CatalogUnavailable, StorageUnavailable):
             reclaim(library, limit=_RECLAIMED_AT_ONCE)

@@ -2,17 +2,26 @@
 
 A sweep never lists the storage. The catalog knows every key that may be deleted, because a key is
 written down as garbage before its first byte is.
+
+Before direct uploads go whose time is over, a sweep looks whether their bytes have come: a client
+that was told its upload has arrived keeps it, whether it has used it yet or not.
 """
 
+import contextlib
+import time
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import Expired
-from jan_media.library.keys import held_until
+from jan_media.catalog.interface import CatalogUnavailable, Expired
+from jan_media.library.direct_upload import complete, overdue
+from jan_media.library.keys import held_until, is_upload_key
 from jan_media.library.library import Library
 
 BATCH = 500
 LEASE = "sweep"
-LEASE_MS = 5 * 60 * 1000
+# Renewed at every step; a step is one transaction, the check of one upload, or one deletion.
+# That of a sidecar that was killed keeps the others waiting for as long.
+LEASE_MS = 30 * 1000
+_TURN = 0.5  # seconds between two attempts to get the lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +41,68 @@ class Swept:
 
 
 def sweep(library: Library, holder: str, *, ahead_ms: int = 0) -> Swept | None:
-    """Remove all that is due. None if another holder is sweeping right now.
+    """Remove all that is due. None if another holder is sweeping right now, or took over.
 
     With ``ahead_ms`` also the keys that become due within that time: what a crash has left, when
     no upload is running. A running one would have to write its bytes again. Raises
     `CatalogUnavailable` and `StorageUnavailable`; what was done by then stays done, and the next
     sweep does the rest.
     """
+    if not _lease(library, holder):
+        return None
+    try:
+        now = library.clock()
+        for media in overdue(library, now=now, ahead_ms=ahead_ms):
+            complete(library, media)
+            if not _lease(library, holder):
+                return None
+        expired = _expire_all(library, holder, now)
+        objects = _reclaim_all(library, holder, now, ahead_ms)
+    finally:
+        _give_back(library, holder)
+    return Swept(expired.media, expired.uploads, expired.contents, objects)
+
+
+def sweep_in_turn(library: Library, holder: str, *, ahead_ms: int = 0) -> Swept | None:
+    """As `sweep`, but wait for another holder to finish; None if that takes more than a lease."""
+    give_up_at = time.monotonic() + LEASE_MS / 1000 + _TURN
+    while (swept := sweep(library, holder, ahead_ms=ahead_ms)) is None:
+        if time.monotonic() > give_up_at:
+            return None
+        time.sleep(_TURN)
+    return swept
+
+
+def rehearse(library: Library, *, ahead_ms: int = 0) -> Swept:
+    """What `sweep` would do now, changing nothing. Raises as `sweep`."""
+    now = library.clock()
+    used_late = sum(
+        library.storage.size(media.storage_key) is not None for media in overdue(library, now=now)
+    )
+    expired = library.catalog.count_expired(now=now)
+    garbage = library.catalog.count_garbage(now=now + ahead_ms)
+    return Swept(
+        expired.media,
+        expired.uploads - used_late,
+        expired.contents,
+        garbage + expired.contents,
+    )
+
+
+def reclaim(library: Library, *, limit: int) -> None:
+    """Delete some of the objects whose keys are garbage and due: up to ``limit``.
+
+    Uploads are left to the sweep, which looks first whether they are still to be used.
+    """
+    keys = library.catalog.take_garbage(now=library.clock(), limit=limit)
+    _delete(library, [key for key in keys if not is_upload_key(key)])
+
+
+def _expire_all(library: Library, holder: str, now: int) -> Expired:
+    """Remove all ids whose time was over at ``now``."""
     total = Expired(media=0, uploads=0, contents=0)
     while _lease(library, holder):
-        expired = library.catalog.expire(now=library.clock(), limit=BATCH)
+        expired = library.catalog.expire(now=now, limit=BATCH)
         total = Expired(
             media=total.media + expired.media,
             uploads=total.uploads + expired.uploads,
@@ -49,33 +110,12 @@ def sweep(library: Library, holder: str, *, ahead_ms: int = 0) -> Swept | None:
         )
         if not (expired.media or expired.uploads or expired.contents):
             break
-    else:
-        return None
-    objects = _reclaim_all(library, holder, ahead_ms)
-    now = library.clock()
-    library.catalog.lease(LEASE, holder, now=now, until=now)
-    return Swept(total.media, total.uploads, total.contents, objects)
+    return total
 
 
-def rehearse(library: Library, *, ahead_ms: int = 0) -> Swept:
-    """What `sweep` would do now, changing nothing."""
-    now = library.clock()
-    expired = library.catalog.count_expired(now=now)
-    garbage = library.catalog.count_garbage(now=now + ahead_ms)
-    return Swept(expired.media, expired.uploads, expired.contents, garbage + expired.contents)
-
-
-def reclaim(library: Library, *, limit: int) -> int:
-    """Delete up to ``limit`` objects whose keys are garbage and due; returns how many."""
-    keys = library.catalog.take_garbage(now=library.clock(), limit=limit)
-    _delete(library, keys)
-    return len(keys)
-
-
-def _reclaim_all(library: Library, holder: str, ahead_ms: int) -> int:
+def _reclaim_all(library: Library, holder: str, now: int, ahead_ms: int) -> int:
     """Delete every object whose key is due by ``ahead_ms`` from now, but no upload key whose
-    policy is still valid: it may hold an upload that waits for its first use."""
-    now = library.clock()
+    policy was valid at ``now``: it may hold an upload that waits for its first use."""
     seen: set[str] = set()
     deleted = 0
     while _lease(library, holder):
@@ -99,6 +139,13 @@ def _delete(library: Library, keys: list[str]) -> None:
     if keys:
         library.storage.delete(keys)
         library.catalog.forget_garbage(keys)
+
+
+def _give_back(library: Library, holder: str) -> None:
+    """End the lease, if it is ours, also when the sweep has failed."""
+    now = library.clock()
+    with contextlib.suppress(CatalogUnavailable):
+        library.catalog.lease(LEASE, holder, now=now, until=now)
 
 
 def _lease(library: Library, holder: str) -> bool:

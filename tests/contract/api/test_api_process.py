@@ -122,7 +122,9 @@ def test_a_catalog_that_is_away_is_503(tmp_path: Path) -> None:
 
 def test_the_sweep_runs_by_itself(tmp_path: Path) -> None:
     with (
-        running_sidecar(tmp_path / "data", SWEEP_INTERVAL="200ms", UPLOAD_TTL="1s") as sidecar,
+        running_sidecar(
+            tmp_path / "data", SWEEP_INTERVAL="200ms", SWEEP_GRACE="1s", UPLOAD_TTL="1s"
+        ) as sidecar,
         Api(sidecar) as api,
     ):
         api.prepare()

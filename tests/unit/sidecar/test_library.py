@@ -16,6 +16,7 @@ from jan_media.library.owned import give_up, page
 from jan_media.library.resolve import resolve
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import rehearse, sweep
+from jan_media.storage.interface import StorageUnavailable
 from jan_media.storage.local import LocalStorage
 
 from tests.support.pictures import picture
@@ -211,16 +212,84 @@ def test_a_type_that_is_not_allowed_is_not_promised(library: Library) -> None:
     assert refused.value.code == "unsupported_media_type"
 
 
-def test_an_upload_that_is_never_used_is_gone_when_its_time_is_over(
+def test_an_id_that_is_never_uploaded_is_gone_when_its_time_is_over(
+    library: Library, clock: Clock
+) -> None:
+    media_id = prepare(library, "image/png", "ann").media.id
+    clock.now += 899_999
+    assert completed(library, media_id) is State.PENDING
+    clock.now += 1
+    assert completed(library, media_id) is None
+    clock.now += library.rules.hold_ms
+    rehearsed = rehearse(library)
+    swept = sweep(library, "me")
+    assert swept == rehearsed
+    assert swept is not None
+    assert swept.uploads == 1
+    assert library.catalog.counts()["pending"] == 0
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_what_was_uploaded_in_time_is_kept_however_late_it_is_used(
+    library: Library, clock: Clock, swept: bool
+) -> None:
+    data = picture()
+    media_id = direct(library, data)
+    clock.now += 5 * DAY
+    if swept:
+        rehearsed = rehearse(library)
+        done = sweep(library, "me")
+        assert rehearsed.uploads == 0
+        assert done is not None
+        assert done.uploads == 0
+    else:
+        assert completed(library, media_id) is State.READY
+    assert stored(library, media_id) == data
+
+
+def test_deleting_something_else_spares_an_upload_that_waits_for_its_first_use(
     library: Library, clock: Clock
 ) -> None:
     media_id = direct(library, picture())
+    clock.now += 5 * DAY
+    other, _ = upload(library, picture())
+    give_up(library, other, "ann")
+    assert completed(library, media_id) is State.READY
+
+
+def test_an_upload_that_ends_after_its_time_is_swept(library: Library, clock: Clock) -> None:
+    prepared = prepare(library, "image/png", "ann")
     clock.now += 901_000
-    assert resolve(library, [media_id]).unready == {}
-    swept = sweep(library, "me")
-    assert swept is not None
-    assert swept.uploads == 1
-    assert list(library.storage.keys()) == []
+    sweep(library, "me")
+    write(library, prepared.media.storage_key, picture())  # began before the policy ended
+    clock.now += library.rules.hold_ms
+    sweep(library, "me")
+    assert stored(library, prepared.media.id)
+    assert list(library.storage.keys("images/")) == []
+
+
+def test_a_first_use_sees_what_another_has_settled_meanwhile(library: Library) -> None:
+    data = picture()
+    media_id = direct(library, data)
+    seen_earlier = resolve(library, [media_id]).unready[media_id]
+    completed(library, media_id)
+    settled = complete(library, seen_earlier)
+    assert settled is not None
+    assert settled.state is State.READY
+
+
+@pytest.mark.parametrize("owner", ["half \ud800", "nul \0", "x" * 1025, "é" * 513])
+def test_an_owner_that_no_catalog_can_hold_is_refused(library: Library, owner: str) -> None:
+    for attempt in (
+        lambda: upload(library, picture(), owner),
+        lambda: prepare(library, "image/png", owner),
+        lambda: give_up(library, "jan_01hqr8v9k2x3f4g5h6j7k8m9n0", owner),
+        lambda: page(library, owner, limit=1, before=None),
+    ):
+        with pytest.raises(Refused) as refused:
+            attempt()
+        assert refused.value.code == "invalid_field"
+    assert upload(library, picture(), "é" * 512)
 
 
 # --- the end of life
@@ -304,3 +373,28 @@ def test_what_a_crash_left_goes_after_the_grace_or_when_it_is_asked_for(
     sweep(library, "me", ahead_ms=library.rules.hold_ms)
     assert "content/ab/left" not in list(library.storage.keys())
     assert completed(library, pending) is State.READY  # a waiting upload is spared
+
+
+def test_a_sweep_stops_at_a_deletion_that_fails_and_lets_the_next_one_begin(
+    library: Library, clock: Clock, tmp_path: Path
+) -> None:
+    upload(library, picture())
+    clock.now += 31 * DAY
+    (tmp_path / "objects").rename(tmp_path / "away")
+    with pytest.raises(StorageUnavailable):
+        sweep(library, "me")
+    (tmp_path / "away").rename(tmp_path / "objects")
+    swept = sweep(library, "another")
+    assert swept is not None
+    assert swept.objects == 1
+    assert list(library.storage.keys()) == []
+
+
+def test_a_deletion_stands_though_its_bytes_cannot_go_yet(library: Library, tmp_path: Path) -> None:
+    media_id, _ = upload(library, picture())
+    (tmp_path / "objects").rename(tmp_path / "away")
+    give_up(library, media_id, "ann")
+    assert resolve(library, [media_id]).found == {}
+    (tmp_path / "away").rename(tmp_path / "objects")
+    sweep(library, "me")
+    assert list(library.storage.keys()) == []

@@ -1,0 +1,236 @@
+"""Moving a library to another catalog and storage: every live id, its owners and its bytes.
+
+The target may be running and the source too. Bytes arrive as an upload's do: a fresh key is
+intended, the bytes are written and read back, and only then the id is there. So a move that is
+killed leaves ids that have their bytes, and garbage that a sweep removes; run again, it does what
+is left, and also what has changed in the source since.
+
+A pending upload goes along with what has been uploaded for it. Its form leads to the old storage,
+though: what is sent there after the move does not arrive.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
+
+from jan_media.catalog.interface import ApiKeys, Catalog, IntentLapsed, State
+from jan_media.catalog.transfer import Record, Transfer
+from jan_media.content.size_limit import ContentTooLarge
+from jan_media.library.ingest import ATTEMPTS
+from jan_media.library.keys import fresh_content_key
+from jan_media.library.library import now_ms
+from jan_media.library.spool import Spool
+from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
+
+BATCH = 500
+
+
+class WholeCatalog(Catalog, ApiKeys, Transfer, Protocol):
+    """A catalog with all that can be asked of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of a move."""
+
+    catalog: WholeCatalog
+    storage: Storage
+
+
+@dataclass(slots=True)
+class Moved:
+    """What a move has done so far."""
+
+    ids: int = 0  # looked at
+    new: int = 0  # ids that the target did not have, or not with all their owners and time
+    objects: int = 0  # bytes copied, each checked by its hash on arrival
+    bytes: int = 0
+    removed: int = 0  # claims that the source no longer has
+    damaged: list[str] = field(default_factory=list)  # ids whose bytes are not what they were
+    lock: Lock = field(default_factory=Lock, repr=False)
+
+    def __str__(self) -> str:
+        return (
+            f"ids={self.ids} new_or_changed={self.new} copied_objects={self.objects} "
+            f"copied_bytes={self.bytes} removed_claims={self.removed} damaged={len(self.damaged)}"
+        )
+
+
+class _Damaged(Exception):
+    """The source's bytes are missing or are not those of the content."""
+
+
+def move(
+    source: Side,
+    target: Side,
+    *,
+    spool_dir: Path,
+    hold_ms: int,
+    jobs: int = 4,
+    delete: bool = False,
+    moved: Moved | None = None,
+    clock: Callable[[], int] = now_ms,
+) -> Moved:
+    """Bring to the target what the source has and the target lacks; API keys too.
+
+    ``hold_ms`` is how long a key is held for bytes being written, ``jobs`` how many objects are
+    copied at once. With ``delete``, claims that the source does not have are given up in the
+    target. ``moved`` is kept up to date meanwhile. Raises `CatalogUnavailable` and
+    `StorageUnavailable`; run again, it goes on.
+    """
+    moved = moved or Moved()
+    one = _Move(source, target, spool_dir, hold_ms, clock, moved)
+    _move_api_keys(source.catalog, target.catalog, now=clock())
+    with ThreadPoolExecutor(jobs, thread_name_prefix="move") as threads:
+        for ids in _batches(source.catalog, clock):
+            theirs = source.catalog.records(ids, now=clock())
+            ours = target.catalog.records(ids, now=clock())
+            started = [
+                threads.submit(one.bring, record, ours.get(record.media.id))
+                for record in theirs.values()
+            ]
+            try:
+                for each in started:
+                    each.result()
+            except BaseException:
+                for each in started:
+                    each.cancel()
+                raise
+    if delete:
+        _delete_departed(source.catalog, target.catalog, clock, moved)
+    return moved
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    source: Side
+    target: Side
+    spool_dir: Path
+    hold_ms: int
+    clock: Callable[[], int]
+    moved: Moved
+
+    def bring(self, record: Record, ours: Record | None) -> None:
+        """Make the target hold one id."""
+        media = record.media
+        try:
+            if media.state is State.READY:
+                new = ours is None or not ours.covers(record)
+                copied = self._bring_ready(record) if new else None
+            else:
+                new = ours is None or not ours.covers(record)
+                copied = self._bring_unready(record, ours)
+        except _Damaged:
+            with self.moved.lock:
+                self.moved.ids += 1
+                self.moved.damaged.append(media.id)
+            return
+        with self.moved.lock:
+            self.moved.ids += 1
+            self.moved.new += new
+            if copied is not None:
+                self.moved.objects += 1
+                self.moved.bytes += copied
+
+    def _bring_ready(self, record: Record) -> int | None:
+        """Returns how many bytes were copied for it; None if the target had them."""
+        now = self.clock()
+        if self.target.catalog.take_in_ready(record, storage_key=None, now=now):
+            return None
+        for _ in range(ATTEMPTS):
+            key = fresh_content_key()
+            self.target.catalog.intend(key, due_at=self.clock() + self.hold_ms)
+            copied = self._copy(record, key)
+            if copied is None:
+                return None
+            try:
+                self.target.catalog.take_in_ready(record, storage_key=key, now=self.clock())
+            except IntentLapsed:
+                continue
+            return copied
+        raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
+
+    def _bring_unready(self, record: Record, ours: Record | None) -> int | None:
+        """Also what has been uploaded for it, under the upload's own key."""
+        media = record.media
+        if ours is not None and ours.media.state is State.READY:
+            return None
+        self.target.catalog.take_in_unready(record, key_due_at=media.expires_at + self.hold_ms)
+        size = self.source.storage.size(media.storage_key)
+        if media.state is State.REJECTED or size is None:
+            return None
+        if self.target.storage.size(media.storage_key) == size:
+            return None
+        return self._copy(record, media.storage_key)
+
+    def _copy(self, record: Record, target_key: str) -> int | None:
+        """Copy the record's bytes; how many. None if the source has given the id up meanwhile.
+
+        They pass through a spool, are hashed on the way and again as the target gives them back.
+        """
+        media = record.media
+        with Spool(self.spool_dir, max_bytes=media.bytes or 2**63) as spool:
+            try:
+                with self.source.storage.read(media.storage_key) as reading:
+                    for chunk in reading.chunks():
+                        spool.write(chunk)
+            except ObjectMissing:
+                now = self.source.catalog.records([media.id], now=self.clock()).get(media.id)
+                if now is None or now.media.storage_key != media.storage_key:
+                    return None
+                raise _Damaged from None
+            except ContentTooLarge:
+                raise _Damaged from None
+            if media.sha256 and media.sha256 != spool.sha256:
+                raise _Damaged
+            self.target.storage.put(
+                target_key, spool.from_start(), size=spool.size, mime=media.mime
+            )
+            if _hash_of(self.target.storage, target_key) != spool.sha256:
+                raise StorageUnavailable("what the new storage gives back is not what was written")
+            return spool.size
+
+
+def _hash_of(storage: Storage, key: str) -> str:
+    digest = hashlib.sha256()
+    with storage.read(key) as reading:
+        for chunk in reading.chunks():
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _batches(catalog: Transfer, clock: Callable[[], int]) -> Iterator[list[str]]:
+    """All live ids, in order, some at a time."""
+    ids = catalog.ids_after("", now=clock(), limit=BATCH)
+    while ids:
+        yield ids
+        ids = catalog.ids_after(ids[-1], now=clock(), limit=BATCH)
+
+
+def _move_api_keys(source: ApiKeys, target: ApiKeys, *, now: int) -> None:
+    """Keys are found by their hash, so they go on working; one that was revoked stays so."""
+    there = {key.id: key for key in target.list_api_keys()}
+    for key in source.list_api_keys():
+        ours = there.get(key.id)
+        if ours is None:
+            target.add_api_key(key)
+        elif key.revoked_at is not None and ours.revoked_at is None:
+            target.revoke_api_key(key.id, now=now)
+
+
+def _delete_departed(
+    source: Transfer, target: WholeCatalog, clock: Callable[[], int], moved: Moved
+) -> None:
+    """Give up, in the target, the claims that the source does not have."""
+    for ids in _batches(target, clock):
+        theirs = source.records(ids, now=clock())
+        for id, record in target.records(ids, now=clock()).items():
+            known = set(theirs[id].owners) if id in theirs else set()
+            for owner in record.owners:
+                if owner not in known:
+                    target.release(id, owner, now=clock())
+                    moved.removed += 1
