@@ -1,24 +1,97 @@
-"""uvicorn's HTTP protocol, with our error shape for what is not HTTP at all."""
+"""uvicorn's HTTP protocol, with a limit on headers, and our error shape for what is not HTTP."""
 
 import json
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+# More than the gateway lets through: nginx takes 32 KiB, and the plugin adds the identity.
+MAX_HEAD = 64 * 1024  # bytes of the request line and all headers
+MAX_HEADERS = 1100
+
+
+class _TooLarge(Exception):
+    """The head of a request is over a limit. Ends the parsing."""
+
 
 class JanHttpProtocol(HttpToolsProtocol):
-    """Answers a request that cannot be parsed in the one error shape, and closes."""
+    """Answers a request that cannot be parsed in the one error shape, and closes.
+
+    httptools itself has no limits: it would keep a header of any length, and any number of them.
+    """
+
+    _in_head = True
+    _received = 0  # bytes that came while the head had no end
+    _head = 0  # bytes of the request line and the headers so far
+    _over = ""  # the limit that was exceeded
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the peer sent; refuse a head that does not end in time."""
+        if self._in_head:
+            self._received += len(data)
+        super().data_received(data)
+        if self._in_head and self._received > MAX_HEAD and not self.transport.is_closing():
+            self._over = f"{MAX_HEAD} bytes"
+            self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head = 0
+
+    def on_url(self, url: bytes) -> None:
+        """The request's target, or a piece of it."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._count(len(name) + len(value) + 4)
+        if len(self.headers) == MAX_HEADERS:
+            self._over = f"{MAX_HEADERS} lines"
+            raise _TooLarge
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head has ended."""
+        self._in_head = False
+        self._received = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body has ended; what comes next is another head."""
+        self._in_head = True
+        super().on_message_complete()
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > MAX_HEAD:
+            self._over = f"{MAX_HEAD} bytes"
+            raise _TooLarge
 
     def send_400_response(self, msg: str) -> None:
         """``msg`` is uvicorn's reason, in ASCII."""
+        if self._over:
+            self._refuse(
+                b"431 Request Header Fields Too Large",
+                "headers_too_large",
+                f"The request's headers are over the limit of {self._over}: send fewer or less",
+            )
+        else:
+            self._refuse(
+                b"400 Bad Request", "invalid_http", f"The request is not valid HTTP/1.1: {msg}"
+            )
+
+    def _refuse(self, status: bytes, code: str, message: str) -> None:
         error = {
             "type": "invalid_request_error",
-            "code": "invalid_http",
-            "message": f"The request is not valid HTTP/1.1: {msg}",
+            "code": code,
+            "message": message,
             "param": None,
         }
         body = json.dumps({"error": error}).encode("ascii")
         self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
+            b"HTTP/1.1 %s\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)
         )
         self.transport.close()
