@@ -12,6 +12,9 @@ from jan_media.errors import Refused, too_large
 PIECE = 256 * 1024
 STALL_SECONDS = 30
 SMALL_JSON = 64 * 1024
+# Python's parser goes a little deeper than this and no further.
+MAX_DEPTH = 200
+LONGEST_USER_ID = 256
 
 
 def content_type(request: Request) -> str:
@@ -65,29 +68,51 @@ async def pieces(request: Request) -> AsyncIterator[bytes]:
         yield b"".join(parts)
 
 
-async def read_json(request: Request, *, max_bytes: int) -> dict[str, Any]:
-    """A JSON object of at most ``max_bytes``. Raises `Refused` for anything else."""
+async def read_json(
+    request: Request, *, max_bytes: int, max_values: int | None = None
+) -> dict[str, Any]:
+    """A JSON object of at most ``max_bytes``, and about ``max_values`` values in all.
+
+    Raises `Refused` for anything else.
+    """
     kind = content_type(request)
     if kind not in ("", "application/json") and not kind.endswith("+json"):
         raise Refused("unsupported_media_type", "Send the body as application/json")
+    body = await read_body(request, max_bytes=max_bytes)
+    # A value has a comma or a bracket of its own, or a bracket or a key around it. Those in texts
+    # count too.
+    if max_values is not None and sum(map(body.count, b",[{")) > max_values:
+        raise Refused("invalid_json", f"The body may have at most {max_values} values")
+    return parse_object(body)
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """The body, whole. Raises `Refused` once it has more than ``max_bytes``."""
     refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
     body = bytearray()
     async for chunk in network_reads(request):
         body += chunk
         if len(body) > max_bytes:
             raise too_large(max_bytes)
-    return parse_object(bytes(body))
+    return bytes(body)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object strictly. Raises `Refused` (``invalid_json``)."""
     try:
         value = json.loads(body, parse_constant=_not_json)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise too_deep(MAX_DEPTH) from None
+    except ValueError:
         raise Refused("invalid_json", "The body is not valid JSON") from None
     if not isinstance(value, dict):
         raise Refused("invalid_json", "The body must be a JSON object")
     return value
+
+
+def too_deep(levels: int) -> Refused:
+    """The refusal of JSON with more objects and arrays inside each other than ``levels``."""
+    return Refused("invalid_json", f"The JSON may be nested at most {levels} levels deep")
 
 
 def text_field(body: dict[str, Any], name: str, *, at: str | None = None) -> str:
@@ -103,12 +128,18 @@ def text_field(body: dict[str, Any], name: str, *, at: str | None = None) -> str
 
 def user_id(body: dict[str, Any]) -> str:
     """The caller's own name for its user, "" if it gives none. Raises `Refused` if it is odd."""
-    value = body.get("user_id")
+    return checked_user_id(body.get("user_id"))
+
+
+def checked_user_id(value: object) -> str:
+    """``value`` if it is a name that every catalog can keep. Raises `Refused`."""
     if value is None:
         return ""
-    if not isinstance(value, str) or len(value) > 256:
+    if not isinstance(value, str) or len(value) > LONGEST_USER_ID or not value.isprintable():
         raise Refused(
-            "invalid_field", "user_id must be a string of at most 256 characters", "user_id"
+            "invalid_field",
+            f"user_id must be a string of at most {LONGEST_USER_ID} printable characters",
+            "user_id",
         )
     return value
 

@@ -7,6 +7,7 @@ is known by its secret, or by the listener being reachable from this machine alo
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from jan_media.api.bodies import checked_user_id
 from jan_media.api.errors import error_response
 from jan_media.errors import Refused
 from jan_media.identity.gateway_secret import GatewaySecret
@@ -21,7 +22,8 @@ def owner_of(request: Request, *, trusts_network: bool, user_id: str = "") -> st
     """The owner that the catalog knows the caller by: issuer and subject, joined by ``|``.
 
     Without a gateway (``trusts_network``: no secret is configured, so the listener is for this
-    machine alone) it is whom the request itself names. Raises `Refused` (``unauthenticated``).
+    machine alone) it is whom the request itself names. Raises `Refused` (``unauthenticated``, and
+    ``invalid_field`` for an odd name).
     """
     subject = request.headers.get(USER_HEADER, "")
     if subject:
@@ -30,7 +32,8 @@ def owner_of(request: Request, *, trusts_network: bool, user_id: str = "") -> st
             raise Refused("unauthenticated", "The caller's identity is too long")
         return owner
     if trusts_network:
-        return f"local|{user_id or request.query_params.get('user_id') or 'anonymous'}"
+        named = user_id or checked_user_id(request.query_params.get("user_id"))
+        return f"local|{named or 'anonymous'}"
     raise Refused("unauthenticated", "Call through the gateway, with a token or an API key")
 
 

@@ -62,8 +62,18 @@ def error_response(
         fields.setdefault("WWW-Authenticate", "Bearer")
     if status in (429, 503):
         fields.setdefault("Retry-After", RETRY_AFTER)
-    error = {"type": kind, "code": code, "message": message, "param": param}
+    error = {
+        "type": kind,
+        "code": code,
+        "message": _encodable(message),
+        "param": None if param is None else _encodable(param),
+    }
     return JSONResponse({"error": error}, status, fields)
+
+
+def _encodable(text: str) -> str:
+    """``text`` without the lone surrogates that JSON can smuggle in and UTF-8 cannot carry out."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def unavailable_response(what: str) -> Response:

@@ -16,12 +16,13 @@ from starlette.types import ASGIApp
 import jan_media
 from jan_media.api import health
 from jan_media.api.access_log import AccessLog
+from jan_media.api.bodies import read_body
 from jan_media.api.callers import GatewayOnly
 from jan_media.api.direct_routes import DirectRoutes
 from jan_media.api.errors import answer_errors
 from jan_media.api.finding import find_all
 from jan_media.catalog.interface import Media, State
-from jan_media.errors import Refused, too_large
+from jan_media.errors import Refused, megabytes, too_large
 from jan_media.library.resolve import Found, Resolved, why_not
 from jan_media.media_id import parse_media_id
 from jan_media.sidecar import Sidecar
@@ -29,7 +30,8 @@ from jan_media.storage.interface import ObjectMissing, Storage
 
 MSGPACK = "application/msgpack"
 MAX_REQUEST = 1024 * 1024
-MAX_IDS = 10_000
+MAX_IDS = 1000  # as many as the plugin's max_ids may say
+MAX_INLINED = 64 * 1024 * 1024  # bytes of all files in one answer with data URLs
 
 
 def internal_app(sidecar: Sidecar) -> ASGIApp:
@@ -62,8 +64,7 @@ def _routes(sidecar: Sidecar) -> APIRouter:
         resolved = await find_all(sidecar, ids)
         if asked.get("as", "url") == "url":
             return _packed(_as_urls(resolved, ids))
-        max_bytes = asked.get("max_bytes") or sidecar.settings.max_bytes
-        return _packed(await _as_data_urls(sidecar, resolved, ids, max_bytes))
+        return _packed(await _as_data_urls(sidecar, resolved, ids, _max_bytes(sidecar, asked)))
 
     @router.post("/internal/keys/verify", response_class=Response, openapi_extra=_described(VERIFY))
     async def verify_key(request: Request) -> Response:
@@ -101,10 +102,17 @@ async def _as_data_urls(
     sidecar: Sidecar, resolved: Resolved, ids: list[str], max_bytes: int
 ) -> dict[str, Any]:
     answer = _as_urls(resolved, ids)
+    left = MAX_INLINED
     for id, found in resolved.found.items():
         if found.media.bytes > max_bytes:
             refusal = too_large(max_bytes)
+        elif found.media.bytes > left:
+            refusal = Refused(
+                "max_size_exceeded",
+                f"The media of one request exceeds the maximum in all ({megabytes(MAX_INLINED)})",
+            )
         else:
+            left -= found.media.bytes
             try:
                 url = await sidecar.lanes.downloads.run(
                     data_url, sidecar.library.storage, found.media
@@ -152,10 +160,17 @@ def _ids(asked: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(parse_media_id(id) or id for id in ids))
 
 
+def _max_bytes(sidecar: Sidecar, asked: dict[str, Any]) -> int:
+    given = asked.get("max_bytes")
+    if given is None:
+        return sidecar.settings.max_bytes
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise Refused("invalid_field", "max_bytes must be a number above 0", "max_bytes")
+    return given
+
+
 async def _unpacked(request: Request) -> dict[str, Any]:
-    body = await request.body() if _fits(request) else None
-    if body is None or len(body) > MAX_REQUEST:
-        raise too_large(MAX_REQUEST)
+    body = await read_body(request, max_bytes=MAX_REQUEST)
     try:
         value = msgpack.unpackb(body)
     except (ValueError, msgpack.UnpackException):
@@ -163,11 +178,6 @@ async def _unpacked(request: Request) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refused("invalid_body", "The message must be a map")
     return value
-
-
-def _fits(request: Request) -> bool:
-    length = request.headers.get("content-length", "0")
-    return length.isdigit() and int(length) <= MAX_REQUEST
 
 
 def _packed(value: dict[str, Any]) -> Response:

@@ -3,14 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from jan_media.api import answers
-from jan_media.api.bodies import read_json
+from jan_media.api.bodies import MAX_DEPTH, read_json, too_deep
 from jan_media.api.callers import owner_of
 from jan_media.api.finding import find_all
 from jan_media.errors import Refused
@@ -20,10 +20,24 @@ from jan_media.sidecar import Sidecar
 
 MAX_IDS = 1000
 MAX_JSON = 32 * 1024 * 1024
+LONGEST_PARAM = 500
+
+# Values in a body. Each costs some hundred bytes and a microsecond of everybody's time, so that
+# megabytes of `{},{},{}` would stop the service.
+MAX_VALUES = 100_000
 
 # The whole string is an id, or the older placeholder with the type in front of it.
 _PLACEHOLDER = re.compile(rf"(?:data:[^;,\s]*;)?({PATTERN.pattern})", re.IGNORECASE | re.ASCII)
-Place = tuple["dict[str, Any] | list[Any]", "str | int", str, str]  # container, key, id, path
+Way = tuple["Way | None", "str | int"]  # the way to a value: to what holds it, and its key there
+
+
+class Place(NamedTuple):
+    """A value that is an id."""
+
+    container: "dict[str, Any] | list[Any]"
+    key: "str | int"
+    media_id: str
+    way: Way
 
 
 def routes(sidecar: Sidecar) -> APIRouter:
@@ -39,7 +53,7 @@ def routes(sidecar: Sidecar) -> APIRouter:
     async def resolve(request: Request) -> Response:
         """Presigned URLs for ``ids``, or ``payload`` with every id in it replaced by its URL."""
         owner_of(request, trusts_network=sidecar.trusts_network)
-        body = await read_json(request, max_bytes=MAX_JSON)
+        body = await read_json(request, max_bytes=MAX_JSON, max_values=MAX_VALUES)
         if "payload" in body:
             return _json(await _resolve_payload(sidecar, body))
         return _json(await _resolve_ids(sidecar, body.get("ids")))
@@ -67,13 +81,16 @@ async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:
 
 async def _resolve_payload(sidecar: Sidecar, body: dict[str, Any]) -> dict[str, Any]:
     places = list(_places(body))
-    ids = list(dict.fromkeys(media_id for _, _, media_id, _ in places))
+    ids = list(dict.fromkeys(place.media_id for place in places))
     if len(ids) > MAX_IDS:
         raise Refused("invalid_field", f"payload may hold {MAX_IDS} different ids", "payload")
     if ids:
         resolved = await find_all(sidecar, ids)
-        for container, key, media_id, path in places:
-            container[key] = _require(resolved, media_id, path).link.url  # type: ignore[index]
+        for container, key, media_id, way in places:
+            try:
+                container[key] = resolved.require(media_id).link.url  # type: ignore[index]
+            except Refused as refusal:
+                raise refusal.at(_spelled(way)) from None
     return {"payload": body["payload"]}
 
 
@@ -85,18 +102,38 @@ def _require(resolved: Resolved, media_id: str, param: str) -> Any:
 
 
 def _places(body: dict[str, Any]) -> Iterator[Place]:
-    """Every value below ``payload`` that is, whole, an id; in the order of the document."""
-    waiting: list[tuple[Any, Any, Any, str]] = [(body, "payload", body["payload"], "payload")]
-    while waiting:
-        container, key, value, path = waiting.pop()
-        if isinstance(value, str):
-            match = _PLACEHOLDER.fullmatch(value)
-            if match:
-                yield container, key, match[1].lower(), path
-        elif isinstance(value, dict):
-            waiting += [(value, k, v, f"{path}.{k}") for k, v in reversed(value.items())]
-        elif isinstance(value, list):
-            waiting += [(value, i, value[i], f"{path}[{i}]") for i in range(len(value) - 1, -1, -1)]
+    """Every value at ``payload`` or below that is, whole, an id; in the order of the document.
+
+    Raises `Refused` for a payload that is nested too deeply.
+    """
+    root: list[tuple[str | int, Any]] = [("payload", body["payload"])]
+    open_: list[tuple[Any, Iterator[tuple[str | int, Any]], Way | None]] = [
+        (body, iter(root), None)
+    ]
+    while open_:
+        container, members, way = open_[-1]
+        for key, value in members:
+            if isinstance(value, str):
+                match = _PLACEHOLDER.fullmatch(value)
+                if match:
+                    yield Place(container, key, match[1].lower(), (way, key))
+            elif isinstance(value, dict | list):
+                if len(open_) > MAX_DEPTH:
+                    raise too_deep(MAX_DEPTH)
+                inner = value.items() if isinstance(value, dict) else enumerate(value)
+                open_.append((value, iter(inner), (way, key)))
+                break
+        else:
+            open_.pop()
+
+
+def _spelled(way: Way | None) -> str:
+    """The way as ``payload.messages[0].image``, the end of it if it is long."""
+    text = ""
+    while way is not None and len(text) < LONGEST_PARAM:
+        way, key = way
+        text = (f"[{key}]" if isinstance(key, int) else f".{key[:LONGEST_PARAM]}") + text
+    return text.removeprefix(".")
 
 
 def _json(value: dict[str, Any]) -> Response:
