@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from demo.kong_settings import ROOT
-from tests.e2e.processes import processes
+from tests.e2e.processes import family, processes
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
@@ -55,3 +55,21 @@ def test_up_stops_in_the_middle_of_its_start(tmp_path: Path) -> None:
     finally:
         up.kill()
     assert (up.returncode, printed) == (0, "stopped\n")
+
+
+def test_nothing_outlives_a_killed_stack(tmp_path: Path) -> None:
+    up = subprocess.Popen(
+        [sys.executable, "-m", "demo.stack", "--free-ports", "--folder", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert up.stdout is not None
+    assert up.stdout.readline().startswith("ready")
+    below = [pid for pid, _ in family(up.pid) if pid != up.pid]
+    up.kill()
+    up.communicate()
+    give_up = time.monotonic() + 20
+    while left := [each for each in processes() if each[0] in below and each[2]]:
+        assert time.monotonic() < give_up, left
+        time.sleep(0.05)
