@@ -82,7 +82,7 @@ def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
     catalog = open_catalog(settings.database_url)
     library = Library(
         catalog=catalog,
-        storage=_open_storage(settings),
+        storage=open_storage(settings),
         rules=Rules(
             allowed_types=settings.allowed_types,
             max_bytes=settings.max_bytes,
@@ -127,7 +127,12 @@ def assemble(settings: Settings) -> Sidecar:
     )
 
 
-def _open_storage(settings: Settings) -> Storage:
+def open_storage(settings: Settings) -> Storage:
+    """The storage that the settings name.
+
+    Raises `StorageUnavailable` if a local folder cannot be used or S3 credentials are not found,
+    and `ValueError` for an S3 endpoint that cannot be.
+    """
     if settings.storage_backend == "local":
         return LocalStorage(
             settings.data_dir / "objects",
