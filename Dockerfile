@@ -27,6 +27,7 @@ ENV KONG_DATABASE=off \
     KONG_ERROR_TEMPLATE_JSON=/etc/kong/kong-errors.json \
     KONG_ERROR_DEFAULT_TYPE=application/json \
     KONG_PROXY_ACCESS_LOG=off \
+    KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE=64m \
     KONG_ADMIN_LISTEN=off
 USER kong
 

@@ -52,6 +52,9 @@ def kong_environment(
         "KONG_ANONYMOUS_REPORTS": "off",
         # A usual chat body stays in memory; a larger one goes through a temporary file.
         "KONG_NGINX_HTTP_CLIENT_BODY_BUFFER_SIZE": "1m",
+        # Ends bodies without a length, which Kong would store until the disk is full. Above the
+        # largest max_body_bytes, so that the plugin's own answer comes first.
+        "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE": "64m",
         # post-function runs in the sandbox, which has all that the splice in kong.yml needs.
         "KONG_UNTRUSTED_LUA": "sandbox",
     }

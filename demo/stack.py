@@ -44,6 +44,7 @@ class Stack:
     kong_bin: str | None = None
     llm_upstream: str | None = None
     media_settings: Mapping[str, str] = field(default_factory=dict)
+    kong_yml: Path = ROOT / "kong.yml"
     parts: list[Part] = field(default_factory=list, init=False)
     _short_prefix: Path | None = field(default=None, init=False)
 
@@ -141,7 +142,7 @@ class Stack:
         config = self.folder / "kong.yml"
         config.write_text(
             kong_yml_for(
-                (ROOT / "kong.yml").read_text("utf-8"), self.ports, issuer, self.llm_upstream
+                self.kong_yml.read_text("utf-8"), self.ports, issuer, self.llm_upstream
             ),
             "utf-8",
         )

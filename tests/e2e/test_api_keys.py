@@ -30,9 +30,9 @@ def keys(stack: Stack, *arguments: str) -> str:
     return finished.stdout
 
 
-def new_key(stack: Stack, *arguments: str) -> str:
+def new_key(stack: Stack, *arguments: str, owner: str = "robot") -> str:
     """Makes a key and returns it."""
-    found = re.search(r"sk_\S+", keys(stack, "create", "--owner", "robot", *arguments))
+    found = re.search(r"sk_\S+", keys(stack, "create", "--owner", owner, *arguments))
     assert found
     return found[0]
 
