@@ -6,10 +6,11 @@ KONG_BIN          starts all parts with this Kong; else with `kong` from PATH; e
 """
 
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -21,9 +22,57 @@ from demo.stack import Stack, chosen_kong
 FETCH_FROM_THIS_MACHINE = {"MEDIA_FETCH_ALLOW": "127.0.0.1/32"}
 
 
+# What no log may hold, whoever wrote it.
+SECRETS = {
+    "a token": re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}"),
+    "an API key": re.compile(r"sk_[0-9A-Za-z]{30,}"),
+    "a signature": re.compile(r"(?i)[?&\"'](?:x-amz-)?signature=?[\"':= ]+[0-9a-f]{16,}"),
+    "a signed URL's query": re.compile(r"[?&]expires=\d+"),
+    "a private key": re.compile(r"-----BEGIN|PRIVATE KEY"),
+    "a file's path": re.compile(r"/media/(?:objects|spool|keys)/"),
+    "a stack": re.compile(r'Traceback|File "/'),
+}
+
+
+class WatchedStack(Stack):
+    """A stack whose logs are read when it stops: nothing secret may be in them."""
+
+    leaks: ClassVar[list[str]] = []
+
+    def stop(self) -> None:
+        secrets = [part.environment.get("JAN_GATEWAY_SECRET") for part in self.parts]
+        before = [log.read_text("utf-8", "replace") for log in self._extra_logs() if log.exists()]
+        super().stop()
+        for part in self.parts:
+            text = part.log.read_text("utf-8", "replace") if part.log.exists() else ""
+            self.leaks.extend(leaks_in(part.name, text, secrets))
+        for text in before:
+            self.leaks.extend(leaks_in("Kong's error.log", text, secrets))
+
+    def _extra_logs(self) -> list[Path]:
+        return [log for part in self.parts for log in part.extra_logs]
+
+
+def leaks_in(name: str, text: str, secrets: Iterable[str | None]) -> Iterator[str]:
+    """Say what a log holds that it must not."""
+    for line in text.splitlines():
+        for what, pattern in SECRETS.items():
+            if pattern.search(line):
+                yield f"{name}: {what} in {line[:300]!r}"
+        if any(secret and secret in line for secret in secrets):
+            yield f"{name}: the gateway's secret in {line[:300]!r}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_logs() -> Iterator[None]:
+    """Fails the run at its end if any log of any stack held a secret."""
+    yield
+    assert WatchedStack.leaks == []
+
+
 def start_stack(folder: Path, **media_settings: str) -> Stack:
     """A stack on free ports, with the gateway that the environment chooses; not yet started."""
-    return Stack(
+    return WatchedStack(
         folder,
         free_ports(),
         kong_bin=chosen_kong(os.environ) or shutil.which("kong"),

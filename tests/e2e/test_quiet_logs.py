@@ -1,0 +1,38 @@
+"""What no log may hold is found if it is there; the logs of all stacks are read at their end."""
+
+import pytest
+
+from tests.e2e.conftest import leaks_in
+
+SECRET = "the-gateways-secret"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "got eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl",
+        "Authorization: Bearer sk_0123456789abcdefghijABCDEFGHIJ0123456789",
+        "GET /files/images/x?expires=1795509749&mime=image%2Fpng&signature=6c6e48cddd1d3201",
+        "GET /bucket/key?X-Amz-Signature=0011223344556677",
+        'form {"x-amz-signature": "0011223344556677"}',
+        "-----BEGIN PRIVATE KEY-----",
+        "cannot open /srv/media/objects/1f/content,ab,cd",
+        "cannot open /srv/media/keys/url-secret",
+        '  File "/app/jan_media/serve.py", line 3',
+        f"secret {SECRET}",
+    ],
+)
+def test_a_line_with_a_secret_is_found(line: str) -> None:
+    assert list(leaks_in("log", f"harmless\n{line}\n", [SECRET, None]))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "jan_media.access public GET /files/content/1f/1f02ab 200 1.2ms",
+        "jan_media.access public POST /v1/media/resolve 200 3.4ms",
+        "plugin server at /tmp/jan-kong-x/jan-media.sock, process 7",
+    ],
+)
+def test_a_usual_line_is_not(line: str) -> None:
+    assert not list(leaks_in("log", line, [SECRET, None]))
