@@ -182,7 +182,7 @@ class WrongAnswer(Exception):
     """An answer to another message: Lua's assert fails, and Kong answers 500."""
 
 
-_STEPS = {
+STEPS = {
     "kong.client.get_credential": "plugin.StepCredential",
     "kong.client.load_consumer": "plugin.StepConsumer",
     "kong.client.get_consumer": "plugin.StepConsumer",
@@ -195,6 +195,7 @@ _STEPS = {
     "kong.response.get_headers": "plugin.StepMultiMap",
     "kong.service.response.get_headers": "plugin.StepMultiMap",
 }
+"""The kind of the step that brings a function's result; ``plugin.Step`` for all others."""
 
 
 class KongDriver:
@@ -328,7 +329,7 @@ class KongDriver:
 
     def _pdk(self, request: ScriptedRequest, method: str, args: list[Any]) -> tuple[str, Any]:
         try:
-            return _STEPS.get(method, "plugin.Step"), request.answer(method, args)
+            return STEPS.get(method, "plugin.Step"), request.answer(method, args)
         except PdkError as error:
             return "plugin.StepError", str(error)
 

@@ -5,6 +5,7 @@ arrive, the next messages go out on whichever of those connections, as from Kong
 """
 
 import contextlib
+import itertools
 import select
 import socket
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from tests.support.kong_driver import pack_like_lua
 
 _EVENT_ID = b"\xa7EventId"
+_LET_THROUGH = b"\xa4Data\xa3ret"
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,25 @@ class Script:
     calls: tuple[str, ...]
     steps: tuple[bytes, ...]
     """Messages that carry the results, up to the event id, which ends them."""
+    end: bytes = _LET_THROUGH
+    """What the server's last word holds."""
 
     @classmethod
-    def of(cls, *calls: tuple[str, str, Any]) -> "Script":
-        """``calls``: method, the kind of step that answers it (``plugin.Step``), its result."""
+    def of(cls, *calls: tuple[str, str, Any], exits: bool = False) -> "Script":
+        """``calls``: method, the kind of step that answers it (``plugin.Step``), its result.
+
+        ``exits``: after them comes ``kong.response.exit``, instead of letting the request through.
+        """
         return cls(
             tuple(method for method, _, _ in calls),
             tuple(_step(kind, result) for _, kind, result in calls),
+            b"kong.response.exit" if exits else _LET_THROUGH,
         )
+
+    @property
+    def answers(self) -> list[bytes]:
+        """What each answer of the server holds, in order."""
+        return [*(method.encode() for method in self.calls), self.end]
 
 
 def _step(kind: str, result: Any) -> bytes:
@@ -43,25 +56,28 @@ def _step(kind: str, result: Any) -> bytes:
 
 @dataclass
 class _Lane:
-    """One request in flight: at ``step``, for event ``event_id`` (packed)."""
+    """One request in flight: at ``step`` of ``script``, for event ``event_id`` (packed)."""
 
+    script: Script
+    expected: list[bytes]
     step: int = 0
     event_id: bytes = b""
 
 
 def run_load(
-    path: Path, instance: int, script: Script, *, connections: int, seconds: float
+    path: Path, instance: int, *scripts: Script, connections: int, seconds: float
 ) -> float:
     """Keep ``connections`` events in flight for ``seconds``; return the events done a second.
 
-    RuntimeError if the server answers with anything else than ``script`` expects.
+    Each lane repeats one of ``scripts``, in turn. RuntimeError if the server answers with anything
+    else than that expects.
     """
-    expected = [*(method.encode() for method in script.calls), b"\xa4Data\xa3ret"]
     begin = b"\x94\x00\x01" + pack_like_lua("plugin.HandleEvent")
     begin += pack_like_lua([{"InstanceId": instance, "EventName": "access"}])
-    steps, last, done = script.steps, len(script.steps), 0
+    done = 0
     with _connected(path, connections) as (poll, sockets):
-        lanes = {number: _Lane() for number in sockets}
+        turns = itertools.cycle(scripts)
+        lanes = {number: _Lane(script := next(turns), script.answers) for number in sockets}
         for one in sockets.values():
             one.send(begin)
         start = time.perf_counter()
@@ -73,20 +89,20 @@ def run_load(
             for number in ready:
                 lane = lanes[number]
                 answer = sockets[number].recv(65536)
-                if expected[lane.step] not in answer:
-                    raise RuntimeError(f"{expected[lane.step]!r} expected, got {answer!r}")
+                if lane.expected[lane.step] not in answer:
+                    raise RuntimeError(f"{lane.expected[lane.step]!r} expected, got {answer!r}")
                 if lane.step == 0:
                     lane.event_id = answer[answer.rindex(_EVENT_ID) + len(_EVENT_ID) :]
                 answered.append(lane)
             answered.append(answered.pop(0))  # the next call goes by another connection
             for number, lane in zip(ready, answered, strict=True):
                 lanes[number] = lane
-                if lane.step == last:
+                if lane.step == len(lane.script.steps):
                     done += 1
                     lane.step = 0
                     sockets[number].send(begin)
                 else:
-                    sockets[number].send(steps[lane.step] + lane.event_id)
+                    sockets[number].send(lane.script.steps[lane.step] + lane.event_id)
                     lane.step += 1
             now = time.perf_counter()
         return done / (now - start)
