@@ -6,11 +6,14 @@ import secrets
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from jan_media.catalog.interface import ApiKey, CatalogUnavailable
+from jan_media.doctor.examine import examine
+from jan_media.findings import Verdict
 from jan_media.identity.api_keys import ApiKeyring
 from jan_media.library.library import Library, now_ms
 from jan_media.library.sweep import rehearse, sweep_in_turn
@@ -62,6 +65,25 @@ def sweep_command(
         if swept is None:
             _fail("another sidecar is sweeping and takes long: try again later")
         print(f"swept {swept}")
+
+
+@app.command("doctor")
+def doctor_command(
+    kong: Annotated[
+        Path | None, typer.Option(help="A kong.yml to check too: is every way in guarded?")
+    ] = None,
+) -> None:
+    """Check settings, catalog, storage and, if asked, kong.yml; say how to fix what is wrong.
+
+    The exit status is 1 if there is a problem, 0 if there are only warnings.
+    """
+    settings = _settings()
+    problems = 0
+    for finding in examine(settings, kong_yml=kong, environment=os.environ):
+        print(f"{finding.verdict:8} {finding.subject}: {finding.message}", flush=True)
+        problems += finding.verdict is Verdict.PROBLEM
+    if problems:
+        raise SystemExit(1)
 
 
 @app.command("migrate")

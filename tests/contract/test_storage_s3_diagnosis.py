@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from jan_media.findings import Finding, Verdict
 from jan_media.storage.s3 import S3Storage
-from jan_media.storage.s3_diagnosis import Finding, Verdict, diagnose
+from jan_media.storage.s3_diagnosis import diagnose
 
 from tests.support.ceph import ACCESS_KEY, REGION, SECRET_KEY, Ceph
 from tests.support.storages import s3_storage

@@ -60,6 +60,8 @@ from jan_media.catalog.sql import Overtaken, SqlCatalog, Transaction
 
 T = TypeVar("T")
 
+CONNECTIONS = 8  # the most that one process opens
+
 # Seconds.
 _CONNECT = 3
 _FREE_CONNECTION = 3.5
@@ -93,7 +95,7 @@ class PostgresCatalog(SqlCatalog):
     Nothing is connected until it is needed; at most ``connections`` are at once.
     """
 
-    def __init__(self, url: str, *, connections: int = 8) -> None:
+    def __init__(self, url: str, *, connections: int = CONNECTIONS) -> None:
         self._pool = ConnectionPool(
             url,
             connection_class=_Connection,

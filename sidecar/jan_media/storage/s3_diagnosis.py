@@ -8,14 +8,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from io import BytesIO
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
+from jan_media.findings import Finding, Verdict
 from jan_media.storage.interface import ObjectMissing, StorageUnavailable
 from jan_media.storage.s3 import S3Storage
 from jan_media.storage.s3_failures import advice, error_code
@@ -38,23 +37,6 @@ _ASK_FOR_CORS = (
     '"AllowedMethods":["GET","PUT","POST"],"AllowedHeaders":["content-type"],'
     '"ExposeHeaders":["ETag"],"MaxAgeSeconds":3600}}]}}\' (with --endpoint-url if it is not AWS).'
 )
-
-
-class Verdict(StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    WARNING = "warning"  # something that only some installations need does not work
-    PROBLEM = "problem"  # media cannot be served like this
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; unless it is fine, ``message`` says how to fix it."""
-
-    subject: str
-    verdict: Verdict
-    message: str
 
 
 def diagnose(storage: S3Storage, *, clock: Callable[[], float] = time.time) -> list[Finding]:

@@ -1,0 +1,1 @@
+"""``jan-media doctor``: each part of an installation, checked by using it."""

@@ -1,0 +1,393 @@
+"""Whether a kong.yml keeps the gateway closed: read as Kong 3.9 reads a declarative config.
+
+Kong forwards a request when an external plugin's server is dead, as if the plugin were not there.
+So every route with jan-media needs Kong's own ``acl`` behind it, which admits only requests whose
+groups the plugin has set. A route that leads to the same place without jan-media needs no plugin
+server to die.
+
+Of several plugins of one name Kong runs one: that of the route, else that of its service, else
+the global one. A plugin that is not enabled does not count.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from jan_media.findings import Finding, Verdict
+from jan_media.identity.gateway_secret import GatewaySecret
+from jan_media.settings import Settings
+
+Entity = Mapping[str, Any]
+
+GRANT = "jan-users"
+_VAULT = "{vault://env/"
+_PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where a service leads."""
+
+    host: str
+    port: int
+    path: str
+
+    def overlaps(self, other: "Upstream") -> bool:
+        """Whether some request could be reached through either."""
+        if (self.host, self.port) != (other.host, other.port):
+            return False
+        mine, theirs = (f"{each.path.rstrip('/')}/" for each in (self, other))
+        return mine.startswith(theirs) or theirs.startswith(mine)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route, where it leads, and the plugins that run on it, by name."""
+
+    name: str
+    upstream: Upstream | None
+    plugins: Mapping[str, Entity]
+
+    @property
+    def jan_media(self) -> Entity | None:
+        """The config of jan-media on it."""
+        plugin = self.plugins.get("jan-media")
+        return None if plugin is None else _config(plugin)
+
+    @property
+    def asks_who_calls(self) -> bool:
+        """Whether jan-media on it authenticates."""
+        return self.jan_media is not None and self.jan_media.get("auth", "required") != "off"
+
+
+def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
+    """All that is wrong with a declarative config. ``environment`` is Kong's, for its vault."""
+    try:
+        routes = list(_routes(yaml.safe_load(text)))
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        return [_problem("kong.yml", f"It cannot be read as a declarative config: {reason}")]
+    with_plugin = [route for route in routes if route.jan_media is not None]
+    if not with_plugin:
+        return [_problem("kong.yml", "No route has the plugin jan-media. Add it, with its acl.")]
+    findings: list[Finding] = []
+    for route in with_plugin:
+        findings += _guard(route)
+        findings += _splice(route)
+        findings += _secret(route, settings, environment)
+        findings += _guest_issuer(route, settings)
+    findings += _ways_around(routes)
+    findings += _guards_that_nobody_passes(routes)
+    if all(finding.verdict is not Verdict.PROBLEM for finding in findings):
+        names = ", ".join(route.name for route in with_plugin if route.asks_who_calls)
+        guarded = Finding("kong.yml", Verdict.OK, f"Guarded: {names}. Nothing leads around them.")
+        findings.insert(0, guarded)
+    return findings
+
+
+# --- the guard
+
+
+def _guard(route: Route) -> Iterator[Finding]:
+    acl = route.plugins.get("acl")
+    if not route.asks_who_calls:
+        if acl is not None:
+            yield _problem(
+                _at(route),
+                "jan-media with auth: off grants nothing, so the acl on it admits nobody. Remove "
+                "one of the two.",
+            )
+        return
+    grant = (route.jan_media or {}).get("grant_group", GRANT)
+    fix = (
+        "Give the route the plugin acl with config: {allow: ["
+        f"{grant}], always_use_authenticated_groups: true, hide_groups_header: true}}."
+    )
+    if acl is None:
+        yield _problem(
+            _at(route),
+            "It has jan-media without the acl guard: when the plugin server is dead, Kong lets "
+            f"everybody through. {fix}",
+        )
+        return
+    config = _config(acl)
+    if not config.get("allow"):
+        yield _problem(_at(route), f"Its acl has no allow list, so it is no guard. {fix}")
+    if config.get("always_use_authenticated_groups") is not True:
+        yield _problem(
+            _at(route),
+            "Its acl does not ask for the groups that jan-media sets "
+            f"(always_use_authenticated_groups). {fix}",
+        )
+    if config.get("hide_groups_header") is not True:
+        yield _warning(
+            _at(route), f"Its acl tells the upstream the groups (hide_groups_header). {fix}"
+        )
+    for name, plugin in (("jan-media", route.plugins["jan-media"]), ("acl", acl)):
+        if plugin.get("ordering"):
+            yield _problem(
+                _at(route),
+                f"{name} has an ordering of its own. Remove it: acl must run after jan-media, as "
+                "their priorities (950 and 1100) have it.",
+            )
+
+
+def _guards_that_nobody_passes(routes: Sequence[Route]) -> Iterator[Finding]:
+    for route in routes:
+        acl = route.plugins.get("acl")
+        if (
+            acl is not None
+            and route.jan_media is None
+            and _config(acl).get("always_use_authenticated_groups")
+        ):
+            yield _problem(
+                _at(route),
+                "Its acl asks for groups that nothing sets, since it has no jan-media: nobody gets "
+                "in. Give it jan-media, or remove the acl.",
+            )
+
+
+def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
+    """Routes that lead where others are protected, and routes to the internal listener."""
+    internal = {
+        place
+        for route in routes
+        if route.jan_media is not None
+        if (place := _upstream_of_url(_sidecar_url(route))) is not None
+    }
+    for route in routes:
+        if route.upstream is None or "request-termination" in route.plugins:
+            continue
+        for place in internal:
+            if (route.upstream.host, route.upstream.port) == (place.host, place.port):
+                yield _problem(
+                    _at(route),
+                    f"It leads to the sidecar's internal listener ({place.host}:{place.port}), "
+                    "which is for the plugin alone. Remove the route.",
+                )
+        if route.asks_who_calls:
+            continue
+        for protected in routes:
+            if (
+                protected.asks_who_calls
+                and protected.upstream is not None
+                and route.upstream.overlaps(protected.upstream)
+            ):
+                yield _problem(
+                    _at(route),
+                    f"It leads to {route.upstream} without asking who calls, past the protected "
+                    f"route {protected.name}. Give it jan-media and the acl, or a narrower path.",
+                )
+                break
+
+
+# --- the splice
+
+
+def _splice(route: Route) -> Iterator[Finding]:
+    config = route.jan_media or {}
+    spliced = any(
+        "jan_media_edits" in str(code)
+        for code in _config(route.plugins.get("post-function", {})).get("access") or ()
+    )
+    if config.get("splice") and not spliced:
+        yield _problem(
+            _at(route),
+            "It says splice: true, and no post-function of it makes the edits (phase access): "
+            "large bodies would go on with their ids. Copy the post-function from the project's "
+            "kong.yml, or set splice: false.",
+        )
+    if spliced and not config.get("splice"):
+        yield _warning(
+            _at(route),
+            "Its post-function waits for edits that never come: set splice: true in jan-media.",
+        )
+    if config.get("splice") and not config.get("resolve"):
+        yield _warning(_at(route), "splice: true does nothing without resolve: true.")
+
+
+# --- what it must share with the sidecar
+
+
+def _secret(route: Route, settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+    config = route.jan_media or {}
+    written = str(config.get("gateway_secret") or "")
+    secret, known = _dereferenced(written, environment)
+    sidecar = GatewaySecret(settings.gateway_secret, settings.gateway_secret_previous)
+    if not written and sidecar.configured:
+        yield _problem(
+            _at(route),
+            "jan-media has no gateway_secret and the sidecar asks for one: set it to "
+            '"{vault://env/jan-gateway-secret}", and Kong\'s JAN_GATEWAY_SECRET to '
+            "MEDIA_GATEWAY_SECRET.",
+        )
+    elif written and not known:
+        yield _warning(
+            _at(route),
+            f"The gateway secret cannot be compared: {_variable(written)} is not set here. Run "
+            "the doctor with Kong's environment.",
+        )
+    elif sidecar.configured and not sidecar.admits(secret):
+        yield _problem(
+            _at(route),
+            f"The gateway secret is not the sidecar's. Make {_variable(written)} the same as "
+            "MEDIA_GATEWAY_SECRET.",
+        )
+    if written and not written.startswith("{vault://"):
+        yield _warning(
+            _at(route),
+            "The gateway secret stands in kong.yml. Refer to it: "
+            '"{vault://env/jan-gateway-secret}".',
+        )
+    yield from _secret_goes_to(route, settings, asked_for=sidecar.configured)
+
+
+def _secret_goes_to(route: Route, settings: Settings, *, asked_for: bool) -> Iterator[Finding]:
+    if route.upstream is None or settings.listen.path:
+        return
+    sent = bool((route.jan_media or {}).get("send_gateway_secret"))
+    to_sidecar = route.upstream.port == settings.listen.port
+    if sent and not to_sidecar:
+        yield _problem(
+            _at(route),
+            f"It sends the gateway secret to {route.upstream}, which is not the sidecar "
+            f"(MEDIA_LISTEN={settings.listen}). Remove send_gateway_secret there.",
+        )
+    if asked_for and to_sidecar and not sent:
+        yield _problem(
+            _at(route),
+            "It leads to the sidecar without the gateway secret, so every request is a 401. Set "
+            "send_gateway_secret: true.",
+        )
+
+
+def _guest_issuer(route: Route, settings: Settings) -> Iterator[Finding]:
+    if not settings.guest_login or not route.asks_who_calls:
+        return
+    issuers = (route.jan_media or {}).get("issuers") or ()
+    ours = [each for each in issuers if each.get("issuer") == settings.issuer]
+    if not ours:
+        yield _warning(
+            _at(route),
+            f"Guest tokens are refused there: no issuer is {settings.issuer}. Make MEDIA_ISSUER "
+            "and the issuer in kong.yml the same, or set MEDIA_GUEST_LOGIN=false.",
+        )
+    elif not any(
+        not each.get("audience") or settings.audience in each["audience"] for each in ours
+    ):
+        yield _warning(
+            _at(route),
+            f"Guest tokens are refused there: the issuer's audience lacks {settings.audience} "
+            "(MEDIA_AUDIENCE).",
+        )
+
+
+def _dereferenced(value: str, environment: Mapping[str, str]) -> tuple[str, bool]:
+    """A field's value as the plugin gets it, and whether it could be found out here."""
+    if not value.startswith("{vault://"):
+        return value, True
+    found = environment.get(_variable(value), "") if value.startswith(_VAULT) else ""
+    return found, bool(found)
+
+
+def _variable(value: str) -> str:
+    """Where a referenced value comes from: Kong's environment variable, if it is one."""
+    if value.startswith(_VAULT):
+        name = value.removeprefix(_VAULT).rstrip("}").partition("/")[0]
+        return name.replace("-", "_").upper()
+    return "gateway_secret"
+
+
+# --- reading the file
+
+
+def _routes(document: Any) -> Iterator[Route]:
+    """Every route with the plugins that run on it. Raises for what is no declarative config."""
+    scoped = _scoped(document.get("plugins") or ())
+    services = {each.get("name"): each for each in document.get("services") or ()}
+    for service in services.values():
+        for route in service.get("routes") or ():
+            yield _route(route, service, scoped)
+    for route in document.get("routes") or ():
+        yield _route(route, services.get(_reference(route.get("service"))), scoped)
+
+
+def _scoped(plugins: Sequence[Entity]) -> dict[tuple[str, str], list[Entity]]:
+    """The plugins at the top level by what they are for; those of consumers are left out."""
+    scoped: dict[tuple[str, str], list[Entity]] = {}
+    for plugin in plugins:
+        if plugin.get("consumer") or plugin.get("consumer_group"):
+            continue
+        for kind in ("route", "service"):
+            if name := _reference(plugin.get(kind)):
+                scoped.setdefault((kind, name), []).append(plugin)
+                break
+        else:
+            scoped.setdefault(("all", ""), []).append(plugin)
+    return scoped
+
+
+def _route(
+    route: Entity, service: Entity | None, scoped: Mapping[tuple[str, str], list[Entity]]
+) -> Route:
+    name = str(route.get("name") or ", ".join(route.get("paths") or ()) or "without a name")
+    of_service = str((service or {}).get("name", ""))
+    plugins: dict[str, Entity] = {}
+    for each in (
+        *scoped.get(("all", ""), ()),
+        *scoped.get(("service", of_service), ()),
+        *((service or {}).get("plugins") or ()),
+        *scoped.get(("route", name), ()),
+        *(route.get("plugins") or ()),
+    ):
+        plugins[each["name"]] = each
+    enabled = {name: each for name, each in plugins.items() if each.get("enabled", True)}
+    return Route(name, _upstream(service), enabled)
+
+
+def _upstream(service: Entity | None) -> Upstream | None:
+    if service is None:
+        return None
+    if service.get("url"):
+        return _upstream_of_url(str(service["url"]))
+    protocol = str(service.get("protocol", "http"))
+    port = int(service.get("port") or _PORTS.get(protocol, 80))
+    return Upstream(str(service.get("host", "")), port, str(service.get("path") or "/"))
+
+
+def _upstream_of_url(url: str) -> Upstream | None:
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return None
+    return Upstream(parts.hostname, parts.port or _PORTS.get(parts.scheme, 80), parts.path or "/")
+
+
+def _sidecar_url(route: Route) -> str:
+    return str((route.jan_media or {}).get("sidecar_url", "http://127.0.0.1:8286"))
+
+
+def _reference(value: Any) -> str:
+    """The name in a foreign reference, which is written plain or as ``{name: …}``."""
+    return str(value.get("name", "")) if isinstance(value, Mapping) else str(value or "")
+
+
+def _config(plugin: Entity) -> Entity:
+    return plugin.get("config") or {}
+
+
+def _at(route: Route) -> str:
+    return f"route {route.name}"
+
+
+def _problem(subject: str, message: str) -> Finding:
+    return Finding(subject, Verdict.PROBLEM, message)
+
+
+def _warning(subject: str, message: str) -> Finding:
+    return Finding(subject, Verdict.WARNING, message)
