@@ -43,6 +43,11 @@ class Script:
         )
 
     @property
+    def exits(self) -> bool:
+        """Whether the plugin answers the request itself."""
+        return self.end != _LET_THROUGH
+
+    @property
     def answers(self) -> list[bytes]:
         """What each answer of the server holds, in order."""
         return [*(method.encode() for method in self.calls), self.end]
@@ -67,9 +72,9 @@ class _Lane:
 def run_load(
     path: Path, instance: int, *scripts: Script, connections: int, seconds: float
 ) -> float:
-    """Keep ``connections`` events in flight for ``seconds``; return the events done a second.
+    """Keep ``connections`` events in flight for ``seconds`` and until one is done.
 
-    Each lane repeats one of ``scripts``, in turn. RuntimeError if the server answers with anything
+    Return the events done a second. Each lane repeats one of ``scripts``, in turn. RuntimeError if the server answers with anything
     else than that expects.
     """
     begin = b"\x94\x00\x01" + pack_like_lua("plugin.HandleEvent")
@@ -83,7 +88,7 @@ def run_load(
         start = time.perf_counter()
         until = start + seconds
         now = start
-        while now < until:
+        while now < until or not done:
             ready = [number for number, _ in poll.poll()]
             answered = []
             for number in ready:
