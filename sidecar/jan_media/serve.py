@@ -120,7 +120,7 @@ def _migrated(sidecar: Sidecar) -> bool:
         log.warning("the catalog does not answer yet: %s", problem)
         return False
     except SchemaTooNew as problem:
-        raise CannotStart(str(problem)) from problem
+        raise CannotStart(f"MEDIA_DATABASE_URL: {problem}") from problem
     return True
 
 

@@ -195,9 +195,23 @@ def _contradictions(settings: Settings) -> list[str]:
             "MEDIA_S3_BUCKET: is required with MEDIA_STORAGE_BACKEND=s3 (the default); "
             "set the bucket, or MEDIA_STORAGE_BACKEND=local to keep files on this machine"
         )
+        problems += _also_unset(settings.s3)
     if bool(settings.s3.access_key) != bool(settings.s3.secret_key):
         problems.append("MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY: set both or neither")
     return problems
+
+
+def _also_unset(s3: S3Settings) -> list[str]:
+    """What else to think of for somebody who has not chosen a bucket yet."""
+    unset = []
+    if not s3.access_key and not s3.secret_key:
+        unset.append(
+            "MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY: are not set either; they are required "
+            "unless the AWS chain has credentials"
+        )
+    if not s3.endpoint:
+        unset.append("MEDIA_S3_ENDPOINT: is not set either; it is required unless S3 is AWS's")
+    return unset
 
 
 def _unknown_variables(environment: Mapping[str, str], known: list[str]) -> list[str]:

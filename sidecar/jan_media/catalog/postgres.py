@@ -96,6 +96,7 @@ class PostgresCatalog(SqlCatalog):
     """
 
     def __init__(self, url: str, *, connections: int = CONNECTIONS) -> None:
+        self._url = url
         self._pool = ConnectionPool(
             url,
             connection_class=_Connection,
@@ -120,6 +121,7 @@ class PostgresCatalog(SqlCatalog):
         )
 
     def migrate(self) -> None:
+        self._reach()
         with (
             _unavailable_on_database_error(),
             _in_time(_MIGRATION),
@@ -131,6 +133,16 @@ class PostgresCatalog(SqlCatalog):
             for step in migrations_after(_schema_version(db), "postgres"):
                 db.execute(step.sql)
                 db.execute("UPDATE schema_version SET version = %s", [step.version])
+
+    def _reach(self) -> None:
+        """Connect once, past the pool, which would not tell why it cannot."""
+        try:
+            psycopg.connect(self._url, connect_timeout=_CONNECT).close()
+        except psycopg.OperationalError as error:
+            reason = " ".join(str(error).split())
+            raise CatalogUnavailable(
+                f"PostgreSQL cannot be reached ({reason}): check MEDIA_DATABASE_URL and the server"
+            ) from error
 
     def schema_version(self) -> int:
         with _unavailable_on_database_error(), _in_time(_READ), self._pool.connection() as db:

@@ -12,8 +12,8 @@ _ADVICE = {
     "NoSuchBucket": "The bucket does not exist: create it or correct MEDIA_S3_BUCKET.",
     "PermanentRedirect": "The bucket is in another region: correct MEDIA_S3_REGION.",
     "AuthorizationHeaderMalformed": "The region is not the bucket's: correct MEDIA_S3_REGION.",
-    "AccessDenied": "The credentials may not do this: grant them the actions that the head of "
-    "storage/s3.py lists.",
+    "AccessDenied": "The credentials may not do this: grant them, on MEDIA_S3_BUCKET, the actions "
+    "that docs/operations.md lists, or correct MEDIA_S3_ACCESS_KEY.",
     "InvalidAccessKeyId": "The access key is unknown there: correct MEDIA_S3_ACCESS_KEY.",
     "SignatureDoesNotMatch": "The secret key is wrong: correct MEDIA_S3_SECRET_KEY.",
     "ExpiredToken": "The temporary credentials have expired: renew them.",

@@ -86,12 +86,28 @@ def test_s3_away_is_503_until_it_is_back(pair: tuple[Api, Api], ceph: Ceph) -> N
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [({"S3_BUCKET": "no-such-bucket"}, "MEDIA_S3_BUCKET"), ({"S3_SECRET_KEY": "wrong"}, "S3")],
+    [
+        ({"S3_BUCKET": "no-such-bucket"}, "MEDIA_S3_BUCKET"),
+        ({"S3_SECRET_KEY": "wrong"}, "MEDIA_S3_SECRET_KEY"),
+        ({"S3_ACCESS_KEY": "NOBODY"}, "MEDIA_S3_ACCESS_KEY"),
+        ({"S3_USE_PATH_STYLE": "false"}, "MEDIA_S3_USE_PATH_STYLE"),
+    ],
 )
 def test_a_bucket_that_is_missing_or_denied_stops_the_start(
     ceph: Ceph, tmp_path: Path, wrong: dict[str, str], named: str
 ) -> None:
     settings = s3_settings(ceph, ceph.new_bucket()) | wrong
+    assert_does_not_start(settings, tmp_path, named)
+
+
+def test_a_bucket_of_somebody_else_stops_the_start(ceph: Ceph, tmp_path: Path) -> None:
+    access_key, secret_key = ceph.new_user()
+    theirs = {"S3_ACCESS_KEY": access_key, "S3_SECRET_KEY": secret_key}
+    settings = s3_settings(ceph, ceph.new_bucket()) | theirs
+    assert_does_not_start(settings, tmp_path, "MEDIA_S3_BUCKET")
+
+
+def assert_does_not_start(settings: dict[str, str], tmp_path: Path, named: str) -> None:
     ended = run_jan_media("serve", data_dir=tmp_path, **settings)
     assert ended.returncode == 1
     assert named in ended.stderr

@@ -86,6 +86,21 @@ def test_a_schema_of_a_later_version_stops_the_start(tmp_path: Path) -> None:
     database.close()
     ended = run_jan_media("serve", data_dir=tmp_path)
     assert ended.returncode == 1
+    assert "MEDIA_DATABASE_URL" in ended.stderr
+    assert "upgrade the sidecar" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_database_that_cannot_be_reached_is_named_with_the_reason(tmp_path: Path) -> None:
+    url = "postgresql://jan:hidden@127.0.0.1:1/jan"
+    with running_sidecar(tmp_path, DATABASE_URL=url) as sidecar, Api(sidecar) as api:
+        assert_error(api.http.get("/readyz"), 503, "service_unavailable")
+        assert "MEDIA_DATABASE_URL" in sidecar.log
+        assert "refused" in sidecar.log
+        assert "hidden" not in sidecar.log
+    ended = run_jan_media("sweep", data_dir=tmp_path, DATABASE_URL=url)
+    assert ended.returncode == 1
+    assert "MEDIA_DATABASE_URL" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

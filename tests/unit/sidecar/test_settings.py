@@ -36,6 +36,13 @@ def test_s3_is_the_default_backend_and_needs_a_bucket() -> None:
     assert (read.storage_backend, read.s3.bucket) == ("s3", "media")
 
 
+def test_with_nothing_configured_every_missing_variable_is_named_at_once() -> None:
+    named = " ".join(problems({}))
+    for name in ("BUCKET", "ACCESS_KEY", "SECRET_KEY", "ENDPOINT"):
+        assert f"MEDIA_S3_{name}" in named
+    assert "MEDIA_STORAGE_BACKEND=local" in named
+
+
 def test_the_catalog_is_in_the_data_directory_unless_it_is_elsewhere(tmp_path: Path) -> None:
     read = settings(MEDIA_DATA_DIR=str(tmp_path))
     assert read.database_url == f"sqlite:///{tmp_path}/catalog.db"
