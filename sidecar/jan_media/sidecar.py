@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from jan_media.catalog.open import open_catalog
@@ -16,6 +17,8 @@ from jan_media.identity.signing_keys import SigningKeys
 from jan_media.kept_secret import kept_secret
 from jan_media.lanes import Admission, Lane
 from jan_media.library.library import Library, Rules
+from jan_media.library.resolve import resolve
+from jan_media.lookups import Lookups
 from jan_media.metrics import Metrics
 from jan_media.settings import Settings
 from jan_media.storage.interface import Storage
@@ -53,6 +56,7 @@ class Sidecar:
     fetcher: RemoteFetcher
     local_urls: LocalUrls | None  # None unless the sidecar serves and takes the files itself
     lanes: Lanes
+    lookups: Lookups
     uploads: Admission
     fetches: Admission
     metrics: Metrics = field(default_factory=Metrics)
@@ -104,6 +108,9 @@ def assemble(settings: Settings) -> Sidecar:
     """
     library, keyring = open_library(settings)
     signing_keys = _signing_keys(settings)
+    lanes = Lanes(
+        resolves=Lane("resolve", 8), uploads=Lane("upload", 16), downloads=Lane("download", 16)
+    )
     return Sidecar(
         settings=settings,
         library=library,
@@ -119,9 +126,8 @@ def assemble(settings: Settings) -> Sidecar:
             max_bytes=settings.max_bytes,
         ),
         local_urls=library.storage.urls if isinstance(library.storage, LocalStorage) else None,
-        lanes=Lanes(
-            resolves=Lane("resolve", 8), uploads=Lane("upload", 16), downloads=Lane("download", 16)
-        ),
+        lanes=lanes,
+        lookups=Lookups(lanes.resolves, partial(resolve, library)),
         uploads=Admission(settings.max_uploads),
         fetches=Admission(settings.max_fetches),
     )

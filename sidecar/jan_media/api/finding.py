@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jan_media.catalog.interface import State
 from jan_media.library.direct_upload import complete
-from jan_media.library.resolve import Found, Resolved, not_found, resolve
+from jan_media.library.resolve import Found, Resolved, not_found
 from jan_media.media_id import parse_media_id
 from jan_media.sidecar import Sidecar
 
@@ -14,7 +14,7 @@ async def find_all(sidecar: Sidecar, ids: Sequence[str]) -> Resolved:
 
     Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
-    resolved = await sidecar.lanes.resolves.run(resolve, sidecar.library, ids)
+    resolved = await sidecar.lookups.find(ids)
     for media in list(resolved.unready.values()):
         if media.state is State.PENDING:
             settled = await sidecar.lanes.uploads.run(complete, sidecar.library, media)

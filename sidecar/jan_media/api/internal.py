@@ -61,7 +61,7 @@ def _routes(sidecar: Sidecar) -> APIRouter:
         """URLs (or data URLs) for ids; what cannot be resolved is told apart by id."""
         asked = await _unpacked(request)
         ids = _ids(asked)
-        resolved = await find_all(sidecar, ids)
+        resolved = await find_all(sidecar, [id for id in ids if parse_media_id(id) == id])
         if asked.get("as", "url") == "url":
             return _packed(_as_urls(resolved, ids))
         return _packed(await _as_data_urls(sidecar, resolved, ids, _max_bytes(sidecar, asked)))

@@ -33,6 +33,13 @@ class Resolved:
         else:
             self.unready[media.id] = media
 
+    def only(self, ids: Sequence[str]) -> "Resolved":
+        """What is known of some of the ids, apart from this: settling it changes nothing here."""
+        return Resolved(
+            {id: self.found[id] for id in ids if id in self.found},
+            {id: self.unready[id] for id in ids if id in self.unready},
+        )
+
     def require(self, media_id: str) -> Found:
         """The media of an id. Raises `Refused` that says why there is none."""
         found = self.found.get(media_id)
