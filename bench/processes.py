@@ -1,0 +1,46 @@
+"""What a process and its children have used, as Linux counts it (proc(5))."""
+
+import os
+import re
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_RESET_PEAKS = "5"
+
+
+class Processes:
+    """A running process and the children that it has now."""
+
+    def __init__(self, pid: int) -> None:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        self._folders = [Path("/proc") / each for each in (str(pid), *children)]
+
+    def cpu_seconds(self) -> float:
+        """Processor time of all of them, in user and in kernel mode."""
+        return sum(map(_ticks, self._folders)) / _TICKS
+
+    def reset_peaks(self) -> None:
+        """Let `peak_bytes` count from now."""
+        for folder in self._folders:
+            (folder / "clear_refs").write_text(_RESET_PEAKS)
+
+    def peak_bytes(self) -> int:
+        """The peaks of their resident memory, added. Pages that they share count for each."""
+        return sum(_status(folder, "VmHWM") for folder in self._folders)
+
+    def resident_bytes(self) -> int:
+        """Their resident memory now, added as in `peak_bytes`."""
+        return sum(_status(folder, "VmRSS") for folder in self._folders)
+
+
+def _ticks(folder: Path) -> int:
+    # The second field, the name, may hold spaces and brackets.
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def _status(folder: Path, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", (folder / "status").read_text(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"{folder}/status has no {name}")
+    return int(found[1]) * 1024

@@ -1,0 +1,263 @@
+"""The sidecar's requests a second on PostgreSQL and Ceph, with two workers and 16 connections.
+
+``python -m bench.sidecar`` starts the database, the S3 service and ``jan-media serve``, loads each
+kind of request in turn with wrk, several passes over, and prints medians and spread. Beside the
+rate stands the processor time that one request costs the sidecar's own processes, since that is
+what remains true on a machine that others use too, and what it would reach on two cores that it
+had for itself. ``bench.sidecar_memory`` measures large bodies.
+"""
+
+import argparse
+import base64
+import io
+import json
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import msgpack
+from PIL import Image
+
+from bench.processes import Processes
+from tests.support import ceph, postgres
+from tests.support.sidecar import RunningSidecar, running_sidecar
+
+CONNECTIONS = 16
+WORKERS = 2
+USER = {"X-Jan-User-Id": "bench", "X-Jan-Issuer": "https://issuer.test"}
+NEW_BYTES = 24  # of an image, which make it one that nobody has uploaded
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of request, as a script for wrk."""
+
+    name: str
+    url: str
+    script: str
+    peer: int | None = None  # requests a second of the compiled peer on two cores
+    peer_tuned: int | None = None
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the passes have measured of one kind."""
+
+    rates: list[float] = field(default_factory=list)  # requests a second
+    processor: list[float] = field(default_factory=list)  # µs of the sidecar for one request
+    milliseconds: list[float] = field(default_factory=list)  # median latency
+
+
+def main() -> None:
+    """Run the bench and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3, help="of one kind in one pass")
+    parser.add_argument("--only", default="", help="kinds whose name holds this")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    flags = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jan-bench-")))
+        sidecar = stack.enter_context(sidecar_on_services(folder))
+        kinds = [kind for kind in kinds_of(sidecar, folder) if flags.only in kind.name]
+        figures = {kind.name: Figures() for kind in kinds}
+        for _ in range(flags.passes):
+            for kind in kinds:
+                measure(kind, sidecar, folder, flags.seconds, figures[kind.name])
+    print_table(kinds, figures)
+    if flags.json:
+        flags.json.write_text(json.dumps(as_json(kinds, figures), indent=2) + "\n")
+
+
+@contextmanager
+def sidecar_on_services(folder: Path, **settings: str) -> Iterator[RunningSidecar]:
+    """A sidecar with two workers on PostgreSQL and Ceph RGW, each started here."""
+    with ExitStack() as stack:
+        database = stack.enter_context(postgres.running())
+        s3 = stack.enter_context(ceph.running())
+        yield stack.enter_context(
+            running_sidecar(
+                folder / "sidecar",
+                WORKERS=str(WORKERS),
+                DATABASE_URL=database.new_database(),
+                STORAGE_BACKEND="s3",
+                S3_ENDPOINT=s3.endpoint,
+                S3_BUCKET=s3.new_bucket(),
+                S3_REGION=ceph.REGION,
+                S3_ACCESS_KEY=ceph.ACCESS_KEY,
+                S3_SECRET_KEY=ceph.SECRET_KEY,
+                S3_USE_PATH_STYLE="true",
+                **settings,
+            )
+        )
+
+
+def kinds_of(sidecar: RunningSidecar, folder: Path) -> list[Kind]:
+    """Every kind of request, with the media that it needs uploaded."""
+    with httpx.Client(base_url=sidecar.public_url, headers=USER, timeout=30) as http:
+        ids = []
+        for _ in range(64):
+            answer = http.post("/v1/media", json=upload_body(picture()))
+            ids.append(answer.raise_for_status().json()["id"])
+    known = json.dumps(upload_body(picture())).encode()
+    media, internal = f"{sidecar.public_url}/v1/media", f"{sidecar.internal_url}/internal/resolve"
+
+    def posted(name: str, body: bytes, content_type: str = "application/json") -> str:
+        file = folder / f"{name.replace(' ', '-')}.body"
+        file.write_bytes(body)
+        return _POST % {"headers": _headers(content_type), "file": file}
+
+    def resolve(name: str, count: int, peer: int, tuned: int) -> Kind:
+        script = posted(name, chat_payload(ids[:count]))
+        return Kind(name, f"{media}/resolve", script, peer, tuned)
+
+    def cold(count: int) -> Kind:
+        name = f"internal resolve, {count} {'ids' if count > 1 else 'id'}"
+        packed: bytes = msgpack.packb({"ids": ids[:count]})
+        return Kind(name, internal, posted(name, packed, "application/msgpack"))
+
+    known_name, new_name = "upload, known 50 KB image", "upload, new 50 KB image"
+    return [
+        resolve("resolve, 1 id in 2 KB", 1, 2900, 6400),
+        resolve("resolve, 8 ids in 2 KB", 8, 1300, 1400),
+        Kind("presign", f"{media}/{ids[0]}/presign", _GET % _headers(None), 3600, 9300),
+        Kind(known_name, media, posted(known_name, known), 1200, 2200),
+        Kind(
+            new_name, media, posted(new_name, known) + _RENEW % _place_of_comment(known), 430, 460
+        ),
+        *map(cold, (1, 8, 64)),
+    ]
+
+
+def measure(
+    kind: Kind, sidecar: RunningSidecar, folder: Path, seconds: int, figures: Figures
+) -> None:
+    """Load the sidecar with one kind and note what it did. Raises if an answer was an error."""
+    script = folder / "load.lua"
+    script.write_text(kind.script + _REPORT)
+    processes = Processes(sidecar.process.pid)
+    before = processes.cpu_seconds()
+    done = subprocess.run(  # noqa: S603
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, kind.url],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"LC_ALL": "C"},
+    )
+    spent = processes.cpu_seconds() - before
+    found = re.search(r"REPORT (\d+) (\d+) (\d+) (\d+)", done.stdout)
+    if found is None:
+        raise RuntimeError(done.stdout + done.stderr)
+    requests, errors, took, median = map(int, found.groups())
+    if errors or not requests:
+        raise RuntimeError(f"{kind.name}: {errors} of {requests} failed\n{sidecar.log[-2000:]}")
+    figures.rates.append(requests / took * 1e6)
+    figures.processor.append(spent / requests * 1e6)
+    figures.milliseconds.append(median / 1000)
+
+
+def print_table(kinds: list[Kind], figures: dict[str, Figures]) -> None:
+    """Print medians and spread, a line for each kind."""
+    print(f"{'':<28}{'req/s':>7}{'least..most':>14}{'p50 ms':>8}{'µs CPU':>8}", end="")
+    print(f"{'2 cores':>9}{'peer':>7}{'tuned':>7}")
+    for kind in kinds:
+        each = figures[kind.name]
+        spread = f"{min(each.rates):.0f}..{max(each.rates):.0f}"
+        processor = statistics.median(each.processor)
+        print(
+            f"{kind.name:<28}{statistics.median(each.rates):>7.0f}{spread:>14}"
+            f"{statistics.median(each.milliseconds):>8.1f}{processor:>8.0f}"
+            f"{WORKERS * 1e6 / processor:>9.0f}{kind.peer or '':>7}{kind.peer_tuned or '':>7}"
+        )
+    print("2 cores: what the processor time allows on two cores that the sidecar has for itself")
+
+
+def as_json(kinds: list[Kind], figures: dict[str, Figures]) -> dict[str, dict[str, object]]:
+    """The figures of each kind by its name."""
+    return {
+        kind.name: {
+            "requests_per_second": figures[kind.name].rates,
+            "cpu_microseconds": figures[kind.name].processor,
+            "median_milliseconds": figures[kind.name].milliseconds,
+            "peer": kind.peer,
+            "peer_tuned": kind.peer_tuned,
+        }
+        for kind in kinds
+    }
+
+
+def picture(size: int = 50_000) -> bytes:
+    """A JPEG of about ``size`` bytes with a comment of its own."""
+    side = int((size / 1.45) ** 0.5)
+    image = Image.frombytes("RGB", (side, side), os.urandom(side * side * 3))
+    out = io.BytesIO()
+    image.save(out, "JPEG")
+    comment = b"\xff\xfe" + (NEW_BYTES + 2).to_bytes(2) + os.urandom(NEW_BYTES)
+    return out.getvalue()[:2] + comment + out.getvalue()[2:]
+
+
+def upload_body(data: bytes, mime: str = "image/jpeg") -> dict[str, object]:
+    """An upload's JSON with the bytes as a data URL."""
+    encoded = base64.b64encode(data).decode()
+    return {"source": {"type": "data_url", "data_url": f"data:{mime};base64,{encoded}"}}
+
+
+def chat_payload(ids: list[str], size: int = 2048) -> bytes:
+    """A chat request of about ``size`` bytes with an image part for each id, to be resolved."""
+    images = [{"type": "image_url", "image_url": {"url": id}} for id in ids]
+    content: list[dict[str, object]] = [{"type": "text", "text": ""}, *images]
+    body = {"payload": {"model": "vision", "messages": [{"role": "user", "content": content}]}}
+    content[0]["text"] = ("What is on these? " * size)[: size - len(json.dumps(body))]
+    return json.dumps(body).encode()
+
+
+def _place_of_comment(body: bytes) -> tuple[int, int]:
+    """Where the comment's base64 begins in an upload, and how long it is."""
+    # The comment comes after the start of image and its own head: 6 bytes, 8 characters.
+    return body.index(b"base64,") + len("base64,") + 8, NEW_BYTES * 4 // 3
+
+
+def _headers(content_type: str | None) -> str:
+    fields = USER | ({"Content-Type": content_type} if content_type else {})
+    return ", ".join(f'["{name}"] = "{value}"' for name, value in fields.items())
+
+
+_GET = "wrk.headers = {%s}\n"
+_POST = """
+wrk.method = "POST"
+wrk.headers = {%(headers)s}
+local file = io.open("%(file)s", "rb")
+wrk.body = file:read("*a")
+file:close()
+"""
+_RENEW = """
+local first, length = %d, %d
+local before, after = wrk.body:sub(1, first), wrk.body:sub(first + length + 1)
+local alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+local random = io.open("/dev/urandom", "rb")
+function request()
+  local fresh = random:read(length):gsub(".", function (byte)
+    local place = byte:byte() %% 64 + 1
+    return alphabet:sub(place, place)
+  end)
+  return wrk.format(nil, nil, nil, before .. fresh .. after)
+end
+"""
+_REPORT = """
+function done(summary, latency)
+  local errors = summary.errors
+  print(string.format("REPORT %d %d %d %d", summary.requests,
+    errors.status + errors.connect + errors.read + errors.write + errors.timeout,
+    summary.duration, latency:percentile(50)))
+end
+"""
+
+if __name__ == "__main__":
+    main()
