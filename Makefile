@@ -3,6 +3,7 @@
 #   make demo         the whole path on real images, explained step by step (under a minute)
 #   make up           everything on http://127.0.0.1:8000 until Ctrl-C
 #   make test         all tests; make e2e: those that speak HTTP to a running gateway
+#   make soak         the storage invariant at length: 200 SIGKILLs under load and more (20 minutes)
 #   make check        style and types
 #   make bench        the plugin server against kong-pdk's own
 #   make constraints  new versions of everything that is installed
@@ -20,7 +21,7 @@ READY := $(VENV)/.ready
 TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common
 
-.PHONY: setup demo up test e2e check bench constraints clean
+.PHONY: setup demo up test soak e2e check bench constraints clean
 
 # Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE;
 # Debian keeps PostgreSQL's programs, and Ceph's helpers, outside of PATH.
@@ -55,6 +56,12 @@ test: $(READY) check
 e2e: $(READY)
 	$(call need,$(TOOLS))
 	$(BIN)/python -m pytest tests/e2e
+
+# make test runs the same suites with few kills and orders: see tests/invariant/amounts.py.
+soak: $(READY)
+	$(call need,$(TOOLS))
+	INVARIANT_RANDOM=yes INVARIANT_KILLS=100 INVARIANT_ORDERS=60 INVARIANT_OPERATIONS=150 \
+	  $(BIN)/python -m pytest -s tests/invariant
 
 check: $(READY)
 	$(BIN)/ruff check

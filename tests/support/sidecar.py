@@ -32,6 +32,11 @@ class RunningSidecar:
         """What it has written to stderr so far."""
         return self.log_file.read_text()
 
+    def kill(self) -> None:
+        """SIGKILL it and all its workers, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(STOP_SECONDS)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit status."""
         self.process.send_signal(how)
@@ -53,6 +58,7 @@ def running_sidecar(data_dir: Path, **settings: str) -> Iterator[RunningSidecar]
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            start_new_session=True,
         )
     try:
         public_url, internal_url = _wait_until_ready(process, log_file)

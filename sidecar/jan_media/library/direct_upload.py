@@ -93,7 +93,7 @@ def complete(library: Library, media: Media) -> Media | None:
             return _as_it_is_now(library, media)
         try:
             settled = _settle(library, media, key)
-        except IntentLapsed:
+        except (IntentLapsed, ObjectMissing):  # a sweep has taken the copy
             continue
         if settled is not None and settled.state is State.READY:
             discard(library, media.storage_key)
@@ -138,7 +138,7 @@ def _settle(library: Library, media: Media, key: str) -> Media | None:
         return _reject(library, media, refusal)
     now = library.clock()
     settled = library.catalog.complete_pending(
-        media.id, content, key, now=now, expires_at=now + library.rules.retention_ms
+        media.id, content, key, now=now, expires_at=library.rules.kept_until(now)
     )
     if settled is None or settled.storage_key != key:
         discard(library, key)

@@ -29,7 +29,7 @@ def store(library: Library, spool: Spool, owner: str) -> Claimed:
     require_owner(owner)
     content = examine(library, spool)
     now = library.clock()
-    expires_at = now + library.rules.retention_ms
+    expires_at = library.rules.kept_until(now)
     known = library.catalog.claim_known(content, owner, now=now, expires_at=expires_at)
     return known or _write_and_commit(library, spool, content, owner)
 
@@ -62,7 +62,7 @@ def _write_and_commit(library: Library, spool: Spool, content: Content, owner: s
                 key,
                 owner,
                 now=now,
-                expires_at=now + library.rules.retention_ms,
+                expires_at=library.rules.kept_until(now),
             )
         except IntentLapsed:
             continue

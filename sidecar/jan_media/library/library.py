@@ -22,6 +22,14 @@ class Rules:
     download_ttl: int  # seconds that a presigned download URL lives
     upload_ttl: int  # seconds that a direct upload may take
 
+    def kept_until(self, now: int) -> int:
+        """The end (ms) of the retention of what is uploaded at ``now``.
+
+        Up to a thousandth is added, so that of many uploads of one content few move it.
+        """
+        step = max(1, self.retention_ms // 1000)
+        return -(-(now + self.retention_ms) // step) * step
+
 
 def now_ms() -> int:
     """Unix milliseconds."""

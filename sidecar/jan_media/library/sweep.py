@@ -19,8 +19,9 @@ from jan_media.library.library import Library
 BATCH = 500
 LEASE = "sweep"
 # Renewed at every step; a step is one transaction, the check of one upload, or one deletion.
-# That of a sidecar that was killed keeps the others waiting for as long.
-LEASE_MS = 30 * 1000
+# That of a sidecar that was killed keeps the others waiting for as long. Two sweeps at once, where
+# a step takes longer than that, do no harm.
+LEASE_MS = 15 * 1000
 _TURN = 0.5  # seconds between two attempts to get the lease
 
 

@@ -1,0 +1,81 @@
+"""A real storage in whose calls a test can do something else, or die."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import BinaryIO
+
+from jan_media.storage.interface import PresignedPost, PresignedPut, Reading, Storage
+
+
+class Killed(BaseException):
+    """The process ends here: nothing that the library does afterwards happens."""
+
+
+class InterruptedStorage:
+    """Passes everything on to ``storage``; at one chosen moment it calls what was asked for."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._moment = ""
+        self._action: Callable[[], None] = lambda: None
+        self.written = ""  # the newest key that was put or copied to
+        self.seen: Callable[[str], None] = lambda key: None  # told of each source just copied
+
+    @contextmanager
+    def interrupted(self, moment: str, action: Callable[[], None]) -> Iterator[None]:
+        """Call ``action`` at the first ``moment`` inside the block, if it comes."""
+        self._moment, self._action = moment, action
+        try:
+            yield
+        finally:
+            self._moment = ""
+
+    def _at(self, moment: str) -> None:
+        if self._moment == moment:
+            self._moment = ""
+            self._action()
+
+    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
+        self._at("before put")
+        self._storage.put(key, source, size=size, mime=mime)
+        self.written = key
+        self._at("after put")
+
+    def copy(self, source: str, target: str, *, mime: str) -> int:
+        self._at("before copy")
+        size = self._storage.copy(source, target, mime=mime)
+        self.written = target
+        self.seen(source)
+        self._at("after copy")
+        return size
+
+    def delete(self, keys: Sequence[str]) -> None:
+        self._at("before delete")
+        self._storage.delete(keys)
+
+    def size(self, key: str) -> int | None:
+        self._at("before size")
+        return self._storage.size(key)
+
+    def read(
+        self, key: str, *, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Reading]:
+        return self._storage.read(key, start=start, stop=stop)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        return self._storage.keys(prefix)
+
+    def check(self) -> None:
+        self._storage.check()
+
+    def close(self) -> None:
+        self._storage.close()
+
+    def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
+        return self._storage.presign_get(key, mime=mime, filename=filename, ttl=ttl)
+
+    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
+        return self._storage.presign_put(key, mime=mime, ttl=ttl)
+
+    def presign_post(self, key: str, *, mime: str, max_bytes: int, ttl: int) -> PresignedPost:
+        return self._storage.presign_post(key, mime=mime, max_bytes=max_bytes, ttl=ttl)
