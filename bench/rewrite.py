@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 
 from jan_media.media_id import new_media_id
-from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_splice, to_inside_of_string
+from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_lua, to_inside_of_string
 from jan_media_plugin.rewrite.find import find_media
 from jan_media_plugin.rewrite.places import Places
 
@@ -79,7 +79,7 @@ def _rewriting(body: bytes, finish: Callable[[bytes, list[Edit]], object] = appl
 
 
 def _as_edits(_: bytes, edits: list[Edit]) -> object:
-    return for_splice(edits)
+    return for_lua(edits)
 
 
 def _seconds(work: Work, at_least: float) -> float:

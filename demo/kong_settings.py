@@ -55,7 +55,7 @@ def kong_environment(
         # Ends bodies without a length, which Kong would store until the disk is full. Above the
         # largest max_body_bytes, so that the plugin's own answer comes first.
         "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE": "64m",
-        # post-function runs in the sandbox, which has all that the splice in kong.yml needs.
+        # kong.yml's Lua runs in the sandbox, which has all that it needs.
         "KONG_UNTRUSTED_LUA": "sandbox",
     }
     settings.update({name: value for name, value in os.environ.items() if name in settings})

@@ -75,6 +75,11 @@ def unavailable(message: str) -> Refused:
     )
 
 
+def misconfigured(message: str) -> Refused:
+    """The gateway's operator has to change something before any request passes."""
+    return Refused(500, "api_error", "gateway_misconfigured", message)
+
+
 def invalid_request(code: str, message: str, param: str | None = None) -> Refused:
     """The request itself is wrong."""
     return Refused(400, "invalid_request_error", code, message, param)

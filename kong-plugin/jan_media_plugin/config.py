@@ -62,7 +62,7 @@ class Config:
     max_ids: int
     max_body_bytes: int
     url_cache_size: int
-    splice: bool
+    lua: bool
     hide_credentials: bool
     upstream_authorization: str | None
     user_header: str

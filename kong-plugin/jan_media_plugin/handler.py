@@ -11,13 +11,13 @@ from jan_media_plugin.auth.check import Callers
 from jan_media_plugin.auth.credentials import presented
 from jan_media_plugin.auth.tokens import token_checker
 from jan_media_plugin.config import read_config
+from jan_media_plugin.exchange import ByCalls, Exchange, InLua
 from jan_media_plugin.headers import (
     Headers,
     UpstreamHeaders,
     check_connection,
     check_length,
     may_hold_ids,
-    read_headers,
 )
 from jan_media_plugin.media_in_body import MediaInBody
 from jan_media_plugin.resolve.sidecar import Sidecar
@@ -65,22 +65,24 @@ class Plugin:
         and the acl guard on the route refuses whatever was not granted.
         """
         try:
-            headers = read_headers(kong)
+            exchange: Exchange = InLua(kong) if self._config.lua else ByCalls(kong)
+            headers = exchange.headers
             check_connection(headers)
             caller = self._identify(headers)
             length = check_length(headers, self._config.max_body_bytes)
             if self._config.resolve and length != 0 and may_hold_ids(headers):
-                self._media.resolve(kong)
-            changes = self._upstream_headers.changes(headers, caller)
-            if changes:
-                kong.service.request.set_headers(changes)
+                self._media.resolve(exchange)
             if caller is not None and self._config.set_consumer:
                 kong.client.authenticate(*_consumer_and_credential(caller))
-            if self._config.auth != "off":
-                groups = caller.groups if caller is not None else ()
-                kong.ctx.shared.set("authenticated_groups", [self._config.grant_group, *groups])
+            exchange.admit(self._upstream_headers.changes(headers, caller), self._granted(caller))
         except Refused as refused:
             kong.response.exit(*refused.arguments())
+
+    def _granted(self, caller: Caller | None) -> list[str] | None:
+        """Return the groups for the route's acl guard; None where there is nobody to guard for."""
+        if self._config.auth == "off":
+            return None
+        return [self._config.grant_group, *(caller.groups if caller is not None else ())]
 
     def _identify(self, headers: Headers) -> Caller | None:
         """Return the caller, None for nobody in particular where that is allowed."""

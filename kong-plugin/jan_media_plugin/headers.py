@@ -4,10 +4,9 @@ Header values are text with surrogate escapes for bytes that are not UTF-8.
 """
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote
 
-from jan_media_plugin.answers import invalid_request, too_large, too_many_headers
+from jan_media_plugin.answers import invalid_request, too_large
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.config import Config
 
@@ -21,7 +20,6 @@ MOST_LINES = 1000
 # it. So one call sets and removes.
 REMOVED: list[str] = []
 SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
-SCAN_HEADER = "X-Jan-Media-Ids"
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key", "proxy-authorization")
 # What Kong and its plugins call a caller: upstreams may go by these names too. Without auth of our
 # own they are those of the plugin that authenticated in our place.
@@ -36,17 +34,6 @@ _CONNECTION_OPTIONS = frozenset(
 _CONFUSABLE = str.maketrans(dict.fromkeys("_. !#$%&'*+^`|~", "-"))
 # Of printable ASCII, all but the separator and the escape itself.
 _PLAIN_IN_GROUP = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in ",%")
-
-
-def read_headers(kong: Any) -> Headers:
-    """Return all of the request's headers; refuse a request that may have more than Kong shows."""
-    headers: Headers = kong.request.get_headers(MOST_LINES)
-    lines = len(headers)
-    if lines + sum(map(len, headers.values())) >= MOST_LINES:
-        lines = sum(len(values) or 1 for values in headers.values())
-    if lines >= MOST_LINES:
-        raise too_many_headers(MOST_LINES)
-    return headers
 
 
 def check_connection(headers: Headers) -> None:
@@ -73,12 +60,7 @@ def check_length(headers: Headers, most: int) -> int | None:
 
 
 def may_hold_ids(headers: Headers) -> bool:
-    """Whether the body is JSON as it is, by its type and not compressed, and worth a look.
-
-    It is not if scan.lua, in front of this plugin, has looked through it and found no id.
-    """
-    if headers.get(SCAN_HEADER.lower()) == ["none"]:
-        return False
+    """Whether the body is JSON as it is: by its type, and not compressed."""
     if any(coding.lower() != "identity" for coding in headers.get("content-encoding", ())):
         return False
     types = headers.get("content-type", ())

@@ -1,24 +1,16 @@
 """Media ids in a request's body, from reading the body to giving it back."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from jan_media_plugin.answers import Refused, invalid_request, too_large, unavailable
 from jan_media_plugin.config import Config
+from jan_media_plugin.exchange import Exchange
 from jan_media_plugin.resolve.sidecar import SidecarAway
 from jan_media_plugin.resolve.urls import NoMedia, Resolved, Urls
-from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_splice, to_inside_of_string
+from jan_media_plugin.rewrite.edits import Edit, to_inside_of_string
 from jan_media_plugin.rewrite.find import Found, TooComplex, find_media, name_place
 from jan_media_plugin.rewrite.places import Places
 from jan_media_plugin.server.wait import wait_for
-
-EDITS = "jan_media_edits"
-"""Where in ``kong.ctx.shared`` splice.lua looks for edits."""
-
-# Kong takes an answer of this size in a millisecond; the time grows with the square of the size.
-CHEAP_ANSWER = 64 * 1024
-# About ten milliseconds, in which the Kong worker serves nobody else.
-LARGEST_ANSWER = 1024 * 1024
 
 
 class MediaInBody:
@@ -29,13 +21,12 @@ class MediaInBody:
         self._urls = urls
         self._places = Places(config.places, config.never_below)
 
-    def resolve(self, kong: Any) -> None:
+    def resolve(self, exchange: Exchange) -> None:
         """Rewrite the body if it holds ids at places of media, and leave it alone otherwise.
 
         Raises `Refused`. Then nothing has been changed.
         """
-        # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
-        body = kong.request.get_raw_body(0)
+        body = exchange.body()
         if len(body) > self._config.max_body_bytes:
             raise too_large(
                 f"The body has {len(body)} bytes. "
@@ -45,7 +36,7 @@ class MediaInBody:
         if found:
             edits = self._edits(body, found, self._resolved(found))
             if edits:
-                self._give_back(kong, body, edits)
+                exchange.rewrite(body, edits)
 
     def _find(self, body: bytes) -> list[Found]:
         try:
@@ -85,25 +76,6 @@ class MediaInBody:
                 spelled[one.media_id] = to_inside_of_string(url)
             edits.append(Edit(one.start, one.end, spelled[one.media_id]))
         return edits
-
-    def _give_back(self, kong: Any, body: bytes, edits: Sequence[Edit]) -> None:
-        inserted = sum(len(edit.replacement) for edit in edits)
-        size = len(body) + inserted - sum(edit.end - edit.start for edit in edits)
-        if size > CHEAP_ANSWER and self._config.splice:
-            if inserted > LARGEST_ANSWER:
-                raise too_large(
-                    f"What stands for the media ids has {inserted} bytes in all. The most is "
-                    f"{LARGEST_ANSWER}: send fewer or smaller media, or have them sent as URLs."
-                )
-            kong.ctx.shared.set(EDITS, for_splice(edits))
-        elif size > LARGEST_ANSWER:
-            raise too_large(
-                f"A body with media ids may have up to {LARGEST_ANSWER} bytes on this route. For "
-                "larger ones the gateway's operator adds the splice: `splice: true` for jan-media, "
-                "and the post-function of kong.yml."
-            )
-        else:
-            kong.service.request.set_raw_body(apply_edits(body, edits))
 
 
 def _no_media(media_id: str, why: NoMedia, param: str | None) -> Refused:

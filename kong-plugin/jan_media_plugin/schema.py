@@ -182,9 +182,9 @@ Schema: list[Field] = [
     ),
     _described("url_cache_size", _integer(10_000, 0, 1_000_000), "Resolved URLs kept in memory."),
     _described(
-        "splice",
+        "lua",
         _boolean(False),
-        "The route has the post-function that makes edits to large bodies (splice.lua).",
+        "The route has kong.yml's pre-function and post-function (gather.lua, apply.lua).",
     ),
     # What the upstream gets to see.
     _described(

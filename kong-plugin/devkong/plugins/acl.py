@@ -1,5 +1,6 @@
 """acl: only callers of the allowed groups pass."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,10 +67,11 @@ def authenticated_groups(exchange: Exchange) -> list[bytes] | None:
     groups = plain(exchange.shared.get(b"authenticated_groups"))
     if not isinstance(groups, list | dict):
         groups = plain(exchange.ngx_ctx.get(b"authenticated_groups"))
+    if isinstance(groups, dict):  # of a table that is not all sequence, the sequence counts
+        groups = [groups[at] for at in itertools.takewhile(groups.__contains__, itertools.count(1))]
     if isinstance(groups, list):
         return [group for group in groups if isinstance(group, bytes)]
-    # a table without a sequence has no groups
-    return [] if isinstance(groups, dict) else None
+    return None
 
 
 def _field(table: Any, name: bytes) -> Any:

@@ -29,6 +29,6 @@ def apply_edits(body: bytes, edits: Sequence[Edit]) -> bytes:
     return b"".join([*pieces, body[kept:]])
 
 
-def for_splice(edits: Sequence[Edit]) -> list[list[int | str]]:
-    """Return edits as splice.lua takes them: first and last position, counted from 1, inclusive."""
+def for_lua(edits: Sequence[Edit]) -> list[list[int | str]]:
+    """Return edits as apply.lua takes them: first and last position, counted from 1, inclusive."""
     return [[edit.start + 1, edit.end, edit.replacement] for edit in edits]

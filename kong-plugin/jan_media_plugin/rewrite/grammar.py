@@ -20,6 +20,9 @@ _SCALAR = (
 # at which `string_end` skips them.
 _SHORT = rf"\"(?:{_PLAIN}{{1,256}}+|{_ESCAPE}){{0,64}}+\""
 _NEXT = rf"{_SPACE},{_SPACE}"
+_MEMBER = rf"{_SHORT}{_SPACE}:{_SPACE}(?:{_SCALAR}|{_SHORT})"
+# Most messages of a chat are such objects.
+_FLAT = rf"\{{{_SPACE}(?:{_MEMBER}(?:{_NEXT}{_MEMBER})*+)?+{_SPACE}\}}"
 
 
 def _compile(pattern: str) -> re.Pattern[bytes]:
@@ -30,9 +33,9 @@ SPACE = _compile(_SPACE)
 KEY = _compile(rf"({_STRING}){_SPACE}:{_SPACE}")
 SCALAR = _compile(_SCALAR)
 AFTER_VALUE = _compile(rf"{_SPACE}([,\]}}]){_SPACE}")
-MEMBERS = _compile(rf"(?:{_SHORT}{_SPACE}:{_SPACE}(?:{_SCALAR}|{_SHORT}){_NEXT})*+")
+MEMBERS = _compile(rf"(?:{_MEMBER}{_NEXT})*+")
 # Arrays of plain numbers, which may be long (tokens, audio, vectors), take the first way.
-ELEMENTS = _compile(rf"(?:[1-9][0-9]*+,{_SPACE}|(?:{_SCALAR}|{_SHORT}){_NEXT})*+")
+ELEMENTS = _compile(rf"(?:[1-9][0-9]*+,{_SPACE}|(?:{_SCALAR}|{_SHORT}|{_FLAT}){_NEXT})*+")
 
 _WHOLE_STRING = _compile(_STRING)
 _CONTROLS = [bytes([code]) for code in range(0x20)]

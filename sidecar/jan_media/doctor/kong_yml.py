@@ -79,7 +79,7 @@ def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]
     findings: list[Finding] = []
     for route in with_plugin:
         findings += _guard(route)
-        findings += _splice(route)
+        findings += _lua(route)
         findings += _secret(route, settings, environment)
         findings += _guest_issuer(route, settings)
     findings += _ways_around(routes)
@@ -187,29 +187,36 @@ def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
                 break
 
 
-# --- the splice
+# --- the two Lua functions
 
 
-def _splice(route: Route) -> Iterator[Finding]:
-    config = route.jan_media or {}
-    spliced = any(
-        "jan_media_edits" in str(code)
-        for code in _config(route.plugins.get("post-function", {})).get("access") or ()
-    )
-    if config.get("splice") and not spliced:
-        yield _problem(
-            _at(route),
-            "It says splice: true, and no post-function of it makes the edits (phase access): "
-            "large bodies would go on with their ids. Copy the post-function from the project's "
-            "kong.yml, or set splice: false.",
-        )
-    if spliced and not config.get("splice"):
+def _lua(route: Route) -> Iterator[Finding]:
+    gathers = "kong.ctx.shared.jan_media_request =" in _access_code(route, "pre-function")
+    applies = "shared.jan_media " in _access_code(route, "post-function")
+    if (route.jan_media or {}).get("lua"):
+        if not gathers:
+            yield _problem(
+                _at(route),
+                "It says lua: true, and no pre-function of it gathers the request (phase access): "
+                "every request is refused. Copy the pre-function from the project's kong.yml, or "
+                "set lua: false.",
+            )
+        if not applies:
+            yield _problem(
+                _at(route),
+                "It says lua: true, and no post-function of it applies what jan-media decided "
+                "(phase access): requests would go on with their ids and their tokens. Copy the "
+                "post-function from the project's kong.yml, or set lua: false.",
+            )
+    elif gathers or applies:
         yield _warning(
             _at(route),
-            "Its post-function waits for edits that never come: set splice: true in jan-media.",
+            "It has Lua functions that jan-media does not use: set lua: true in jan-media.",
         )
-    if config.get("splice") and not config.get("resolve"):
-        yield _warning(_at(route), "splice: true does nothing without resolve: true.")
+
+
+def _access_code(route: Route, plugin: str) -> str:
+    return "\n".join(map(str, _config(route.plugins.get(plugin, {})).get("access") or ()))
 
 
 # --- what it must share with the sidecar

@@ -45,10 +45,13 @@ def test_only_the_sidecar_is_told_the_gateways_secret() -> None:
     assert told == ["jan-media-sidecar"]
 
 
-def test_the_splice_is_the_plugins_own() -> None:
-    (llm,) = [route for route in WITH_JAN_MEDIA if plugins(route)["jan-media"].get("splice")]
-    written = (Path(jan_media_plugin.__file__).parent / "splice.lua").read_text("utf-8")
-    assert plugins(llm)["post-function"]["access"] == [written]
+def test_routes_with_lua_have_both_functions_and_they_are_the_plugins_own() -> None:
+    folder = Path(jan_media_plugin.__file__).parent
+    with_lua = [route for route in WITH_JAN_MEDIA if plugins(route)["jan-media"].get("lua")]
+    assert [route["name"] for route in with_lua] == ["llm"]
+    for plugin, file in (("pre-function", "gather.lua"), ("post-function", "apply.lua")):
+        written = (folder / file).read_text("utf-8")
+        assert plugins(with_lua[0])[plugin]["access"] == [written]
 
 
 def test_guest_logins_are_limited_by_address() -> None:

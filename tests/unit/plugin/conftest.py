@@ -1,5 +1,6 @@
 """A plugin server with the real plugin, a Kong that talks to it, and a sidecar that it asks."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.support.kong_driver import (
     running_plugin_server,
 )
 from tests.unit.plugin.fake_sidecar import FakeSidecar, running_fake_sidecar
+from tests.unit.plugin.in_lua import apply, gather
 from tests.unit.plugin.tokens import EC_KEY, ISSUER, public_jwk
 
 Config = dict[str, Any]
@@ -62,15 +64,40 @@ def plugin_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PluginSe
         yield process
 
 
-@pytest.fixture
-def ask(plugin_server: PluginServerProcess, config: Config) -> Iterator[Ask]:
-    """Sends a request through the plugin: how it ended, and what the plugin did to it."""
+@pytest.fixture(params=["by calls", "in Lua"])
+def ask(
+    request: pytest.FixtureRequest, plugin_server: PluginServerProcess, config: Config
+) -> Iterator[Ask]:
+    """Sends a request through the plugin: how it ended, and what became of the request.
+
+    Once with Kong's calls alone, and once with kong.yml's Lua functions around the plugin.
+    """
+    lua = request.param == "in Lua"
     with KongDriver(plugin_server.path, plugin="jan-media") as kong:
 
         def send(
             headers: dict[Any, Any] | None = None, body: bytes = b"", **changes: Any
         ) -> tuple[Outcome, ScriptedRequest]:
-            request = ScriptedRequest(headers=headers or {}, body=body)
-            return kong.request(request, filled({**config, **changes})), request
+            asked = ScriptedRequest(headers=headers or {}, body=body)
+            if lua:
+                asked.shared["jan_media_request"], _ = gather(asked.headers, body)
+            outcome = kong.request(asked, filled({**config, "lua": lua, **changes}))
+            if lua:
+                _apply_in_lua(outcome, asked)
+            return outcome, asked
 
         yield send
+
+
+def _apply_in_lua(outcome: Outcome, asked: ScriptedRequest) -> None:
+    """Do what Kong does behind the plugin, and leave in ``shared`` what acl sees."""
+    asked.shared.pop("jan_media_request", None)
+    if outcome.kind == "passed":
+        done = apply(asked.shared, asked.body)
+        assert done.status is None
+        asked.headers_set, asked.body_set = done.headers, done.body
+        asked.shared.pop("jan_media", None)
+        groups = asked.shared.pop("authenticated_groups", None)
+        if groups is not None:
+            sequence = itertools.takewhile(groups.__contains__, itertools.count(1))
+            asked.shared["authenticated_groups"] = [groups[at] for at in sequence]

@@ -1,11 +1,16 @@
--- Makes the edits that jan-media leaves for large bodies. For a post-function, phase access.
+-- Does what jan-media decided for a request: sets headers, and puts URLs in the place of media ids.
+-- For a post-function, phase access, on a route with `lua: true`.
 -- Each edit is {first, last, replacement}: positions as string.sub takes them, in rising order,
 -- of the inside of a JSON string. Whatever does not fit ends the request: it is never sent on
 -- half-edited, or unedited.
-local edits = kong.ctx.shared.jan_media_edits
-if edits then
+local shared = kong.ctx.shared
+local decided = shared.jan_media or (shared.authenticated_groups or {}).jan_media or {}
+if decided.headers then
+  kong.service.request.set_headers(decided.headers)
+end
+if decided.edits then
   local body, pieces, done = kong.request.get_raw_body(0), {}, 0
-  for _, edit in ipairs(body and edits or {}) do
+  for _, edit in ipairs(body and decided.edits or {}) do
     local first, last, replacement = edit[1], edit[2], edit[3]
     if type(replacement) ~= "string" or first <= done or last < first
        or body:byte(first - 1) ~= 34 or body:byte(last + 1) ~= 34 then -- 34 is the quote

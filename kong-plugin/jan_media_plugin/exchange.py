@@ -1,0 +1,136 @@
+"""One request as Kong has it: what the plugin may ask of it, and what becomes of it.
+
+Each call on ``kong`` costs Kong's worker some 50 µs, so calls are what a request costs. `ByCalls`
+needs nothing on the route. `InLua` leaves the asking and the doing to the two short functions of
+kong.yml, gather.lua and apply.lua, and so makes two calls where the other makes three to five.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from jan_media_plugin.answers import misconfigured, too_large, too_many_headers
+from jan_media_plugin.headers import MOST_LINES, Changes, Headers
+from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_lua
+
+GROUPS = "authenticated_groups"
+"""Where in ``kong.ctx.shared`` acl looks for the groups that it admits."""
+GATHERED = "jan_media_request"
+"""Where gather.lua leaves what it has gathered."""
+DECIDED = "jan_media"
+"""Where apply.lua looks for what to do: in GROUPS, so that one call carries both, or beside it."""
+
+# Kong takes the time of the square of an answer's size: about ten milliseconds for this one, in
+# which its worker serves nobody else.
+LARGEST_ANSWER = 1024 * 1024
+
+
+class Exchange(Protocol):
+    """A request on its way through the plugin."""
+
+    headers: Headers
+
+    def body(self) -> bytes:
+        """The whole body; empty if it is known to hold no media id."""
+
+    def rewrite(self, body: bytes, edits: Sequence[Edit]) -> None:
+        """Have the upstream get ``body`` with ``edits`` made. Raises `Refused` if it is too much"""
+
+    def admit(self, changes: Changes, groups: list[str] | None) -> None:
+        """Let the request pass: with these changes of headers, and for acl with these groups.
+
+        This is the last call, with all that a request is granted: should the plugin die before
+        it, or in the middle of it, acl refuses the request. None grants nothing.
+        """
+
+
+class ByCalls:
+    """Asks Kong, and tells it, by one call for each thing."""
+
+    def __init__(self, kong: Any) -> None:
+        self._kong = kong
+        self.headers: Headers = kong.request.get_headers(MOST_LINES)
+        _check_count(self.headers)
+
+    def body(self) -> bytes:
+        # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
+        body: bytes = self._kong.request.get_raw_body(0)
+        return body
+
+    def rewrite(self, body: bytes, edits: Sequence[Edit]) -> None:
+        replaced = sum(edit.end - edit.start for edit in edits)
+        if len(body) - replaced + _inserted(edits) > LARGEST_ANSWER:
+            raise too_large(
+                f"A body with media ids may have up to {LARGEST_ANSWER} bytes on this route. For "
+                "larger ones the gateway's operator sets `lua: true` for jan-media, and adds the "
+                "pre-function and the post-function of kong.yml."
+            )
+        self._kong.service.request.set_raw_body(apply_edits(body, edits))
+
+    def admit(self, changes: Changes, groups: list[str] | None) -> None:
+        if changes:
+            self._kong.service.request.set_headers(changes)
+        if groups is not None:
+            self._kong.ctx.shared.set(GROUPS, groups)
+
+
+class InLua:
+    """Takes what gather.lua has gathered, and leaves what is to be done to apply.lua."""
+
+    def __init__(self, kong: Any) -> None:
+        self._kong = kong
+        gathered = kong.ctx.shared.get(GATHERED)
+        if not isinstance(gathered, dict):
+            raise misconfigured("jan-media has `lua: true`, but the route has no pre-function.")
+        headers = gathered["headers"] or {}  # in Lua an empty table is a sequence, too
+        self.headers = {name: _lines(value) for name, value in headers.items()}
+        _check_count(self.headers)
+        self._gathered: str | None = gathered.get("body")
+        self._decided: dict[str, Any] = {}
+
+    def body(self) -> bytes:
+        if self._gathered is None:
+            body: bytes = self._kong.request.get_raw_body(0)
+            return body
+        return self._gathered.encode("utf-8", "surrogateescape")
+
+    def rewrite(self, body: bytes, edits: Sequence[Edit]) -> None:
+        inserted = _inserted(edits)
+        if inserted > LARGEST_ANSWER:
+            raise too_large(
+                f"What stands for the media ids has {inserted} bytes in all. The most is "
+                f"{LARGEST_ANSWER}: send fewer or smaller media, or have them sent as URLs."
+            )
+        self._decided["edits"] = for_lua(edits)
+
+    def admit(self, changes: Changes, groups: list[str] | None) -> None:
+        if changes:
+            self._decided["headers"] = changes
+        if groups is not None:
+            # In Lua this is the sequence of groups, as acl reads it, with one field more.
+            granted: dict[int | str, Any] = dict(enumerate(groups, 1))
+            self._kong.ctx.shared.set(GROUPS, granted | {DECIDED: self._decided})
+        elif self._decided:
+            self._kong.ctx.shared.set(DECIDED, self._decided)
+
+
+def _inserted(edits: Sequence[Edit]) -> int:
+    return sum(len(edit.replacement) for edit in edits)
+
+
+def _lines(value: object) -> list[str]:
+    """Return what Lua has for a header, as ``get_headers`` sends it: a list without what is empty.
+
+    Lua has a text for one line, a sequence for several, and true for an empty one.
+    """
+    if isinstance(value, str):
+        return [value] if value else []
+    return [line for line in value if isinstance(line, str)] if isinstance(value, list) else []
+
+
+def _check_count(headers: Headers) -> None:
+    """Refuse a request that may have more headers than Kong shows."""
+    lines = len(headers)
+    if lines + sum(map(len, headers.values())) >= MOST_LINES:
+        lines = sum(len(values) or 1 for values in headers.values())
+    if lines >= MOST_LINES:
+        raise too_many_headers(MOST_LINES)
