@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from demo.images import drawn
 from demo.stack import Stack
 from tests.e2e.conftest import client_for, guest_token, start_stack
+from tests.e2e.persistent_client import uploading
 from tests.support.ceph import ACCESS_KEY, REGION, SECRET_KEY, Ceph
 from tests.support.postgres import PostgresServer
 
@@ -53,6 +54,14 @@ def clients(pair: Pair) -> Iterator[tuple[httpx.Client, httpx.Client]]:
     token = guest_token(first.base_url)
     with client_for(first.base_url, token) as one, client_for(second.base_url, token) as other:
         yield one, other
+
+
+def test_a_token_of_either_gateway_is_good_at_both(pair: Pair) -> None:
+    for issuing in pair:
+        token = guest_token(issuing.base_url)
+        for asked in pair:
+            with client_for(asked.base_url, token) as client:
+                assert client.get("/media/v1/media").status_code == 200
 
 
 def answer_about(client: httpx.Client, media_id: str) -> str:
@@ -140,3 +149,23 @@ def test_when_one_sidecar_is_killed_the_other_goes_on(
     sidecar.start()
     sidecar.wait_until_ready()
     assert one.get(f"/media/v1/media/{media_id}").status_code == 200
+
+
+def test_killing_either_sidecar_under_load_costs_only_retried_requests(
+    pair: Pair, clients: tuple[httpx.Client, httpx.Client]
+) -> None:
+    token = clients[0].headers["Authorization"].removeprefix("Bearer ")
+    with uploading(token, *(stack.base_url for stack in pair)) as uploads:
+        for stack in pair:
+            uploads.wait_for_more(10)
+            sidecar = next(part for part in stack.parts if part.name == "sidecar")
+            assert sidecar.process is not None
+            sidecar.process.kill()
+            uploads.wait_for_refusals(1)
+            uploads.wait_for_more(10)  # through the other
+            sidecar.stop()
+            sidecar.start()
+            sidecar.wait_until_ready()
+        uploads.wait_for_more(10)
+    for client in clients:
+        uploads.assert_all_there(client)

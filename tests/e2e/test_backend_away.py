@@ -1,0 +1,142 @@
+"""S3 or the database goes away in the middle, by stopping or by standing still, and comes back."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.addresses import url
+from demo.images import drawn
+from demo.stack import Stack
+from tests.e2e.conftest import client_for, guest_token, start_stack
+from tests.e2e.persistent_client import uploading
+from tests.support.ceph import ACCESS_KEY, REGION, SECRET_KEY, Ceph
+from tests.support.postgres import PostgresServer
+from tests.support.waiting import wait_until
+
+TIME_LIMIT = 30.0  # seconds for an upload to be refused while a backend stands still
+GREEN_AGAIN = 20.0  # seconds
+KINDS = ["s3 stopped", "s3 frozen", "database stopped", "database frozen"]
+
+
+@pytest.fixture(scope="module")
+def stack(
+    ceph: Ceph, second_postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A stack on S3 and on a database server that a test may stop."""
+    with start_stack(
+        tmp_path_factory.mktemp("beyond"),
+        MEDIA_STORAGE_BACKEND="s3",
+        MEDIA_S3_ENDPOINT=ceph.endpoint,
+        MEDIA_S3_REGION=REGION,
+        MEDIA_S3_BUCKET=ceph.new_bucket(),
+        MEDIA_S3_ACCESS_KEY=ACCESS_KEY,
+        MEDIA_S3_SECRET_KEY=SECRET_KEY,
+        MEDIA_DATABASE_URL=second_postgres_server.new_database(),
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def token(stack: Stack) -> str:
+    return guest_token(stack.base_url)
+
+
+@pytest.fixture
+def me(stack: Stack, token: str) -> Iterator[httpx.Client]:
+    with client_for(stack.base_url, token) as client:
+        yield client
+
+
+def away(kind: str, ceph: Ceph, database: PostgresServer) -> AbstractContextManager[None]:
+    """A block inside which something is away."""
+    if kind.startswith("s3"):
+        return ceph.gateway_stopped() if kind.endswith("stopped") else ceph.gateway_silent()
+    return _database_away(kind, database)
+
+
+@contextmanager
+def _database_away(kind: str, database: PostgresServer) -> Iterator[None]:
+    if kind.endswith("stopped"):
+        database.stop()
+    else:
+        database.freeze()
+    try:
+        yield
+    finally:
+        database.restore()
+
+
+def ready(stack: Stack) -> int:
+    return httpx.get(url(stack.ports.public, "/readyz"), timeout=10, trust_env=False).status_code
+
+
+def chat(client: httpx.Client, media_id: str) -> httpx.Response:
+    part = {"type": "image_url", "image_url": {"url": media_id}}
+    return client.post(
+        "/v1/chat/completions",
+        json={"model": "m", "messages": [{"role": "user", "content": [part]}]},
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_uploads_are_refused_in_time_and_nothing_is_lost(
+    kind: str,
+    stack: Stack,
+    token: str,
+    me: httpx.Client,
+    ceph: Ceph,
+    second_postgres_server: PostgresServer,
+) -> None:
+    known = me.post("/media/v1/media", files={"file": drawn(f"{kind}.png")}).json()["id"]
+    assert chat(me, known).status_code == 200
+    assert ready(stack) == 200
+
+    with uploading(token, stack.base_url) as uploads:
+        uploads.wait_for_more(5)
+        with away(kind, ceph, second_postgres_server):
+            uploads.wait_for_refusals(2, seconds=TIME_LIMIT)
+            assert ready(stack) == 503
+            # The plugin remembers the URL, so the chat reaches the model; whether the model can
+            # read the image is between it and S3.
+            answer = chat(me, known)
+            if kind.startswith("database"):
+                assert answer.status_code == 200, answer.text
+            else:
+                assert answer.json()["error"]["code"] == "image_not_readable"
+        wait_until(lambda: ready(stack) == 200, seconds=GREEN_AGAIN)
+        uploads.wait_for_more(5)
+
+    assert uploads.slowest < TIME_LIMIT
+    for refused in uploads.refused:
+        assert refused.status_code == 503, refused.text
+        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.json()["error"]["code"] == "service_unavailable"
+    uploads.assert_all_there(me)
+
+
+def test_outages_leak_no_threads_and_no_connections(
+    stack: Stack, token: str, ceph: Ceph, second_postgres_server: PostgresServer
+) -> None:
+    sidecar = next(part for part in stack.parts if part.name == "sidecar").pid
+
+    def outages() -> None:
+        with uploading(token, stack.base_url, each=8) as uploads:
+            for kind in ("s3 stopped", "database stopped", "database frozen"):
+                wait_until(lambda: ready(stack) == 200, seconds=GREEN_AGAIN)
+                with away(kind, ceph, second_postgres_server):
+                    uploads.wait_for_refusals(8)
+                uploads.wait_for_more(8)
+
+    outages()  # by now everything that is kept for reuse has been opened
+    threads, files = count(sidecar, "task"), count(sidecar, "fd")
+    outages()
+    wait_until(lambda: count(sidecar, "task") <= threads and count(sidecar, "fd") <= files)
+
+
+def count(pid: int, what: str) -> int:
+    """How many threads (``task``) or open files (``fd``) a process has."""
+    return len(os.listdir(Path(f"/proc/{pid}/{what}")))
