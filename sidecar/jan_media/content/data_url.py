@@ -89,7 +89,7 @@ class DataUrlDecoder:
                 "The data URL's content is not valid base64: it has a character outside the "
                 "standard alphabet or wrong padding."
             ) from None
-        self._padded = quanta.endswith(b"=")
+        self._padded = self._padded or quanta.endswith(b"=")
         if self._padded and self._quantum:
             raise InvalidDataUrl("The base64 content goes on after its padding.")
         self._decoded += len(content)

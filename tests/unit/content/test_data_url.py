@@ -123,3 +123,11 @@ def test_endless_white_space_is_refused() -> None:
     decoder.feed(b"data:;base64," + b" " * 2000)
     with pytest.raises(ContentTooLarge):
         decoder.feed(b"\n" * 25)
+
+
+def test_white_space_after_the_padding_does_not_make_room_for_more() -> None:
+    decoder = DataUrlDecoder(1000)
+    for piece in (b"data:;base64,AA==", b" ", b"", b"\n"):
+        decoder.feed(piece)
+    with pytest.raises(InvalidDataUrl, match="after its padding"):
+        decoder.feed(b"AA==")
