@@ -5,6 +5,7 @@ plugin server with it, over 8 connections for its processor time and over one fo
 """
 
 import functools
+import statistics
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ from tests.support.kong_load import Script
 
 CONNECTIONS = 8
 MOST_IDS = 64
+LUA_RUNS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Kind:
     name: str
     route: PlayedRoute
     requests: Sequence["LearningRequest"]
+    ends: str = "passed"
+    """How, as the driver's `Outcome` calls it."""
 
 
 @dataclass
@@ -60,6 +64,8 @@ class Figures:
 
     busy: Cost
     alone: Cost
+    lua_us: float
+    """Processor time of the route's own Lua, which runs in Kong."""
 
 
 def measure(options: Options) -> Result:
@@ -75,11 +81,7 @@ def measure(options: Options) -> Result:
         scripts = {kind.name: [learn(kong, kind, each) for each in kind.requests] for kind in kinds}
         sides = {
             kind.name: functools.partial(
-                _loaded,
-                server,
-                kong.start_instance(kind.route.config),
-                scripts[kind.name],
-                options.seconds / 2,
+                _loaded, server, kong, kind, scripts[kind.name], options.seconds / 2
             )
             for kind in kinds
         }
@@ -92,6 +94,7 @@ def kinds_of(sidecar: BenchSidecar) -> list[Kind]:
     media, llm = route("media", sidecar), route("llm", sidecar)
     # Without a cache every id is cold every time. Each lane has ids of its own, since lanes that
     # ask for one id at the same time would share one question.
+    without_lua = route("llm", sidecar, lua=False)
     cold = route("llm", sidecar, url_cache_size=0)
 
     def chat(count: int, lane: int, token: str | None = sidecar.token) -> LearningRequest:
@@ -102,7 +105,7 @@ def kinds_of(sidecar: BenchSidecar) -> list[Kind]:
         return [chat(count, lane) for lane in range(CONNECTIONS)]
 
     return [
-        Kind("refusal: no token", llm, [chat(0, 0, token=None)]),
+        Kind("refusal: no token", llm, [chat(0, 0, token=None)], ends="exited"),
         Kind("admitted media request", media, [LearningRequest(upload_headers(sidecar.token))]),
         Kind("chat without ids", llm, [chat(0, 0)]),
         Kind("chat, 1 id, cached", llm, [chat(1, 0)]),
@@ -110,6 +113,8 @@ def kinds_of(sidecar: BenchSidecar) -> list[Kind]:
         Kind("chat, 1 id, cold", cold, lanes(1)),
         Kind("chat, 8 ids, cold", cold, lanes(8)),
         Kind(f"chat, {MOST_IDS} ids, cold", cold, lanes(MOST_IDS)),
+        Kind("chat without ids, lua: false", without_lua, [chat(0, 0)]),
+        Kind("chat, 1 id, cached, lua: false", without_lua, [chat(1, 0)]),
     ]
 
 
@@ -119,7 +124,7 @@ def learn(kong: KongDriver, kind: Kind, request: LearningRequest) -> Script:
     request.calls.clear()
     request.returned.clear()
     outcome = kind.route.play(kong, request).outcome
-    if outcome.kind not in ("passed", "exited"):
+    if outcome.kind != kind.ends:
         raise RuntimeError(f"{kind.name}: {outcome}")
     calls = list(request.calls)
     exits = outcome.kind == "exited"
@@ -135,11 +140,18 @@ def learn(kong: KongDriver, kind: Kind, request: LearningRequest) -> Script:
 
 
 def _loaded(
-    server: PluginServerProcess, instance: int, scripts: Sequence[Script], seconds: float
+    server: PluginServerProcess,
+    kong: KongDriver,
+    kind: Kind,
+    scripts: Sequence[Script],
+    seconds: float,
 ) -> Figures:
+    instance = kong.start_instance(kind.route.config)
     busy = cost_of(server, instance, *scripts, connections=CONNECTIONS, seconds=seconds)
     alone = cost_of(server, instance, *scripts, connections=1, seconds=seconds)
-    return Figures(busy, alone)
+    played = [kind.route.play(kong, kind.requests[0]) for _ in range(LUA_RUNS)]
+    lua = statistics.median(each.before_seconds + each.after_seconds for each in played)
+    return Figures(busy, alone, lua * 1e6)
 
 
 def _result(taken: dict[str, list[Figures]], scripts: dict[str, Script]) -> Result:
@@ -148,18 +160,32 @@ def _result(taken: dict[str, list[Figures]], scripts: dict[str, Script]) -> Resu
         processor = Spread.of(each.busy.processor_us for each in passes)
         rate = Spread.of(each.busy.rate for each in passes)
         latency = Spread.of(1e6 / each.alone.rate for each in passes)
+        lua = Spread.of(each.lua_us for each in passes)
         script = scripts[name]
         calls = [call.removeprefix("kong.") for call in script.calls]
         calls += ["response.exit"] if script.exits else []
-        rows.append([name, str(len(calls)), f"{processor:.0f}", f"{rate:,.0f}", f"{latency:,.0f}"])
+        rows.append(
+            [
+                name,
+                str(len(calls)),
+                f"{processor:.0f}",
+                f"{lua.median:.0f}",
+                f"{rate:,.0f}",
+                f"{latency:,.0f}",
+            ]
+        )
         figures[name] = {
             "pdk_calls": calls,
             "processor_us": processor.as_json(),
+            "lua_us": lua.as_json(),
             "rate": rate.as_json(),
             "latency_us": latency.as_json(),
         }
     table = Table(
-        ["request", "PDK calls", "µs CPU", "events/s, 8 connections", "µs, 1 connection"],
+        [
+            *("request", "PDK calls", "plugin's µs CPU", "Lua's µs"),
+            *("events/s, 8 connections", "µs, 1 connection"),
+        ],
         rows,
         "The plugin server alone, its caches warm, bodies of 2 KB (more with many ids).",
     )

@@ -29,26 +29,14 @@ class KongLua:
         The time is Lua's alone: the body is a string of Lua's before it begins.
         """
         lua = self._lua
-        state = lua.table_from(
-            {
-                b"headers": lua.table_from(
-                    {_bytes(name): _bytes(value) for name, value in request.headers.items()}
-                ),
-                b"body": request.body,
-                b"shared": lua.table_from(
-                    {_bytes(name): self._to_lua(value) for name, value in request.shared.items()}
-                ),
-            }
-        )
+        state = self._to_lua({"headers": request.headers, "shared": request.shared})
+        state[b"body"] = request.body
         lua.globals()[b"kong"] = self._make_kong(state)
         start = time.process_time()
         self._function()
         seconds = time.process_time() - start
-        request.headers = {
-            name.decode(): value.decode() for name, value in state[b"headers"].items()
-        }
-        for name, value in state[b"shared"].items():
-            request.shared[name.decode()] = _from_lua(value)
+        request.headers = _from_lua(state[b"headers"])
+        request.shared = _from_lua(state[b"shared"]) or {}
         if state[b"body_set"] is not None:
             request.body_set = state[b"body_set"]
         if state[b"status"] is not None:
@@ -57,24 +45,27 @@ class KongLua:
 
     def _to_lua(self, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return self._lua.table_from([self._to_lua(each) for each in value])
+            value = dict(enumerate(value, 1))
         if isinstance(value, dict):
             return self._lua.table_from(
                 {_bytes(key): self._to_lua(each) for key, each in value.items()}
             )
-        return value.encode() if isinstance(value, str) else value
+        return _bytes(value)
 
 
 def _from_lua(value: Any) -> Any:
-    """Lua has one kind of table: one with a first element is a list."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
+    """Lua has one kind of table: one whose keys are counted from 1 is a list, as Kong packs it."""
     if not hasattr(value, "items"):
         return value
-    if value[1] is not None:
-        return [_from_lua(value[at]) for at in range(1, len(value) + 1)]
-    return {_from_lua(key): _from_lua(each) for key, each in value.items()}
+    items = {_text(key): _from_lua(each) for key, each in value.items()}
+    if items and list(items) == list(range(1, len(items) + 1)):
+        return list(items.values())
+    return items
 
 
 def _bytes(value: Any) -> Any:
-    return value.encode() if isinstance(value, str) else value
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+
+
+def _text(key: Any) -> Any:
+    return key.decode() if isinstance(key, bytes) else key

@@ -38,16 +38,22 @@ class PlayedRoute:
     after: tuple[KongLua, ...]
 
     def play(self, kong: KongDriver, request: ScriptedRequest) -> Played:
-        """Send ``request`` through Lua, plugin and Lua again."""
+        """Send ``request`` through Lua, plugin and Lua again; it can be sent again after that."""
+        headers = request.headers
+        request.shared, request.body_set = {}, None
         before = sum(function.run(request) for function in self.before)
         outcome = kong.request(request, self.config)
         passed = outcome.kind == "passed"
         after = sum(function.run(request) for function in self.after) if passed else 0.0
+        request.headers = headers
         return Played(outcome, before, after)
 
 
 def route(name: str, sidecar: BenchSidecar, **changes: Any) -> PlayedRoute:
-    """The route ``name`` of kong.yml, for ``sidecar``; ``changes`` are of the plugin's config."""
+    """The route ``name`` of kong.yml, for ``sidecar``; ``changes`` are of the plugin's config.
+
+    With ``lua=False`` it has none of its Lua either.
+    """
     ports = Ports(
         public=_port(sidecar.public_url), internal=_port(sidecar.internal_url), llm=_NOBODY
     )
@@ -59,11 +65,14 @@ def route(name: str, sidecar: BenchSidecar, **changes: Any) -> PlayedRoute:
         if each["name"] == name
     )
     plugins = {each["name"]: each["config"] for each in found["plugins"]}
-    config = plugins["jan-media"] | {"gateway_secret": sidecar.gateway_secret} | changes
+    config: dict[str, Any] = (
+        plugins["jan-media"] | {"gateway_secret": sidecar.gateway_secret} | changes
+    )
+    around = plugins if config.get("lua") else {}
     return PlayedRoute(
         _with_defaults(config, Schema),
-        _lua(plugins.get("pre-function")),
-        _lua(plugins.get("post-function")),
+        _lua(around.get("pre-function")),
+        _lua(around.get("post-function")),
     )
 
 

@@ -83,8 +83,6 @@ def _sender(
     kept_before, kept_after = request.body.split(media_id.encode())
 
     def send() -> Lua:
-        request.body_set = None
-        request.shared.clear()
         played = llm.play(kong, request)
         sent_on = request.body_set or b""
         if not (sent_on.startswith(kept_before) and sent_on.endswith(kept_after)):

@@ -20,6 +20,9 @@ return {
   },
   service = {
     request = {
+      set_headers = function(headers)
+        for name, value in pairs(headers) do request.headers[lower(name)] = value end
+      end,
       set_header = function(name, value) request.headers[lower(name)] = value end,
       clear_header = function(name) request.headers[lower(name)] = nil end,
       set_raw_body = function(body) request.body_set = body end,
