@@ -89,6 +89,8 @@ class DataUrlDecoder:
                 "The data URL's content is not valid base64: it has a character outside the "
                 "standard alphabet or wrong padding."
             ) from None
+        if quanta.endswith(b"==="):  # which Python takes behind a whole group, strict or not
+            raise InvalidDataUrl("The base64 content has more padding than it needs.")
         self._padded = self._padded or quanta.endswith(b"=")
         if self._padded and self._quantum:
             raise InvalidDataUrl("The base64 content goes on after its padding.")

@@ -131,3 +131,9 @@ def test_white_space_after_the_padding_does_not_make_room_for_more() -> None:
         decoder.feed(piece)
     with pytest.raises(InvalidDataUrl, match="after its padding"):
         decoder.feed(b"AA==")
+
+
+@pytest.mark.parametrize("content", [b"AAAA====", b"====", b"AAAAAAAA===="])
+def test_padding_of_a_whole_group_is_refused(content: bytes) -> None:
+    with pytest.raises(InvalidDataUrl):
+        DataUrlDecoder(1000).feed(b"data:;base64," + content)
