@@ -5,7 +5,7 @@
 #   make test         all tests; make e2e: those that speak HTTP to a running gateway
 #   make soak         the storage invariant at length: 200 SIGKILLs under load and more (20 minutes)
 #   make check        style and types
-#   make bench        the plugin server against kong-pdk's own
+#   make bench        what everything costs, in tables and a plot (under ten minutes)
 #   make constraints  new versions of everything that is installed
 #   make clean        away with what was made here (data under var/ too)
 #
@@ -19,7 +19,8 @@ READY := $(VENV)/.ready
 
 # What the tests run besides Python: COMMAND=PACKAGE.
 TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
-  postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common
+  postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
+  sqlite3=sqlite3 rclone=rclone
 
 .PHONY: setup demo up test soak e2e check bench constraints clean
 
@@ -69,7 +70,8 @@ check: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m bench.plugin_server
+	$(call need,wrk=wrk $(filter postgres% ceph% radosgw%,$(TOOLS)))
+	$(BIN)/python -m bench
 
 # The newest versions that fit pyproject.toml, from an environment that holds nothing else.
 constraints:
