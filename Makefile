@@ -3,6 +3,7 @@
 #   make demo         the whole path on real images, explained step by step (under a minute)
 #   make up           everything on http://127.0.0.1:8000 until Ctrl-C
 #   make test         all tests; make e2e: those that speak HTTP to a running gateway
+#   make fuzz         more random input than make test tries: FUZZ_FACTOR times as much (10 minutes)
 #   make soak         the storage invariant at length: 200 SIGKILLs under load and more (20 minutes)
 #   make check        style and types
 #   make bench        what everything costs, in tables and a plot (under ten minutes)
@@ -22,7 +23,7 @@ TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
   sqlite3=sqlite3 rclone=rclone
 
-.PHONY: setup demo up test soak e2e check bench constraints clean
+.PHONY: setup demo up test fuzz soak e2e check bench constraints clean
 
 # Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE;
 # Debian keeps PostgreSQL's programs, and Ceph's helpers, outside of PATH.
@@ -53,6 +54,12 @@ up: $(READY)
 test: $(READY) check
 	$(call need,$(TOOLS))
 	$(BIN)/python -m pytest
+
+# Every property test, of all folders. Each tries FUZZ_FACTOR times the examples that it tries in
+# make test, other ones in each run, and has 15 minutes at most.
+FUZZ_FACTOR ?= 8
+fuzz: $(READY)
+	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest -m fuzz --ignore=tests/invariant
 
 e2e: $(READY)
 	$(call need,$(TOOLS))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from jan_media.catalog.postgres import PostgresCatalog
 from jan_media.catalog.sqlite import SqliteCatalog
@@ -10,6 +11,20 @@ from jan_media.catalog.sqlite import SqliteCatalog
 from tests.support import ceph as ceph_cluster
 from tests.support import postgres
 from tests.support.catalogs import open_migrated
+from tests.support.fuzzing import FACTOR, LONGEST, examples
+
+if FACTOR > 1:
+    hypothesis.settings.register_profile("fuzz", max_examples=examples(100), deadline=None)
+    hypothesis.settings.load_profile("fuzz")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every property test, so that `make fuzz` finds those of all folders."""
+    for item in items:
+        if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.fuzz)
+            if FACTOR > 1:
+                item.add_marker(pytest.mark.timeout(LONGEST))
 
 
 @pytest.fixture(scope="session")

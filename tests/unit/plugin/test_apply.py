@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_lua
 
+from tests.support.fuzzing import examples
 from tests.unit.plugin.in_lua import Done, apply
 
 
@@ -19,7 +20,7 @@ def decided(**what: Any) -> dict[str, Any]:
     st.lists(st.tuples(st.binary(max_size=20), st.binary(min_size=1, max_size=40)), min_size=1),
     st.binary(max_size=20),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_edits_make_the_same_body_as_the_plugin_would(
     pieces: list[tuple[bytes, bytes]], rest: bytes
 ) -> None:

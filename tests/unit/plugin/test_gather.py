@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jan_media_plugin.rewrite.candidates import Candidates
 
+from tests.support.fuzzing import examples
 from tests.unit.plugin.bodies import ID, bodies
 from tests.unit.plugin.in_lua import gather
 
@@ -17,7 +18,7 @@ def of(body: bytes, content_type: str = "application/json", **more: str) -> tupl
 
 
 @given(st.one_of(bodies(), st.binary(max_size=50)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_body_is_left_behind_only_if_there_is_no_candidate_in_it(body: bytes) -> None:
     gathered, _ = of(body)
     assert isinstance(gathered, str)

@@ -15,6 +15,7 @@ from jan_media_plugin.headers import REMOVED, UpstreamHeaders, check_length, may
 from jan_media_plugin.rewrite.find import TooComplex, find_media
 from jan_media_plugin.rewrite.places import Places
 
+from tests.support.fuzzing import examples
 from tests.unit.plugin.bodies import NEVER, WHERE
 from tests.unit.plugin.test_tokens import checker, issuer, pem
 from tests.unit.plugin.tokens import EC_KEY, claims, part, raw_token
@@ -33,7 +34,7 @@ header_names = st.sampled_from(
 
 
 @given(st.dictionaries(header_names, st.lists(any_text, max_size=2)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_headers(headers: dict[str, list[str]]) -> None:
     for refusing in (lambda: presented(headers, api_keys=True), lambda: check_length(headers, 9)):
         with contextlib.suppress(Refused):
@@ -46,7 +47,7 @@ def test_any_headers(headers: dict[str, list[str]]) -> None:
     st.dictionaries(st.sampled_from(["exp", "nbf", "iat", "sub", "aud", "groups"]), any_json),
     any_text,
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_token_of_a_known_issuer(
     header: dict[str, Any], changes: dict[str, Any], signature: str
 ) -> None:
@@ -62,7 +63,7 @@ def test_any_token_of_a_known_issuer(
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_in_a_token(header: bytes, body: bytes) -> None:
     tokens = checker(issuer(public_key=pem(EC_KEY)))
     with pytest.raises(Refused) as refused:
@@ -71,7 +72,7 @@ def test_any_bytes_in_a_token(header: bytes, body: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from(list(b'{}[]:,"\\ 0e\xff')) | st.just(-1), max_size=60))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_any_bytes_in_a_body(pieces: list[int]) -> None:
     media_id = b'"jan_01hqr8v9k2x3f4g5h6j7k8m9n0"'
     body = b"".join(media_id if piece < 0 else bytes([piece]) for piece in pieces)
@@ -83,7 +84,7 @@ def test_any_bytes_in_a_body(pieces: list[int]) -> None:
 
 
 @given(st.lists(st.text("xXjJaAnNuUsSeErRiIdD-_.", min_size=1, max_size=14), max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_no_spelling_of_an_identity_header_gets_past(names: list[str]) -> None:
     config = read_config({"user_header": "X-Jan", "issuer_header": "U-S", "groups_header": "D-D"})
     headers = {name.lower(): ["forged"] for name in names}

@@ -10,6 +10,7 @@ from jan_media_plugin.rewrite.edits import Edit, apply_edits, to_inside_of_strin
 from jan_media_plugin.rewrite.find import TooComplex, find_media, name_place
 from jan_media_plugin.rewrite.places import Places
 
+from tests.support.fuzzing import examples
 from tests.unit.plugin import slow_rewrite
 from tests.unit.plugin.bodies import ID, NEVER, WHERE, bodies, damaged_bodies
 
@@ -23,13 +24,13 @@ def rewrite(body: bytes) -> bytes:
 
 
 @given(bodies())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_json_is_rewritten_as_the_reference_does(body: bytes) -> None:
     assert rewrite(body) == slow_rewrite.rewrite(body, WHERE, NEVER, URL)
 
 
 @given(damaged_bodies())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @example(b'{"image_url":"' + ID.encode() + b'"')
 @example(b'{"image_url":"' + ID.encode() + b'",}')
 @example(b'{"image_url":"' + ID.encode() + b'".5}')
@@ -45,7 +46,7 @@ def test_what_is_not_quite_json_is_rewritten_as_the_reference_does(body: bytes) 
 
 
 @given(bodies())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_each_id_is_found_with_its_canonical_form_and_the_name_of_its_place(body: bytes) -> None:
     expected = list(slow_rewrite.find(body, WHERE, NEVER))
     found = find_media(body, PLACES)
@@ -61,7 +62,7 @@ def test_a_place_behind_more_parts_than_are_counted_has_no_name() -> None:
 
 
 @given(st.one_of(bodies(), damaged_bodies()))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_reference_takes_for_json_what_the_standard_library_takes(body: bytes) -> None:
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -81,7 +82,7 @@ def test_the_reference_takes_for_json_what_the_standard_library_takes(body: byte
 
 
 @given(st.integers(0, 3), st.integers(0, 40_000), st.integers(0, 40_000), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_bytes_outside_the_replaced_strings_stay_whatever_is_around_them(
     ids: int, before: int, after: int, pretty: bool
 ) -> None:
