@@ -43,7 +43,6 @@ def promise(catalog: AnyCatalog, id: str) -> Media:
         "ann",
         now=NOW,
         upload_until=NOW + HOUR,
-        key_due_at=NOW + 2 * HOUR,
     )
 
 

@@ -41,6 +41,7 @@ Beware
 
 import hashlib
 import random
+import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,6 +71,8 @@ _STATEMENT = 4.0
 _READ = 4.0  # below the gateway plugin's patience
 _WRITE = 7.0
 _MIGRATION = 600.0  # a later step may have to rewrite a big table
+
+_SURELY_ALIVE = 1.0  # after its last answer, unless the connection has been closed
 
 _ATTEMPTS = 5  # of one transaction that the server broke off for another's sake
 
@@ -114,7 +117,7 @@ class PostgresCatalog(SqlCatalog):
             reconnect_timeout=1.0,
             max_idle=300.0,
             configure=_configure,
-            check=ConnectionPool.check_connection,
+            check=_check,
             num_workers=2,
             name="catalog",
             open=True,
@@ -156,11 +159,23 @@ class PostgresCatalog(SqlCatalog):
             return work(_Statements(db))
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
+        def transaction(db: "_Connection") -> T:
+            result = work(_Statements(db, begin="BEGIN ISOLATION LEVEL READ COMMITTED"))
+            db.commit()
+            return result
+
+        return self._persistently(transaction)
+
+    def _write_one(self, sql: str, *parameters: Any) -> int:
+        return self._persistently(lambda db: _Statements(db).change(sql, *parameters))
+
+    def _persistently(self, work: "Callable[[_Connection], T]") -> T:
+        """Run ``work``; again if the server broke it off for another transaction's sake."""
         with _unavailable_on_database_error(), _in_time(_WRITE):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
-                    with self._pool.connection() as db, db.transaction():
-                        return work(_Statements(db))
+                    with self._pool.connection() as db:  # rolls back if this fails
+                        return work(db)
                 except (
                     Overtaken,
                     psycopg.errors.DeadlockDetected,
@@ -173,6 +188,8 @@ class PostgresCatalog(SqlCatalog):
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that never waits for the server longer than the call may take."""
 
+    answered_at = 0.0  # monotonic seconds
+
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         give_up_at = _give_up_at.get()
         if give_up_at is not None:
@@ -180,7 +197,9 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
         elif timeout is None:
             timeout = _STATEMENT  # the pool's own work
         try:
-            return super().wait(gen, interval, timeout)
+            answer = super().wait(gen, interval, timeout)
+            self.answered_at = time.monotonic()
+            return answer
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()  # the answer is still to come: nobody can use this any more
@@ -188,23 +207,50 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
 
 
 class _Statements:
-    """A `Transaction` on one connection."""
+    """A `Transaction` on one connection, which ``begin``, if given, begins."""
 
-    def __init__(self, db: _Connection) -> None:
+    def __init__(self, db: _Connection, *, begin: str = "") -> None:
         self._db = db
+        self._begin = begin
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self._db.execute(_in_postgres(sql), parameters).fetchall()
+        return self._run(sql, parameters).fetchall()
 
     def hold(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.rows(f"{sql} FOR UPDATE", *parameters)
 
     def change(self, sql: str, *parameters: Any) -> int:
-        return self._db.execute(_in_postgres(sql), parameters).rowcount
+        return self._run(sql, parameters).rowcount
 
     def lock(self, names: Sequence[str]) -> None:
-        keys = sorted({_lock_key(name) for name in names})
-        self._db.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) key", [keys])
+        # Most transactions begin with a lock; both go in one message, which takes no parameters
+        # and cannot be prepared.
+        keys = ",".join(map(str, sorted({_lock_key(name) for name in names})))
+        wait = f"SELECT pg_advisory_xact_lock(key) FROM unnest('{{{keys}}}'::bigint[]) key"  # noqa: S608
+        self._db.execute(f"{self._begin};{wait}", prepare=False)
+        self._begin = ""
+
+    def _run(self, sql: str, parameters: Sequence[Any]) -> psycopg.Cursor[tuple[Any, ...]]:
+        if self._begin:
+            self._db.execute(self._begin)
+            self._begin = ""
+        return self._db.execute(_in_postgres(sql), parameters)
+
+
+def _check(db: _Connection) -> None:
+    """Try a connection before it is given out; raise if it is dead.
+
+    One that has just answered, and has not been closed from the other side since, lives.
+    """
+    if time.monotonic() - db.answered_at > _SURELY_ALIVE or _has_news(db):
+        ConnectionPool.check_connection(db)
+
+
+def _has_news(db: _Connection) -> bool:
+    """Whether the server has sent something unasked: its end, or a notice."""
+    poll = select.poll()
+    poll.register(db.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+    return bool(poll.poll(0))
 
 
 def _configure(db: _Connection) -> None:

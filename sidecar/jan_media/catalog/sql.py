@@ -52,12 +52,16 @@ T = TypeVar("T")
 # Bounds the statement's parameters, and the locks that one `expire` holds at a time.
 _BATCH = 500
 
-_MEDIA = """
-    SELECT m.id, m.state, COALESCE(c.mime, m.promised_mime), COALESCE(c.bytes, 0),
-           COALESCE(m.sha256, ''), COALESCE(c.storage_key, m.upload_key),
-           m.created_at, m.expires_at, m.rejection_code, m.rejection_message
-    FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256
+_MEDIA_COLUMNS = """
+    m.id, m.state, COALESCE(c.mime, m.promised_mime), COALESCE(c.bytes, 0),
+    COALESCE(m.sha256, ''), COALESCE(c.storage_key, m.upload_key),
+    m.created_at, m.expires_at, m.rejection_code, m.rejection_message
 """
+_MEDIA_TABLES = "FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256"
+_MEDIA = f"SELECT {_MEDIA_COLUMNS} {_MEDIA_TABLES}"
+# Of a content's ids the one to answer an upload with. The parameters are its hash and now.
+_FIRST_LIVE = "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1"
+_NEXT_PLACE = "SELECT COALESCE(MAX(place), 0) + 1 FROM media WHERE sha256 = ?"
 # The parameter is now. A pending id past its time may have been uploaded in time.
 _LIVE = "(m.expires_at > ? OR m.state = 'pending')"
 _API_KEY = """
@@ -103,24 +107,43 @@ class SqlCatalog(ABC):
         Raises `CatalogUnavailable`. Nothing is changed if ``work`` raises.
         """
 
+    def _write_one(self, sql: str, *parameters: Any) -> int:
+        """Run one change as a durable transaction; how many rows it touched."""
+        return self._write(lambda tx: tx.change(sql, *parameters))
+
     def check(self) -> None:
         self._read(lambda tx: tx.rows("SELECT version FROM schema_version"))
 
     # --- bytes on their way in
 
     def intend(self, storage_key: str, *, due_at: int) -> None:
-        self._write(
-            lambda tx: tx.change(
-                "INSERT INTO garbage (storage_key, due_at, hold) VALUES (?, ?, 'held')"
-                " ON CONFLICT (storage_key) DO NOTHING",
-                storage_key,
-                due_at,
-            )
+        self._write_one(
+            "INSERT INTO garbage (storage_key, due_at, hold) VALUES (?, ?, 'held')"
+            " ON CONFLICT (storage_key) DO NOTHING",
+            storage_key,
+            due_at,
         )
 
     def claim_known(
         self, content: Content, owner: str, *, now: int, expires_at: int
     ) -> Claimed | None:
+        seen = self._read(
+            lambda tx: tx.rows(
+                f"SELECT {_MEDIA_COLUMNS}, EXISTS"
+                f" (SELECT 1 FROM claims k WHERE k.id = m.id AND k.owner = ?) {_MEDIA_TABLES}"
+                f" WHERE m.id = ({_FIRST_LIVE})",
+                owner,
+                content.sha256,
+                now,
+            )
+        )
+        if not seen:
+            return None
+        *row, owned = seen[0]
+        media = _to_media(row)
+        if owned and media.expires_at >= expires_at:
+            return Claimed(media, deduped=True)  # there is nothing to change
+
         def work(tx: Transaction) -> Claimed | None:
             _lock_content(tx, content.sha256)
             return _claim_live(tx, content.sha256, owner, now=now, expires_at=expires_at)
@@ -149,10 +172,10 @@ class SqlCatalog(ABC):
                 return None
             tx.change(
                 "INSERT INTO media (id, state, sha256, place, created_at, expires_at)"
-                " VALUES (?, 'ready', ?, ?, ?, ?)",
+                f" VALUES (?, 'ready', ?, ({_NEXT_PLACE}), ?, ?)",
                 new_id,
                 content.sha256,
-                _next_place(tx, content.sha256),
+                content.sha256,
                 now,
                 expires_at,
             )
@@ -506,11 +529,7 @@ def _lock_sweep(tx: Transaction) -> None:
 def _claim_live(
     tx: Transaction, sha256: str, owner: str, *, now: int, expires_at: int
 ) -> Claimed | None:
-    live = tx.rows(
-        "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1",
-        sha256,
-        now,
-    )
+    live = tx.rows(_FIRST_LIVE, sha256, now)
     if not live:
         return None
     ((id,),) = live
@@ -627,8 +646,7 @@ def _take_in_unready(tx: Transaction, media: Media, *, key_due_at: int) -> None:
 
 
 def _next_place(tx: Transaction, sha256: str) -> int:
-    sql = "SELECT COALESCE(MAX(place), 0) + 1 FROM media WHERE sha256 = ?"
-    ((place,),) = tx.rows(sql, sha256)
+    ((place,),) = tx.rows(_NEXT_PLACE, sha256)
     return int(place)
 
 
@@ -656,7 +674,7 @@ def _live_media(tx: Transaction, id: str, *, now: int) -> Media | None:
     return _to_media(found[0]) if found else None
 
 
-def _to_media(row: tuple[Any, ...]) -> Media:
+def _to_media(row: Sequence[Any]) -> Media:
     id, state, *rest = row
     return Media(id, State(state), *rest)
 
