@@ -70,6 +70,7 @@ soak: $(READY)
 	$(call need,$(TOOLS))
 	INVARIANT_RANDOM=yes INVARIANT_KILLS=100 INVARIANT_ORDERS=60 INVARIANT_OPERATIONS=150 \
 	  $(BIN)/python -m pytest -s tests/invariant
+	MIGRATE_KILLS=30 $(BIN)/python -m pytest tests/contract/test_migrate.py --timeout 600
 
 check: $(READY)
 	$(BIN)/ruff check

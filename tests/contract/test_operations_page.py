@@ -1,6 +1,7 @@
 """The commands of docs/operations.md do what it says: back up, wipe, restore, move, rotate."""
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -206,3 +207,21 @@ def test_a_documented_flag_of_the_plugin_server_exists_with_its_default(flag: st
     (default,) = re.findall(rf"^\| `{flag}` \| `(.*?)` \|", PAGE, re.MULTILINE)
     (real,) = re.findall(rf"{flag} [A-Z_]+ .*?\(default: (.*?)\)", shown.split("options:")[1])
     assert real.replace(" ", "").removesuffix(".0") == default
+
+
+def test_the_documented_metrics_are_those_that_a_sidecar_answers(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path) as sidecar, Api(sidecar) as api:
+        api.http.get("/healthz")
+        answered = set(re.findall(r"^# TYPE (\w+)", api.internal.get("/metrics").text, re.M))
+    rows = re.findall(r"^\| (`jan_media_.*?`) \|", PAGE, re.MULTILINE)
+    assert set(re.findall(r"`(jan_media_\w+)", " ".join(rows))) == answered
+
+
+def test_the_documented_lifecycle_rule_is_accepted_by_s3(ceph: Ceph) -> None:
+    (rule,) = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    bucket, client = ceph.new_bucket(), ceph.client()
+    client.put_bucket_lifecycle_configuration(
+        Bucket=bucket, LifecycleConfiguration=json.loads(rule)
+    )
+    (kept,) = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert kept["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
