@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ from jan_media.errors import Refused, too_large
 
 PIECE = 256 * 1024
 STALL_SECONDS = 30
+SLOWEST = 4096  # bytes a second, on average once the first half minute is over
 SMALL_JSON = 64 * 1024
 # Python's parser goes a little deeper than this and no further.
 MAX_DEPTH = 200
@@ -35,18 +37,31 @@ def refuse_announced_size(
 
 
 async def network_reads(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises `Refused` (``request_timeout``) if it stalls."""
+    """The body as it arrives.
+
+    Raises `Refused` (``request_timeout``) if it stalls, or drips so that it would hold one of the
+    places for uploads for hours. Time that we take ourselves does not count.
+    """
     stream = request.stream()
+    received = 0
+    waited = 0.0
     while True:
+        left = STALL_SECONDS + received / SLOWEST - waited
+        since = time.monotonic()
         try:
-            async with asyncio.timeout(STALL_SECONDS):
+            async with asyncio.timeout(min(left, STALL_SECONDS)):
                 chunk = await anext(stream, None)
         except TimeoutError:
             raise Refused(
-                "request_timeout", f"Nothing of the body came for {STALL_SECONDS} seconds"
+                "request_timeout",
+                f"Nothing of the body came for {STALL_SECONDS} seconds"
+                if left >= STALL_SECONDS
+                else f"The body came at less than {SLOWEST} bytes a second",
             ) from None
         if chunk is None:
             return
+        waited += time.monotonic() - since
+        received += len(chunk)
         yield chunk
 
 
