@@ -53,6 +53,7 @@ class ApiKeys:
         return {key: await self._verify(key) for key in keys}
 
     async def _verify(self, key: str) -> Caller | None:
+        asked_at = self._now()
         answer = await self._sidecar.ask("/internal/keys/verify", {"key": key})
         caller = _caller(answer)
         if caller is None:
@@ -60,7 +61,8 @@ class ApiKeys:
             self._bad.put(_digest(key), True, lifetime)
             return None
         expires_at = answer.get("expires_at")
-        lifetime = self._cache_seconds
+        # From when it was asked: a revocation may have come while the answer was on its way.
+        lifetime = self._cache_seconds - (self._now() - asked_at)
         if expires_at is not None:
             lifetime = min(lifetime, float(expires_at) - self._now())
         self._good.put(_digest(key), caller, lifetime)
