@@ -23,6 +23,7 @@ from jan_media.api.internal import internal_app
 from jan_media.api.public import public_app
 from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
 from jan_media.http_protocol import JanHttpProtocol
+from jan_media.listener import Listener
 from jan_media.settings import Address, Settings
 from jan_media.sidecar import Sidecar, assemble
 from jan_media.storage.interface import StorageRefused, StorageUnavailable
@@ -145,7 +146,12 @@ class _Server(uvicorn.Server):
         self.serving = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+
+        def protocol() -> asyncio.Protocol:
+            return JanHttpProtocol(self.config, self.server_state, self.lifespan.state)
+
+        self.servers += [Listener(sock, protocol) for sock in sockets or []]  # type: ignore[misc]
         self.serving.set()
 
     @contextlib.contextmanager
