@@ -18,8 +18,13 @@ CHECK_SECONDS = 3.0
 def routes(sidecar: Sidecar) -> APIRouter:
     """The health routes, for both listeners."""
     router = APIRouter(tags=["health"])
-    # Apart from the working lanes, so that checks neither wait for requests nor hold them up.
-    lane = Lane("health", 2)
+    # Apart from the working lanes, so that checks neither wait for requests nor hold them up; and
+    # from each other, so that what stands still is not taken for the other.
+    library = sidecar.library
+    checks = (
+        ("catalog", library.catalog.check, Lane("catalog-health", 2)),
+        ("storage", library.storage.check, Lane("storage-health", 2)),
+    )
 
     @router.get("/healthz")
     async def alive() -> Response:
@@ -29,8 +34,7 @@ def routes(sidecar: Sidecar) -> APIRouter:
     @router.get("/readyz")
     async def ready() -> Response:
         """The catalog and the storage answer too; 503 names the first that does not."""
-        library = sidecar.library
-        for name, check in (("catalog", library.catalog.check), ("storage", library.storage.check)):
+        for name, check, lane in checks:
             try:
                 await asyncio.wait_for(lane.run(check), CHECK_SECONDS)
             except (CatalogUnavailable, StorageUnavailable, TimeoutError):
