@@ -99,7 +99,10 @@ def migrate_command(
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Objects copied at once.")] = 4,
     delete: Annotated[
         bool,
-        typer.Option(help="Give up what the source no longer has: for the last of several runs."),
+        typer.Option(
+            help="Give up what the source does not have: for the last of several runs, before "
+            "anything uses the target."
+        ),
     ] = False,
 ) -> None:
     """Bring media and API keys from another storage and catalog to those of the settings.

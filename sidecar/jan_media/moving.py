@@ -87,7 +87,7 @@ def run_move(
     if _place(source) == _place(target):
         raise CannotMove(
             "the source and the target are one storage: name another bucket or MEDIA_DATA_DIR for "
-            "the new one, since each catalog deletes what it does not know"
+            "the new one; objects are copied, and the old ones would stay in it unknown to anybody"
         )
     moved = Moved()
     with ExitStack() as opened:
