@@ -17,7 +17,8 @@ from jan_media.findings import Verdict
 from jan_media.identity.api_keys import ApiKeyring
 from jan_media.library.library import Library, now_ms
 from jan_media.library.sweep import rehearse, sweep_in_turn
-from jan_media.moving import CannotMove, run_move, source_settings
+from jan_media.library.verify import give_up_lost, lost
+from jan_media.moving import CannotMove, opened_side, run_move, source_settings
 from jan_media.serve import CannotStart, serve
 from jan_media.settings import Settings, WrongSettings, duration, load_settings
 from jan_media.sidecar import open_library
@@ -130,6 +131,37 @@ def migrate_command(
     print(f"moved {moved}")
     if moved.damaged:
         _fail("the source has no right bytes for these ids:\n" + "\n".join(moved.damaged))
+
+
+@app.command("verify")
+def verify_command(
+    by_hash: Annotated[
+        bool, typer.Option("--hash", help="Read every object and compare its hash.")
+    ] = False,
+    give_up: Annotated[
+        bool, typer.Option(help="Remove such ids, so that the content can be uploaded anew.")
+    ] = False,
+) -> None:
+    """Look whether every id has its bytes, as after a restore, and list those that have not.
+
+    The exit status is 1 if there are any and they were not removed.
+    """
+    settings = _settings()
+    found = 0
+    try:
+        with opened_side(settings) as side:
+            side.catalog.migrate()
+            for record in lost(side, by_hash=by_hash):
+                found += 1
+                print(record.media.id, flush=True)
+                if give_up:
+                    give_up_lost(side, record)
+    except (CatalogUnavailable, StorageUnavailable, OSError, ValueError, RuntimeError) as problem:
+        _fail(str(problem))
+    done = "were removed" if give_up else "remain; --give-up removes them"
+    print(f"ids without their bytes: {found}{f', which {done}' if found else ''}", file=sys.stderr)
+    if found and not give_up:
+        raise SystemExit(1)
 
 
 @keys.command("create")

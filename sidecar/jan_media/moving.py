@@ -91,8 +91,8 @@ def run_move(
         )
     moved = Moved()
     with ExitStack() as opened:
-        old = opened.enter_context(_opened(source))
-        new = opened.enter_context(_opened(target))
+        old = opened.enter_context(opened_side(source))
+        new = opened.enter_context(opened_side(target))
         _require_current(old.catalog.schema_version())
         new.catalog.migrate()
         for side in (old, new):
@@ -119,7 +119,11 @@ def _place(settings: Settings) -> tuple[str, str]:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[Side]:
+def opened_side(settings: Settings) -> Iterator[Side]:
+    """The catalog and the storage of the settings, closed in the end.
+
+    Raises `StorageUnavailable` and `ValueError` as `open_storage` does.
+    """
     catalog = open_catalog(settings.database_url)
     try:
         storage = open_storage(settings)

@@ -131,6 +131,7 @@ def test_after_a_restore_every_id_is_there(
     data_dir.mkdir()
     for title in installation.titles():
         run(f"Restore: {title}", settings, data_dir, BACKUP=str(backup))
+    assert run("After a restore", settings, data_dir) == ""
     with running_sidecar(data_dir, **settings) as sidecar:
         assert_all_there(made, sidecar)
 

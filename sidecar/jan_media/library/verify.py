@@ -1,0 +1,64 @@
+"""Looking whether every ready id has its bytes: after a restore, or after a disk went bad.
+
+An id without bytes is worse than none: the same content, uploaded again, would be answered with
+that id. So what is lost can be given up, and then it can be uploaded anew.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from jan_media.catalog.interface import State
+from jan_media.catalog.transfer import Record
+from jan_media.library.library import now_ms
+from jan_media.library.move import BATCH, Side
+from jan_media.storage.interface import ObjectMissing
+
+
+def lost(
+    side: Side, *, by_hash: bool, jobs: int = 8, clock: Callable[[], int] = now_ms
+) -> Iterator[Record]:
+    """Ready ids whose bytes are missing or of another size; ``by_hash`` reads them all.
+
+    Raises `CatalogUnavailable` and `StorageUnavailable`.
+    """
+    whole = partial(_is_whole, side, by_hash=by_hash)
+    last = ""
+    with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as threads:
+        while ids := side.catalog.ids_after(last, now=clock(), limit=BATCH):
+            last = ids[-1]
+            records = [
+                record
+                for record in side.catalog.records(ids, now=clock()).values()
+                if record.media.state is State.READY
+            ]
+            for record, right in zip(records, threads.map(whole, records), strict=True):
+                if not right and _still_there(side, record, now=clock()):
+                    yield record
+
+
+def give_up_lost(side: Side, record: Record, *, clock: Callable[[], int] = now_ms) -> None:
+    """Give up every claim on an id, and with them the id. Raises `CatalogUnavailable`."""
+    for owner in record.owners:
+        side.catalog.release(record.media.id, owner, now=clock())
+
+
+def _is_whole(side: Side, record: Record, *, by_hash: bool) -> bool:
+    media = record.media
+    if not by_hash:
+        return side.storage.size(media.storage_key) == media.bytes
+    digest = hashlib.sha256()
+    try:
+        with side.storage.read(media.storage_key) as reading:
+            for chunk in reading.chunks():
+                digest.update(chunk)
+    except ObjectMissing:
+        return False
+    return digest.hexdigest() == media.sha256
+
+
+def _still_there(side: Side, record: Record, *, now: int) -> bool:
+    """Whether the id was not deleted while its bytes were looked for."""
+    found = side.catalog.records([record.media.id], now=now).get(record.media.id)
+    return found is not None and found.media.storage_key == record.media.storage_key
