@@ -22,7 +22,12 @@ class Refused(Exception):
 
 
 class TooBusy(Exception):
-    """As many requests of this kind are running as the settings allow. Later will work."""
+    """``at_once`` requests of this kind are running: as many as the settings allow. Later will
+    work."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__(f"{at_once} at once")
+        self.at_once = at_once
 
 
 def too_large(max_bytes: int, param: str | None = None) -> Refused:

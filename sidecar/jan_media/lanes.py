@@ -43,6 +43,7 @@ class Admission:
     """So many requests of a kind at once; the next ones wait a little, then are sent away."""
 
     def __init__(self, at_once: int, *, patience: float = 10.0, waiting: int = 512) -> None:
+        self._at_once = at_once
         self._free = asyncio.Semaphore(at_once)
         self._patience = patience
         self._may_wait = waiting
@@ -51,12 +52,12 @@ class Admission:
     async def admitted(self) -> AsyncIterator[None]:
         """Hold one place. Raises `TooBusy` if none becomes free in time."""
         if self._may_wait <= 0:
-            raise TooBusy
+            raise TooBusy(self._at_once)
         self._may_wait -= 1
         try:
             await asyncio.wait_for(self._free.acquire(), self._patience)
         except TimeoutError:
-            raise TooBusy from None
+            raise TooBusy(self._at_once) from None
         finally:
             self._may_wait += 1
         try:

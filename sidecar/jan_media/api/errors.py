@@ -93,7 +93,9 @@ def response_to(request: Request, error: Exception) -> Response | None:
             return error_response(refusal.code, refusal.message)
         case TooBusy():
             return error_response(
-                "service_unavailable", "Too many requests of this kind at once: try again soon"
+                "service_unavailable",
+                f"The limit of {error.at_once} requests of this kind at once is reached: try again "
+                "soon",
             )
         case CatalogUnavailable():
             return unavailable_response("media catalog")
