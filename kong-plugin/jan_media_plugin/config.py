@@ -148,6 +148,8 @@ def _problems(config: Config) -> list[str]:
         problems.append(
             "upstream_authorization is empty or has control characters (is its reference right?)"
         )
+    if config.gateway_secret and not config.gateway_secret.isprintable():
+        problems.append("gateway_secret has control characters (a line's end, perhaps)")
     names = [config.user_header, config.issuer_header, config.groups_header]
     if len({name.lower() for name in names}) < len(names):
         problems.append("user_header, issuer_header and groups_header must differ")

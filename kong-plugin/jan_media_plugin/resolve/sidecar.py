@@ -7,8 +7,9 @@ import asyncio
 import logging
 from typing import Any
 
-import httpx
 import msgpack
+
+from jan_media_plugin.resolve.http import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +25,10 @@ class Sidecar:
 
     def __init__(self, url: str, secret: str | None, timeout: float) -> None:
         self._timeout = timeout
-        self._headers = {"Content-Type": "application/msgpack"}
+        headers = {"Content-Type": "application/msgpack"}
         if secret:
-            self._headers["X-Jan-Gateway-Secret"] = secret
-        self._socket = url.removeprefix("unix:") if url.startswith("unix:") else None
-        self._url = "http://sidecar" if self._socket else url.rstrip("/")
-        self._client: httpx.AsyncClient | None = None
+            headers["X-Jan-Gateway-Secret"] = secret
+        self._server = HttpServer(url, headers, connections=_MOST_CONNECTIONS)
 
     async def ask(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
         """Return the sidecar's answer to ``question``. Raises `SidecarAway`, which is logged."""
@@ -42,33 +41,15 @@ class Sidecar:
     async def _ask(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._connected().post(
-                    path, content=msgpack.packb(question), headers=self._headers
-                )
-        except (httpx.HTTPError, TimeoutError, OSError) as error:
+                said = await self._server.post(path, msgpack.packb(question))
+        except OSError as error:  # TimeoutError is one
             raise SidecarAway(type(error).__name__) from error
-        if response.status_code != 200:
-            raise SidecarAway(f"status {response.status_code}")
+        if said.status != 200:
+            raise SidecarAway(f"status {said.status}")
         try:
-            answer = msgpack.unpackb(response.content)
+            answer = msgpack.unpackb(said.body)
         except (ValueError, msgpack.UnpackException) as error:
             raise SidecarAway("it does not speak msgpack") from error
         if not isinstance(answer, dict):
             raise SidecarAway("it answers no map")
         return answer
-
-    def _connected(self) -> httpx.AsyncClient:
-        # Made on the loop that uses it, at the first question.
-        if self._client is None:
-            limits = httpx.Limits(
-                max_connections=_MOST_CONNECTIONS,
-                max_keepalive_connections=_MOST_CONNECTIONS,
-                keepalive_expiry=30,
-            )
-            self._client = httpx.AsyncClient(
-                base_url=self._url,
-                timeout=self._timeout,
-                transport=httpx.AsyncHTTPTransport(uds=self._socket, retries=1, limits=limits),
-                trust_env=False,
-            )
-        return self._client

@@ -55,6 +55,7 @@ def test_whole_numbers_may_have_passed_through_lua() -> None:
         ({"sidecar_url": "127.0.0.1:8286"}, "sidecar_url must be"),
         ({"sidecar_url": "http://[::1"}, "sidecar_url must be"),
         ({"grant_group": ""}, "grant_group must not be empty"),
+        ({"gateway_secret": "secret\n"}, "gateway_secret has control characters"),
         ({"upstream_authorization": ""}, "upstream_authorization is empty"),
         ({"user_header": "x-jan-issuer"}, "must differ"),
         ({"issuers": ["x"]}, "issuers[0]. must be a record"),
