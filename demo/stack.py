@@ -141,9 +141,7 @@ class Stack:
     def _gateway(self, secret: str, issuer: str) -> Part:
         config = self.folder / "kong.yml"
         config.write_text(
-            kong_yml_for(
-                self.kong_yml.read_text("utf-8"), self.ports, issuer, self.llm_upstream
-            ),
+            kong_yml_for(self.kong_yml.read_text("utf-8"), self.ports, issuer, self.llm_upstream),
             "utf-8",
         )
         prefix = self._kong_prefix()
