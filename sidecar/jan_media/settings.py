@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 DEFAULT_ALLOWED_TYPES = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/avif"
 
+SHORTEST_GRACE = 60  # seconds: longer than any one write should take
+
 
 class WrongSettings(Exception):
     """The environment cannot be used. ``problems`` has one line for each wrong value."""
@@ -172,7 +174,8 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
     problems = read.problems + ([] if read.problems else _contradictions(settings))
     if problems:
         raise WrongSettings(problems)
-    return Loaded(settings, _unknown_variables(environment, read.known))
+    warnings = _unknown_variables(environment, read.known) + _doubtful(settings)
+    return Loaded(settings, warnings)
 
 
 def _contradictions(settings: Settings) -> list[str]:
@@ -212,6 +215,16 @@ def _also_unset(s3: S3Settings) -> list[str]:
     if not s3.endpoint:
         unset.append("MEDIA_S3_ENDPOINT: is not set either; it is required unless S3 is AWS's")
     return unset
+
+
+def _doubtful(settings: Settings) -> list[str]:
+    """What works and is hardly meant."""
+    if settings.sweep_grace < SHORTEST_GRACE:
+        return [
+            f"MEDIA_SWEEP_GRACE is below {SHORTEST_GRACE}s: an upload that takes longer to write "
+            "has to begin again, and one that dies then may leave bytes for good"
+        ]
+    return []
 
 
 def _unknown_variables(environment: Mapping[str, str], known: list[str]) -> list[str]:

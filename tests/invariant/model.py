@@ -1,5 +1,6 @@
 """What the library promises, as a handful of dictionaries: no database, no storage, no locks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MINUTE = 60_000
@@ -35,6 +36,7 @@ class Model:
     """The whole state. Times are milliseconds, as the library's."""
 
     bad: dict[str, str]  # contents that are refused, and their error codes
+    kept_until: Callable[[int], int]  # the end of the retention of what is uploaded then
     items: dict[str, Item] = field(default_factory=dict)
     uploads: dict[str, str] = field(default_factory=dict)  # upload keys in the storage: contents
     upload_until: dict[str, int] = field(default_factory=dict)  # of every upload key there was
@@ -54,12 +56,14 @@ class Model:
         """An upload of content that is known."""
         item = self.items[id]
         item.owners.add(owner)
-        item.expires_at = max(item.expires_at, now + RETENTION)
+        item.expires_at = max(item.expires_at, self.kept_until(now))
 
     def add(self, id: str, content: str, owner: str, now: int) -> None:
         """A first upload."""
         self.ready += 1
-        self.items[id] = Item("ready", {owner}, now + RETENTION, content=content, place=self.ready)
+        self.items[id] = Item(
+            "ready", {owner}, self.kept_until(now), content=content, place=self.ready
+        )
 
     def promise(self, id: str, key: str, owner: str, now: int) -> None:
         """A direct upload was prepared."""
@@ -75,7 +79,7 @@ class Model:
         else:
             self.ready += 1
             item.state, item.content, item.place = "ready", content, self.ready
-            item.expires_at = now + RETENTION
+            item.expires_at = self.kept_until(now)
 
     def give_up(self, id: str, owner: str, now: int) -> str:
         """A deletion; the error code it answers, "" for none."""
@@ -103,9 +107,13 @@ class Model:
         for key, until in self.upload_until.items():
             if until + HOLD <= now + ahead:
                 self.uploads.pop(key, None)
-        self.orphans = {key: due for key, due in self.orphans.items() if due > now + ahead}
+        self.forget_orphans(now + ahead)
         ready = sum(item.state == "ready" for item in over.values())
         return Numbers(ready, len(over) - ready, len(before - self.contents()))
+
+    def forget_orphans(self, until: int) -> None:
+        """Unreferenced bytes that are due by then are deleted."""
+        self.orphans = {key: due for key, due in self.orphans.items() if due > until}
 
     def contents(self) -> set[str]:
         """Contents that some id stands for, live or not yet swept."""

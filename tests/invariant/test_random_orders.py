@@ -23,7 +23,7 @@ from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused
 from jan_media.library.direct_upload import Prepared, complete, prepare
 from jan_media.library.ingest import store
-from jan_media.library.keys import fresh_content_key, upload_key
+from jan_media.library.keys import fresh_content_key, is_upload_key, upload_key
 from jan_media.library.library import Library, Rules
 from jan_media.library.links import link
 from jan_media.library.owned import give_up
@@ -98,6 +98,10 @@ def sweeping(ahead: int) -> Step:
     return lambda life: life.sweep(ahead)
 
 
+def half_sweeping(ahead: int) -> Step:
+    return lambda life: life.sweep_half(ahead)
+
+
 def moving(time: int) -> Step:
     return lambda life: life.move_clock(time)
 
@@ -112,10 +116,12 @@ other_steps = st.one_of(
     st.builds(sending, st.integers(0, 3), contents),
     st.builds(deleting, st.integers(0, 3), owners),
     st.builds(sweeping, aheads),
+    st.builds(half_sweeping, aheads),
     st.builds(moving, times),
 )
 in_between = st.lists(other_steps, min_size=1, max_size=3)
 deaths = st.just([dying])
+overtaking = st.builds(lambda step: [step], st.sampled_from([sweeping(HOLD), half_sweeping(HOLD)]))
 
 
 class Life:
@@ -139,7 +145,7 @@ class Life:
             spool_dir=world.spool_dir,
             clock=lambda: world.now,
         )
-        self.model = Model(BAD)
+        self.model = Model(BAD, self.library.rules.kept_until)
         self.ids: list[str] = []  # every id that there ever was
         self.prepared: dict[str, Prepared] = {}
 
@@ -308,6 +314,12 @@ class Life:
             expected.contents,
         )
 
+    def sweep_half(self, ahead: int) -> None:
+        """A sweep that dies after it has deleted and before it has forgotten."""
+        taken = self.library.catalog.take_garbage(now=self.now + ahead, limit=500)
+        self.world.storage.delete([key for key in taken if not is_upload_key(key)])
+        self.model.forget_orphans(self.now + ahead)
+
     def move_clock(self, time: int) -> None:
         self.world.now += time
 
@@ -376,7 +388,7 @@ def orders_on(world: World) -> type[RuleBasedStateMachine]:
             content=st.sampled_from(GOOD),
             owner=owners,
             moment=st.sampled_from(["before put", "after put"]),
-            steps=st.one_of(in_between, in_between, deaths),
+            steps=st.one_of(in_between, overtaking, deaths),
         )
         def upload_interrupted(
             self, content: str, owner: str, moment: str, steps: list[Step]
@@ -404,7 +416,7 @@ def orders_on(world: World) -> type[RuleBasedStateMachine]:
             owner=owners,
             content=mostly_good,
             moment=st.sampled_from(["before size", "before copy", "after copy"]),
-            steps=in_between,
+            steps=st.one_of(in_between, overtaking),
         )
         def first_use_interrupted(
             self, owner: str, content: str, moment: str, steps: list[Step]

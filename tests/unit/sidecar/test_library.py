@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from jan_media.library.sweep import rehearse, sweep
 from jan_media.storage.interface import StorageUnavailable
 from jan_media.storage.local import LocalStorage
 
+from tests.invariant.interrupted import InterruptedStorage
 from tests.support.pictures import picture
 
 MINUTE = 60_000
@@ -290,6 +292,24 @@ def test_an_owner_that_no_catalog_can_hold_is_refused(library: Library, owner: s
             attempt()
         assert refused.value.code == "invalid_field"
     assert upload(library, picture(), "é" * 512)
+
+
+def test_a_first_use_begins_again_when_a_sweep_has_taken_what_it_looks_at(
+    library: Library,
+) -> None:
+    data = picture()
+    media_id = direct(library, data)
+    storage = InterruptedStorage(library.storage)
+    interrupted = replace(library, storage=storage)
+
+    def sweep_it() -> None:
+        sweep(library, "me", ahead_ms=library.rules.hold_ms)
+
+    with storage.interrupted("after copy", sweep_it):
+        settled = completed(interrupted, media_id)
+
+    assert settled is State.READY
+    assert stored(library, media_id) == data
 
 
 # --- the end of life

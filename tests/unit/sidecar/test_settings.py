@@ -121,3 +121,9 @@ def test_a_listener_beyond_this_machine_needs_the_gateway_secret(name: str) -> N
 @pytest.mark.parametrize("where", ["unix:/run/x.sock", "127.0.0.1:1", "[::1]:1", "localhost:1"])
 def test_a_listener_for_this_machine_needs_no_secret(where: str) -> None:
     assert settings(MEDIA_LISTEN=where, MEDIA_INTERNAL_LISTEN=where).listen.local_only
+
+
+def test_a_grace_that_writes_may_outlast_is_a_warning() -> None:
+    (warning,) = load_settings(LOCAL | {"MEDIA_SWEEP_GRACE": "59s"}).warnings
+    assert warning.startswith("MEDIA_SWEEP_GRACE is below 60s")
+    assert load_settings(LOCAL | {"MEDIA_SWEEP_GRACE": "1m"}).warnings == []
