@@ -164,6 +164,42 @@ def test_headers_that_name_a_caller_never_reach_the_model(
     assert not arrived(received, marker)
 
 
+BODY = json.dumps(CHAT).encode()
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(BODY), BODY)
+SIZED = b"Content-Length: %d\r\n" % len(BODY)
+HIDDEN = {
+    "in a trailer": CHUNKED + b"X-Jan-User-Id: forged\r\n\r\n",
+    "with a space before the colon": SIZED + b"X-Jan-User-Id : forged\r\n\r\n" + BODY,
+    "as the second line of another": SIZED + b"X-A: 1\r\n X-Jan-User-Id: forged\r\n\r\n" + BODY,
+    "behind a bare line feed": SIZED + b"X-A: 1\nX-Jan-User-Id: forged\r\n\r\n" + BODY,
+    "behind a bare carriage return": SIZED + b"X-A: 1\rX-Jan-User-Id: forged\r\n\r\n" + BODY,
+    "behind a zero byte": SIZED + b"X-A: 1\0X-Jan-User-Id: forged\r\n\r\n" + BODY,
+    "spelled with plus signs": SIZED + b"X+Jan+User+Id: forged\r\n\r\n" + BODY,
+    "beside an upgrade": SIZED
+    + b"Upgrade: websocket\r\nConnection: upgrade\r\nX-Jan-User-Id: forged\r\n\r\n"
+    + BODY,
+    "in a second request inside the first": SIZED
+    + CHUNKED
+    + b"\r\nPOST /v1/chat/completions HTTP/1.1\r\nX-Jan-User-Id: forged\r\n\r\n",
+    "behind a thousand empty lines": SIZED
+    + b"X:\r\n" * 1000
+    + b"X-Jan-User-Id: forged\r\n\r\n"
+    + BODY,
+}
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_no_way_of_writing_a_header_hides_it_from_the_plugin(
+    gateway_url: str, token: str, received: Callable[[], list[Any]], way: str
+) -> None:
+    opening = head("POST", "/v1/chat/completions", f"Authorization: Bearer {token}")
+    json_type = b"Content-Type: application/json\r\n"
+    status, answer = raw(gateway_url, opening.removesuffix(b"\r\n") + json_type + HIDDEN[way])
+    assert status in (200, 400, 431), answer
+    values = [value for each in received() for _, value in each["headers"]]
+    assert not any(value == "forged" for value in values)
+
+
 def test_the_gateways_secret_never_reaches_the_model(own_stack: Stack) -> None:
     secret = own_stack.gateway.environment["JAN_GATEWAY_SECRET"]
     with client_for(own_stack.base_url, guest_token(own_stack.base_url)) as me:
