@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from jan_media.errors import Refused, too_large
 
@@ -42,15 +42,15 @@ async def network_reads(request: Request) -> AsyncIterator[bytes]:
     Raises `Refused` (``request_timeout``) if it stalls, or drips so that it would hold one of the
     places for uploads for hours. Time that we take ourselves does not count.
     """
-    stream = request.stream()
     received = 0
     waited = 0.0
-    while True:
+    more = True
+    while more:
         left = STALL_SECONDS + received / SLOWEST - waited
         since = time.monotonic()
         try:
             async with asyncio.timeout(min(left, STALL_SECONDS)):
-                chunk = await anext(stream, None)
+                message = await request.receive()
         except TimeoutError:
             raise Refused(
                 "request_timeout",
@@ -58,15 +58,18 @@ async def network_reads(request: Request) -> AsyncIterator[bytes]:
                 if left >= STALL_SECONDS
                 else f"The body came at less than {SLOWEST} bytes a second",
             ) from None
-        if chunk is None:
-            return
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         waited += time.monotonic() - since
+        more = message.get("more_body", False)
+        chunk = message.get("body", b"")
         received += len(chunk)
-        yield chunk
+        if chunk:
+            yield chunk
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives, in pieces of about `PIECE` bytes.
+    """The body as it arrives, in pieces of at least `PIECE` bytes, of which the last may be less.
 
     Small network reads are joined, so that a body costs few hops to a thread, and one that fits
     a piece costs a single one. Never holds more than a piece and one network read.
@@ -115,7 +118,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object strictly. Raises `Refused` (``invalid_json``)."""
     try:
-        value = json.loads(body, parse_constant=_not_json)
+        value = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError:
         raise too_deep(MAX_DEPTH) from None
     except ValueError:
@@ -161,3 +164,6 @@ def checked_user_id(value: object) -> str:
 
 def _not_json(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_not_json)

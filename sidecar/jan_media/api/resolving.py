@@ -28,6 +28,7 @@ MAX_VALUES = 100_000
 
 # The whole string is an id, or the older placeholder with the type in front of it.
 _PLACEHOLDER = re.compile(rf"(?:data:[^;,\s]*;)?({PATTERN.pattern})", re.IGNORECASE | re.ASCII)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 Way = tuple["Way | None", "str | int"]  # the way to a value: to what holds it, and its key there
 
 
@@ -138,8 +139,7 @@ def _spelled(way: Way | None) -> str:
 
 def _json(value: dict[str, Any]) -> Response:
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        body = text.encode()
+        body = _ENCODER.encode(value).encode()
     except ValueError:
         raise Refused(
             "invalid_json",

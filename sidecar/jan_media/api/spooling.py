@@ -14,5 +14,7 @@ async def spooled(sidecar: Sidecar) -> AsyncIterator[Spool]:
     try:
         yield spool
     finally:
-        # Closing may touch the disk, and nobody has to wait for it.
-        sidecar.lanes.uploads.submit(spool.close)
+        if spool.on_disk:
+            sidecar.lanes.uploads.submit(spool.close)  # nobody has to wait for it
+        else:
+            spool.close()

@@ -13,7 +13,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from jan_media.api import answers
-from jan_media.api.bodies import content_type, pieces, refuse_announced_size, text_field, user_id
+from jan_media.api.bodies import (
+    PIECE,
+    content_type,
+    pieces,
+    refuse_announced_size,
+    text_field,
+    user_id,
+)
 from jan_media.api.callers import owner_of
 from jan_media.api.spooling import spooled
 from jan_media.catalog.interface import Claimed
@@ -49,8 +56,7 @@ def routes(sidecar: Sidecar) -> APIRouter:
         async with sidecar.uploads.admitted(), spooled(sidecar) as spool:
             body = body_kind(request, spool)
             try:
-                owner = await _receive(sidecar, request, body, spool)
-                claimed, url = await sidecar.lanes.uploads.run(_store, sidecar, spool, owner)
+                claimed, url = await _take_in(sidecar, request, body, spool)
             except ContentTooLarge as error:
                 raise too_large(error.limit, body.param) from None
             except Refused as refusal:
@@ -60,15 +66,32 @@ def routes(sidecar: Sidecar) -> APIRouter:
     return router
 
 
-async def _receive(sidecar: Sidecar, request: Request, body: "Body", spool: Spool) -> str:
-    """Spool the whole file, wherever it is; returns the owner that the request names."""
+async def _take_in(
+    sidecar: Sidecar, request: Request, body: "Body", spool: Spool
+) -> tuple[Claimed, Link]:
+    """Spool the whole file, wherever it is, and store it.
+
+    What can be done in one hop to a thread is: a body that fits a piece costs one in all.
+    """
+
+    def end(last: bytes) -> tuple[Claimed, Link] | str:
+        """Take the last piece, then store; the owner if the file is still to be fetched."""
+        body.feed(last)
+        named = user_id(body.close())
+        owner = owner_of(request, trusts_network=sidecar.trusts_network, user_id=named)
+        return owner if body.url else _store(sidecar, spool, owner)
+
+    last = b""
     async for piece in pieces(request):
-        await sidecar.lanes.uploads.run(body.feed, piece)
-    fields = body.close()
-    owner = owner_of(request, trusts_network=sidecar.trusts_network, user_id=user_id(fields))
-    if isinstance(body, JsonBody) and body.url:
+        if len(piece) < PIECE:
+            last = piece
+        else:
+            await sidecar.lanes.uploads.run(body.feed, piece)
+    ended = await sidecar.lanes.uploads.run(end, last)
+    if isinstance(ended, str):
         await _fetch(sidecar, body.url, spool)
-    return owner
+        return await sidecar.lanes.uploads.run(_store, sidecar, spool, ended)
+    return ended
 
 
 def _store(sidecar: Sidecar, spool: Spool, owner: str) -> tuple[Claimed, Link]:
@@ -91,6 +114,7 @@ class Body(Protocol):
     """One way to send a file. ``param`` names the place of the file in the request."""
 
     param: str | None
+    url: str  # where to fetch the file from once the body has ended, "" if it is in the body
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes of the body and spool what they hold of the file. Blocking."""
@@ -103,6 +127,7 @@ class RawBody:
     """The file is the body."""
 
     param: str | None = None
+    url = ""
 
     def __init__(self, request: Request, spool: Spool) -> None:
         self._spool = spool
@@ -118,6 +143,7 @@ class FormBody:
     """The file is the part ``file`` of multipart/form-data."""
 
     param: str | None = "file"
+    url = ""
 
     def __init__(self, request: Request, spool: Spool) -> None:
         try:
@@ -146,7 +172,7 @@ class JsonBody:
 
     def __init__(self, request: Request, spool: Spool) -> None:
         self.param: str | None = "source.data_url"
-        self.url = ""  # where to fetch the file from, once the body has ended
+        self.url = ""
         self._spool = spool
         self._decoder = DataUrlDecoder(spool.max_bytes)
         self._body = UploadBody(FIELDS, self._take)
