@@ -64,6 +64,7 @@ from jan_media.storage.post_policy import signed_form
 from jan_media.storage.s3_address import bucket_address
 from jan_media.storage.s3_credentials import CurrentCredentials
 from jan_media.storage.s3_failures import failures_mapped, status_of
+from jan_media.storage.s3_small_put import SmallPut
 from jan_media.storage.sigv4 import Signer
 from jan_media.storage.window import Window, window_of
 
@@ -145,6 +146,14 @@ class S3Storage:
             public_endpoint or self.client.meta.endpoint_url, bucket, path_style=path_style
         )
         self._signer = Signer(region)
+        self._small_put = SmallPut(
+            self.client._endpoint.http_session,  # type: ignore[attr-defined]
+            bucket_address(self.client.meta.endpoint_url, bucket, path_style=path_style),
+            self._signer,
+            self._credentials.get,
+            attempts=attempts,
+            clock=clock,
+        )
         self._multipart_threshold = multipart_threshold
         self._part_size = part_size
         self._clock = clock
@@ -165,11 +174,13 @@ class S3Storage:
             if size >= self._multipart_threshold:
                 self._put_parts(key, source, window, mime)
                 return
+            if size <= CHUNK:
+                self._small_put.put(key, window.read(), mime=mime)
+                return
             self.client.put_object(
                 Bucket=self.bucket,
                 Key=key,
-                # A file is sent after a question (Expect: 100-continue) has gone to and fro.
-                Body=window.read() if size <= CHUNK else BufferedReader(window, CHUNK),
+                Body=BufferedReader(window, CHUNK),
                 ContentLength=size,
                 ContentType=mime,
             )

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4, the two forms of it that are handed to clients.
+"""AWS Signature Version 4: the two forms that are handed to clients, and that of small uploads.
 
 Written from the AWS documentation:
 
@@ -95,6 +95,41 @@ class Signer:
         digest = hashlib.sha256(request.encode()).hexdigest()
         signature = self._sign(credentials, stamp[:8], f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}")
         return f"{origin}{path}?{canonical_query}&X-Amz-Signature={signature}"
+
+    def authorize(
+        self,
+        credentials: Credentials,
+        method: str,
+        *,
+        host: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        now: float,
+    ) -> dict[str, str]:
+        """Return ``headers`` and those that sign them and ``body``, for a request of our own.
+
+        From "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)",
+        https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html. ``path`` is
+        as in `presign`; the names of ``headers`` are lower case.
+        """
+        stamp = timestamp(now)
+        digest = hashlib.sha256(body).hexdigest()
+        sent = {**headers, "x-amz-content-sha256": digest, "x-amz-date": stamp}
+        if credentials.token is not None:
+            sent["x-amz-security-token"] = credentials.token
+        pairs = sorted({**sent, "host": host}.items())
+        signed = ";".join(name for name, _ in pairs)
+        lines = "".join(f"{name}:{value}\n" for name, value in pairs)
+        request = f"{method}\n{path}\n\n{lines}\n{signed}\n{digest}"
+        scope = self._scope(stamp[:8])
+        hashed = hashlib.sha256(request.encode()).hexdigest()
+        signature = self._sign(credentials, stamp[:8], f"{ALGORITHM}\n{stamp}\n{scope}\n{hashed}")
+        sent["authorization"] = (
+            f"{ALGORITHM} Credential={credentials.access_key}/{scope},"
+            f"SignedHeaders={signed},Signature={signature}"
+        )
+        return sent
 
     def credential(self, credentials: Credentials, day: str) -> str:
         """The ``x-amz-credential`` of ``day`` (``YYYYMMDD``)."""
