@@ -11,6 +11,8 @@ import os
 import signal
 import socket
 import sys
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from jan_media.api.public import public_app
 from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
 from jan_media.http_protocol import JanHttpProtocol
 from jan_media.listener import Listener
+from jan_media.metrics import Metrics
 from jan_media.settings import Address, Settings
 from jan_media.sidecar import Sidecar, assemble
 from jan_media.storage.interface import StorageRefused, StorageUnavailable
@@ -34,6 +37,7 @@ log = logging.getLogger("jan_media.serve")
 GRACE = 20  # seconds that running requests have to finish
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 MIGRATE_AGAIN = 2.0  # seconds
+PUBLISH_AGAIN = 1.0  # seconds
 RESPAWN_PAUSE = 1.0  # seconds, so that a worker that cannot start does not spin
 
 
@@ -56,9 +60,10 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             )
 
         if settings.workers == 1:
-            uvloop.run(_work(settings, public, internal, ready))
+            uvloop.run(_work(settings, public, internal, ready, Metrics()))
         else:
-            _Workers(settings, public, internal).supervise(ready)
+            with tempfile.TemporaryDirectory(prefix="jan-media-metrics-") as folder:
+                _Workers(settings, public, internal, Path(folder)).supervise(ready)
 
 
 async def _work(
@@ -66,13 +71,14 @@ async def _work(
     public: socket.socket,
     internal: socket.socket,
     ready: Callable[[], None],
+    metrics: Metrics,
 ) -> None:
     """One worker, until a signal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
-    sidecar = _assembled(settings)
+    sidecar = replace(_assembled(settings), metrics=metrics)
     try:
         migrated = _migrated(sidecar)
         servers = [_server(public_app(sidecar)), _server(internal_app(sidecar))]
@@ -80,7 +86,7 @@ async def _work(
             asyncio.create_task(server.serve(sockets=[sock]))
             for server, sock in zip(servers, (public, internal), strict=True)
         ]
-        background = []
+        background = [asyncio.create_task(_publish_now_and_then(sidecar))]
         if not migrated:
             background.append(asyncio.create_task(_migrate_later(sidecar)))
         if settings.sweep_interval:
@@ -123,6 +129,16 @@ def _migrated(sidecar: Sidecar) -> bool:
     except SchemaTooNew as problem:
         raise CannotStart(f"MEDIA_DATABASE_URL: {problem}") from problem
     return True
+
+
+async def _publish_now_and_then(sidecar: Sidecar) -> None:
+    """Show the other workers what this one counts."""
+    while True:
+        await asyncio.sleep(PUBLISH_AGAIN)
+        try:
+            await sidecar.lanes.downloads.run(sidecar.metrics.publish)
+        except OSError:
+            log.exception("the metrics cannot be shared")
 
 
 async def _migrate_later(sidecar: Sidecar) -> None:
@@ -182,8 +198,11 @@ def _server(app: object) -> _Server:
 class _Workers:
     """Several forked workers on the same sockets."""
 
-    def __init__(self, settings: Settings, public: socket.socket, internal: socket.socket) -> None:
+    def __init__(
+        self, settings: Settings, public: socket.socket, internal: socket.socket, metrics: Path
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._sockets = (public, internal)
         self._pids: set[int] = set()
         self._stopping = False
@@ -251,7 +270,8 @@ class _Workers:
                 os.close(start)
 
         try:
-            uvloop.run(_work(self._settings, *self._sockets, ready))
+            metrics = Metrics(self._metrics / f"{uuid.uuid4().hex}.counts")
+            uvloop.run(_work(self._settings, *self._sockets, ready, metrics))
         except CannotStart as problem:
             print(f"jan-media: {problem}", file=sys.stderr, flush=True)
             os._exit(1)

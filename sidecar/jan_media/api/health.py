@@ -50,13 +50,14 @@ def metrics_routes(sidecar: Sidecar) -> APIRouter:
 
     @router.get("/metrics", response_class=Response)
     async def scrape() -> Response:
-        """Counters of this worker and sizes of the catalog, in Prometheus' text format."""
+        """Counters of all workers and sizes of the catalog, in Prometheus' text format."""
         try:
             sizes = await sidecar.lanes.downloads.run(sidecar.library.catalog.counts)
         except CatalogUnavailable:
             sizes = {}
+        counted = await sidecar.lanes.downloads.run(sidecar.metrics.of_all_workers)
         return Response(
-            sidecar.metrics.text({f"catalog_{name}": size for name, size in sizes.items()}),
+            counted.text({f"catalog_{name}": size for name, size in sizes.items()}),
             media_type=metrics.CONTENT_TYPE,
         )
 
