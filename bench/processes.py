@@ -13,7 +13,8 @@ class Processes:
 
     def __init__(self, pid: int) -> None:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        self._folders = [Path("/proc") / each for each in (str(pid), *children)]
+        self.children = [int(child) for child in children]
+        self._folders = [Path(f"/proc/{each}") for each in (pid, *self.children)]
 
     def cpu_seconds(self) -> float:
         """Processor time of all of them, in user and in kernel mode."""

@@ -12,6 +12,7 @@ import base64
 import io
 import json
 import os
+import random
 import re
 import statistics
 import subprocess
@@ -32,6 +33,7 @@ from tests.support.sidecar import RunningSidecar, running_sidecar
 CONNECTIONS = 16
 WORKERS = 2
 USER = {"X-Jan-User-Id": "bench", "X-Jan-Issuer": "https://issuer.test"}
+JSON = {"Content-Type": "application/json"}
 NEW_BYTES = 24  # of an image, which make it one that nobody has uploaded
 
 
@@ -103,34 +105,46 @@ def kinds_of(sidecar: RunningSidecar, folder: Path) -> list[Kind]:
     """Every kind of request, with the media that it needs uploaded."""
     with httpx.Client(base_url=sidecar.public_url, headers=USER, timeout=30) as http:
         ids = []
-        for _ in range(64):
-            answer = http.post("/v1/media", json=upload_body(picture()))
+        for _ in range(256):
+            answer = http.post("/v1/media", content=upload_json(picture()), headers=JSON)
             ids.append(answer.raise_for_status().json()["id"])
-    known = json.dumps(upload_body(picture())).encode()
+    known = upload_json(picture())
     media, internal = f"{sidecar.public_url}/v1/media", f"{sidecar.internal_url}/internal/resolve"
 
-    def posted(name: str, body: bytes, content_type: str = "application/json") -> str:
+    def posted(name: str, bodies: list[bytes], content_type: str = "application/json") -> str:
         file = folder / f"{name.replace(' ', '-')}.body"
-        file.write_bytes(body)
-        return _POST % {"headers": _headers(content_type), "file": file}
+        for number, body in enumerate(bodies, start=1):
+            file.with_suffix(f".{number}").write_bytes(body)
+        fields = {"headers": _headers(content_type), "file": file.with_suffix("")}
+        return _POST % (fields | {"count": len(bodies)})
+
+    def some(count: int) -> Iterator[list[str]]:
+        """Different choices of ids, so that what is asked for at the same time differs."""
+        return (random.sample(ids, count) for _ in range(64))
 
     def resolve(name: str, count: int, peer: int, tuned: int) -> Kind:
-        script = posted(name, chat_payload(ids[:count]))
+        script = posted(name, list(map(chat_payload, some(count))))
         return Kind(name, f"{media}/resolve", script, peer, tuned)
 
     def cold(count: int) -> Kind:
         name = f"internal resolve, {count} {'ids' if count > 1 else 'id'}"
-        packed: bytes = msgpack.packb({"ids": ids[:count]})
-        return Kind(name, internal, posted(name, packed, "application/msgpack"))
+        bodies: list[bytes] = [msgpack.packb({"ids": asked}) for asked in some(count)]
+        return Kind(name, internal, posted(name, bodies, "application/msgpack"))
 
     known_name, new_name = "upload, known 50 KB image", "upload, new 50 KB image"
     return [
         resolve("resolve, 1 id in 2 KB", 1, 2900, 6400),
         resolve("resolve, 8 ids in 2 KB", 8, 1300, 1400),
-        Kind("presign", f"{media}/{ids[0]}/presign", _GET % _headers(None), 3600, 9300),
-        Kind(known_name, media, posted(known_name, known), 1200, 2200),
         Kind(
-            new_name, media, posted(new_name, known) + _RENEW % _place_of_comment(known), 430, 460
+            "presign",
+            media,
+            _PRESIGN % (_headers(None), ", ".join(map(json.dumps, ids))),
+            3600,
+            9300,
+        ),
+        Kind(known_name, media, posted(known_name, [known]), 1200, 2200),
+        Kind(
+            new_name, media, posted(new_name, [known]) + _RENEW % _place_of_comment(known), 430, 460
         ),
         *map(cold, (1, 8, 64)),
     ]
@@ -203,16 +217,17 @@ def picture(size: int = 50_000) -> bytes:
     return out.getvalue()[:2] + comment + out.getvalue()[2:]
 
 
-def upload_body(data: bytes, mime: str = "image/jpeg") -> dict[str, object]:
-    """An upload's JSON with the bytes as a data URL."""
+def upload_json(data: bytes, mime: str = "image/jpeg") -> bytes:
+    """An upload's body with the bytes as a data URL."""
     encoded = base64.b64encode(data).decode()
-    return {"source": {"type": "data_url", "data_url": f"data:{mime};base64,{encoded}"}}
+    source = {"type": "data_url", "data_url": f"data:{mime};base64,{encoded}"}
+    return json.dumps({"source": source}).encode()
 
 
 def chat_payload(ids: list[str], size: int = 2048) -> bytes:
     """A chat request of about ``size`` bytes with an image part for each id, to be resolved."""
-    images = [{"type": "image_url", "image_url": {"url": id}} for id in ids]
-    content: list[dict[str, object]] = [{"type": "text", "text": ""}, *images]
+    content: list[dict[str, object]] = [{"type": "text", "text": ""}]
+    content += [{"type": "image_url", "image_url": {"url": id}} for id in ids]
     body = {"payload": {"model": "vision", "messages": [{"role": "user", "content": content}]}}
     content[0]["text"] = ("What is on these? " * size)[: size - len(json.dumps(body))]
     return json.dumps(body).encode()
@@ -229,13 +244,26 @@ def _headers(content_type: str | None) -> str:
     return ", ".join(f'["{name}"] = "{value}"' for name, value in fields.items())
 
 
-_GET = "wrk.headers = {%s}\n"
+_PRESIGN = """
+wrk.headers = {%s}
+local ids = {%s}
+function request()
+  return wrk.format(nil, "/v1/media/" .. ids[math.random(#ids)] .. "/presign")
+end
+"""
 _POST = """
 wrk.method = "POST"
 wrk.headers = {%(headers)s}
-local file = io.open("%(file)s", "rb")
-wrk.body = file:read("*a")
-file:close()
+local bodies = {}
+for number = 1, %(count)d do
+  local file = io.open("%(file)s." .. number, "rb")
+  bodies[number] = file:read("*a")
+  file:close()
+end
+wrk.body = bodies[1]
+function request()
+  return wrk.format(nil, nil, nil, bodies[math.random(#bodies)])
+end
 """
 _RENEW = """
 local first, length = %d, %d
