@@ -161,7 +161,7 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
         audience=read("MEDIA_AUDIENCE", "jan", str),
         guest_login=read("MEDIA_GUEST_LOGIN", "true", _boolean),
         guest_token_ttl=read("MEDIA_GUEST_TOKEN_TTL", "24h", _whole_seconds(1, 366 * 86400)),
-        guest_login_per_minute=read("MEDIA_GUEST_LOGIN_PER_MINUTE", "60", _integer(0, 1_000_000)),
+        guest_login_per_minute=read("MEDIA_GUEST_LOGIN_PER_MINUTE", "120", _integer(0, 1_000_000)),
         signing_key=read.text_or_file("MEDIA_SIGNING_KEY"),
         signing_key_previous=read.text_or_file("MEDIA_SIGNING_KEY_PREVIOUS"),
         url_secret=read("MEDIA_URL_SECRET", "", _optional(_secret)),
