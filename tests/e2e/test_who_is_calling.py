@@ -148,7 +148,7 @@ def test_guest_logins_are_limited_for_each_client_address(gateway_url: str) -> N
     # From an address of its own, so that no other login of this suite is counted.
     transport = httpx.HTTPTransport(local_address="127.0.0.77")
     with httpx.Client(base_url=gateway_url, transport=transport, trust_env=False) as client:
-        answers = [client.post("/llm/auth/guest-login") for _ in range(150)]
+        answers = [client.post("/llm/auth/guest-login") for _ in range(300)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert {answer.status_code for answer in answers} == {201, 429}
     assert int(refused[0].headers["Retry-After"]) > 0
