@@ -74,8 +74,8 @@ def run_load(
 ) -> float:
     """Keep ``connections`` events in flight for ``seconds`` and until one is done.
 
-    Return the events done a second. Each lane repeats one of ``scripts``, in turn. RuntimeError if the server answers with anything
-    else than that expects.
+    Return the events done a second. Each lane repeats one of ``scripts``, in turn. RuntimeError if
+    the server answers with anything else than that expects.
     """
     begin = b"\x94\x00\x01" + pack_like_lua("plugin.HandleEvent")
     begin += pack_like_lua([{"InstanceId": instance, "EventName": "access"}])
