@@ -53,7 +53,7 @@ up: $(READY)
 
 test: $(READY) check
 	$(call need,$(TOOLS))
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Every property test, of all folders. Each tries FUZZ_FACTOR times the examples that it tries in
 # make test, other ones in each run, and has 15 minutes at most.
