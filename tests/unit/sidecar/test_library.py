@@ -133,6 +133,7 @@ def test_uploading_again_renews_the_retention(library: Library, clock: Clock) ->
         (picture()[:-20], "invalid_media"),
         (picture(size=(2000, 600)), "too_many_pixels"),
     ],
+    ids=["empty", "text", "another type", "cut off", "too many pixels"],
 )
 def test_what_is_not_allowed_media_is_refused_and_leaves_nothing(
     library: Library, data: bytes, code: str
@@ -196,6 +197,7 @@ def test_a_direct_upload_of_known_content_shares_its_bytes(library: Library) -> 
         (picture("GIF"), "unsupported_media_type"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100_000), "max_size_exceeded"),
     ],
+    ids=["text", "another type", "too large"],
 )
 def test_a_wrong_direct_upload_is_removed_and_its_id_says_why(
     library: Library, data: bytes, code: str
