@@ -28,7 +28,8 @@ def test_concurrent_questions_about_an_id_share_one_flight(sidecar: FakeSidecar)
         )
         assert answers == [{ID: "u1"}] * 10 + [{ID: "u1", OTHER_ID: "u2"}]
         asked = [question["ids"] for question in sidecar.questions("/internal/resolve")]
-        assert asked == [[ID], [OTHER_ID]]
+        # Two questions are under way at once, on connections of their own: either may arrive first.
+        assert sorted(asked) == sorted([[ID], [OTHER_ID]])
 
     asyncio.run(scenario())
 
