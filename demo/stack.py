@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -211,6 +212,10 @@ def chosen_kong(environment: Mapping[str, str]) -> str | None:
     return str(Path(found).resolve()) if os.sep in named else found
 
 
+# An interrupt is lost if it comes while Python runs a destructor or a callback, so it is noted too.
+_told_to_stop = threading.Event()
+
+
 def main() -> int:
     """Runs the stack in the foreground until Ctrl-C or SIGTERM."""
     arguments = argparse.ArgumentParser(description="All parts on one machine.")
@@ -233,9 +238,10 @@ def main() -> int:
                 f"ready: {stack.base_url} ({gateway}, data in {stack.folder}). Ctrl-C stops it.",
                 flush=True,
             )
-            while True:
+            while not _told_to_stop.is_set():
                 time.sleep(0.5)
                 stack.check()
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         print("stopped", flush=True)
         return 0
@@ -248,6 +254,7 @@ def _stop_once(number: int, frame: FrameType | None) -> None:
     """Ends whatever is going on, the start too; a second signal does not disturb the stopping."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
+    _told_to_stop.set()
     raise KeyboardInterrupt
 
 
