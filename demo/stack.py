@@ -212,7 +212,8 @@ def chosen_kong(environment: Mapping[str, str]) -> str | None:
     return str(Path(found).resolve()) if os.sep in named else found
 
 
-# An interrupt is lost if it comes while Python runs a destructor or a callback, so it is noted too.
+# Python drops an interrupt that comes in one of its callbacks, after a fork for example, so it is
+# noted too.
 _told_to_stop = threading.Event()
 
 
@@ -234,10 +235,12 @@ def main() -> int:
         )
         with stack:
             gateway = "Kong" if stack.kong_bin else "devkong"
-            print(
-                f"ready: {stack.base_url} ({gateway}, data in {stack.folder}). Ctrl-C stops it.",
-                flush=True,
-            )
+            if not _told_to_stop.is_set():
+                print(
+                    f"ready: {stack.base_url} ({gateway}, data in {stack.folder})."
+                    " Ctrl-C stops it.",
+                    flush=True,
+                )
             while not _told_to_stop.is_set():
                 time.sleep(0.5)
                 stack.check()

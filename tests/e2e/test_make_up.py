@@ -51,8 +51,7 @@ def test_up_stops_in_the_middle_of_its_start(tmp_path: Path) -> None:
             assert time.monotonic() < give_up
             time.sleep(0.01)
         up.send_signal(signal.SIGTERM)
-        # Each of three parts has ten seconds to end by itself before it is killed.
-        printed, _ = up.communicate(timeout=40)
+        printed, _ = up.communicate(timeout=20)
     finally:
         up.kill()
     assert (up.returncode, printed) == (0, "stopped\n")
