@@ -57,10 +57,14 @@ class Part:
                 preexec_fn=_end_with_parent,
             )
 
-    def wait_until_ready(self) -> None:
-        """Returns when the part is ready. Raises PartFailed when it dies or takes too long."""
+    def wait_until_ready(self, go_on: Callable[[], None] = lambda: None) -> None:
+        """Returns when the part is ready. Raises PartFailed when it dies or takes too long.
+
+        ``go_on`` is called again and again meanwhile; what it raises ends the waiting.
+        """
         give_up = time.monotonic() + READY_WITHIN_SECONDS
         while not self.is_ready():
+            go_on()
             self.check()
             if time.monotonic() > give_up:
                 raise PartFailed(

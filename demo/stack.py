@@ -16,9 +16,8 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -46,6 +45,8 @@ class Stack:
     llm_upstream: str | None = None
     media_settings: Mapping[str, str] = field(default_factory=dict)
     kong_yml: Path = ROOT / "kong.yml"
+    go_on: Callable[[], None] = lambda: None
+    """Called again and again during the start; what it raises ends the start."""
     parts: list[Part] = field(default_factory=list, init=False)
     _short_prefix: Path | None = field(default=None, init=False)
 
@@ -88,14 +89,15 @@ class Stack:
         if self.llm_upstream is None:
             side_by_side.append(self._demo_llm())
         for part in side_by_side:
+            self.go_on()
             self.parts.append(part)
             part.start()
         for part in side_by_side:
-            part.wait_until_ready()
+            part.wait_until_ready(self.go_on)
         gateway = self._gateway(secret, issuer)
         self.parts.append(gateway)
         gateway.start()
-        gateway.wait_until_ready()
+        gateway.wait_until_ready(self.go_on)
 
     def stop(self) -> None:
         """Stops the parts, the gateway first, so that nobody is sent to a part that is gone."""
@@ -212,9 +214,25 @@ def chosen_kong(environment: Mapping[str, str]) -> str | None:
     return str(Path(found).resolve()) if os.sep in named else found
 
 
-# Python drops an interrupt that comes in one of its callbacks, after a fork for example, so it is
-# noted too.
-_told_to_stop = threading.Event()
+class _ToldToStop:
+    """Notes SIGINT and SIGTERM, and raises only where it is asked.
+
+    An exception out of a signal handler comes up anywhere, also where Python drops it (in its
+    callbacks around a fork), or where it ends a stopping that is under way.
+    """
+
+    def __init__(self) -> None:
+        self._told = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._told = True
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if it is time to stop."""
+        if self._told:
+            raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -223,8 +241,7 @@ def main() -> int:
     arguments.add_argument("--folder", type=Path, default=ROOT / "var", help="data and logs")
     arguments.add_argument("--free-ports", action="store_true", help="not those of kong.yml")
     chosen = arguments.parse_args()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, _stop_once)
+    told_to_stop = _ToldToStop()
     try:
         usual = Ports(gateway=int(os.environ.get("GATEWAY_PORT", "8000")))
         stack = Stack(
@@ -232,33 +249,25 @@ def main() -> int:
             ports=free_ports() if chosen.free_ports else usual,
             kong_bin=chosen_kong(os.environ),
             llm_upstream=os.environ.get("LLM_UPSTREAM_URL") or None,
+            go_on=told_to_stop.check,
         )
         with stack:
             gateway = "Kong" if stack.kong_bin else "devkong"
-            if not _told_to_stop.is_set():
-                print(
-                    f"ready: {stack.base_url} ({gateway}, data in {stack.folder})."
-                    " Ctrl-C stops it.",
-                    flush=True,
-                )
-            while not _told_to_stop.is_set():
-                time.sleep(0.5)
+            told_to_stop.check()
+            print(
+                f"ready: {stack.base_url} ({gateway}, data in {stack.folder}). Ctrl-C stops it.",
+                flush=True,
+            )
+            while True:
+                told_to_stop.check()
                 stack.check()
-            raise KeyboardInterrupt
+                time.sleep(0.2)
     except KeyboardInterrupt:
         print("stopped", flush=True)
         return 0
     except (PartFailed, ValueError) as problem:
         print(problem, file=sys.stderr)
         return 1
-
-
-def _stop_once(number: int, frame: FrameType | None) -> None:
-    """Ends whatever is going on, the start too; a second signal does not disturb the stopping."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    _told_to_stop.set()
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
