@@ -7,6 +7,7 @@ up above, against the name in the URL.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import httpcore
 from jan_media.fetch.addresses import Address, parse_address
 from jan_media.fetch.errors import FetchFailed, UrlNotAllowed
 from jan_media.fetch.policy import FetchPolicy
+from jan_media.fetch.streams import SocketStream, connect
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """Looks up a host name or address; returns addresses as text. Raises `OSError`."""
@@ -42,7 +44,6 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
     def __init__(self, policy: FetchPolicy, resolver: Resolver) -> None:
         self._policy = policy
         self._resolver = resolver
-        self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -56,7 +57,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._admitted_addresses(host, port)
-                return await self._connect(addresses, port, local_address, socket_options)
+                return await self._connect(addresses, port, socket_options or ())
         except TimeoutError:
             raise httpcore.ConnectTimeout("connecting took too long") from None
 
@@ -76,20 +77,10 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         return addresses
 
     async def _connect(
-        self,
-        addresses: list[Address],
-        port: int,
-        local_address: str | None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None,
-    ) -> httpcore.AsyncNetworkStream:
+        self, addresses: list[Address], port: int, options: Iterable[httpcore.SOCKET_OPTION]
+    ) -> SocketStream:
         attempts = addresses[:_MOST_ATTEMPTS]
         for address in attempts[:-1]:
-            try:
-                return await self._network.connect_tcp(
-                    str(address), port, None, local_address, socket_options
-                )
-            except httpcore.ConnectError:
-                continue
-        return await self._network.connect_tcp(
-            str(attempts[-1]), port, None, local_address, socket_options
-        )
+            with contextlib.suppress(httpcore.ConnectError):
+                return await connect(address, port, options)
+        return await connect(attempts[-1], port, options)
