@@ -47,7 +47,7 @@ def run(plugin: ServedPlugin, argv: Sequence[str] | None = None) -> None:
 
 def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
     # Kong runs the query command before it starts: it must not pay for these.
-    from kong_pdk.module import Module
+    from kong_pdk import module as kong_pdk_module
 
     from jan_media_plugin.server.listener import serve
     from jan_media_plugin.server.log import WARNING, Log
@@ -68,7 +68,11 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
         "version": plugin.version,
         "priority": plugin.priority,
     }
-    server.add_plugin(Module(plugin.name, module=type("module", (), attributes)))
+    # kong-pdk asks for the age of the first folder in sys.path, and fails if that is none: with
+    # PYTHONSAFEPATH it is the standard library as a zip file, which hardly anybody has.
+    kong_pdk_module.FILEPATH = __file__
+    described = type("module", (), attributes)
+    server.add_plugin(kong_pdk_module.Module(plugin.name, module=described))
     serve(server, flags.prefix / flags.socket_name, flags.listen_queue_size)
 
 

@@ -16,6 +16,8 @@ from kong_pdk.module import Module
 from kong_pdk.server import PluginServer
 
 from tests.support.odd_plugin import ODD
+from tests.support.odd_servers import driver, odd_server
+from tests.support.odd_servers import run as run_request
 
 
 def dump(flag: str = "--dump") -> subprocess.CompletedProcess[str]:
@@ -89,6 +91,14 @@ def test_a_stale_socket_is_replaced_and_nothing_else_is_left_behind(tmp_path: Pa
     bind(path, 1).close()
     with bind(path, 1):
         assert [entry.name for entry in tmp_path.iterdir()] == ["s.sock"]
+
+
+def test_it_serves_where_python_adds_no_folder_to_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    with odd_server(tmp_path) as server, driver(server) as kong:
+        assert run_request(kong, "pass").kind == "passed"
 
 
 def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
