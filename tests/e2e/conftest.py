@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import httpx
 import pytest
@@ -53,6 +53,9 @@ class WatchedStack(Stack):
         return [log for part in self.parts for log in part.extra_logs]
 
 
+AStack = TypeVar("AStack", bound=WatchedStack)
+
+
 def leaks_in(name: str, text: str, secrets: Iterable[str | None]) -> Iterator[str]:
     """Say what a log holds that it must not."""
     for line in text.splitlines():
@@ -72,7 +75,12 @@ def quiet_logs() -> Iterator[None]:
 
 def start_stack(folder: Path, **media_settings: str) -> Stack:
     """A stack on free ports, with the gateway that the environment chooses; not yet started."""
-    return WatchedStack(
+    return stack_of(WatchedStack, folder, **media_settings)
+
+
+def stack_of(kind: type[AStack], folder: Path, **media_settings: str) -> AStack:
+    """The same, of another kind."""
+    return kind(
         folder,
         free_ports(),
         kong_bin=chosen_kong(os.environ) or shutil.which("kong"),

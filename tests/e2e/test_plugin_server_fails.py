@@ -1,0 +1,426 @@
+"""Whatever the plugin's handler does wrong, the request is refused, and the next one is not.
+
+On the whole stack, with kong.yml as it is and one route more, which has no Lua. The fault is in the
+plugin's own process, where each case says; the product has no hook for it.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+
+import httpx
+import pytest
+
+from demo.images import drawn
+from tests.e2e import kong_yml
+from tests.e2e.conftest import client_for, guest_token, stack_of
+from tests.e2e.counting_upstream import CountingUpstream
+from tests.e2e.faulty_stack import KONG_WAITS, FaultyStack
+
+SPOOFED = {"X-Jan-User-Id": "root", "X-Jan-Issuer": "", "X-Authenticated-Groups": "jan-users"}
+WITH_LUA, WITHOUT_LUA = "/v1/chat/completions", "/plain/chat/completions"
+NUMBERS = count()
+SHAPE = {"type", "code", "message", "param"}
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[CountingUpstream]:
+    """Counts what reaches it."""
+    with CountingUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, model: CountingUpstream
+) -> Iterator[FaultyStack]:
+    """kong.yml's routes, and one that has no Lua; the sidecar is waited for one second."""
+    document = kong_yml.written()
+    kong_yml.add_llm_route(document, "plain", {})
+    for route in kong_yml.protected_routes(document):
+        kong_yml.plugin(route, "jan-media")["timeout_ms"] = 1000
+    faulty = stack_of(FaultyStack, tmp_path_factory.mktemp("faulty"))
+    faulty.kong_yml = faulty.folder / "with-plain.yml"
+    faulty.kong_yml.write_text(kong_yml.text(document), "utf-8")
+    faulty.llm_upstream = model.base_url
+    with faulty:
+        yield faulty
+
+
+@pytest.fixture(scope="module")
+def guest(stack: FaultyStack) -> Iterator[httpx.Client]:
+    """A client with a token that is good."""
+    with client_for(stack.base_url, guest_token(stack.base_url)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def stranger(stack: FaultyStack) -> Iterator[httpx.Client]:
+    """A client without one, which says by headers that it is somebody."""
+    with client_for(stack.base_url) as client:
+        client.headers.update(SPOOFED)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def media_id(guest: httpx.Client) -> str:
+    """An id that chat bodies may hold."""
+    answer = guest.post("/media/v1/media", files={"file": drawn("fault.png")})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+class Attempt:
+    """A request that nobody else makes, and whether the model got it."""
+
+    def __init__(self, model: CountingUpstream, media_id: str = "") -> None:
+        self._model = model
+        self.marker = f"attempt-{next(NUMBERS)}-"
+        part = {"type": "image_url", "image_url": {"url": media_id}}
+        content = [part] if media_id else "Hello"
+        message = {"role": "user", "content": content}
+        self.body = {"model": "m", "user": self.marker, "messages": [message]}
+
+    def by(self, client: httpx.Client, path: str) -> httpx.Response:
+        """Makes it."""
+        return client.post(path, json=self.body)
+
+    @property
+    def arrived(self) -> int:
+        """How often it reached the model."""
+        return self._model.count(self.marker)
+
+
+def assert_works_again(guest: httpx.Client, model: CountingUpstream, media_id: str) -> None:
+    """The next request of each kind goes through, with its id resolved, to the model, once."""
+    for path in (WITH_LUA, WITHOUT_LUA):
+        ordinary = Attempt(model, media_id)
+        answer = ordinary.by(guest, path)
+        assert answer.status_code == 200, answer.text
+        assert ordinary.arrived == 1
+        assert '"http://' in model.received[-1].body
+    assert guest.get("/media/v1/media").status_code == 200
+
+
+def await_working(guest: httpx.Client, model: CountingUpstream, media_id: str) -> None:
+    """The same, once the gateway has got over the loss of its plugin server."""
+    give_up = time.monotonic() + 20
+    for path in (WITH_LUA, WITHOUT_LUA, "/media/v1/media"):
+        method = "GET" if path.startswith("/media") else "POST"
+        while guest.request(method, path, json={"messages": []}).status_code != 200:
+            assert time.monotonic() < give_up, f"{path} does not work again"
+            time.sleep(0.05)
+    assert_works_again(guest, model, media_id)
+
+
+def asked_of_the_sidecar(stack: FaultyStack, marker: str) -> bool:
+    """Whether a request with this in its path reached the sidecar."""
+    sidecar = next(part for part in stack.parts if part.name == "sidecar")
+    return marker in sidecar.log.read_text("utf-8")
+
+
+def assert_error_shape(answer: httpx.Response) -> None:
+    """Refusals look the same, whoever makes them."""
+    assert set(answer.json()["error"]) == SHAPE
+
+
+KINDS = [
+    *("ValueError", "OSError", "MemoryError", "StopIteration", "CancelledError", "recurse"),
+    *("BaseException", "SystemExit", "KeyboardInterrupt", "GeneratorExit", "GreenletExit"),
+]
+
+
+@pytest.mark.parametrize("what", KINDS)
+@pytest.mark.parametrize("path", [WITH_LUA, WITHOUT_LUA])
+def test_a_handler_that_raises_at_once_is_a_500(
+    stack: FaultyStack,
+    guest: httpx.Client,
+    stranger: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+    what: str,
+    path: str,
+) -> None:
+    attempt = Attempt(model, media_id)
+    with stack.fault(what, "first"):
+        answers = [attempt.by(client, path) for client in (guest, stranger, guest)]
+    assert [answer.status_code for answer in answers] == [500, 500, 500]
+    assert {answer.json()["error"]["code"] for answer in answers} == {"internal_error"}
+    assert not attempt.arrived
+    assert_works_again(guest, model, media_id)
+
+
+PLACES = [
+    (WITH_LUA, "after kong.ctx.shared.get"),
+    (WITH_LUA, "after rewrite"),
+    (WITH_LUA, "after kong.ctx.shared.set"),
+    (WITHOUT_LUA, "after kong.request.get_headers"),
+    (WITHOUT_LUA, "after kong.request.get_raw_body"),
+    (WITHOUT_LUA, "after kong.service.request.set_raw_body"),
+    (WITHOUT_LUA, "after kong.service.request.set_headers"),
+    (WITHOUT_LUA, "after kong.ctx.shared.set"),
+]
+
+
+@pytest.mark.parametrize(("path", "where"), PLACES)
+@pytest.mark.parametrize("what", ["ValueError", "SystemExit", "recurse"])
+def test_a_handler_that_raises_half_way_is_a_500(
+    stack: FaultyStack,
+    guest: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+    what: str,
+    path: str,
+    where: str,
+) -> None:
+    attempt = Attempt(model, media_id)
+    with stack.fault(what, where):
+        answers = [attempt.by(guest, path) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [500, 500]
+    assert {answer.json()["error"]["code"] for answer in answers} == {"internal_error"}
+    assert not attempt.arrived
+    assert_works_again(guest, model, media_id)
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        *(("ValueError", "first"), ("ValueError", "after kong.request.get_headers")),
+        ("ValueError", "after kong.service.request.set_headers"),
+        ("SystemExit", "after kong.ctx.shared.set"),
+    ],
+)
+def test_a_handler_that_raises_keeps_requests_from_the_sidecar(
+    stack: FaultyStack,
+    guest: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+    what: str,
+    where: str,
+) -> None:
+    marker = f"jan_{next(NUMBERS):032x}"
+    with stack.fault(what, where):
+        answer = guest.get(f"/media/v1/media/{marker}")
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert not asked_of_the_sidecar(stack, marker)
+    assert guest.get(f"/media/v1/media/{marker}").status_code == 404
+    assert asked_of_the_sidecar(stack, marker)
+
+
+@pytest.mark.parametrize(
+    ("path", "where"), [place for place in PLACES if place[1] != "after kong.ctx.shared.set"]
+)
+def test_a_handler_that_returns_without_its_grant_is_a_401(
+    stack: FaultyStack,
+    guest: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+    path: str,
+    where: str,
+) -> None:
+    attempt = Attempt(model, media_id)
+    with stack.fault("return", where):
+        answer = attempt.by(guest, path)
+    assert answer.status_code == 401
+    assert_error_shape(answer)
+    assert not attempt.arrived
+    assert_works_again(guest, model, media_id)
+
+
+@pytest.mark.parametrize(("path", "where"), PLACES)
+def test_a_plugin_server_that_dies_half_way_lets_nothing_through(
+    stack: FaultyStack,
+    guest: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+    path: str,
+    where: str,
+) -> None:
+    attempt = Attempt(model, media_id)
+    granted = where == "after kong.ctx.shared.set"  # all that was checked had been done by then
+    with stack.fault("die", where):
+        statuses = {attempt.by(guest, path).status_code for _ in range(2)}
+    assert statuses <= ({200, 401, 500, 503} if granted else {401, 500, 503})
+    if not granted:
+        assert not attempt.arrived
+    assert not model.count(f'"{media_id}"')
+    await_working(guest, model, media_id)
+
+
+@pytest.mark.parametrize(
+    ("what", "path", "where"),
+    [
+        ("wait", WITH_LUA, "first"),
+        ("wait", WITHOUT_LUA, "after kong.service.request.set_raw_body"),
+        ("sleep", WITH_LUA, "after rewrite"),
+        ("spin", WITHOUT_LUA, "after kong.request.get_headers"),
+    ],
+)
+def test_a_handler_that_takes_too_long_is_a_503(
+    stack: FaultyStack,
+    guest: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+    what: str,
+    path: str,
+    where: str,
+) -> None:
+    attempt = Attempt(model, media_id)
+    with stack.fault(what, where):
+        answer = attempt.by(guest, path)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "service_unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert not attempt.arrived
+    assert_works_again(guest, model, media_id)
+
+
+def test_a_handler_that_outlasts_kongs_patience_grants_nothing_late(
+    stack: FaultyStack, guest: httpx.Client, model: CountingUpstream, media_id: str
+) -> None:
+    attempt = Attempt(model, media_id)
+    begun = time.monotonic()
+    with stack.fault("block for good", "first"):
+        answer = attempt.by(guest, WITH_LUA)
+    assert answer.status_code == 401
+    assert time.monotonic() - begun > KONG_WAITS
+    assert_error_shape(answer)
+    await_working(guest, model, media_id)
+    assert not attempt.arrived
+
+
+def test_a_plugin_server_that_stops_half_way_grants_nothing_late(
+    stack: FaultyStack, guest: httpx.Client, model: CountingUpstream, media_id: str
+) -> None:
+    attempt = Attempt(model, media_id)
+    try:
+        with stack.fault("stop", "after kong.service.request.set_headers"):
+            answer = attempt.by(guest, WITHOUT_LUA)
+    finally:
+        stack.signal_plugin_server(signal.SIGCONT)
+    assert answer.status_code == 401
+    assert_error_shape(answer)
+    await_working(guest, model, media_id)
+    assert not attempt.arrived
+
+
+def test_a_sidecar_that_never_answers_is_a_503(
+    stack: FaultyStack, guest: httpx.Client, model: CountingUpstream, media_id: str
+) -> None:
+    uploaded = guest.post("/media/v1/media", files={"file": drawn("never-asked-for.png")})
+    attempt, by_key = Attempt(model, uploaded.json()["id"]), Attempt(model)
+    assert_works_again(guest, model, media_id)
+    sidecar = next(part for part in stack.parts if part.name == "sidecar")
+    os.kill(sidecar.pid, signal.SIGSTOP)
+    try:
+        with client_for(stack.base_url, "sk_" + "a" * 40) as holder:
+            answers = [
+                *(attempt.by(guest, path) for path in (WITH_LUA, WITHOUT_LUA)),
+                by_key.by(holder, WITH_LUA),
+            ]
+    finally:
+        os.kill(sidecar.pid, signal.SIGCONT)
+    assert [answer.status_code for answer in answers] == [503, 503, 503]
+    for answer in answers:
+        assert_error_shape(answer)
+    assert not attempt.arrived
+    assert not by_key.arrived
+    await_working(guest, model, media_id)
+
+
+def test_a_plugin_server_whose_instances_cannot_start_lets_nobody_through(
+    stack: FaultyStack,
+    guest: httpx.Client,
+    stranger: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+) -> None:
+    attempt = Attempt(model, media_id)
+    with stack.fault("ValueError", "instance"):
+        stack.signal_plugin_server(signal.SIGKILL)
+        statuses: list[int] = []
+        give_up = time.monotonic() + 20
+        while statuses[-4:] != [500] * 4:  # both routes say what is wrong, to everybody
+            assert time.monotonic() < give_up, statuses
+            statuses += [
+                attempt.by(client, path).status_code
+                for path in (WITH_LUA, WITHOUT_LUA)
+                for client in (guest, stranger)
+            ]
+    assert set(statuses) <= {401, 500, 503}
+    stack.signal_plugin_server(signal.SIGKILL)  # what could not start is not tried again
+    await_working(guest, model, media_id)
+    assert not attempt.arrived
+
+
+def test_a_plugin_server_that_ends_at_once_again_and_again_lets_nobody_through(
+    stack: FaultyStack,
+    guest: httpx.Client,
+    stranger: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+) -> None:
+    attempt = Attempt(model, media_id)
+    with stack.fault("SystemExit", "start"):
+        stack.signal_plugin_server(signal.SIGKILL)
+        answers = [
+            attempt.by(client, path)
+            for _ in range(40)
+            for path in (WITH_LUA, WITHOUT_LUA)
+            for client in (guest, stranger)
+        ]
+    assert {answer.status_code for answer in answers} <= {401, 500, 503}
+    for answer in answers:
+        assert_error_shape(answer)
+    await_working(guest, model, media_id)
+    assert not attempt.arrived
+
+
+def test_while_the_plugin_server_starts_nobody_gets_through(
+    stack: FaultyStack,
+    guest: httpx.Client,
+    stranger: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+) -> None:
+    intruding, waiting = Attempt(model, media_id), Attempt(model, media_id)
+    refused = []
+    with stack.fault("start slowly", "start"):
+        stack.signal_plugin_server(signal.SIGKILL)
+        give_up = time.monotonic() + 20
+        while (answer := waiting.by(guest, WITH_LUA)).status_code != 200:
+            assert time.monotonic() < give_up
+            refused += [answer, *(intruding.by(stranger, at) for at in (WITH_LUA, WITHOUT_LUA))]
+    assert len(refused) > 10
+    assert {answer.status_code for answer in refused} <= {401, 500, 503}
+    for answer in refused:
+        assert_error_shape(answer)
+    assert (intruding.arrived, waiting.arrived) == (0, 1)
+    await_working(guest, model, media_id)
+
+
+def test_many_requests_at_once_over_a_fault_are_all_refused(
+    stack: FaultyStack, guest: httpx.Client, model: CountingUpstream, media_id: str
+) -> None:
+    attempt = Attempt(model, media_id)
+    statuses: list[int] = []
+    token = guest.headers["Authorization"].removeprefix("Bearer ")
+
+    def ask() -> None:
+        with client_for(stack.base_url, token) as client:
+            for path in (WITH_LUA, WITHOUT_LUA) * 5:
+                statuses.append(attempt.by(client, path).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    with stack.fault("ValueError", "after rewrite"):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert statuses == [500] * 80
+    assert not attempt.arrived
+    assert_works_again(guest, model, media_id)
