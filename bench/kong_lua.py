@@ -32,6 +32,7 @@ class KongLua:
         state = self._to_lua({"headers": request.headers, "shared": request.shared})
         state[b"body"] = request.body
         lua.globals()[b"kong"] = self._make_kong(state)
+        lua.globals()[b"ngx"] = self._to_lua({"var": {"upstream_scheme": "http"}})
         start = time.process_time()
         self._function()
         seconds = time.process_time() - start

@@ -132,6 +132,10 @@ class Gateway:
         route: Route,
     ) -> None:
         assert route.service is not None
+        if exchange.upstream_scheme not in (b"http", b"https"):  # what nginx's proxy_pass knows
+            prefix = exchange.upstream_scheme.decode("utf-8", "replace")
+            _log.error("invalid URL prefix in %r: upstream of %s", f"{prefix}://", route.name)
+            raise self._error_handler(exchange, 500)
         exchange.source = b"service"
         task = asyncio.current_task()
         if connection.lost:

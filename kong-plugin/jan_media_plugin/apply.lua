@@ -1,5 +1,6 @@
 -- Does what jan-media decided for a request: sets headers, and puts URLs in the place of media ids.
--- For a post-function, phase access, on a route with `lua: true`.
+-- Then it opens the way to the upstream, which gather.lua has closed. For a post-function, phase
+-- access, on a route with `lua: true`.
 -- Each edit is {first, last, replacement}: positions as string.sub takes them, in rising order,
 -- of the inside of a JSON string. Whatever does not fit ends the request: it is never sent on
 -- half-edited, or unedited.
@@ -28,3 +29,4 @@ if decided.edits then
   pieces[#pieces + 1] = body:sub(done + 1)
   kong.service.request.set_raw_body(table.concat(pieces))
 end
+ngx.var.upstream_scheme = ngx.var.upstream_scheme:gsub("^closed%-", "")

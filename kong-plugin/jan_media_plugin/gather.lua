@@ -14,3 +14,6 @@ if type(media_type) == "string" and media_type:lower():find("json", 1, true)
   end
 end
 kong.ctx.shared.jan_media_request = { headers = headers, body = body }
+-- No upstream can be reached by this; apply.lua takes it back. So a route that has lost its
+-- post-function answers 500, and never sends on what jan-media has not done its part for.
+ngx.var.upstream_scheme = "closed-" .. ngx.var.upstream_scheme

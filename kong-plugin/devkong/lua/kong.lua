@@ -79,7 +79,12 @@ local ngx = {
   arg = {},
   var = setmetatable({}, {
     __index = function(_, name) return kong.nginx.get_var(name) end,
-    __newindex = function(_, name) error("variable \"" .. name .. "\" not changeable", 2) end,
+    __newindex = function(_, name, value)
+      if name ~= "upstream_scheme" then -- the one of nginx's changeable ones that is here
+        error("variable \"" .. name .. "\" not changeable", 2)
+      end
+      yield(CALL, names.set_upstream_scheme, tostring(value))
+    end,
   }),
   header = setmetatable({}, {
     __index = function(_, name) return kong.response.get_header(name) end,

@@ -112,6 +112,10 @@ class LuaRuntime:
     def _write_ctx(self, kind: bytes, key: Any, value: Any) -> None:
         self._ctx(kind)[key] = value
 
+    def _set_upstream_scheme(self, scheme: bytes) -> None:
+        assert self._exchange is not None
+        self._exchange.upstream_scheme = scheme
+
     def _to_lua(self, value: Any) -> Any:
         if isinstance(value, list):
             return self._lua.table_from([self._to_lua(inner) for inner in value])
@@ -122,6 +126,7 @@ class LuaRuntime:
     def _names(self) -> Any:
         names = self._lua.table_from([name.encode() for name in sorted(FUNCTIONS)])
         names[b"now"] = time.time
+        names[b"set_upstream_scheme"] = self._set_upstream_scheme
         names[b"encode_base64"] = base64.b64encode
         names[b"decode_base64"] = _decode_base64
         names[b"escape_uri"] = lambda text: quote_from_bytes(text, safe="-._~").encode()

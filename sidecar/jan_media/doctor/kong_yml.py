@@ -205,7 +205,7 @@ def _lua(route: Route) -> Iterator[Finding]:
             yield _problem(
                 _at(route),
                 "It says lua: true, and no post-function of it applies what jan-media decided "
-                "(phase access): requests would go on with their ids and their tokens. Copy the "
+                "(phase access): every request ends with 500. Copy the "
                 "post-function from the project's kong.yml, or set lua: false.",
             )
     elif gathers or applies:

@@ -113,10 +113,21 @@ def test_exit_ends_the_request_at_once(tmp_path: Path, echo: Upstream) -> None:
     assert echo.requests == []
 
 
+def test_a_scheme_that_nginx_does_not_know_leads_nowhere(tmp_path: Path, echo: Upstream) -> None:
+    code = 'ngx.var.upstream_scheme = "closed-" .. ngx.var.upstream_scheme'
+    got = run(tmp_path, echo, code)
+    assert got.status == 500
+    assert b"An unexpected error occurred" in got.body
+    assert echo.requests == []
+    reopened = 'ngx.var.upstream_scheme = ngx.var.upstream_scheme:gsub("^closed%-", "")'
+    assert run(tmp_path, echo, f"{code} {reopened}").status == 200
+
+
 @pytest.mark.parametrize(
     "code",
     [
         'error("boom")',
+        'ngx.var.request_uri = "/b"',
         "local x = nil; x.y = 1",
         'require("socket")',
         'io.open("/etc/passwd")',

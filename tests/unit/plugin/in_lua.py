@@ -24,6 +24,7 @@ kong = {
   } },
   response = { exit = function(status) done.status = status end },
 }
+ngx = { var = { upstream_scheme = "http" } }
 """
 
 
@@ -34,6 +35,8 @@ class Done:
     headers: dict[str, Any] = field(default_factory=dict)
     body: bytes | None = None
     status: int | None = None
+    open: bool = True
+    """Whether the request may reach the upstream."""
 
 
 def gather(headers: dict[Any, Any], body: bytes) -> tuple[dict[str, Any], bool]:
@@ -42,6 +45,7 @@ def gather(headers: dict[Any, Any], body: bytes) -> tuple[dict[str, Any], bool]:
     # nginx hands Lua one line as a text, several as a sequence, and an empty one as true.
     lua.globals()[b"headers"] = _to_lua(lua, {name: line or True for name, line in headers.items()})
     lua.execute(GATHER)
+    assert _scheme(lua) == b"closed-http"
     gathered = _from_lua(kong[b"ctx"][b"shared"][b"jan_media_request"])
     return gathered, bool(lua.globals()[b"reads"])
 
@@ -50,10 +54,20 @@ def apply(shared: dict[str, Any], body: bytes) -> Done:
     """Return what apply.lua does with what the plugin left in ``kong.ctx.shared``."""
     lua, kong = _lua(body)
     kong[b"ctx"][b"shared"] = _to_lua(lua, shared)
+    lua.globals()[b"ngx"][b"var"][b"upstream_scheme"] = b"closed-http"
     lua.execute(APPLY)
     done = lua.globals()[b"done"]
     headers = done[b"headers"]
-    return Done({} if headers is None else _from_lua(headers), done[b"body"], done[b"status"])
+    return Done(
+        {} if headers is None else _from_lua(headers),
+        done[b"body"],
+        done[b"status"],
+        _scheme(lua) == b"http",
+    )
+
+
+def _scheme(lua: Any) -> Any:
+    return lua.globals()[b"ngx"][b"var"][b"upstream_scheme"]
 
 
 def _lua(body: bytes) -> tuple[Any, Any]:

@@ -71,4 +71,4 @@ def test_a_request_with_nothing_decided_is_left_alone(shared: dict[str, Any]) ->
     ],
 )
 def test_edits_that_do_not_fit_the_body_end_the_request(edits: list[Any]) -> None:
-    assert apply(decided(edits=edits), b'{"a":"b"}') == Done(status=500)
+    assert apply(decided(edits=edits), b'{"a":"b"}') == Done(status=500, open=False)
