@@ -5,6 +5,7 @@ import pytest
 from tests.e2e.conftest import leaks_in
 
 SECRET = "the-gateways-secret"
+FOLDERS = ["/srv/jan", "/tmp/jan-kong-x"]
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,13 @@ SECRET = "the-gateways-secret"
     ],
 )
 def test_a_line_with_a_secret_is_found(line: str) -> None:
-    assert list(leaks_in("log", f"harmless\n{line}\n", [SECRET, None]))
+    assert list(leaks_in("log", f"harmless\n{line}\n", [SECRET, None], FOLDERS))
+
+
+@pytest.mark.parametrize("name", ["sidecar", "gateway", "Kong's error.log"])
+def test_a_line_of_ours_with_a_folder_is_found(name: str) -> None:
+    line = "[jan-media:7] [info] plugin server at /tmp/jan-kong-x/jan-media.sock"
+    assert list(leaks_in(name, line, [], FOLDERS))
 
 
 @pytest.mark.parametrize(
@@ -31,8 +38,13 @@ def test_a_line_with_a_secret_is_found(line: str) -> None:
     [
         "jan_media.access public GET /files/content/1f/1f02ab 200 1.2ms",
         "jan_media.access public POST /v1/media/resolve 200 3.4ms",
-        "plugin server at /tmp/jan-kong-x/jan-media.sock, process 7",
+        "[jan-media:7] [info] plugin server started, process 7",
     ],
 )
 def test_a_usual_line_is_not(line: str) -> None:
-    assert not list(leaks_in("log", line, [SECRET, None]))
+    assert not list(leaks_in("log", line, [SECRET, None], FOLDERS))
+
+
+def test_kong_may_name_the_socket_that_it_does_not_reach() -> None:
+    line = "trying to connect to unix:/tmp/jan-kong-x/jan-media.sock: Connection refused"
+    assert not list(leaks_in("gateway", line, [SECRET], FOLDERS))

@@ -41,7 +41,7 @@ def serve(server: LoopPluginServer, path: Path, backlog: int = 4096) -> None:
     """Serve at ``path`` until SIGTERM, SIGINT or the end of the process that started this one."""
     listening = bind(path, backlog)
     inode = path.stat().st_ino
-    server.logger.info(f"plugin server at {path}, process {os.getpid()}")
+    server.logger.info(f"plugin server started, process {os.getpid()}")
     try:
         uvloop.run(_serve(server, listening))
     finally:

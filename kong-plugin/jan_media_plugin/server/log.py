@@ -6,6 +6,7 @@ Has the methods that kong-pdk's PluginServer calls on its logger.
 import contextlib
 import sys
 import traceback
+from pathlib import Path
 from types import TracebackType
 
 ERROR, WARNING, INFO, DEBUG = range(4)
@@ -38,13 +39,19 @@ class Log:
 
 
 def where(failure: BaseException) -> str:
-    """Say what was raised and where, without its message: that may quote a token or a body."""
+    """Say what was raised and where, without its message: that may quote a token or a body.
+
+    Modules are named and files are not: where this is installed is nobody's business either.
+    """
     return f"{type(failure).__name__} at {_frames(failure.__traceback__)}"
 
 
 def _frames(trace: TracebackType | None) -> str:
     frames = traceback.extract_tb(trace)[-6:]
     return " < ".join(
-        f"{'/'.join(frame.filename.rsplit('/', 2)[-2:])}:{frame.lineno} {frame.name}"
-        for frame in reversed(frames)
+        f"{_module(frame.filename)}:{frame.lineno} {frame.name}" for frame in reversed(frames)
     )
+
+
+def _module(file: str) -> str:
+    return ".".join(Path(file).with_suffix("").parts[-2:])
