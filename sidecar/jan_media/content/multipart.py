@@ -2,7 +2,9 @@
 
 The format is that of RFC 7578. The file is the part named ``file``, with or without a file name,
 as in an S3 browser upload; a file in any other part is refused. The fields in front of it are
-known when it begins, so that a policy among them can be checked before a byte is taken.
+known when it begins, so that a policy among them can be checked before a byte is taken. The body
+begins with its boundary: no client sends a preamble (RFC 2046, section 5.1.1), and what is one
+depends on how a parser gets its bytes.
 """
 
 from collections.abc import Callable, Mapping
@@ -73,9 +75,12 @@ class FormReader:
         self._headers: dict[bytes, bytes] = {}
         self._name = ""
         self._value: bytearray | None = None  # of the current field; None in the file
+        boundary = _boundary(content_type)
+        self._opening = b"--" + boundary
+        self._start: bytes | None = b""  # None once the opening has been seen
         try:
             self._parser = MultipartParser(
-                _boundary(content_type),
+                boundary,
                 {
                     "on_part_begin": self._headers.clear,
                     "on_header_begin": self._begin_header,
@@ -94,6 +99,8 @@ class FormReader:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes. Raises `InvalidForm`, and whatever a callback raises."""
         self._overhead += len(chunk)
+        if self._start is not None:
+            chunk = self._opened(self._start + chunk)
         if not self._ended and chunk:
             # What follows the last boundary means nothing (RFC 2046, section 5.1.1).
             try:
@@ -113,6 +120,17 @@ class FormReader:
         return Form(
             dict(self._fields), self._file_present, self._file_content_type, self._file_name
         )
+
+    def _opened(self, start: bytes) -> bytes:
+        """All that has come, once it is known to begin with the boundary; nothing before."""
+        first = start.removeprefix(b"\r\n")
+        if len(first) < len(self._opening):
+            self._start = start
+            return b""
+        if not first.startswith(self._opening):
+            raise InvalidForm("The body does not begin with the boundary of its Content-Type.")
+        self._start = None
+        return start
 
     # --- the parser's events
 

@@ -100,6 +100,11 @@ def test_a_quoted_boundary_is_taken() -> None:
     assert read(part("a", b"1") + END, content_type=quoted)[0].fields == {"a": "1"}
 
 
+@pytest.mark.parametrize("piece", [1, 3, 100_000])
+def test_an_empty_line_before_the_first_boundary_is_passed_over(piece: int) -> None:
+    assert read(b"\r\n" + part("a", b"1") + END, piece)[0].fields == {"a": "1"}
+
+
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -139,6 +144,10 @@ def test_a_content_type_without_a_boundary_is_refused(content_type: str) -> None
         f"--{BOUNDARY}\r\n".encode() + b"X: 1\r\n" * 100 + b"\r\n" + END,
         f"--{BOUNDARY}\r\nBad Header\x01: 1\r\n\r\n".encode() + END,
         b"--other\r\n" + part("a", b"1") + END,
+        b"preamble\r\n" + part("a", b"1") + END,
+        b"\r\npreamble\r\n" + part("a", b"1") + END,
+        b"\r\n-preamble" + part("a", b"1") + END,
+        b"\n" + part("a", b"1") + END,
     ],
 )
 @pytest.mark.parametrize("piece", [1, 100_000])
