@@ -110,10 +110,10 @@ def _parse_header(header: bytes) -> str:
     if not header.isascii():
         raise InvalidDataUrl("The data URL's media type has characters outside ASCII.")
     _check_scheme(header[:5].ljust(5))
-    media_type, *parameters = (part.strip().lower() for part in header[5:].decode().split(";"))
-    if not parameters or parameters[-1] != "base64":
+    media_type, *parameters = (part.strip(_WHITE_SPACE).lower() for part in header[5:].split(b";"))
+    if not parameters or parameters[-1] != b"base64":
         raise InvalidDataUrl(
             "Only base64 data URLs are taken. Encode the content as base64 and write "
             "data:<type>;base64,<content>."
         )
-    return media_type or "text/plain"
+    return media_type.decode() or "text/plain"

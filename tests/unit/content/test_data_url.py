@@ -58,6 +58,8 @@ def test_white_space_in_the_content_is_skipped(piece: int) -> None:
         b"data:image/png;base64;x=y,QUJD",
         b"data:image/png;base64x,QUJD",
         b"data:image/p\xffg;base64,QUJD",
+        b"data:image/png;\x1cbase64,QUJD",
+        b"data:image/png;base64\x0b,QUJD",
         b"data:image/png;base64,QUJ",
         b"data:image/png;base64,QQ=",
         b"data:image/png;base64,Q",
