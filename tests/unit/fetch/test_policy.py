@@ -7,6 +7,12 @@ from jan_media.fetch.addresses import parse_address
 from jan_media.fetch.policy import FetchPolicy, InvalidUrl, UrlNotAllowed
 from jan_media.fetch.url import parse_url
 
+from tests.fuzz.readers.url import (
+    assert_allowed_only_if_public,
+    assert_leads_where_it_says,
+    taken,
+)
+
 
 def allows(policy: FetchPolicy, host: str, port: int, address: str) -> bool:
     try:
@@ -154,10 +160,7 @@ def test_credentials_in_a_url_are_refused(text: str) -> None:
 @given(st.text(max_size=60))
 def test_any_text_gives_a_url_or_one_of_the_two_errors(text: str) -> None:
     for candidate in (text, "http://" + text, "https://example.com/" + text):
-        try:
-            url = parse_url(candidate)
-        except (InvalidUrl, UrlNotAllowed):
-            continue
-        assert url.host == url.host.lower()
-        assert url.target.startswith(b"/")
-        assert not set(b" \r\n\t\0") & set(url.target)
+        url = taken(candidate)
+        if url is not None:
+            assert_leads_where_it_says(url)
+            assert_allowed_only_if_public(url)

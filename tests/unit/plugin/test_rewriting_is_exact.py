@@ -8,25 +8,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jan_media_plugin.rewrite.edits import Edit, apply_edits, to_inside_of_string
 from jan_media_plugin.rewrite.find import TooComplex, find_media, name_place
-from jan_media_plugin.rewrite.places import Places
 
+from tests.fuzz.readers.rewriting import (
+    PLACES,
+    URL,
+    assert_found_and_named_as_the_reference_does,
+    assert_rewritten_as_the_reference_does,
+    assert_the_reference_takes_for_json_what_the_standard_library_takes,
+    rewrite,
+)
 from tests.support.fuzzing import examples
-from tests.unit.plugin import slow_rewrite
-from tests.unit.plugin.bodies import ID, NEVER, WHERE, bodies, damaged_bodies
-
-URL = "https://media.example/files/x?a=1&b=2"
-PLACES = Places(WHERE, NEVER)
-
-
-def rewrite(body: bytes) -> bytes:
-    edits = [Edit(found.start, found.end, URL) for found in find_media(body, PLACES)]
-    return apply_edits(body, edits)
+from tests.unit.plugin.bodies import ID, bodies, damaged_bodies
 
 
 @given(bodies())
 @settings(max_examples=examples(200), deadline=None)
 def test_any_json_is_rewritten_as_the_reference_does(body: bytes) -> None:
-    assert rewrite(body) == slow_rewrite.rewrite(body, WHERE, NEVER, URL)
+    assert_rewritten_as_the_reference_does(body)
 
 
 @given(damaged_bodies())
@@ -42,17 +40,13 @@ def test_any_json_is_rewritten_as_the_reference_does(body: bytes) -> None:
 @example(b"[[" + b"[1]," * 60 + b'[01]],{"image_url":"' + ID.encode() + b'"}]')
 @example(b"[[" + b"[1]," * 60 + b'[NaN]],{"image_url":"' + ID.encode() + b'"}]')
 def test_what_is_not_quite_json_is_rewritten_as_the_reference_does(body: bytes) -> None:
-    assert rewrite(body) == slow_rewrite.rewrite(body, WHERE, NEVER, URL)
+    assert_rewritten_as_the_reference_does(body)
 
 
 @given(bodies())
 @settings(max_examples=examples(200), deadline=None)
 def test_each_id_is_found_with_its_canonical_form_and_the_name_of_its_place(body: bytes) -> None:
-    expected = list(slow_rewrite.find(body, WHERE, NEVER))
-    found = find_media(body, PLACES)
-    assert [(one.start, one.end, one.media_id) for one in found] == [one[:3] for one in expected]
-    places = [name_place(body, PLACES, number) for number in range(len(found))]
-    assert places == [one[3] for one in expected]
+    assert_found_and_named_as_the_reference_does(body)
 
 
 def test_a_place_behind_more_parts_than_are_counted_has_no_name() -> None:
@@ -64,21 +58,7 @@ def test_a_place_behind_more_parts_than_are_counted_has_no_name() -> None:
 @given(st.one_of(bodies(), damaged_bodies()))
 @settings(max_examples=examples(200), deadline=None)
 def test_the_reference_takes_for_json_what_the_standard_library_takes(body: bytes) -> None:
-    def refuse(constant: str) -> None:
-        raise ValueError(constant)
-
-    parser = slow_rewrite.Parser(body.decode("latin-1"))
-    try:
-        parser.parse()
-        is_json = True
-    except slow_rewrite.NotJson:
-        is_json = False
-    try:
-        json.loads(body.decode("latin-1"), parse_constant=refuse, parse_int=len)
-        expected = True
-    except ValueError:
-        expected = False
-    assert is_json == expected
+    assert_the_reference_takes_for_json_what_the_standard_library_takes(body)
 
 
 @given(st.integers(0, 3), st.integers(0, 40_000), st.integers(0, 40_000), st.booleans())

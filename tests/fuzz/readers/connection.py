@@ -1,0 +1,171 @@
+"""The plugin server answers whatever comes on a connection, once for each request.
+
+In pieces it answers as in one, nothing is let through that the handler has not let through, and
+when the connection is gone the server goes on with others.
+"""
+
+import asyncio
+import itertools
+import math
+from typing import Any
+
+import msgpack
+from jan_media_plugin.server.connection import Connection, methods_of
+from jan_media_plugin.server.freeze import Freeze
+from jan_media_plugin.server.limits import Limits
+from jan_media_plugin.server.log import Log
+from jan_media_plugin.server.plugin_server import LoopPluginServer
+from jan_media_plugin.server.wire import new_unpacker
+from kong_pdk.module import Module
+
+from tests.fuzz.readers.pieces import in_pieces, leading
+from tests.support.kong_driver import pack_like_lua
+
+_MOST_BYTES = 4096
+_WORDS: list[Any] = [
+    *("plugin.HandleEvent", "plugin.Step", "plugin.StepError", "plugin.StepMultiMap"),
+    *("plugin.StartInstance", "plugin.CloseInstance", "plugin.InstanceStatus", "plugin.GetStatus"),
+    *("plugin.GetPluginInfo", "InstanceId", "EventName", "EventId", "Data", "Name", "Config"),
+    *("access", "Plugin", "{}", '{"a":[1]}', {"InstanceId": 1, "EventName": "access"}),
+    *({"EventId": 1}, {"EventId": 1, "Data": 1}, {"Name": "Plugin", "Config": "{}"}),
+]
+WORDS = [
+    *map(pack_like_lua, _WORDS),
+    *(b"\x94\x00", b"\x91", b"\x82", b"\xc1", b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff"),
+    *(b"\xcb\x3f\xf0\0\0\0\0\0\0", b"\xd9\x02\xff\xfe", b"\xc7\x04\x01abcd"),
+]
+
+
+class _Plugin:
+    """Lets a request through after two PDK calls, and counts that."""
+
+    let_through = 0
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def access(self, kong: Any) -> None:
+        headers = kong.request.get_headers(1000)
+        kong.service.request.set_headers({"seen": headers})
+        _Plugin.let_through += 1
+
+
+class _Transport(asyncio.Transport):
+    """Notes what is written; with ``slow`` it says after each write that Kong reads slowly."""
+
+    def __init__(self, *, slow: bool) -> None:
+        super().__init__()
+        self.written: list[Any] = []
+        self.slow = slow
+        self.full = False
+        self.aborted = False
+        self.connection: Connection | None = None
+
+    def write(self, data: Any) -> None:
+        assert not self.aborted
+        self.written.append(msgpack.unpackb(data, raw=True, strict_map_key=False))
+        if self.slow and self.connection is not None and not self.full:
+            self.full = True
+            self.connection.pause_writing()
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        self.full = False
+
+
+def _serving() -> LoopPluginServer:
+    """A server that counts from 1, with one instance."""
+    server = LoopPluginServer(Limits(max_message=_MOST_BYTES), Log(-1))
+    server.instance_id, server.event_ids = 1, itertools.count(1)
+    server.add_plugin(Module("Plugin", module=type("module", (), {"Plugin": _Plugin})))
+    server.start_instance({"Name": "Plugin", "Config": "{}"})
+    return server
+
+
+def _send(server: LoopPluginServer, pieces: list[bytes], *, slow: bool) -> _Transport:
+    """Let a connection have these pieces, then lose it."""
+    transport = _Transport(slow=slow)
+    connection = Connection(server, methods_of(server), Freeze(math.inf))
+    connection.connection_made(transport)
+    transport.connection = connection
+    for piece in pieces:
+        if not transport.aborted:
+            connection.data_received(piece)
+        while transport.full and not transport.aborted:
+            connection.resume_writing()
+    connection.connection_lost(None)
+    return transport
+
+
+def _requests(data: bytes) -> list[int]:
+    """The numbers of the requests that are whole, up to the first thing that is none."""
+    numbers = []
+    unpacker = new_unpacker(_MOST_BYTES)
+    unpacker.feed(data)
+    try:
+        for kind, number, name, args in unpacker:
+            if kind != 0 or not isinstance(number, int) or not isinstance(args, list):
+                break
+            if isinstance(name, list | dict):
+                break
+            numbers.append(number)
+    except (ValueError, TypeError, msgpack.UnpackException):
+        pass
+    return numbers
+
+
+def _without_times(answer: Any) -> Any:
+    if isinstance(answer, dict):
+        return {
+            name: _without_times(value)
+            for name, value in answer.items()
+            if name not in (b"StartTime", b"LoadTime", b"LastStartInstance", b"LastCloseInstance")
+        }
+    return [*map(_without_times, answer)] if isinstance(answer, list) else answer
+
+
+def assert_answered(data: bytes, size: int, *, slow: bool) -> None:
+    server = _serving()
+    _Plugin.let_through = 0
+    sent = _send(server, in_pieces(data, size), slow=slow)
+    assert all(answer[0] == 1 and len(answer) == 4 for answer in sent.written)
+    assert [answer[1] for answer in sent.written] == _requests(data)
+    ends = [answer for answer in sent.written if _said(answer) == b"ret"]
+    assert len(ends) == _Plugin.let_through
+    _assert_goes_on(server)
+    in_one = _send(_serving(), [data], slow=False)
+    assert repr(_without_times(sent.written)) == repr(_without_times(in_one.written))
+    assert sent.aborted == in_one.aborted
+
+
+def _said(answer: list[Any]) -> Any:
+    return answer[3].get(b"Data") if isinstance(answer[3], dict) else None
+
+
+def _assert_goes_on(server: LoopPluginServer) -> None:
+    """A request of another connection is handled from its beginning to its end."""
+    started = server.start_instance({"Name": "Plugin", "Config": "{}"})
+    event = server.handle_event({"InstanceId": started["Id"], "EventName": "access"})
+    assert isinstance(event, dict)
+    for method in ("kong.request.get_headers", "kong.service.request.set_headers"):
+        assert event["Data"]["Method"] == method
+        event = server.step({"EventId": event["EventId"], "Data": {}})
+        assert isinstance(event, dict)
+    assert event["Data"] == "ret"
+    server.end_all()
+    assert server.idle
+
+
+def check(data: bytes) -> None:
+    """A byte for the size of pieces, one for how fast Kong reads, and what it sends."""
+    (size, slow), sent = leading(data, 2)
+    if len(sent) <= _MOST_BYTES:
+        assert_answered(sent, size + 1, slow=bool(slow % 2))

@@ -1,0 +1,63 @@
+"""A form that is taken holds what a plain reading of the whole finds, however it arrives."""
+
+from jan_media.content.multipart import Form, FormReader, InvalidForm
+
+from tests.fuzz.readers.pieces import in_pieces, leading
+
+PLAIN = "multipart/form-data; boundary=b"
+WORDS = [
+    *(
+        b"\r\n--b\r\n",
+        b"\r\n--b--",
+        b"--b\r\n",
+        b"--b--\r\n",
+        b"\r\n\r\n",
+        b"\r\n",
+        b"--b",
+        b"; boundary=",
+    ),
+    *(b'Content-Disposition: form-data; name="file"', b'; filename="a.png"', b'; name="user_id"'),
+    *(b"; name*=utf-8''file", b"Content-Type: image/png", b"Content-Transfer-Encoding: base64"),
+    *(b"multipart/form-data", b"\\", b'"', b"'", b"%", b"=", b";", b"\xff"),
+]
+
+
+def read(content_type: str, pieces: list[bytes]) -> tuple[Form, bytes] | None:
+    """The form and its file; None if it is refused."""
+    taken: list[bytes] = []
+    try:
+        reader = FormReader(content_type, taken.append)
+        for piece in pieces:
+            reader.feed(piece)
+        return reader.close(), b"".join(taken)
+    except InvalidForm:
+        return None
+
+
+def contents_of_parts(body: bytes) -> list[bytes]:
+    """What stands between the head of each part and the next boundary ``b`` (RFC 2046, 5.1.1)."""
+    parts = (b"\r\n" + body).split(b"\r\n--b")[1:]
+    end = next(number for number, part in enumerate(parts) if part.startswith(b"--"))
+    # A part without any header begins with the empty line that ends its head.
+    return [part.partition(b"\r\n\r\n")[2] for part in parts[:end]]
+
+
+def assert_same_in_pieces_as_in_one(content_type: str, body: bytes, size: int) -> None:
+    assert read(content_type, in_pieces(body, size)) == read(content_type, [body])
+
+
+def assert_holds_what_stands_there(body: bytes) -> None:
+    taken = read(PLAIN, [body])
+    if taken is None:
+        return
+    form, file = taken
+    found = [value.encode() for value in form.fields.values()] + [file] * form.file_present
+    assert sorted(found) == sorted(contents_of_parts(body))
+
+
+def check(data: bytes) -> None:
+    """A byte for the size of pieces, the Content-Type's line, the body."""
+    (size,), rest = leading(data, 1)
+    content_type, _, body = rest.partition(b"\n")
+    assert_same_in_pieces_as_in_one(content_type.decode("latin-1"), body, size + 1)
+    assert_holds_what_stands_there(body)

@@ -1,0 +1,91 @@
+"""The JSON body of an upload is read in pieces as the standard library reads it whole."""
+
+import json
+from typing import Any
+
+from jan_media.content.json_source import MAX_DEPTH, STREAMED, InvalidJson, UploadBody
+
+from tests.fuzz.readers.pieces import in_pieces, leading
+
+WORDS = [
+    *(b'{"source":{"data_url":"', b'"source"', b'"data_url"', b'"type"', b"true", b"null"),
+    *(
+        b"\\u00",
+        b"\\ud83d\\ude00",
+        b"\\ud8",
+        b'\\"',
+        b"[[[[[[[[",
+        b"NaN",
+        b"1e5",
+        b"-0",
+        b"\xc3\xbc",
+    ),
+]
+_MOST_BYTES = 4096
+
+
+def read(body: bytes, size: int) -> dict[str, Any] | None:
+    """The document, with what was handed on in its place; None if it is refused."""
+    taken: list[bytes] = []
+    reader = UploadBody(_MOST_BYTES, taken.append)
+    try:
+        for piece in in_pieces(body, size):
+            reader.feed(piece)
+        document = reader.close()
+    except InvalidJson:
+        return None
+    source = document.get("source")
+    if isinstance(source, dict) and source.get("data_url") is STREAMED:
+        source["data_url"] = b"".join(taken).decode()
+    else:
+        assert taken == []
+    return document
+
+
+class _Refused(Exception):
+    """Not JSON, or not JSON that is taken."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise _Refused
+    return dict(pairs)
+
+
+def _refuse(constant: str) -> None:
+    raise _Refused(constant)
+
+
+def _depth(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return isinstance(value, dict | list) + max(map(_depth, inside), default=0)
+
+
+def read_whole(body: bytes) -> dict[str, Any] | None:
+    """The same by the standard library and four rules of ours; None if it is refused."""
+    try:
+        document = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse)
+    except (ValueError, RecursionError, _Refused):
+        return None
+    if not isinstance(document, dict) or _depth(document) > MAX_DEPTH:
+        return None
+    # Strings are handed on as UTF-8, in which a lone surrogate cannot be written.
+    return document if _is_utf8(json.dumps(document, ensure_ascii=False)) else None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def assert_read_as_json(body: bytes, size: int) -> None:
+    assert read(body, size) == read_whole(body)
+
+
+def check(data: bytes) -> None:
+    (size,), body = leading(data, 1)
+    if len(body) <= _MOST_BYTES:
+        assert_read_as_json(body, size + 1)
