@@ -1,6 +1,6 @@
 """Fetches what a remote URL stands for, for a caller that nobody has reason to trust.
 
-Built on httpcore, the part of httpx below cookies, proxies, automatic redirects and decoding, so
+Built on httpcore, which is httpx without cookies, proxies, automatic redirects and decoding, so
 that none of them has to be switched off: no setting of the environment applies, and a request
 carries the headers below and no others.
 """
@@ -9,8 +9,8 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 
+import certifi
 import httpcore
-import httpx
 
 from jan_media import __version__
 from jan_media.content.size_limit import ContentTooLarge
@@ -64,7 +64,7 @@ class RemoteFetcher:
         self._timeout = timeout
         self._max_bytes = max_bytes
         self._network = CheckedNetwork(policy, resolver)
-        self._tls = tls or httpx.create_ssl_context(trust_env=False)
+        self._tls = tls or ssl.create_default_context(cafile=certifi.where())
         self._limits = {
             "connect": min(_CONNECT_SECONDS, timeout),
             "read": min(_READ_SECONDS, timeout),

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
-import httpx
+import idna
 
 from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
 
@@ -16,6 +16,11 @@ _HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 # Browsers take any host whose last label looks like a number for an IPv4 address, and so do some
 # resolvers: 0x7f.1, 017700000001, 2130706433.
 _NUMERIC = re.compile(r"([0-9]+|0x[0-9a-f]*)", re.ASCII)
+# The parts of a URL (RFC 3986, appendix B) and of its authority.
+_URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.IGNORECASE | re.DOTALL)
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNFIT = re.compile(r'[^!-~]|["<>`{}]')  # for a request line, or against custom
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +51,41 @@ def parse_url(text: str) -> RemoteUrl:
     """Raises `InvalidUrl`, and `UrlNotAllowed` for a URL that carries credentials."""
     if len(text) > _MAX_LENGTH:
         raise InvalidUrl(f"The URL is longer than {_MAX_LENGTH} characters.")
-    try:
-        url = httpx.URL(text)
-        host = url.raw_host.decode("ascii")
-    except (httpx.InvalidURL, ValueError, TypeError):
-        raise InvalidUrl("The provided URL is not valid.") from None
-    if url.scheme not in _DEFAULT_PORTS:
+    parts = _URL.fullmatch(text)
+    if parts is None:
         raise InvalidUrl("The URL must start with http:// or https://.")
-    if url.userinfo:
+    scheme, authority, path, query = parts[1].lower(), parts[2], parts[3] or "/", parts[4] or ""
+    if "@" in authority:
         raise UrlNotAllowed("The URL must not carry a user name or password.")
-    port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
+    place = _HOST_AND_PORT.fullmatch(authority)
+    if place is None or _CONTROL.search(text):
+        raise InvalidUrl("The provided URL is not valid.")
+    port = int(place[2] or _DEFAULT_PORTS[scheme])
     if not 0 < port < 65536:
         raise InvalidUrl("The URL's port is not valid.")
-    return RemoteUrl(url.scheme, normal_host(host), port, url.raw_path, text)
+    try:
+        target = (_encoded(_resolved(path)) + _encoded(query)).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        raise InvalidUrl("The provided URL is not valid.") from None
+    return RemoteUrl(scheme, normal_host(place[1]), port, target, text)
+
+
+def _resolved(path: str) -> str:
+    """Without dot segments (RFC 3986, section 5.2.4)."""
+    kept: list[str] = []
+    for segment in path.split("/")[1:]:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segment in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _encoded(part: str) -> str:
+    """Fit for a request line; what is encoded already stays."""
+    return _UNFIT.sub(lambda found: quote(found[0], safe=""), part)
 
 
 def normal_host(host: str) -> str:
@@ -67,7 +94,7 @@ def normal_host(host: str) -> str:
     Raises `InvalidUrl` for what is neither, for IPv4 in any other notation than four decimal
     numbers, and for IPv6 with a scope.
     """
-    host = host.lower()
+    host = _ascii(host.lower())
     if ":" in host:
         return str(_address(host.removeprefix("[").removesuffix("]")))
     host = host.removesuffix(".")
@@ -76,6 +103,16 @@ def normal_host(host: str) -> str:
     if len(host) > 253 or not _HOST_NAME.fullmatch(host):
         raise InvalidUrl("The URL's host is not valid.")
     return host
+
+
+def _ascii(host: str) -> str:
+    """International names as the DNS has them (RFC 5891)."""
+    if host.isascii():
+        return host
+    try:
+        return idna.encode(host).decode()
+    except UnicodeError:
+        raise InvalidUrl("The URL's host is not valid.") from None
 
 
 def _address(text: str) -> IPv4Address | IPv6Address:

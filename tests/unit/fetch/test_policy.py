@@ -85,6 +85,12 @@ def test_every_malformed_entry_is_named() -> None:
         ("http://8.8.8.8/", "8.8.8.8", b"/"),
         ("http://[2606:4700::1]:81/", "[2606:4700::1]:81", b"/"),
         ("https://bücher.example/ü", "xn--bcher-kva.example", b"/%C3%BC"),
+        ("http://example.com?", "example.com", b"/?"),
+        ("http://example.com:/a b?c d", "example.com", b"/a%20b?c%20d"),
+        ("http://example.com/a%20b/%2e%zz?q=%41", "example.com", b"/a%20b/%2e%zz?q=%41"),
+        ("http://example.com/a/./b/../../c//d/..", "example.com", b"/c//"),
+        ("http://example.com/../..?x=/../y", "example.com", b"/?x=/../y"),
+        ("http://example.com/a?b?c/d@e:f#g?h", "example.com", b"/a?b?c/d@e:f"),
     ],
 )
 def test_a_url_is_taken_apart(text: str, authority: str, target: bytes) -> None:
@@ -111,6 +117,10 @@ def test_a_url_is_taken_apart(text: str, authority: str, target: bytes) -> None:
         "http://example.com:99999/",
         "http://example.com:0/",
         "http://example.com:http/",
+        "http://example.com:٨٠/",
+        "http://example.com:80:80/",
+        "http://example.com:-80/",
+        "http://example.com/\ud800",
         "http://a..b/",
         "http://-a.example/",
         "http://ex%61mple.com/",
@@ -123,6 +133,10 @@ def test_a_url_is_taken_apart(text: str, authority: str, target: bytes) -> None:
         "http://[::g]/",
         "http://[fe80::1%25eth0]/",
         "http://[v1.x]/",
+        "http://[::1]x/",
+        "http://x[::1]/",
+        "http://[127.0.0.1]/",
+        "http://::1/",
         "http://0x7f.0.0.1/",
         "http://0x7f000001/",
         "http://0177.0.0.1/",
@@ -149,6 +163,7 @@ def test_what_is_no_plain_web_url_is_refused(text: str) -> None:
         "http://:secret@example.com/",
         "http://example.com\\@127.0.0.1/",
         "http://example.com:80@127.0.0.1/",
+        "http://@example.com/",
     ],
 )
 def test_credentials_in_a_url_are_refused(text: str) -> None:
