@@ -1,4 +1,4 @@
-"""The ``jan-media`` command."""
+"""The ``jan-media`` command. What only one of its commands needs, that one loads."""
 
 import logging
 import os
@@ -12,14 +12,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from jan_media.catalog.interface import ApiKey, CatalogUnavailable
-from jan_media.doctor.examine import examine
 from jan_media.findings import Verdict
 from jan_media.identity.api_keys import ApiKeyring
 from jan_media.library.library import Library, now_ms
 from jan_media.library.sweep import rehearse, sweep_in_turn
 from jan_media.library.verify import give_up_lost, lost
 from jan_media.moving import CannotMove, opened_side, run_move, source_settings
-from jan_media.serve import CannotStart, serve
 from jan_media.settings import Settings, WrongSettings, duration, load_settings
 from jan_media.sidecar import open_library
 from jan_media.storage.interface import StorageUnavailable
@@ -37,6 +35,8 @@ app.add_typer(keys, name="keys")
 @app.command("serve")
 def serve_command() -> None:
     """Serve both listeners until SIGTERM or Ctrl-C."""
+    from jan_media.serve import CannotStart, serve
+
     settings = _settings()
     try:
         serve(settings, announce=lambda line: print(line, flush=True))
@@ -78,6 +78,8 @@ def doctor_command(
 
     The exit status is 1 if there is a problem, 0 if there are only warnings.
     """
+    from jan_media.doctor.examine import examine
+
     settings = _settings()
     problems = 0
     for finding in examine(settings, kong_yml=kong, environment=os.environ):

@@ -6,6 +6,7 @@ the same ones. A worker that dies is replaced; SIGTERM or SIGINT lets running re
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -28,7 +29,7 @@ from jan_media.http_protocol import JanHttpProtocol
 from jan_media.listener import Listener
 from jan_media.metrics import Metrics
 from jan_media.settings import Address, Settings
-from jan_media.sidecar import Sidecar, assemble
+from jan_media.sidecar import Sidecar, assemble, preload
 from jan_media.storage.interface import StorageRefused, StorageUnavailable
 from jan_media.sweeping import sweep_now_and_then
 
@@ -209,6 +210,10 @@ class _Workers:
 
     def supervise(self, ready: Callable[[], None]) -> None:
         """Keep the workers running until a signal, then wait for them to finish."""
+        preload(self._settings)
+        # What the workers have in common stays common only while nobody writes to it, and the
+        # garbage collector writes to every object that it looks at.
+        gc.freeze()
         started, start = os.pipe()
         for number in STOP_SIGNALS:
             signal.signal(number, self._stop)

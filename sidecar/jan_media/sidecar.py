@@ -1,5 +1,6 @@
 """Everything that one worker process works with, put together from the settings."""
 
+import importlib
 import os
 import secrets
 import socket
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from jan_media.catalog.open import open_catalog
+from jan_media.catalog.open import load_engine, open_catalog
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.remote import RemoteFetcher
 from jan_media.identity.api_keys import ApiKeyring
@@ -24,7 +25,6 @@ from jan_media.settings import Settings
 from jan_media.storage.interface import Storage
 from jan_media.storage.local import LocalStorage
 from jan_media.storage.local_urls import LocalUrls
-from jan_media.storage.s3 import S3Storage
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -74,6 +74,19 @@ class Sidecar:
         self.lanes.close()
         self.library.catalog.close()
         self.library.storage.close()
+
+
+def preload(settings: Settings) -> None:
+    """Load what `assemble` will need, for workers that are forked from this process.
+
+    Opens nothing and starts no thread: connections and threads do not survive a fork.
+    """
+    load_engine(settings.database_url)
+    if settings.storage_backend == "s3":
+        from jan_media.storage.s3_model import read_model
+
+        importlib.import_module("jan_media.storage.s3")
+        read_model()
 
 
 def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
@@ -145,6 +158,8 @@ def open_storage(settings: Settings) -> Storage:
             public_url=settings.public_url,
             secret=_url_secret(settings.url_secret, settings.data_dir / "keys"),
         )
+    from jan_media.storage.s3 import S3Storage
+
     s3 = settings.s3
     return S3Storage(
         s3.bucket,

@@ -1,10 +1,11 @@
-"""Which database a catalog URL names."""
+"""Which database a catalog URL names. Only that one's packages are loaded."""
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
+import importlib
+from typing import TYPE_CHECKING
 
-from jan_media.catalog.postgres import PostgresCatalog
-from jan_media.catalog.sqlite import SqliteCatalog
+if TYPE_CHECKING:
+    from jan_media.catalog.postgres import PostgresCatalog
+    from jan_media.catalog.sqlite import SqliteCatalog
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
@@ -13,12 +14,23 @@ _ACCEPTED = (
 )
 
 
-def open_catalog(url: str) -> SqliteCatalog | PostgresCatalog:
+def load_engine(url: str) -> None:
+    """Load the code that `open_catalog` will need, for processes that are forked from this one."""
+    engine = "postgres" if url.startswith(_POSTGRES) else "sqlite"
+    importlib.import_module(f"jan_media.catalog.{engine}")
+
+
+def open_catalog(url: str) -> "SqliteCatalog | PostgresCatalog":
     """Return the catalog at ``url``, without connecting: call its `migrate` first.
 
     Raises `ValueError`, which names what is accepted, never the URL (it may hold a password).
     """
     if url.startswith(_POSTGRES):
+        import psycopg
+        from psycopg.conninfo import conninfo_to_dict
+
+        from jan_media.catalog.postgres import PostgresCatalog
+
         try:
             conninfo_to_dict(url)
         except psycopg.ProgrammingError:
@@ -30,4 +42,6 @@ def open_catalog(url: str) -> SqliteCatalog | PostgresCatalog:
         raise ValueError(f"not a catalog URL; accepted: {_ACCEPTED}")
     if path in ("", ":memory:") or path.endswith("/"):
         raise ValueError(f"a SQLite catalog needs the path of a file; accepted: {_ACCEPTED}")
+    from jan_media.catalog.sqlite import SqliteCatalog
+
     return SqliteCatalog(path)
