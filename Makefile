@@ -3,7 +3,7 @@
 #   make demo         the whole path on real images, explained step by step (under a minute)
 #   make up           everything on http://127.0.0.1:8000 until Ctrl-C
 #   make test         all tests; make e2e: those that speak HTTP to a running gateway
-#   make fuzz         more random input than make test tries: FUZZ_FACTOR times as much (10 minutes)
+#   make fuzz         input that nobody thought of, led by coverage and at random (15 minutes)
 #   make soak         the storage invariant at length: 200 SIGKILLs under load and more (20 minutes)
 #   make check        style and types
 #   make bench        what everything costs, in tables and a plot (under ten minutes)
@@ -55,10 +55,16 @@ test: $(READY) check
 	$(call need,$(TOOLS))
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Every property test, of all folders. Each tries FUZZ_FACTOR times the examples that it tries in
-# make test, other ones in each run, and has 15 minutes at most.
+# Each reader of tests/fuzz/readers for FUZZ_SECONDS, led by coverage. Then every property test, of
+# all folders: it tries FUZZ_FACTOR times the examples that it tries in make test, other ones in each
+# run, and has 15 minutes at most.
+FUZZ_SECONDS ?= 30
 FUZZ_FACTOR ?= 8
 fuzz: $(READY)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -qq \
+	  --disable-pip-version-check --root-user-action=ignore --only-binary atheris \
+	  -e '.[fuzz]' -c constraints.txt || true
+	$(BIN)/python -m tests.fuzz.guided --seconds $(FUZZ_SECONDS)
 	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest -m fuzz --ignore=tests/invariant
 
 e2e: $(READY)
@@ -84,7 +90,7 @@ bench: $(READY)
 # The newest versions that fit pyproject.toml, from an environment that holds nothing else.
 constraints:
 	@rm -rf var/constraints && $(PYTHON) -m venv var/constraints
-	@var/constraints/bin/python -m pip install -qq --disable-pip-version-check '.[dev]'
+	@var/constraints/bin/python -m pip install -qq --disable-pip-version-check '.[dev,fuzz]'
 	@{ echo "# Every version that the tests ran with, for pip's -c. Made from a fresh environment by: make constraints"; \
 	  var/constraints/bin/python -m pip freeze | grep -v '^jan-media-gateway'; } > constraints.txt
 	@rm -rf var/constraints

@@ -1,5 +1,8 @@
 """A form that is taken holds what a plain reading of the whole finds, however it arrives."""
 
+import itertools
+import re
+
 from jan_media.content.multipart import Form, FormReader, InvalidForm
 
 from tests.fuzz.readers.pieces import in_pieces, leading
@@ -36,10 +39,11 @@ def read(content_type: str, pieces: list[bytes]) -> tuple[Form, bytes] | None:
 
 def contents_of_parts(body: bytes) -> list[bytes]:
     """What stands between the head of each part and the next boundary ``b`` (RFC 2046, 5.1.1)."""
-    parts = (b"\r\n" + body).split(b"\r\n--b")[1:]
-    end = next(number for number, part in enumerate(parts) if part.startswith(b"--"))
+    _, *texts = re.split(rb"\r\n--b(\r\n|--)", b"\r\n" + body)
+    marked = zip(texts[::2], texts[1::2], strict=True)
+    parts = [text for _, text in itertools.takewhile(lambda each: each[0] != b"--", marked)]
     # A part without any header begins with the empty line that ends its head.
-    return [part.partition(b"\r\n\r\n")[2] for part in parts[:end]]
+    return [(b"\r\n" + text).partition(b"\r\n\r\n")[2] for text in parts]
 
 
 def assert_same_in_pieces_as_in_one(content_type: str, body: bytes, size: int) -> None:

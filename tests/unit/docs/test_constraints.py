@@ -1,6 +1,7 @@
 """constraints.txt pins everything that `make setup` installs, at the version that is tested."""
 
 import re
+import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
@@ -50,6 +51,16 @@ def test_everything_that_is_installed_is_pinned_at_its_version() -> None:
     pins = pinned()
     wrong = {name for name in names if pins.get(name) != distribution(name).version}
     assert wrong == set()
+
+
+def test_every_package_that_an_extra_names_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = {
+        canonicalize_name(Requirement(text).name)
+        for extra in project["optional-dependencies"].values()
+        for text in extra
+    }
+    assert named - {US} - pinned().keys() == set()
 
 
 def test_every_line_is_one_exact_version() -> None:
