@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+from devkong.http.head import AS_NGINX_COMES, HeadLimits
+
+_SIZES = {"k": 1024, "m": 1024**2, "g": 1024**3}
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -51,6 +53,7 @@ class Settings:
     socket_read_timeout: float = 60.0
     client_body_buffer_size: int = 8192
     client_max_body_size: int = 0
+    head_limits: HeadLimits = AS_NGINX_COMES
     trusted_ips: tuple[str, ...] = ()
 
 
@@ -76,6 +79,7 @@ def from_environment(environment: Mapping[str, str], **flags: str | None) -> Set
         ),
         client_body_buffer_size=reader.size("NGINX_HTTP_CLIENT_BODY_BUFFER_SIZE", 8192),
         client_max_body_size=reader.size("NGINX_HTTP_CLIENT_MAX_BODY_SIZE", 0),
+        head_limits=reader.buffers("NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS", AS_NGINX_COMES),
         trusted_ips=tuple(reader.words("TRUSTED_IPS", "")),
     )
     for kind, path in settings.error_templates.items():
@@ -90,6 +94,11 @@ def from_environment(environment: Mapping[str, str], **flags: str | None) -> Set
 
 def _as_variables(flags: Mapping[str, str | None]) -> dict[str, str]:
     return {f"KONG_{name.upper()}": value for name, value in flags.items() if value is not None}
+
+
+def _bytes_of(size: str) -> int:
+    unit = size[-1].lower()
+    return int(size[:-1]) * _SIZES[unit] if unit in _SIZES else int(size)
 
 
 class _Reader:
@@ -109,7 +118,14 @@ class _Reader:
         if not match:
             self._faults.append(f"KONG_{name}: {value!r} is no size, such as 8k")
             return default
-        return int(match[1]) * _SIZES[match[2]]
+        return _bytes_of(value)
+
+    def buffers(self, name: str, default: HeadLimits) -> HeadLimits:
+        number, _, size = self.text(name, f"{default.buffers} {default.size}").partition(" ")
+        if not number.isdigit() or not re.fullmatch(r"\d+[kmg]?", size.strip(), re.IGNORECASE):
+            self._faults.append(f"KONG_{name}: must be a number and a size, such as 4 8k")
+            return default
+        return HeadLimits(int(number), _bytes_of(size.strip()))
 
     def seconds(self, names: tuple[str, ...], default: float) -> float:
         for name in names:

@@ -91,7 +91,12 @@ class Devkong:
         loop = asyncio.get_running_loop()
 
         def protocol() -> ClientConnection:
-            return ClientConnection(self._gateway.serve, self._gateway.refuse, self._connections)
+            return ClientConnection(
+                self._gateway.serve,
+                self._gateway.refuse,
+                self._connections,
+                self._settings.head_limits,
+            )
 
         try:
             if listen.unix:

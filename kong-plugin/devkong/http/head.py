@@ -9,9 +9,6 @@ from typing import NamedTuple
 
 from devkong.http.headers import Headers
 
-LARGEST_LINE = 8 * 1024
-LARGEST_HEAD = 32 * 1024
-
 _METHOD = re.compile(rb"[A-Z_-]+\Z")
 _TARGET = re.compile(rb"[^\x00-\x20\x7f]+\Z")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -25,6 +22,21 @@ class BadMessage(Exception):
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status = status
+
+
+class HeadLimits(NamedTuple):
+    """nginx's large_client_header_buffers: a line fits into one buffer, a head into all."""
+
+    buffers: int = 4
+    size: int = 8 * 1024
+
+    @property
+    def whole(self) -> int:
+        """The most bytes of a head."""
+        return self.buffers * self.size
+
+
+AS_NGINX_COMES = HeadLimits()
 
 
 class RequestHead(NamedTuple):
@@ -45,19 +57,19 @@ class ResponseHead(NamedTuple):
     headers: Headers
 
 
-def parse_request_head(head: bytes) -> RequestHead:
+def parse_request_head(head: bytes, limits: HeadLimits = AS_NGINX_COMES) -> RequestHead:
     """Parse everything before the empty line. Raises BadMessage, as nginx would refuse it."""
     first, *lines = head.split(b"\r\n")
     words = first.split(b" ")
     if len(words) != 3 or not _METHOD.match(words[0]) or not words[2].startswith(b"HTTP/1."):
         raise BadMessage(400, "bad request line")
     method, target, version = words
-    if len(first) > LARGEST_LINE:
+    if len(first) > limits.size:
         raise BadMessage(414, "request line too long")
     if not _TARGET.match(target):
         raise BadMessage(400, "bad request target")
     minor = 0 if version == b"HTTP/1.0" else 1
-    headers = _parse_lines(lines)
+    headers = _parse_lines(lines, limits.size)
     hosts = headers.get_all(b"host")
     if len(hosts) > 1 or (minor == 1 and not hosts):
         raise BadMessage(400, "exactly one Host header is needed")
@@ -72,7 +84,7 @@ def parse_response_head(head: bytes) -> ResponseHead:
     if not version.startswith(b"HTTP/1.") or not (len(code) == 3 and code.isdigit()):
         raise BadMessage(502, "bad status line")
     try:
-        headers = _parse_lines(lines)
+        headers = _parse_lines(lines, AS_NGINX_COMES.size)
     except BadMessage as error:
         raise BadMessage(502, str(error)) from error
     return ResponseHead(0 if version == b"HTTP/1.0" else 1, int(code), reason, headers)
@@ -100,10 +112,10 @@ def is_chunked(headers: Headers) -> bool:
     return True
 
 
-def _parse_lines(lines: list[bytes]) -> Headers:
+def _parse_lines(lines: list[bytes], longest: int) -> Headers:
     parsed = []
     for line in lines:
-        if len(line) > LARGEST_LINE:
+        if len(line) > longest:
             raise BadMessage(494, "header line too long")
         name, colon, value = line.partition(b":")
         if not colon or not _NAME.match(name):

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, cast
 
 from devkong.http.framing import Chunked, FixedLength, Framing
 from devkong.http.head import (
-    LARGEST_HEAD,
-    LARGEST_LINE,
     BadMessage,
+    HeadLimits,
     RequestHead,
     content_length,
     is_chunked,
@@ -47,8 +46,15 @@ Refuse = Callable[["ClientConnection", int], None]
 class ClientConnection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, serve: Serve, refuse: Refuse, open_connections: set["ClientConnection"]):
+    def __init__(
+        self,
+        serve: Serve,
+        refuse: Refuse,
+        open_connections: set["ClientConnection"],
+        head_limits: HeadLimits,
+    ) -> None:
         self._serve = serve
+        self._head_limits = head_limits
         self._refuse = refuse
         self._open = open_connections
         self._buffer = b""
@@ -139,17 +145,18 @@ class ClientConnection(asyncio.Protocol):
         # an empty line before a request is allowed (RFC 9112, 2.2)
         while self._buffer.startswith(b"\r\n"):
             self._buffer = self._buffer[2:]
+        limits = self._head_limits
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
-            if len(self._buffer) > LARGEST_HEAD:
+            if len(self._buffer) > limits.whole:
                 raise BadMessage(494, "head too long")
-            if len(self._buffer) > LARGEST_LINE and b"\r\n" not in self._buffer:
+            if len(self._buffer) > limits.size and b"\r\n" not in self._buffer:
                 raise BadMessage(414, "request line too long")
             return False
-        if end > LARGEST_HEAD:
+        if end > limits.whole:
             raise BadMessage(494, "head too long")
         self._stop_idle()
-        head = parse_request_head(self._buffer[:end])
+        head = parse_request_head(self._buffer[:end], limits)
         self._buffer = self._buffer[end + 4 :]
         self._begin(head)
         return True

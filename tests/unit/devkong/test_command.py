@@ -103,6 +103,7 @@ def test_kongs_variables_are_read() -> None:
             "KONG_PLUGINSERVER_JAN_MEDIA_QUERY_CMD": "q",
             "KONG_NGINX_HTTP_CLIENT_BODY_BUFFER_SIZE": "16k",
             "KONG_NGINX_HTTP_LUA_SOCKET_READ_TIMEOUT": "2s",
+            "KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS": "2 16k",
         }
     )
     assert [str(one) for one in settings.listen] == [
@@ -115,6 +116,7 @@ def test_kongs_variables_are_read() -> None:
     assert (server.socket, server.query, server.start) == ("/p/jan-media.socket", "q", None)
     assert settings.client_body_buffer_size == 16384
     assert settings.socket_read_timeout == 2.0
+    assert settings.head_limits == (2, 16384)
 
 
 def test_every_wrong_variable_is_named_at_once() -> None:
@@ -124,12 +126,14 @@ def test_every_wrong_variable_is_named_at_once() -> None:
                 "KONG_PROXY_LISTEN": "8000, 127.0.0.1:1 ssl",
                 "KONG_PLUGINSERVER_NAMES": "mine",
                 "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE": "big",
+                "KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS": "8k",
                 "KONG_ERROR_TEMPLATE_JSON": "/nowhere",
             }
         )
     assert sorted(str(bad.value).splitlines()) == [
         "KONG_ERROR_TEMPLATE_JSON: there is no file /nowhere",
         "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE: 'big' is no size, such as 8k",
+        "KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS: must be a number and a size, such as 4 8k",
         "KONG_PLUGINSERVER_MINE_QUERY_CMD: is needed",
         "KONG_PROXY_LISTEN: '8000' is not host:port",
         "KONG_PROXY_LISTEN: devkong has no TLS listener: '127.0.0.1:1 ssl'",

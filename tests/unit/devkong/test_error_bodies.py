@@ -151,6 +151,33 @@ def test_bytes_that_are_no_request_are_answered_and_end_the_connection(
     assert echo.requests == []
 
 
+LINE = b"X: " + b"a" * 9000 + b"\r\n"
+TARGET = b"/a" + b"a" * 9000
+
+
+@pytest.mark.parametrize(
+    ("buffers", "target", "lines", "status"),
+    [
+        ("4 32k", b"/a", LINE * 3, 200),
+        ("4 32k", TARGET, LINE, 200),
+        ("4 32k", b"/", LINE * 15, 400),
+        ("3 9k", b"/a", LINE * 3, 200),
+        ("2 9k", b"/", LINE * 3, 400),
+        ("4 8k", TARGET, b"", 414),
+    ],
+)
+def test_lines_and_heads_are_as_long_as_large_client_header_buffers_says(
+    tmp_path: Path, echo: Upstream, buffers: str, target: bytes, lines: bytes, status: int
+) -> None:
+    limit = {"KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS": buffers}
+    with (
+        running(tmp_path, CONFIG.format(port=echo.port, retries=0), limit) as devkong,
+        connected(devkong.port) as client,
+    ):
+        client.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n")
+        assert client.read().status == status
+
+
 def test_a_body_over_client_max_body_size(tmp_path: Path, echo: Upstream) -> None:
     limit = {"KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE": "1k"}
     with running(tmp_path, CONFIG.format(port=echo.port, retries=0), limit) as devkong:
