@@ -55,6 +55,8 @@ def kong_environment(
         # Ends bodies without a length, which Kong would store until the disk is full. Above the
         # largest max_body_bytes, so that the plugin's own answer comes first.
         "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE": "64m",
+        # Above max_header_bytes, for the same reason: nginx's refusal names no limit.
+        "KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS": "4 32k",
         # kong.yml's Lua runs in the sandbox, which has all that it needs.
         "KONG_UNTRUSTED_LUA": "sandbox",
     }

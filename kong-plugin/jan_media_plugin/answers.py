@@ -90,6 +90,12 @@ def too_large(message: str, param: str | None = None) -> Refused:
     return Refused(413, "size_error", "max_size_exceeded", message, param)
 
 
+def headers_too_large(size: int, limit: int) -> Refused:
+    """The header lines are over a limit, in bytes."""
+    message = f"The headers have {size} bytes. The most that is accepted is {limit}."
+    return Refused(431, "invalid_request_error", "headers_too_large", message)
+
+
 def too_many_headers(limit: int) -> Refused:
     """There may be headers that nobody has looked at."""
     message = f"Send fewer than {limit} header lines."

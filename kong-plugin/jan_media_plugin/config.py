@@ -61,6 +61,7 @@ class Config:
     unresolved: Literal["reject", "pass"]
     max_ids: int
     max_body_bytes: int
+    max_header_bytes: int
     url_cache_size: int
     lua: bool
     hide_credentials: bool

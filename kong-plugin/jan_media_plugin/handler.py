@@ -17,6 +17,7 @@ from jan_media_plugin.headers import (
     UpstreamHeaders,
     check_connection,
     check_length,
+    check_size,
     may_hold_ids,
 )
 from jan_media_plugin.media_in_body import MediaInBody
@@ -67,6 +68,7 @@ class Plugin:
         try:
             exchange: Exchange = InLua(kong) if self._config.lua else ByCalls(kong)
             headers = exchange.headers
+            check_size(headers, self._config.max_header_bytes)
             check_connection(headers)
             caller = self._identify(headers)
             length = check_length(headers, self._config.max_body_bytes)

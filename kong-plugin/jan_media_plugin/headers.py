@@ -6,7 +6,7 @@ Header values are text with surrogate escapes for bytes that are not UTF-8.
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from jan_media_plugin.answers import invalid_request, too_large
+from jan_media_plugin.answers import headers_too_large, invalid_request, too_large
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.config import Config
 
@@ -19,6 +19,8 @@ MOST_LINES = 1000
 # Kong hands an empty list on to nginx's set_header, which then removes the header, every line of
 # it. So one call sets and removes.
 REMOVED: list[str] = []
+_LINE_AROUND = len(": \r\n")
+_ONE_EMPTY_LINE = ("",)
 SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key", "proxy-authorization")
 # What Kong and its plugins call a caller: upstreams may go by these names too. Without auth of our
@@ -34,6 +36,20 @@ _CONNECTION_OPTIONS = frozenset(
 _CONFUSABLE = str.maketrans(dict.fromkeys("_. !#$%&'*+^`|~", "-"))
 # Of printable ASCII, all but the separator and the escape itself.
 _PLAIN_IN_GROUP = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in ",%")
+
+
+def check_size(headers: Headers, most: int) -> None:
+    """Refuse more than ``most`` bytes of header lines, as HTTP/1.1 writes them."""
+    size = 0
+    for name, values in headers.items():
+        for value in values or _ONE_EMPTY_LINE:
+            size += len(name) + _LINE_AROUND + _bytes_in(value)
+    if size > most:
+        raise headers_too_large(size, most)
+
+
+def _bytes_in(value: str) -> int:
+    return len(value) if value.isascii() else len(value.encode("utf-8", "surrogateescape"))
 
 
 def check_connection(headers: Headers) -> None:

@@ -180,6 +180,12 @@ Schema: list[Field] = [
         _integer(33_554_432, 1024, 67_108_864),
         "The largest body: by Content-Length on any request, by itself where ids are resolved.",
     ),
+    _described(
+        "max_header_bytes",
+        _integer(16_384, 1024, 1_048_576),
+        "The most bytes of all header lines of a request. What is above nginx's own limits "
+        "(large_client_header_buffers) never comes here.",
+    ),
     _described("url_cache_size", _integer(10_000, 0, 1_000_000), "Resolved URLs kept in memory."),
     _described(
         "lua",

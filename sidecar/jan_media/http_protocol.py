@@ -4,7 +4,7 @@ import json
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# More than the gateway lets through: nginx takes 32 KiB, and the plugin adds the identity.
+# More than the plugin lets through (max_header_bytes), with the identity that it adds.
 MAX_HEAD = 64 * 1024  # bytes of the request line and all headers
 MAX_HEADERS = 1100
 

@@ -231,6 +231,29 @@ def test_oversized_headers_are_refused_before_anything_is_reached(
     assert not arrived(received, marker)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(["Cookie: " + "a" * 17_000], id="one line"),
+        pytest.param(["Cookie: " + "a" * 30_000], id="one line beyond nginx's own usual limit"),
+        pytest.param(["Authorization: Bearer " + "a" * 20_000], id="a token"),
+        pytest.param([f"X-{number}: {'a' * 4000}" for number in range(5)], id="several lines"),
+        pytest.param([f"X-{number}: {'a' * 90}" for number in range(400)], id="many lines"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/media/v1/media"])
+def test_headers_over_the_limit_are_a_431_that_names_it(
+    gateway_url: str, token: str, path: str, lines: list[str]
+) -> None:
+    if not lines[0].startswith("Authorization"):
+        lines = [*lines, f"Authorization: Bearer {token}"]
+    status, answer = raw(gateway_url, head("POST", path, *lines, "Content-Length: 0"))
+    assert status == 431, answer
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert error["code"] == "headers_too_large"
+    assert "16384" in error["message"]
+
+
 def test_a_body_without_a_length_ends_at_a_limit(
     guest: httpx.Client, received: Callable[[], list[Any]]
 ) -> None:

@@ -1,6 +1,7 @@
 """What a request meets at the plugin, over the real protocol: admitted as whom, or answered how."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -284,6 +285,32 @@ def test_so_many_headers_that_kong_may_hide_some_are_refused(ask: Ask) -> None:
     repeated = {"x": ["1"] * 999, **bearer()}
     assert error(ask(repeated)[0])["status"] == 431
     assert ask({"x": ["1"] * 990, **bearer()})[0].kind == "passed"
+
+
+@pytest.mark.parametrize(
+    "filler",
+    [
+        pytest.param(lambda room: {"x": b"a" * (room - 5)}, id="one line"),
+        pytest.param(lambda room: {"x": b"\xff" * (room - 5)}, id="bytes that are not UTF-8"),
+        pytest.param(
+            lambda room: {"x" * (2 - room % 2): "ä".encode() * ((room - 5) // 2)}, id="two a letter"
+        ),
+        pytest.param(lambda room: {"x" * (room - 4): b""}, id="a long name without a value"),
+        pytest.param(
+            lambda room: {"x": [b"a"] * 9 + [b"a" * (room - 54 - 5)]}, id="a name on many lines"
+        ),
+    ],
+)
+def test_headers_over_the_limit_are_refused_and_both_numbers_named(
+    ask: Ask, filler: Callable[[int], dict[str, Any]]
+) -> None:
+    limit, known = 1024, bearer()
+    room = limit - sum(len(f"{name}: {value}\r\n") for name, value in known.items())
+    assert ask({**known, **filler(room)}, max_header_bytes=limit)[0].kind == "passed"
+    refused = error(ask({**known, **filler(room + 1)}, max_header_bytes=limit)[0])
+    assert (refused["status"], refused["code"]) == (431, "headers_too_large")
+    assert str(limit) in refused["message"]
+    assert str(limit + 1) in refused["message"]
 
 
 # --- media in bodies
