@@ -21,6 +21,8 @@ MOST_LINES = 1000
 REMOVED: list[str] = []
 _LINE_AROUND = len(": \r\n")
 _ONE_EMPTY_LINE = ("",)
+_REMEMBERED_NAMES = 1024
+_LONGEST_REMEMBERED = 64
 SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key", "proxy-authorization")
 # What Kong and its plugins call a caller: upstreams may go by these names too. Without auth of our
@@ -77,16 +79,16 @@ def check_length(headers: Headers, most: int) -> int | None:
 
 def may_hold_ids(headers: Headers) -> bool:
     """Whether the body is JSON as it is: by its type, and not compressed."""
-    if any(coding.lower() != "identity" for coding in headers.get("content-encoding", ())):
-        return False
-    types = headers.get("content-type", ())
-    return any(_is_json_type(value.partition(";")[0].strip().lower()) for value in types)
-
-
-def _is_json_type(media_type: str) -> bool:
-    return media_type == "application/json" or (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    )
+    for coding in headers.get("content-encoding", ()):
+        if coding.lower() != "identity":
+            return False
+    for value in headers.get("content-type", ()):
+        media_type = value.partition(";")[0].strip().lower()
+        if media_type == "application/json" or (
+            media_type.startswith("application/") and media_type.endswith("+json")
+        ):
+            return True
+    return False
 
 
 class UpstreamHeaders:
@@ -105,25 +107,37 @@ class UpstreamHeaders:
         ours = (self._user, self._issuer, self._groups)
         self._removed = {_folded(name) for name in (*ours, *hidden)}
         self._removed_prefixes = (_OURS,) if config.auth == "off" else (_OURS, *_IDENTITY_OF_KONG)
+        self._set_always = frozenset(map(str.lower, self._always))
+        self._set_for_caller = self._set_always.union(map(str.lower, ours))
+        self._known_names: dict[str, bool] = {}
 
     def changes(self, headers: Headers, caller: Caller | None) -> Changes:
         """Return what to set, and to remove: names that are ours in any confusable spelling."""
         changes = dict(self._always)
+        names_set = self._set_always
         if caller is not None:
             changes[self._user] = caller.subject
             changes[self._issuer] = caller.issuer
             changes[self._groups] = ",".join(map(_spelled_group, caller.groups))
-        set_names: set[str] | None = None
+            names_set = self._set_for_caller
         for name in headers:
-            folded = _folded(name)
-            if folded in self._removed or folded.startswith(self._removed_prefixes):
-                # Setting a header replaces every line of that name. A removal beside it would be
-                # made before it or after it, in no order.
-                if set_names is None:
-                    set_names = {name.lower() for name in changes}
-                if name.lower() not in set_names:
-                    changes[name] = REMOVED
+            is_ours = self._known_names.get(name)
+            # Setting a header replaces every line of that name. A removal beside it would be made
+            # before it or after it, in no order.
+            if (self._is_ours(name) if is_ours is None else is_ours) and (
+                name.lower() not in names_set
+            ):
+                changes[name] = REMOVED
         return changes
+
+    def _is_ours(self, name: str) -> bool:
+        folded = _folded(name)
+        is_ours = folded in self._removed or folded.startswith(self._removed_prefixes)
+        if len(name) <= _LONGEST_REMEMBERED:  # clients invent names: they must not fill the memory
+            if len(self._known_names) >= _REMEMBERED_NAMES:
+                self._known_names.clear()
+            self._known_names[name] = is_ours
+        return is_ours
 
 
 def _folded(name: str) -> str:

@@ -27,6 +27,8 @@ class MediaInBody:
         Raises `Refused`. Then nothing has been changed.
         """
         body = exchange.body()
+        if not body:
+            return
         if len(body) > self._config.max_body_bytes:
             raise too_large(
                 f"The body has {len(body)} bytes. "
