@@ -17,7 +17,9 @@ _HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 # resolvers: 0x7f.1, 017700000001, 2130706433.
 _NUMERIC = re.compile(r"([0-9]+|0x[0-9a-f]*)", re.ASCII)
 # The parts of a URL (RFC 3986, appendix B) and of its authority.
-_URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(
+    r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.IGNORECASE | re.DOTALL | re.ASCII
+)
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNFIT = re.compile(r'[^!-~]|["<>`{}]')  # for a request line, or against custom

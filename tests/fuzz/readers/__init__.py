@@ -15,6 +15,6 @@ READERS: dict[str, tuple[str, ...]] = {
     "signed_form": ("jan_media.storage",),
     "token": ("jan_media_plugin.auth", "jan_media_plugin.headers", "jwt"),
     "upload_body": ("jan_media.content",),
-    "url": ("jan_media.fetch", "httpx._urls", "httpx._urlparse"),
+    "url": ("jan_media.fetch",),
 }
 """The module of each here, and the packages whose coverage leads the way."""

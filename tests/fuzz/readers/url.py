@@ -5,6 +5,7 @@ import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import httpx
 from jan_media.fetch.addresses import Address
 from jan_media.fetch.policy import FetchPolicy, InvalidUrl, UrlNotAllowed
 from jan_media.fetch.url import RemoteUrl, parse_url
@@ -24,7 +25,15 @@ WORDS = [
         b"xn--",
         b"\xe3\x80\x82",
     ),
-    *(b"\xef\xbc\x91", b"\xc2\xad", b"\xc3\x9f", b"example.com", b"/"),
+    *(
+        b"\xef\xbc\x91",
+        b"\xc2\xad",
+        b"\xc5\xbf",
+        b"\xe2\x84\xaa",
+        b"\xc3\x9f",
+        b"example.com",
+        b"/",
+    ),
 ]
 _POLICY = FetchPolicy()
 
@@ -46,6 +55,7 @@ def assert_leads_where_it_says(url: RemoteUrl) -> None:
     assert url.target.startswith(b"/")
     assert not set(b" \r\n\t\0#") & set(url.target)
     assert_the_same_to_the_standard_library(url)
+    assert_the_same_to_httpx(url)
     assert_the_same_to_the_resolver(url)
 
 
@@ -54,6 +64,15 @@ def assert_the_same_to_the_standard_library(url: RemoteUrl) -> None:
     again = urlsplit(f"{url.scheme}://{url.authority}{url.target.decode()}")
     assert (again.scheme, again.hostname, again.username) == (url.scheme, url.host, None)
     assert (again.port or {"http": 80, "https": 443}[url.scheme]) == url.port
+
+
+def assert_the_same_to_httpx(url: RemoteUrl) -> None:
+    """What was given, read by another parser, goes to the same place."""
+    other = httpx.URL(url.text)
+    host = other.raw_host.decode().removesuffix(".")
+    assert (other.scheme, other.userinfo) == (url.scheme, b"")
+    assert (_address(host) or host) == (_address(url.host) or url.host)
+    assert (other.port or {"http": 80, "https": 443}[url.scheme]) == url.port
 
 
 def assert_the_same_to_the_resolver(url: RemoteUrl) -> None:

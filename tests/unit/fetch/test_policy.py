@@ -109,6 +109,8 @@ def test_a_url_is_taken_apart(text: str, authority: str, target: bytes) -> None:
         "http:///x",
         "http:example.com",
         "ftp://example.com/x",
+        "http\u017f://example.com/",  # which is an s to a pattern that ignores case
+        "http\u017f://example.com:80/",
         "file:///etc/passwd",
         "gopher://example.com",
         "data:image/png;base64,AAAA",
