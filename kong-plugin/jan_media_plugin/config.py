@@ -16,6 +16,7 @@ from jan_media_plugin.rewrite.places import parse_place
 from jan_media_plugin.schema import Field, Schema
 
 _LEAST_SECRET_BYTES = 32
+_LONGEST_ISSUER = 768  # bytes; issuer, | and subject are the sidecar's owner, of 1024 at most
 
 
 class ConfigError(ValueError):
@@ -198,6 +199,8 @@ def _problems_of_issuer(issuer: Issuer) -> list[str]:
     # The sidecar knows an owner by "issuer|subject": two issuers must not make one.
     if not issuer.issuer.isprintable() or not issuer.issuer or "|" in issuer.issuer:
         problems.append("issuer must be printable text without |")
+    elif len(issuer.issuer.encode()) > _LONGEST_ISSUER:
+        problems.append(f"issuer must have at most {_LONGEST_ISSUER} bytes")
     shared = [name for name in issuer.algorithms if name.startswith("HS")]
     if not issuer.algorithms:
         problems.append("algorithms must name at least one")

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-_LONGEST_SUBJECT = 255
+LONGEST_SUBJECT = 255
+"""Bytes, as OpenID Connect has it (Core, section 2). With the longest issuer it makes the longest
+identity that the sidecar takes, so that nobody is somebody to one part and nobody to another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,9 @@ def is_subject(value: object) -> bool:
     """
     return (
         isinstance(value, str)
-        and 0 < len(value) <= _LONGEST_SUBJECT
         and value.isprintable()
         and value == value.strip()
+        and 0 < len(value.encode()) <= LONGEST_SUBJECT
     )
 
 

@@ -11,11 +11,11 @@ from jan_media.api.bodies import checked_user_id
 from jan_media.api.errors import error_response
 from jan_media.errors import Refused
 from jan_media.identity.gateway_secret import GatewaySecret
+from jan_media.library.owner import MAX_BYTES
 
 USER_HEADER = "x-jan-user-id"
 ISSUER_HEADER = "x-jan-issuer"
 SECRET_HEADER = b"x-jan-gateway-secret"
-MAX_IDENTITY = 1024
 
 
 def owner_of(request: Request, *, trusts_network: bool, user_id: str = "") -> str:
@@ -27,14 +27,25 @@ def owner_of(request: Request, *, trusts_network: bool, user_id: str = "") -> st
     """
     subject = request.headers.get(USER_HEADER, "")
     if subject:
-        owner = f"{request.headers.get(ISSUER_HEADER, '')}|{subject}"
-        if len(owner) > MAX_IDENTITY:
-            raise Refused("unauthenticated", "The caller's identity is too long")
-        return owner
+        return _vouched_for(f"{request.headers.get(ISSUER_HEADER, '')}|{subject}")
     if trusts_network:
         named = user_id or checked_user_id(request.query_params.get("user_id"))
         return f"local|{named or 'anonymous'}"
     raise Refused("unauthenticated", "Call through the gateway, with a token or an API key")
+
+
+def _vouched_for(owner: str) -> str:
+    """``owner`` in UTF-8, as the gateway writes it; Starlette reads every header as Latin-1.
+
+    Whom the gateway takes for a caller is never refused here: its plugin bounds issuer and subject.
+    """
+    encoded = owner.encode("latin-1")
+    if len(encoded) > MAX_BYTES:
+        raise Refused("unauthenticated", f"The caller's identity has over {MAX_BYTES} bytes")
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError:
+        raise Refused("unauthenticated", "The caller's identity is not UTF-8") from None
 
 
 def client_address(request: Request) -> str:

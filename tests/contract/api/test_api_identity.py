@@ -66,6 +66,29 @@ def test_a_request_that_the_gateway_vouches_for_nobody_in_is_401(behind: Api) ->
     assert_error(upload, 401, "unauthenticated")
 
 
+def test_the_longest_identity_that_the_plugin_lets_through_is_taken_and_a_longer_one_is_401(
+    behind: Api,
+) -> None:
+    issuer = "https://" + "i" * (768 - len("https://"))
+    vouched = {"X-Jan-Gateway-Secret": SECRET, "X-Jan-Issuer": issuer}
+    named = vouched | {"X-Jan-User-Id": "ä" * 127 + "a"}
+    sent = {name.encode(): value.encode() for name, value in named.items()}
+    upload = {"json": data_url_body(picture())}
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/v1/media", upload),
+        ("GET", "/v1/media", {}),
+        ("POST", "/v1/media/prepare-upload", {"json": {"mime_type": "image/png"}}),
+    ]
+    for method, path, more in calls:
+        taken = behind.http.request(method, path, headers=sent, **more)
+        assert taken.status_code == 200, taken.text
+        subject = sent[b"X-Jan-User-Id"]
+        for wrong in (subject + b"a", b"\xff"):
+            changed = sent | {b"X-Jan-User-Id": wrong}
+            refused = behind.http.request(method, path, headers=changed, **more)
+            assert_error(refused, 401, "unauthenticated")
+
+
 def test_health_and_signed_files_need_no_secret(behind: Api) -> None:
     uploaded = behind.http.post(
         "/v1/media", json=data_url_body(picture()), headers=headers(SECRET)

@@ -64,6 +64,7 @@ def test_whole_numbers_may_have_passed_through_lua() -> None:
         (with_issuer(secret=SECRET), "needs exactly one of"),
         (with_issuer(jwks_url=None, secret=SECRET), "HS256, HS384 or HS512 only"),
         (with_issuer(jwks_url=None, secret="short", algorithms=["HS256"]), "at least 32 bytes"),
+        (with_issuer(issuer="https://" + "i" * 761), "issuer must have at most 768 bytes"),
         (with_issuer(algorithms=["HS256"]), "must not name HS*"),
         (with_issuer(algorithms=["none"]), "algorithms[0] must be one of"),
         (with_issuer(algorithms=[]), "algorithms must name at least one"),

@@ -124,6 +124,7 @@ def test_an_issuer_may_share_a_secret() -> None:
         ({"sub": "a\r\nX-Jan-Groups: admin"}, "sub cannot name"),
         ({"sub": "\ud800"}, "sub cannot name"),
         ({"sub": "a" * 256}, "sub cannot name"),
+        ({"sub": "ä" * 128}, "sub cannot name"),
     ],
 )
 def test_wrong_claims_are_refused(changes: dict[str, Any], words: str) -> None:
