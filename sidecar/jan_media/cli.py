@@ -175,7 +175,10 @@ def create_key(
     """Make a key. It is shown this once."""
     with _Opened(_settings()) as (_, keyring):
         expires_at = now_ms() + int(_duration(expires_in) * 1000) if expires_in else None
-        made = keyring.create(owner, group or [], now=now_ms(), expires_at=expires_at)
+        try:
+            made = keyring.create(owner, group or [], now=now_ms(), expires_at=expires_at)
+        except ValueError as problem:
+            _fail(str(problem))
         print(made.text)
         print(f"id {made.record.id}; store the key now, it cannot be shown again", file=sys.stderr)
 

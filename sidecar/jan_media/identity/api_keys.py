@@ -19,6 +19,7 @@ _RANDOM = 34
 _CHECKSUM = 6  # 62 ** 6 > 2 ** 32
 _PATTERN = re.compile(rf"sk_[0-9A-Za-z]{{{_RANDOM + _CHECKSUM}}}", re.ASCII)
 PREFIX_LENGTH = len("sk_") + 8
+LONGEST_OWNER = 255  # bytes, as of a token's subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,17 @@ class ApiKeyring:
     def create(
         self, owner: str, groups: Sequence[str] = (), *, now: int, expires_at: int | None = None
     ) -> NewApiKey:
-        """Make and store a key for ``owner``. Raises `CatalogUnavailable`."""
+        """Make and store a key for ``owner``.
+
+        Raises `CatalogUnavailable`, and ValueError for an owner or a group that the gateway would
+        not take from it: such a key would open nothing.
+        """
+        if not _is_name(owner) or len(owner.encode()) > LONGEST_OWNER:
+            raise ValueError(
+                f"an owner is printable text of at most {LONGEST_OWNER} bytes, without space around"
+            )
+        if not all(map(_is_name, groups)):
+            raise ValueError("a group is printable text without space around")
         body = "sk_" + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM))
         text = body + _checksum(body)
         record = ApiKey(
@@ -79,6 +90,10 @@ class ApiKeyring:
 
 def _well_formed(text: str) -> bool:
     return bool(_PATTERN.fullmatch(text)) and _checksum(text[:-_CHECKSUM]) == text[-_CHECKSUM:]
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and text.isprintable() and text == text.strip()
 
 
 def _checksum(body: str) -> str:

@@ -35,6 +35,23 @@ def test_a_new_key_is_good_and_tells_owner_and_groups(keyring: ApiKeyring) -> No
     assert (found.owner, found.groups) == ("user_1", ("staff", "trial"))
 
 
+@pytest.mark.parametrize("name", ["", " robot", "robot\n", "a\r\nX-Jan-Groups: x", "\ud800"])
+def test_no_key_is_made_for_a_name_that_gateways_would_not_take(
+    keyring: ApiKeyring, name: str
+) -> None:
+    with pytest.raises(ValueError, match="an owner is printable"):
+        keyring.create(name, now=NOW)
+    with pytest.raises(ValueError, match="a group is printable"):
+        keyring.create("robot", ["staff", name], now=NOW)
+    assert keyring.list() == []
+
+
+def test_an_owner_is_as_long_as_a_tokens_subject_may_be(keyring: ApiKeyring) -> None:
+    assert keyring.create("ä" * 127 + "a", now=NOW).record.owner == "ä" * 127 + "a"
+    with pytest.raises(ValueError, match="at most 255 bytes"):
+        keyring.create("ä" * 128, now=NOW)
+
+
 def test_a_key_has_its_documented_form(keyring: ApiKeyring) -> None:
     made = keyring.create("user_1", now=NOW)
     assert re.fullmatch(r"sk_[0-9A-Za-z]{40}", made.text)
