@@ -15,7 +15,7 @@ from jan_media_plugin.config import Issuer
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_KEY_INTERVAL = 10.0  # seconds between two fetches for key ids that nobody knows
+UNKNOWN_KEY_INTERVAL = 10.0  # seconds from one fetch for a key id that nobody knew to the next
 RETRY_INTERVAL = 1.0  # seconds between two fetches while the issuer is away
 _MOST_BYTES = 1 << 20
 _MOST_KEYS = 100
@@ -59,8 +59,9 @@ class FixedKeys:
 class PublishedKeys:
     """Keys behind a URL: fresh for a while, then fetched again, and kept while that fails.
 
-    An unknown key id causes a fetch, at most one in `UNKNOWN_KEY_INTERVAL`. Concurrent callers
-    share one fetch, and none waits for longer than ``timeout`` seconds.
+    An unknown key id causes a fetch, at most one in `UNKNOWN_KEY_INTERVAL`; fetches for other
+    reasons do not count, so that a new key is found at once. Concurrent callers share one fetch,
+    and none waits for longer than ``timeout`` seconds.
     """
 
     def __init__(
@@ -80,17 +81,20 @@ class PublishedKeys:
         self._keys: list[Key] | None = None
         self._fetched_at = 0.0
         self._tried_at = -1e9
+        self._sought_unknown_at = -1e9
         self._failed = False
         self._flight: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> list[Key]:
         """Return the keys of that id; those without an id count, and all for a token without."""
-        await self._freshen()
+        fetched = await self._freshen()
         found = self._known(kid, algorithm)
-        if not found and self._may_fetch_again(UNKNOWN_KEY_INTERVAL):
-            await self._fetch_once()
-            found = self._known(kid, algorithm)
+        if not found and (fetched or self._may_seek_unknown()):
+            self._sought_unknown_at = self._clock()
+            if not fetched:
+                await self._fetch_once()
+                found = self._known(kid, algorithm)
         if not found and self._failed:
             raise IssuerAway  # which may have published the key by now
         return found
@@ -102,21 +106,26 @@ class PublishedKeys:
             if key.algorithm == algorithm and (kid is None or key.kid is None or key.kid == kid)
         ]
 
-    async def _freshen(self) -> None:
+    async def _freshen(self) -> bool:
+        """Return whether the keys have been fetched meanwhile."""
         if self._age() <= self._fresh:
-            return
-        if self._may_fetch_again(RETRY_INTERVAL):
+            return False
+        awaited = False
+        if self._flight is not None or self._clock() - self._tried_at >= RETRY_INTERVAL:
             fetching = self._fetch_once()
             # While the issuer is known to be away, nobody waits to hear it again.
             if self._failed and self._usable():
                 fetching.cancel()
             else:
                 await fetching
+                awaited = True
         if not self._usable():
             raise IssuerAway
+        return awaited
 
-    def _may_fetch_again(self, interval: float) -> bool:
-        return self._flight is not None or self._clock() - self._tried_at >= interval
+    def _may_seek_unknown(self) -> bool:
+        since = self._clock() - self._sought_unknown_at
+        return self._flight is not None or since >= UNKNOWN_KEY_INTERVAL
 
     def _age(self) -> float:
         return float("inf") if self._keys is None else self._clock() - self._fetched_at

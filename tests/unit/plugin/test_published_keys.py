@@ -65,6 +65,38 @@ def test_an_unknown_key_id_causes_one_fetch_in_an_interval(sidecar: FakeSidecar)
     asyncio.run(scenario())
 
 
+def test_a_new_key_is_found_at_once_however_lately_the_keys_were_fetched(
+    sidecar: FakeSidecar,
+) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        keys = published(sidecar, clock)
+        assert len(await keys.find("k1", "ES256")) == 1
+        sidecar.jwks["keys"].append(public_jwk(OTHER_EC_KEY, "new"))
+        clock.now += 0.1
+        assert len(await keys.find("new", "ES256")) == 1
+        assert fetches(sidecar) == 2
+        for number in range(5):
+            assert await keys.find(f"unknown{number}", "ES256") == []
+        assert fetches(sidecar) == 2
+        clock.now += UNKNOWN_KEY_INTERVAL
+        await asyncio.gather(*(keys.find(f"more{number}", "ES256") for number in range(5)))
+        assert fetches(sidecar) == 3
+
+    asyncio.run(scenario())
+
+
+def test_many_callers_with_unknown_keys_share_one_fetch(sidecar: FakeSidecar) -> None:
+    async def scenario() -> None:
+        keys = published(sidecar)
+        await keys.find("k1", "ES256")
+        sidecar.delay = 0.1
+        await asyncio.gather(*(keys.find(f"new{number}", "ES256") for number in range(50)))
+        assert fetches(sidecar) == 2
+
+    asyncio.run(scenario())
+
+
 def test_a_withdrawn_key_counts_no_more_once_the_keys_are_old(sidecar: FakeSidecar) -> None:
     async def scenario() -> None:
         clock = Clock()
