@@ -103,17 +103,19 @@ class Event:
 class Runner(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
     """Runs events one after the other, since a new greenlet costs as much as three PDK calls.
 
-    ``switch(event)`` starts one; the switch that returns with the event ``done`` frees it.
+    ``switch(event)`` starts one; the switch that returns with the event ``done`` frees it. One that
+    is needed no more has to be told so by ``switch(None)``: no garbage collector finds a greenlet
+    that waits.
     """
 
     event: Event | None = None
 
-    def run(self, event: Event) -> None:
+    def run(self, event: Event | None) -> None:
         """Run ``event``, and whatever it is switched to with after that."""
-        while True:
+        while event is not None:
             self.event = event
             said = event.run()
-            self.event = None
+            self.event = event = None
             event = self.parent.switch(said)
 
 

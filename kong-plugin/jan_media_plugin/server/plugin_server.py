@@ -146,8 +146,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         said = switch(value)
         self.running = None
         if event.done:
-            if len(self.idle_runners) < _MOST_IDLE_RUNNERS:
-                self.idle_runners.append(event.runner)
+            self._free(event.runner)
         elif said.__class__ is dict:
             event.silent_since = self.now
             self.events[event.id] = event
@@ -155,6 +154,12 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
             self._wait(event, said)
             return event
         return {"Data": said, "EventId": event.id}
+
+    def _free(self, runner: Runner) -> None:
+        if len(self.idle_runners) < _MOST_IDLE_RUNNERS:
+            self.idle_runners.append(runner)
+        else:
+            runner.switch(None)
 
     def _wait(self, event: Event, task: asyncio.Task[Any]) -> None:
         loop = asyncio.get_running_loop()
@@ -194,8 +199,11 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
             self._stop_waiting(event)
         self.runs += 1
         self.running = event
+        was_done = event.done
         answer = {"Data": event.end(final), "EventId": event.id}
         self.running = None
+        if event.done and not was_done:
+            self._free(event.runner)
         _deliver(event, answer)
         return answer
 

@@ -5,8 +5,10 @@ when the connection is gone the server goes on with others.
 """
 
 import asyncio
+import contextlib
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import msgpack
@@ -81,13 +83,18 @@ class _Transport(asyncio.Transport):
         self.full = False
 
 
-def _serving() -> LoopPluginServer:
-    """A server that counts from 1, with one instance."""
+@contextlib.contextmanager
+def _serving() -> Iterator[LoopPluginServer]:
+    """A server that counts from 1, with one instance; nothing is left of it."""
     server = LoopPluginServer(Limits(max_message=_MOST_BYTES), Log(-1))
     server.instance_id, server.event_ids = 1, itertools.count(1)
     server.add_plugin(Module("Plugin", module=type("module", (), {"Plugin": _Plugin})))
     server.start_instance({"Name": "Plugin", "Config": "{}"})
-    return server
+    yield server
+    server.end_all()
+    assert server.idle
+    for runner in server.idle_runners:
+        runner.switch(None)
 
 
 def _send(server: LoopPluginServer, pieces: list[bytes], *, slow: bool) -> _Transport:
@@ -133,15 +140,17 @@ def _without_times(answer: Any) -> Any:
 
 
 def assert_answered(data: bytes, size: int, *, slow: bool) -> None:
-    server = _serving()
     _Plugin.let_through = 0
-    sent = _send(server, in_pieces(data, size), slow=slow)
+    with _serving() as server:
+        sent = _send(server, in_pieces(data, size), slow=slow)
+        let_through = _Plugin.let_through
+        _assert_goes_on(server)
     assert all(answer[0] == 1 and len(answer) == 4 for answer in sent.written)
     assert [answer[1] for answer in sent.written] == _requests(data)
     ends = [answer for answer in sent.written if _said(answer) == b"ret"]
-    assert len(ends) == _Plugin.let_through
-    _assert_goes_on(server)
-    in_one = _send(_serving(), [data], slow=False)
+    assert len(ends) == let_through
+    with _serving() as server:
+        in_one = _send(server, [data], slow=False)
     assert repr(_without_times(sent.written)) == repr(_without_times(in_one.written))
     assert sent.aborted == in_one.aborted
 
@@ -160,8 +169,6 @@ def _assert_goes_on(server: LoopPluginServer) -> None:
         event = server.step({"EventId": event["EventId"], "Data": {}})
         assert isinstance(event, dict)
     assert event["Data"] == "ret"
-    server.end_all()
-    assert server.idle
 
 
 def check(data: bytes) -> None:

@@ -135,6 +135,33 @@ def test_greenlets_are_used_again_and_none_is_left_over() -> None:
     assert sum(isinstance(thing, greenlet) for thing in gc.get_objects()) <= before
 
 
+def greenlets() -> int:
+    gc.collect()
+    return sum(isinstance(thing, greenlet) for thing in gc.get_objects())
+
+
+def test_greenlets_of_many_events_at_once_do_not_stay() -> None:
+    server, instance = serving(twice)
+    before = greenlets()
+    events = [begin(server, instance)["EventId"] for _ in range(300)]
+    for _ in range(2):
+        for event in events:
+            server.step({"EventId": event})
+    assert server.idle
+    assert greenlets() - before <= 64
+
+
+def test_greenlets_of_events_that_are_ended_do_not_stay() -> None:
+    server, instance = serving(twice)
+    before = greenlets()
+    for _ in range(3):
+        for _ in range(100):
+            begin(server, instance)
+        server.end_all()
+    assert server.idle
+    assert greenlets() - before <= 64
+
+
 def test_context_variables_do_not_outlive_an_event() -> None:
     variable = contextvars.ContextVar("variable", default="unset")
     seen = []
