@@ -145,6 +145,8 @@ class FormReader:
         self._header_value += data[start:end]
 
     def _end_header(self) -> None:
+        if self._header_name.startswith(self._opening):
+            raise InvalidForm("A part of the form ends among its headers.")
         name = bytes(self._header_name).strip().lower()
         if name in self._headers:
             raise InvalidForm("A part of the form has the same header twice.")

@@ -144,6 +144,7 @@ def test_a_content_type_without_a_boundary_is_refused(content_type: str) -> None
         f"--{BOUNDARY}\r\n".encode() + b"X: 1\r\n" * 100 + b"\r\n" + END,
         f"--{BOUNDARY}\r\nBad Header\x01: 1\r\n\r\n".encode() + END,
         b"--other\r\n" + part("a", b"1") + END,
+        part("a", b"1", headers=f"--{BOUNDARY}--x: 1\r\n") + END,
         b"preamble\r\n" + part("a", b"1") + END,
         b"\r\npreamble\r\n" + part("a", b"1") + END,
         b"\r\n-preamble" + part("a", b"1") + END,
