@@ -127,6 +127,29 @@ def assert_error_shape(answer: httpx.Response) -> None:
     assert set(answer.json()["error"]) == SHAPE
 
 
+@pytest.mark.parametrize("path", [WITH_LUA, WITHOUT_LUA])
+def test_bytes_that_are_not_utf8_switch_nothing_off(
+    guest: httpx.Client,
+    stranger: httpx.Client,
+    model: CountingUpstream,
+    media_id: str,
+    path: str,
+) -> None:
+    odd = {b"X-Odd": b"\xff\xfe", b"X-Jan-User-Id": b"\xff"}
+    intruding, ordinary = Attempt(model, media_id), Attempt(model, media_id)
+    for client, attempt, status in ((stranger, intruding, 401), (guest, ordinary, 200)):
+        answer = client.post(f"{path}?q=%ff", json=attempt.body, headers=odd)
+        assert answer.status_code == status
+    assert not intruding.arrived
+    assert ordinary.arrived == 1
+    arrived = model.received[-1]
+    assert f'"{media_id}"' not in arrived.body
+    assert arrived.header("X-Odd") == ["\xff\xfe"]
+    assert arrived.header("X-Jan-User-Id") != ["\xff"]
+    assert arrived.header("X-Authenticated-Groups") == []
+    assert_works_again(guest, model, media_id)
+
+
 KINDS = [
     *("ValueError", "OSError", "MemoryError", "StopIteration", "CancelledError", "recurse"),
     *("BaseException", "SystemExit", "KeyboardInterrupt", "GeneratorExit", "GreenletExit"),
