@@ -5,7 +5,16 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from jan_media.fetch.addresses import Address, is_public, parse_address
 
-WORDS = [b"\xff\xff", b"\0\x64\xff\x9b", b"\x7f\0\0\1", b"\xa9\xfe\xa9\xfe", b"\x20\x01\x0d\xb8"]
+WORDS = [
+    b"\xff\xff",
+    b"\0\x64\xff\x9b",
+    b"\x7f\0\0\1",
+    b"\xa9\xfe\xa9\xfe",
+    b"\x20\x01\x0d\xb8",
+    b"\xc6\x12",
+    b"\x64\x40",
+    b"\xc0\0\2",
+]
 
 
 def assert_global_if_public(address: Address) -> None:
