@@ -235,6 +235,9 @@ def _settings() -> Settings:
     logging.logThreads = logging.logProcesses = False
     for chatty in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # What these say is of a client's bytes: the client's answer has it.
+    for parser in ("python_multipart", "PIL"):
+        logging.getLogger(parser).setLevel(logging.CRITICAL)
     try:
         loaded = load_settings(os.environ)
     except WrongSettings as wrong:

@@ -6,6 +6,7 @@ from tests.contract.api.client import Api, assert_error
 from tests.support.pictures import picture
 from tests.support.sidecar import RunningSidecar
 from tests.support.waiting import wait_until
+from tests.unit.content.drawings import encoded
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/media/", "/v2/media", "/v1/media/x/y", "/files"])
@@ -70,3 +71,18 @@ def test_the_log_has_a_line_for_each_request_and_no_secret(
     assert query not in log
     assert "secret-token" not in log
     assert query.rpartition("=")[2] not in log
+
+
+def test_what_a_parser_says_of_a_request_is_not_in_the_log(
+    api: Api, sidecar: RunningSidecar
+) -> None:
+    samples = b"\x15\x01\x03\0\1\0\0\0"  # the tag of a TIFF file, up to its value
+    assert encoded("tiff").count(samples + b"\3\0") == 1
+    absurd = encoded("tiff").replace(samples + b"\3\0", samples + b"\3\x10")
+    for kind, body in (("multipart/form-data; boundary=b", b"--b\nx"), ("image/tiff", absurd)):
+        response = api.http.post("/v1/media", content=body, headers={"Content-Type": kind})
+        assert response.status_code == 400
+    api.http.get("/v1/media/last")
+    wait_until(lambda: "GET /v1/media/last" in sidecar.log)
+    assert "python_multipart" not in sidecar.log
+    assert "PIL" not in sidecar.log
