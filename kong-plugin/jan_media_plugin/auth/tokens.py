@@ -24,7 +24,7 @@ from jan_media_plugin.config import Issuer
 _REMEMBERED_TOKENS = 20_000
 _MOST_SECONDS = 300
 _DEEPEST = 16
-_BRACKET_OR_STRING = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*+"')
+_BRACKET_OR_STRING = re.compile(rb'[\[\]{}]|"(?>(?:[^"\\]|\\.)*)"')
 
 
 class Tokens:

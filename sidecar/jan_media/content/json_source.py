@@ -18,11 +18,13 @@ _BLOCK = 64 * 1024
 # Everything up to the next byte that means something for the structure.
 _FILLER = re.compile(rb'[^"{}\[\],:]*')
 # The inside of a string: plain bytes and whole escapes. A surrogate counts only as part of a pair.
+# An atomic group, since Python before 3.11.5 repeats a group possessively in a wrong way; of so
+# many turns, since it keeps some bytes for each until it ends.
 _INSIDE = re.compile(
-    rb"(?:[^\"\\\x00-\x1f]++"
+    rb"(?>(?:[^\"\\\x00-\x1f]++"
     rb'|\\["\\/bfnrt]'
     rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4})*+"
+    rb"|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}){0,1000})"
 )
 _LONGEST_ESCAPE = 12  # a surrogate pair
 _LONGEST_KEY = len("data_url") * 6  # every character written as \uXXXX
@@ -188,13 +190,15 @@ def _end_of_pieces(block: bytes, start: int) -> int:
     not valid, or at the end of the block."""
     quote = block.find(b'"', start)
     end = len(block) if quote < 0 else quote
-    # A long string is mostly base64: three searches at memory speed spare it the slow pattern.
+    # A long string is mostly base64: searches at memory speed spare it the slow pattern.
     if block.find(b"\\", start, end) < 0:
         piece = block[start:end]
-        if len(piece.translate(None, _CONTROLS)) == len(piece):
+        if not any(control in piece for control in _CONTROLS):
             return end
-    inside = _INSIDE.match(block, start)
-    return inside.end() if inside else start
+    end = start
+    while (inside := _INSIDE.match(block, end)) and inside.end() > end:
+        end = inside.end()
+    return end
 
 
 def _unescape(piece: bytes) -> bytes:
