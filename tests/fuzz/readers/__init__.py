@@ -8,6 +8,7 @@ tests with inputs that they build, `make fuzz` with inputs that lead to new code
 READERS: dict[str, tuple[str, ...]] = {
     "address": ("jan_media.fetch",),
     "connection": ("jan_media_plugin.server", "kong_pdk"),
+    "content_encoding": ("jan_media.fetch",),
     "data_url": ("jan_media.content",),
     "form": ("jan_media.content", "python_multipart"),
     "image": ("jan_media.content", "PIL", "puremagic"),
