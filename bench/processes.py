@@ -27,11 +27,15 @@ class Processes:
 
     def peak_bytes(self) -> int:
         """The peaks of their resident memory, added. Pages that they share count for each."""
-        return sum(_status(folder, "VmHWM") for folder in self._folders)
+        return sum(_bytes(folder / "status", "VmHWM") for folder in self._folders)
 
     def resident_bytes(self) -> int:
         """Their resident memory now, added as in `peak_bytes`."""
-        return sum(_status(folder, "VmRSS") for folder in self._folders)
+        return sum(_bytes(folder / "status", "VmRSS") for folder in self._folders)
+
+    def proportional_bytes(self) -> int:
+        """What they hold now, a page that several processes share counted once among those."""
+        return sum(_bytes(folder / "smaps_rollup", "Pss") for folder in self._folders)
 
 
 def _ticks(folder: Path) -> int:
@@ -40,8 +44,8 @@ def _ticks(folder: Path) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def _status(folder: Path, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB$", (folder / "status").read_text(), re.MULTILINE)
+def _bytes(file: Path, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", file.read_text(), re.MULTILINE)
     if found is None:
-        raise RuntimeError(f"{folder}/status has no {name}")
+        raise RuntimeError(f"{file} has no {name}")
     return int(found[1]) * 1024

@@ -15,10 +15,10 @@ _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # sec
 
 
 class Metrics:
-    """What requests did and how long they took. ``published`` is this worker's file, if shared."""
+    """What requests did and how long they took."""
 
-    def __init__(self, published: Path | None = None) -> None:
-        self._published = published
+    def __init__(self) -> None:
+        self._published: Path | None = None
         self._requests: dict[tuple[str, str, int], int] = {}
         self._buckets: dict[str, list[int]] = {}
         self._seconds: dict[str, float] = {}
@@ -30,6 +30,10 @@ class Metrics:
         buckets = self._buckets.setdefault(route, [0] * (len(_BOUNDS) + 1))
         buckets[bisect.bisect_left(_BOUNDS, seconds)] += 1
         self._seconds[route] = self._seconds.get(route, 0.0) + seconds
+
+    def share(self, file: Path) -> None:
+        """Publish in ``file``, which is this worker's own, beside those of the others."""
+        self._published = file
 
     def publish(self) -> None:
         """Let the other workers see what has been counted. Blocking."""

@@ -1,7 +1,9 @@
 """Running the sidecar: both listeners in every worker, the sweep beside them, a clean end.
 
 The sockets are bound once, before any worker is forked, so that all workers take connections from
-the same ones. A worker that dies is replaced; SIGTERM or SIGINT lets running requests finish.
+the same ones. The apps and what they stand on are made before that too: a worker then shares their
+memory, and makes pages its own only by writing to them. A worker that dies is replaced; SIGTERM or
+SIGINT lets running requests finish.
 """
 
 import asyncio
@@ -21,19 +23,21 @@ from typing import NoReturn
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from jan_media.api.internal import internal_app
 from jan_media.api.public import public_app
 from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
 from jan_media.http_protocol import JanHttpProtocol
 from jan_media.listener import Listener
-from jan_media.metrics import Metrics
 from jan_media.settings import Address, Settings
-from jan_media.sidecar import Sidecar, assemble, preload
+from jan_media.sidecar import Sidecar, assemble
 from jan_media.storage.interface import StorageRefused, StorageUnavailable
 from jan_media.sweeping import sweep_now_and_then
 
 log = logging.getLogger("jan_media.serve")
+
+App = tuple[ASGIApp, socket.socket]  # and what it listens on
 
 GRACE = 20  # seconds that running requests have to finish
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -53,6 +57,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """
     with _listening(settings.listen) as public, _listening(settings.internal_listen) as internal:
         settings = _with_real_ports(settings, public, internal)
+        sidecar = _assembled(settings)
+        apps = [(public_app(sidecar), public), (internal_app(sidecar), internal)]
 
         def ready() -> None:
             announce(
@@ -61,39 +67,32 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             )
 
         if settings.workers == 1:
-            uvloop.run(_work(settings, public, internal, ready, Metrics()))
+            uvloop.run(_work(sidecar, apps, ready))
         else:
             with tempfile.TemporaryDirectory(prefix="jan-media-metrics-") as folder:
-                _Workers(settings, public, internal, Path(folder)).supervise(ready)
+                _Workers(sidecar, apps, Path(folder)).supervise(ready)
 
 
-async def _work(
-    settings: Settings,
-    public: socket.socket,
-    internal: socket.socket,
-    ready: Callable[[], None],
-    metrics: Metrics,
-) -> None:
+async def _work(sidecar: Sidecar, apps: list[App], ready: Callable[[], None]) -> None:
     """One worker, until a signal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
-    sidecar = replace(_assembled(settings), metrics=metrics)
     try:
+        _check_storage(sidecar)
         migrated = _migrated(sidecar)
-        servers = [_server(public_app(sidecar)), _server(internal_app(sidecar))]
+        servers = [_server(app) for app, _ in apps]
         tasks = [
             asyncio.create_task(server.serve(sockets=[sock]))
-            for server, sock in zip(servers, (public, internal), strict=True)
+            for server, (_, sock) in zip(servers, apps, strict=True)
         ]
         background = [asyncio.create_task(_publish_now_and_then(sidecar))]
         if not migrated:
             background.append(asyncio.create_task(_migrate_later(sidecar)))
-        if settings.sweep_interval:
-            background.append(
-                asyncio.create_task(sweep_now_and_then(sidecar, settings.sweep_interval))
-            )
+        interval = sidecar.settings.sweep_interval
+        if interval:
+            background.append(asyncio.create_task(sweep_now_and_then(sidecar, interval)))
         await asyncio.gather(*(server.serving.wait() for server in servers))
         ready()
         await stop.wait()
@@ -108,16 +107,20 @@ async def _work(
 
 
 def _assembled(settings: Settings) -> Sidecar:
-    """The worker's parts, unless what the settings name is there and refuses."""
     try:
-        sidecar = assemble(settings)
+        return assemble(settings)
+    except (OSError, ValueError, StorageUnavailable) as problem:
+        raise CannotStart(str(problem)) from problem
+
+
+def _check_storage(sidecar: Sidecar) -> None:
+    """Raises `CannotStart` if the storage is there and refuses. One that is away may come back."""
+    try:
         sidecar.library.storage.check()
     except (OSError, ValueError, StorageRefused) as problem:
         raise CannotStart(str(problem)) from problem
     except StorageUnavailable as problem:
-        # A service that is away may come back.
         log.warning("the storage does not answer yet: %s", problem)
-    return sidecar
 
 
 def _migrated(sidecar: Sidecar) -> bool:
@@ -176,10 +179,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: object) -> _Server:
+def _server(app: ASGIApp) -> _Server:
     return _Server(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             http=JanHttpProtocol,
             ws="none",
             lifespan="off",
@@ -199,29 +202,25 @@ def _server(app: object) -> _Server:
 class _Workers:
     """Several forked workers on the same sockets."""
 
-    def __init__(
-        self, settings: Settings, public: socket.socket, internal: socket.socket, metrics: Path
-    ) -> None:
-        self._settings = settings
+    def __init__(self, sidecar: Sidecar, apps: list[App], metrics: Path) -> None:
+        self._sidecar = sidecar
+        self._apps = apps
         self._metrics = metrics
-        self._sockets = (public, internal)
         self._pids: set[int] = set()
         self._stopping = False
 
     def supervise(self, ready: Callable[[], None]) -> None:
         """Keep the workers running until a signal, then wait for them to finish."""
-        preload(self._settings)
-        # What the workers have in common stays common only while nobody writes to it, and the
-        # garbage collector writes to every object that it looks at.
+        # The garbage collector would write to every object that the workers have in common.
         gc.freeze()
         started, start = os.pipe()
         for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
-        for _ in range(self._settings.workers):
+        for _ in range(self._sidecar.settings.workers):
             self._fork(start)
         os.close(start)
         # Each worker writes one byte when it serves; an early end means that one could not start.
-        waiting = self._settings.workers
+        waiting = self._sidecar.settings.workers
         while waiting and (signs := os.read(started, waiting)):
             waiting -= len(signs)
         os.close(started)
@@ -275,8 +274,8 @@ class _Workers:
                 os.close(start)
 
         try:
-            metrics = Metrics(self._metrics / f"{uuid.uuid4().hex}.counts")
-            uvloop.run(_work(self._settings, *self._sockets, ready, metrics))
+            self._sidecar.metrics.share(self._metrics / f"{uuid.uuid4().hex}.counts")
+            uvloop.run(_work(self._sidecar, self._apps, ready))
         except CannotStart as problem:
             print(f"jan-media: {problem}", file=sys.stderr, flush=True)
             os._exit(1)

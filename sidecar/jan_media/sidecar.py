@@ -1,14 +1,10 @@
 """Everything that one worker process works with, put together from the settings."""
 
-import importlib
-import os
-import secrets
-import socket
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from jan_media.catalog.open import load_engine, open_catalog
+from jan_media.catalog.open import open_catalog
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.remote import RemoteFetcher
 from jan_media.identity.api_keys import ApiKeyring
@@ -60,9 +56,6 @@ class Sidecar:
     uploads: Admission
     fetches: Admission
     metrics: Metrics = field(default_factory=Metrics)
-    name: str = field(
-        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    )
 
     @property
     def trusts_network(self) -> bool:
@@ -74,19 +67,6 @@ class Sidecar:
         self.lanes.close()
         self.library.catalog.close()
         self.library.storage.close()
-
-
-def preload(settings: Settings) -> None:
-    """Load what `assemble` will need, for workers that are forked from this process.
-
-    Opens nothing and starts no thread: connections and threads do not survive a fork.
-    """
-    load_engine(settings.database_url)
-    if settings.storage_backend == "s3":
-        from jan_media.storage.s3_model import read_model
-
-        importlib.import_module("jan_media.storage.s3")
-        read_model()
 
 
 def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
@@ -115,7 +95,8 @@ def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
 
 
 def assemble(settings: Settings) -> Sidecar:
-    """A worker's parts. Call it inside the event loop that will serve them.
+    """A worker's parts. They connect and start threads once they are used, so this may come before
+    a fork, which neither survives.
 
     Raises like `open_library`, and `ValueError` for a signing key that is none.
     """

@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
 import random
+import secrets
+import socket
 
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.library.sweep import sweep
@@ -16,11 +19,12 @@ JITTER = 0.2
 
 async def sweep_now_and_then(sidecar: Sidecar, interval: float) -> None:
     """Sweep about every ``interval`` seconds, until cancelled."""
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     while True:
         spread = random.uniform(-JITTER, JITTER)  # noqa: S311  only spreads replicas over time
         await asyncio.sleep(interval * (1 + spread))
         try:
-            swept = await sidecar.lanes.downloads.run(sweep, sidecar.library, sidecar.name)
+            swept = await sidecar.lanes.downloads.run(sweep, sidecar.library, name)
         except (CatalogUnavailable, StorageUnavailable):
             log.warning("the sweep could not finish and will go on at its next turn")
             continue

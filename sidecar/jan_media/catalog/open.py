@@ -1,6 +1,5 @@
 """Which database a catalog URL names. Only that one's packages are loaded."""
 
-import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,12 +11,6 @@ _POSTGRES = ("postgresql://", "postgres://")
 _ACCEPTED = (
     "sqlite:///relative/path.db, sqlite:////absolute/path.db, or postgresql://user@host/database"
 )
-
-
-def load_engine(url: str) -> None:
-    """Load the code that `open_catalog` will need, for processes that are forked from this one."""
-    engine = "postgres" if url.startswith(_POSTGRES) else "sqlite"
-    importlib.import_module(f"jan_media.catalog.{engine}")
 
 
 def open_catalog(url: str) -> "SqliteCatalog | PostgresCatalog":

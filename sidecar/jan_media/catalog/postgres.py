@@ -36,7 +36,7 @@ Beware
       server's ``max_connections``.
     - Behind PgBouncer use session pooling. Transaction pooling loses the timeouts set here.
     - TLS is the URL's business: ``sslmode=verify-full`` and so on.
-    - Open it after a fork, not before: connections and pool threads do not survive one.
+    - Use it after a fork, not before: connections and pool threads do not survive one.
 """
 
 import hashlib
@@ -100,7 +100,7 @@ class PostgresCatalog(SqlCatalog):
 
     def __init__(self, url: str, *, connections: int = CONNECTIONS) -> None:
         self._url = url
-        self._pool = ConnectionPool(
+        self._pool = _Pool(
             url,
             connection_class=_Connection,
             kwargs={
@@ -120,7 +120,7 @@ class PostgresCatalog(SqlCatalog):
             check=_check,
             num_workers=2,
             name="catalog",
-            open=True,
+            open=False,
         )
 
     def migrate(self) -> None:
@@ -183,6 +183,14 @@ class PostgresCatalog(SqlCatalog):
                 ):
                     time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 (spreads attempts)
             raise CatalogUnavailable("the catalog is too busy: other transactions kept winning")
+
+
+class _Pool(ConnectionPool["_Connection"]):
+    """A pool that opens with its first use, so that a catalog can be made before a fork."""
+
+    def getconn(self, timeout: float | None = None) -> "_Connection":
+        self.open()
+        return super().getconn(timeout)
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):

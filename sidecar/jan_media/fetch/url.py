@@ -22,7 +22,7 @@ _URL = re.compile(
 )
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_UNFIT = re.compile(r'[^!-~]|["<>`{}]')  # for a request line, or against custom
+_UNFIT = re.compile(r'[^!-~]|["<>`{}]')  # never sent as they are
 
 
 @dataclass(frozen=True, slots=True)

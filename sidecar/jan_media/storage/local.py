@@ -103,6 +103,7 @@ class LocalStorage:
         with _failures_mapped(), self._new_file() as (file, _):
             file.write(b"still writable?")
             file.flush()
+            self._clear_abandoned()  # a worker that replaces a killed one begins with a check
 
     def close(self) -> None:
         pass

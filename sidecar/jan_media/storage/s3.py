@@ -64,7 +64,6 @@ from jan_media.storage.post_policy import signed_form
 from jan_media.storage.s3_address import bucket_address
 from jan_media.storage.s3_credentials import CurrentCredentials
 from jan_media.storage.s3_failures import failures_mapped, status_of
-from jan_media.storage.s3_model import session_with_model
 from jan_media.storage.s3_small_put import SmallPut
 from jan_media.storage.sigv4 import Signer
 from jan_media.storage.window import Window, window_of
@@ -121,10 +120,7 @@ class S3Storage:
         `ValueError` for an endpoint that cannot be.
         """
         session = boto3.session.Session(
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            region_name=region,
-            botocore_session=session_with_model(),
+            aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region
         )
         with failures_mapped("the look-up of credentials"):
             credentials = session.get_credentials()

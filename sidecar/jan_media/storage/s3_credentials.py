@@ -5,6 +5,9 @@ botocore renews them by a request to whoever issues them when it finds them old.
 must not wait for that, so a thread asks botocore every minute and signing takes what it had last.
 botocore renews a quarter of an hour before the end: a URL of temporary credentials is good for
 about as long at most, whatever its own time says.
+
+The thread starts when credentials are first asked for, so that a storage can be made before a fork,
+which threads do not survive.
 """
 
 import logging
@@ -39,14 +42,13 @@ class CurrentCredentials:
         self._closed = threading.Event()
         self._latest = _frozen(source)
         self._thread: threading.Thread | None = None
-        if isinstance(source, RefreshableCredentials):
-            self._thread = threading.Thread(
-                target=self._keep_fresh, name="s3-credentials", daemon=True
-            )
-            self._thread.start()
+        self._starting = threading.Lock()
+        self._needs_thread = isinstance(source, RefreshableCredentials)
 
     def get(self) -> Credentials:
-        """The latest credentials; never waits."""
+        """The latest credentials. Only the first call may wait, if they became old meanwhile."""
+        if self._needs_thread:
+            self._start_thread()
         return self._latest
 
     def close(self) -> None:
@@ -55,12 +57,25 @@ class CurrentCredentials:
         if self._thread is not None:
             self._thread.join()
 
+    def _start_thread(self) -> None:
+        with self._starting:
+            if self._needs_thread:
+                self._renew()
+                self._thread = threading.Thread(
+                    target=self._keep_fresh, name="s3-credentials", daemon=True
+                )
+                self._thread.start()
+                self._needs_thread = False
+
     def _keep_fresh(self) -> None:
         while not self._closed.wait(self._refresh_seconds):
-            try:
-                self._latest = _frozen(self._source)
-            except Exception as error:  # whatever a credential provider may raise
-                _log.warning("cannot renew the S3 credentials yet: %s", error)
+            self._renew()
+
+    def _renew(self) -> None:
+        try:
+            self._latest = _frozen(self._source)
+        except Exception as error:  # whatever a credential provider may raise
+            _log.warning("cannot renew the S3 credentials yet: %s", error)
 
 
 def _frozen(source: CredentialSource) -> Credentials:

@@ -1,6 +1,7 @@
 """The process: how it starts, stops, sweeps, and goes on when something is away."""
 
 import os
+import re
 import signal
 import sqlite3
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bench.processes import Processes
 from tests.contract.api.client import Api, assert_error, data_url_body
 from tests.support.pictures import picture
 from tests.support.sidecar import run_jan_media, running_sidecar
@@ -31,6 +33,29 @@ def test_a_dead_worker_is_replaced(tmp_path: Path) -> None:
         os.kill(int(min(before)), signal.SIGKILL)
         wait_until(lambda: len(set(children.read_text().split()) - before) == 1)
         wait_until(lambda: httpx.get(f"{sidecar.public_url}/readyz").status_code == 200)
+
+
+def test_what_a_killed_worker_was_writing_is_cleared_away(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
+        children = Path(f"/proc/{sidecar.process.pid}/task/{sidecar.process.pid}/children")
+        before = set(children.read_text().split())
+        half = sidecar.data_dir / "objects" / "incoming" / "half-written"
+        half.write_bytes(b"half")  # nobody holds its lock
+        os.kill(int(min(before)), signal.SIGKILL)
+        wait_until(lambda: not half.exists())
+
+
+def test_the_supervisor_has_no_threads_that_its_workers_would_miss(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
+        assert len(os.listdir(f"/proc/{sidecar.process.pid}/task")) == 1
+
+
+def test_a_worker_begins_by_sharing_most_of_its_memory(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
+        for worker in Processes(sidecar.process.pid).children:
+            pages = Path(f"/proc/{worker}/smaps_rollup").read_text()
+            sizes = {name: int(size) for name, size in re.findall(r"(\w+): +(\d+) kB", pages)}
+            assert sizes["Private_Dirty"] < 0.2 * sizes["Anonymous"]
 
 
 def test_unix_sockets_serve_too(tmp_path: Path) -> None:

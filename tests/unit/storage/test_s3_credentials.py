@@ -74,6 +74,7 @@ def test_the_last_credentials_stay_while_the_issuer_is_away(
     issuer = Issuer()
     current = CurrentCredentials(issuer.credentials(), refresh_seconds=0.01)
     try:
+        current.get()
         issuer.away = True
         awaited(issuer)
         awaited(issuer)
@@ -88,8 +89,26 @@ def test_the_last_credentials_stay_while_the_issuer_is_away(
         current.close()
 
 
+def test_temporary_credentials_need_no_thread_before_they_are_used() -> None:
+    threads = threading.active_count()
+    current = CurrentCredentials(Issuer().credentials())
+    assert threading.active_count() == threads
+    current.close()
+
+
+def test_the_first_use_renews_credentials_that_became_old_since_they_were_read() -> None:
+    issuer = Issuer()
+    current = CurrentCredentials(issuer.credentials())
+    issued = issuer.issued
+    try:
+        assert current.get().access_key == f"ASIA{issued + 1}"
+    finally:
+        current.close()
+
+
 def test_closing_ends_the_thread() -> None:
     current = CurrentCredentials(Issuer().credentials())
+    current.get()
 
     current.close()
 
