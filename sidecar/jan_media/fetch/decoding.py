@@ -30,12 +30,15 @@ class Inflate:
         self._decoder = zlib.decompressobj(_GZIP) if gzip else None
         self._start = b""
         self._members_left = _MOST_MEMBERS
+        self._padded = False  # all that still comes means nothing
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The decoded bytes of the next piece, in pieces of at most 64 KiB, made on demand.
 
         Raises `FetchFailed` for what is not compressed data.
         """
+        if self._padded:
+            return  # a decoder would keep it, and copy it with each piece
         if self._decoder is None:
             data = self._start + data
             if len(data) < 2:
@@ -52,8 +55,9 @@ class Inflate:
             data = self._decoder.unconsumed_tail
             if self._decoder.eof:
                 data = self._decoder.unused_data
-                if not self._gzip or not data.startswith(b"\x1f"):
-                    return  # padding behind the end means nothing
+                self._padded = not self._gzip or data[:1] not in (b"", b"\x1f")
+                if self._padded or not data:
+                    return
                 self._decoder = self._next_member()
 
     def _next_member(self) -> "zlib._Decompress":

@@ -1,7 +1,13 @@
 """Undoing a Content-Encoding."""
 
+import gzip
+import tracemalloc
+import zlib
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jan_media.fetch.decoding import decoder_for
 
 from tests.fuzz.readers.content_encoding import assert_comes_back, assert_same_in_pieces_as_in_one
 
@@ -18,3 +24,21 @@ def test_any_bytes_mean_the_same_in_pieces_as_in_one(
     encoding: str, content: bytes, size: int
 ) -> None:
     assert_same_in_pieces_as_in_one(encoding, content, size)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compressed"),
+    [("gzip", gzip.compress(b"content")), ("deflate", zlib.compress(b"content"))],
+    ids=["gzip", "deflate"],
+)
+def test_what_comes_behind_the_end_is_not_kept(encoding: str, compressed: bytes) -> None:
+    """Each piece would be copied with all before it, which takes minutes if they are small."""
+    decoder = decoder_for(encoding)
+    assert b"".join(decoder.feed(compressed)) == b"content"
+    tracemalloc.start()
+    for _ in range(100):
+        assert list(decoder.feed(b"\0" * 10_000)) == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
+    decoder.close()
