@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from devkong.http.headers import Headers
 
+_FIRST_BUFFER = 1024  # client_header_buffer_size: most heads need no other
+_LONGEST_RESPONSE_LINE = 8 * 1024
 _METHOD = re.compile(rb"[A-Z_-]+\Z")
 _TARGET = re.compile(rb"[^\x00-\x20\x7f]+\Z")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -25,15 +27,31 @@ class BadMessage(Exception):
 
 
 class HeadLimits(NamedTuple):
-    """nginx's large_client_header_buffers: a line fits into one buffer, a head into all."""
+    """nginx's large_client_header_buffers: how many, and how many bytes each."""
 
     buffers: int = 4
     size: int = 8 * 1024
 
     @property
     def whole(self) -> int:
-        """The most bytes of a head."""
-        return self.buffers * self.size
+        """More bytes than this are never a head."""
+        return _FIRST_BUFFER + self.buffers * self.size
+
+    def check(self, lines: list[bytes]) -> None:
+        """Put a head's lines, the empty one too, into buffers as nginx does: whole ones only.
+
+        Raises BadMessage.
+        """
+        used, left = 0, _FIRST_BUFFER
+        for number, line in enumerate(lines):
+            length = len(line) + len(b"\r\n")
+            if length > left:
+                if length > self.size:
+                    raise BadMessage(494 if number else 414, "a line is too long")
+                used, left = used + 1, self.size
+                if used > self.buffers:
+                    raise BadMessage(494, "the head is too long")
+            left -= length
 
 
 AS_NGINX_COMES = HeadLimits()
@@ -64,12 +82,11 @@ def parse_request_head(head: bytes, limits: HeadLimits = AS_NGINX_COMES) -> Requ
     if len(words) != 3 or not _METHOD.match(words[0]) or not words[2].startswith(b"HTTP/1."):
         raise BadMessage(400, "bad request line")
     method, target, version = words
-    if len(first) > limits.size:
-        raise BadMessage(414, "request line too long")
+    limits.check([first, *lines, b""])
     if not _TARGET.match(target):
         raise BadMessage(400, "bad request target")
     minor = 0 if version == b"HTTP/1.0" else 1
-    headers = _parse_lines(lines, limits.size)
+    headers = _parse_lines(lines)
     hosts = headers.get_all(b"host")
     if len(hosts) > 1 or (minor == 1 and not hosts):
         raise BadMessage(400, "exactly one Host header is needed")
@@ -83,8 +100,10 @@ def parse_response_head(head: bytes) -> ResponseHead:
     code, _, reason = rest.partition(b" ")
     if not version.startswith(b"HTTP/1.") or not (len(code) == 3 and code.isdigit()):
         raise BadMessage(502, "bad status line")
+    if any(len(line) > _LONGEST_RESPONSE_LINE for line in lines):
+        raise BadMessage(502, "header line too long")
     try:
-        headers = _parse_lines(lines, AS_NGINX_COMES.size)
+        headers = _parse_lines(lines)
     except BadMessage as error:
         raise BadMessage(502, str(error)) from error
     return ResponseHead(0 if version == b"HTTP/1.0" else 1, int(code), reason, headers)
@@ -112,11 +131,9 @@ def is_chunked(headers: Headers) -> bool:
     return True
 
 
-def _parse_lines(lines: list[bytes], longest: int) -> Headers:
+def _parse_lines(lines: list[bytes]) -> Headers:
     parsed = []
     for line in lines:
-        if len(line) > longest:
-            raise BadMessage(494, "header line too long")
         name, colon, value = line.partition(b":")
         if not colon or not _NAME.match(name):
             raise BadMessage(400, "bad header line")

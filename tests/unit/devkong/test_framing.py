@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 from devkong.http.framing import Chunked, FixedLength, Framing
-from devkong.http.head import BadMessage, parse_request_head
+from devkong.http.head import BadMessage, HeadLimits, parse_request_head
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,3 +64,31 @@ def test_any_other_byte_may_stand_in_a_target_and_a_value() -> None:
     head = parse_request_head(b"GET /\xff?q=\x80 HTTP/1.1\r\nHost: a\r\nX: \xff\x01\xfe")
     assert head.target == b"/\xff?q=\x80"
     assert head.headers.get(b"x") == b"\xff\x01\xfe"
+
+
+@pytest.mark.parametrize(
+    ("limits", "length", "most"),
+    [
+        ((4, 8192), 8190, 3),
+        ((4, 8192), 8188, 4),
+        ((4, 8192), 8191, 0),
+        ((4, 8192), 4100, 4),
+        ((4, 8192), 4003, 8),
+        ((4, 32768), 30_003, 4),
+        ((4, 32768), 4003, 32),
+    ],
+)
+def test_as_many_lines_fit_into_the_buffers_as_nginx_puts_there(
+    limits: tuple[int, int], length: int, most: int
+) -> None:
+    """Measured with nginx 1.22: only whole lines are put into a buffer."""
+    line = b"\r\nX: ".ljust(2 + length, b"a")
+
+    def parsed(number: int) -> None:
+        parse_request_head(b"GET / HTTP/1.1\r\nHost: a" + line * number, HeadLimits(*limits))
+
+    for number in range(1, most + 1):
+        parsed(number)
+    with pytest.raises(BadMessage) as refused:
+        parsed(most + 1)
+    assert refused.value.status == 494
