@@ -7,6 +7,8 @@ than content. Padding is required, and only the standard alphabet is taken.
 
 import binascii
 
+import pybase64
+
 from jan_media.content.size_limit import ContentTooLarge
 
 __all__ = ["ContentTooLarge", "DataUrlDecoder", "InvalidDataUrl"]
@@ -71,7 +73,7 @@ class DataUrlDecoder:
         return b""
 
     def _decode(self, chunk: bytes) -> bytes:
-        plain = chunk.translate(None, _WHITE_SPACE)
+        plain = _without_white_space(chunk)
         self._white_space_left -= len(chunk) - len(plain)
         if self._white_space_left < 0:
             raise ContentTooLarge(self._max_bytes)
@@ -81,7 +83,7 @@ class DataUrlDecoder:
             raise InvalidDataUrl("The base64 content goes on after its padding.")
         quanta, self._quantum = text[:whole], text[whole:]
         try:
-            content = binascii.a2b_base64(quanta, strict_mode=True)
+            content = _decoded(quanta)
             # A group that is not full yet is checked now, not when the rest of it comes.
             binascii.a2b_base64(self._quantum.rstrip(b"=").ljust(4, b"A"), strict_mode=True)
         except binascii.Error:
@@ -98,6 +100,22 @@ class DataUrlDecoder:
         if self._decoded > self._max_bytes:
             raise ContentTooLarge(self._max_bytes)
         return content
+
+
+def _without_white_space(chunk: bytes) -> bytes:
+    # Five searches cost a fifth of a translation, and hardly any client sends white space.
+    if any(byte in chunk for byte in _WHITE_SPACE):
+        return chunk.translate(None, _WHITE_SPACE)
+    return chunk
+
+
+def _decoded(quanta: bytes) -> bytes:
+    """Decode groups of four. Raises `binascii.Error`."""
+    try:
+        return pybase64.b64decode(quanta, validate=True)
+    except binascii.Error:
+        # Python's own decides what is valid. It takes forty times as long.
+        return binascii.a2b_base64(quanta, strict_mode=True)
 
 
 def _check_scheme(start: bytes) -> None:
