@@ -39,6 +39,7 @@ Beware
     they are sent only where the protocol demands them.
 """
 
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -47,9 +48,12 @@ from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.httpsession import get_cert_path
 from botocore.response import StreamingBody
+from botocore.utils import get_environ_proxies
 
 from jan_media.storage.disposition import inline_disposition
 from jan_media.storage.interface import (
@@ -59,6 +63,7 @@ from jan_media.storage.interface import (
     PresignedPut,
     StorageUnavailable,
 )
+from jan_media.storage.kept_connections import KeptConnections
 from jan_media.storage.keys import require_key
 from jan_media.storage.post_policy import signed_form
 from jan_media.storage.s3_address import bucket_address
@@ -119,8 +124,12 @@ class S3Storage:
         chain needs to find credentials; raises `StorageUnavailable` if it finds none and
         `ValueError` for an endpoint that cannot be.
         """
+        settings = botocore.session.get_session()
         session = boto3.session.Session(
-            aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            region_name=region,
+            botocore_session=settings,
         )
         with failures_mapped("the look-up of credentials"):
             credentials = session.get_credentials()
@@ -146,14 +155,24 @@ class S3Storage:
             public_endpoint or self.client.meta.endpoint_url, bucket, path_style=path_style
         )
         self._signer = Signer(region)
+        reached_at = self.client.meta.endpoint_url
+        bucket_at = bucket_address(reached_at, bucket, path_style=path_style)
+        self._connections = KeptConnections(
+            bucket_at.origin,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            tls=_tls(settings) if reached_at.startswith("https:") else None,
+        )
         self._small_put = SmallPut(
-            self.client._endpoint.http_session,  # type: ignore[attr-defined]
-            bucket_address(self.client.meta.endpoint_url, bucket, path_style=path_style),
+            self._connections,
+            bucket_at,
             self._signer,
             self._credentials.get,
             attempts=attempts,
             clock=clock,
         )
+        # Proxies are left to boto3: then no object is small.
+        self._small = -1 if get_environ_proxies(reached_at) else CHUNK
         self._multipart_threshold = multipart_threshold
         self._part_size = part_size
         self._clock = clock
@@ -165,17 +184,18 @@ class S3Storage:
 
     def close(self) -> None:
         self._credentials.close()
+        self._connections.close()
         self.client.close()
 
     def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         require_key(key)
         window = window_of(source, size)
         with failures_mapped("an upload"):
+            if size <= self._small:
+                self._small_put.put(key, source.read(size), mime=mime)
+                return
             if size >= self._multipart_threshold:
                 self._put_parts(key, source, window, mime)
-                return
-            if size <= CHUNK:
-                self._small_put.put(key, window.read(), mime=mime)
                 return
             self.client.put_object(
                 Bucket=self.bucket,
@@ -344,3 +364,9 @@ class S3Storage:
                 f"S3 refused to delete {len(failed)} of {len(keys)} objects: "
                 f"{failed[0].get('Code')}."
             )
+
+
+def _tls(settings: botocore.session.Session) -> ssl.SSLContext:
+    """TLS with the certificates that boto3 trusts: those of AWS_CA_BUNDLE, or certifi's."""
+    bundle = settings.get_config_variable("ca_bundle") or get_cert_path(True)
+    return ssl.create_default_context(cafile=bundle)

@@ -1,9 +1,8 @@
 """PutObject of an object that fits in memory: what nearly every upload of an image costs.
 
-The same request as boto3's ``put_object`` makes, over the client's own HTTP session (so with its
-connections, proxies, certificates and timeouts), retried by the same rules (botocore's "standard"
-mode). Left out is the way to it: boto3 resolves the endpoint, runs some dozen hooks and parses
-the answer, which is two thirds of the processor time of such an upload.
+The same request as boto3's ``put_object`` makes, retried by the same rules (botocore's "standard"
+mode), over connections of its own. boto3 resolves the endpoint, runs some dozen hooks, and has
+the answer read by urllib3: five sixths of the processor time of such an upload.
 
 The signature covers the body, so the service refuses what arrives damaged.
 """
@@ -13,10 +12,9 @@ import re
 import time
 from collections.abc import Callable
 
-from botocore.awsrequest import AWSPreparedRequest, HeadersDict
-from botocore.exceptions import ClientError, HTTPClientError
-from botocore.httpsession import URLLib3Session
+from botocore.exceptions import ClientError
 
+from jan_media.storage.kept_connections import KeptConnections
 from jan_media.storage.s3_address import BucketAddress
 from jan_media.storage.s3_failures import error_code, status_of
 from jan_media.storage.sigv4 import Credentials, Signer
@@ -31,7 +29,7 @@ class SmallPut:
 
     def __init__(
         self,
-        session: URLLib3Session,
+        connections: KeptConnections,
         address: BucketAddress,
         signer: Signer,
         credentials: Callable[[], Credentials],
@@ -39,7 +37,7 @@ class SmallPut:
         attempts: int,
         clock: Callable[[], float],
     ) -> None:
-        self._session = session
+        self._connections = connections
         self._address = address
         self._signer = signer
         self._credentials = credentials
@@ -49,14 +47,14 @@ class SmallPut:
     def put(self, key: str, body: bytes, *, mime: str) -> None:
         """Write ``body`` under ``key``; durable when it returns.
 
-        Raises `ClientError` if the service refuses and botocore's `HTTPClientError` if it does
-        not answer, after the last of the attempts.
+        Raises `ClientError` if the service refuses and `OSError` if it does not answer, after the
+        last of the attempts.
         """
         for attempt in range(1, self._attempts):
             try:
                 self._try(key, body, mime)
                 return
-            except HTTPClientError:
+            except OSError:
                 pass
             except ClientError as error:
                 if error_code(error) not in _PASSING and status_of(error) not in _PASSING_STATUS:
@@ -75,20 +73,18 @@ class SmallPut:
             body=body,
             now=self._clock(),
         )
-        request = AWSPreparedRequest(
-            "PUT",
-            self._address.origin + path,
-            HeadersDict(headers),  # type: ignore[arg-type]
-            body,
-            False,
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = (
+            f"PUT {path} HTTP/1.1\r\nhost: {self._address.host}\r\n{fields}"
+            f"content-length: {len(body)}\r\n\r\n"
         )
-        answer = self._session.send(request)
-        if answer.status_code != 200:
-            code = _CODE.search(answer.content)
+        answer = self._connections.exchange(head.encode("latin-1") + body)
+        if answer.status != 200:
+            code = _CODE.search(answer.body)
             raise ClientError(
                 {
-                    "Error": {"Code": code[1].decode() if code else str(answer.status_code)},
-                    "ResponseMetadata": {"HTTPStatusCode": answer.status_code},  # type: ignore[typeddict-item]
+                    "Error": {"Code": code[1].decode() if code else str(answer.status)},
+                    "ResponseMetadata": {"HTTPStatusCode": answer.status},  # type: ignore[typeddict-item]
                 },
                 "PutObject",
             )
