@@ -129,6 +129,18 @@ class Catalog(Protocol):
         is True.
         """
 
+    def claim_or_intend(
+        self,
+        content: Content,
+        owner: str,
+        storage_key: str,
+        *,
+        now: int,
+        expires_at: int,
+        due_at: int,
+    ) -> Claimed | None:
+        """What an upload begins with: `claim_known`; if that is None, `intend` ``storage_key``."""
+
     def commit_upload(
         self,
         new_id: str,

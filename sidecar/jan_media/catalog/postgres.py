@@ -13,6 +13,10 @@ How it keeps the contract
     each other needlessly, nothing else. Rows are held by SELECT … FOR UPDATE. If the server still
     reports a deadlock or a serialisation failure, the transaction runs again from the start.
 
+    *Many uploads at once.* What each begins with, and the commits of first ones, are done for all
+    that ask at the same time by one statement: `jan_media.catalog.postgres_uploads`. Such a commit
+    takes the locks of all its contents, in their order.
+
     *In time.* Connecting, waiting for a free connection, waiting for a lock and running a
     statement are bounded each, and every call as a whole by `_READ` or `_WRITE` seconds, on this
     side of the wire: a server that is frozen or unreachable without a sign cannot hold a thread
@@ -55,9 +59,12 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
-from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.catalog import postgres_uploads
+from jan_media.catalog.interface import CatalogUnavailable, Claimed, Content
 from jan_media.catalog.migrations import migrations_after
-from jan_media.catalog.sql import Overtaken, SqlCatalog, Transaction
+from jan_media.catalog.postgres_uploads import GO_ALONE, Beginning, Begun, Commit, Committed
+from jan_media.catalog.sql import Overtaken, SqlCatalog, Transaction, content_lock
+from jan_media.catalog.together import Together
 
 T = TypeVar("T")
 
@@ -76,13 +83,17 @@ _SURELY_ALIVE = 1.0  # after its last answer, unless the connection has been clo
 
 _ATTEMPTS = 5  # of one transaction that the server broke off for another's sake
 
-# Set once per connection. The last row changes nothing unless commits would not be durable.
+# Set once per connection. The fourth setting changes nothing unless commits would not be durable.
+# Whatever is asked for by its key has an index: a plan made while the tables were small must not
+# read them whole for as long as it is kept. JIT would compile the few statements that have to.
 _SESSION = """
     SELECT set_config('lock_timeout', %s, false),
            set_config('statement_timeout', %s, false),
            set_config('idle_in_transaction_session_timeout', %s, false),
            set_config('synchronous_commit', CASE current_setting('synchronous_commit')
-                      WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)
+                      WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false),
+           set_config('enable_seqscan', 'off', false),
+           set_config('jit', 'off', false)
 """
 # For one transaction: another process may be migrating, and a step may take long.
 _PATIENT = """
@@ -122,6 +133,8 @@ class PostgresCatalog(SqlCatalog):
             name="catalog",
             open=False,
         )
+        self._beginnings = Together(self._begin_all)
+        self._first_commits = Together(self._commit_all)
 
     def migrate(self) -> None:
         self._reach()
@@ -153,6 +166,58 @@ class PostgresCatalog(SqlCatalog):
 
     def close(self) -> None:
         self._pool.close()
+
+    def claim_or_intend(
+        self,
+        content: Content,
+        owner: str,
+        storage_key: str,
+        *,
+        now: int,
+        expires_at: int,
+        due_at: int,
+    ) -> Claimed | None:
+        with _in_time(_WRITE) as give_up_at:
+            begun = self._beginnings.do(
+                Beginning(content, owner, storage_key, now, expires_at, due_at, give_up_at)
+            )
+            if begun is GO_ALONE:
+                return super().claim_or_intend(
+                    content, owner, storage_key, now=now, expires_at=expires_at, due_at=due_at
+                )
+            return begun
+
+    def commit_upload(
+        self,
+        new_id: str,
+        content: Content,
+        storage_key: str,
+        owner: str,
+        *,
+        now: int,
+        expires_at: int,
+    ) -> Claimed:
+        with _in_time(_WRITE) as give_up_at:
+            committed = self._first_commits.do(
+                Commit(new_id, content, storage_key, owner, now, expires_at, give_up_at)
+            )
+            if committed is GO_ALONE:
+                return super().commit_upload(
+                    new_id, content, storage_key, owner, now=now, expires_at=expires_at
+                )
+            return committed
+
+    def _begin_all(self, uploads: Sequence[Beginning]) -> list[Begun]:
+        with _until(min(each.give_up_at for each in uploads)):
+            return self._persistently(lambda db: postgres_uploads.claim_or_intend(db, uploads))
+
+    def _commit_all(self, commits: Sequence[Commit]) -> list[Committed]:
+        with _until(min(each.give_up_at for each in commits)):
+            return self._persistently(
+                lambda db: postgres_uploads.commit_first(
+                    db, commits, lambda sha256: _lock_key(content_lock(sha256))
+                )
+            )
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
         with _unavailable_on_database_error(), _in_time(_READ), self._pool.connection() as db:
@@ -268,11 +333,20 @@ def _configure(db: _Connection) -> None:
 
 
 @contextmanager
-def _in_time(seconds: float) -> Iterator[None]:
-    """Whatever waits for the server inside must be done within ``seconds``."""
-    token = _give_up_at.set(time.monotonic() + seconds)
+def _in_time(seconds: float) -> Iterator[float]:
+    """Whatever waits for the server inside must be done within ``seconds``, if not earlier by what
+    is around it; gives the end in monotonic seconds."""
+    give_up_at = time.monotonic() + seconds
+    around = _give_up_at.get()
+    with _until(give_up_at if around is None else min(around, give_up_at)) as earlier:
+        yield earlier
+
+
+@contextmanager
+def _until(give_up_at: float) -> Iterator[float]:
+    token = _give_up_at.set(give_up_at)
     try:
-        yield
+        yield give_up_at
     finally:
         _give_up_at.reset(token)
 

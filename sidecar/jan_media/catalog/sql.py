@@ -52,13 +52,13 @@ T = TypeVar("T")
 # Bounds the statement's parameters, and the locks that one `expire` holds at a time.
 _BATCH = 500
 
-_MEDIA_COLUMNS = """
+MEDIA_COLUMNS = """
     m.id, m.state, COALESCE(c.mime, m.promised_mime), COALESCE(c.bytes, 0),
     COALESCE(m.sha256, ''), COALESCE(c.storage_key, m.upload_key),
     m.created_at, m.expires_at, m.rejection_code, m.rejection_message
 """
 _MEDIA_TABLES = "FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256"
-_MEDIA = f"SELECT {_MEDIA_COLUMNS} {_MEDIA_TABLES}"
+_MEDIA = f"SELECT {MEDIA_COLUMNS} {_MEDIA_TABLES}"
 # Of a content's ids the one to answer an upload with. The parameters are its hash and now.
 _FIRST_LIVE = "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1"
 _NEXT_PLACE = "SELECT COALESCE(MAX(place), 0) + 1 FROM media WHERE sha256 = ?"
@@ -129,7 +129,7 @@ class SqlCatalog(ABC):
     ) -> Claimed | None:
         seen = self._read(
             lambda tx: tx.rows(
-                f"SELECT {_MEDIA_COLUMNS}, EXISTS"
+                f"SELECT {MEDIA_COLUMNS}, EXISTS"
                 f" (SELECT 1 FROM claims k WHERE k.id = m.id AND k.owner = ?) {_MEDIA_TABLES}"
                 f" WHERE m.id = ({_FIRST_LIVE})",
                 owner,
@@ -140,7 +140,7 @@ class SqlCatalog(ABC):
         if not seen:
             return None
         *row, owned = seen[0]
-        media = _to_media(row)
+        media = to_media(row)
         if owned and media.expires_at >= expires_at:
             return Claimed(media, deduped=True)  # there is nothing to change
 
@@ -149,6 +149,21 @@ class SqlCatalog(ABC):
             return _claim_live(tx, content.sha256, owner, now=now, expires_at=expires_at)
 
         return self._write(work)
+
+    def claim_or_intend(
+        self,
+        content: Content,
+        owner: str,
+        storage_key: str,
+        *,
+        now: int,
+        expires_at: int,
+        due_at: int,
+    ) -> Claimed | None:
+        known = self.claim_known(content, owner, now=now, expires_at=expires_at)
+        if known is None:
+            self.intend(storage_key, due_at=due_at)
+        return known
 
     def commit_upload(
         self,
@@ -249,7 +264,7 @@ class SqlCatalog(ABC):
             f"{_MEDIA} WHERE m.state = 'pending' AND m.expires_at <= ? AND m.id > ?"
             " ORDER BY m.id LIMIT ?"
         )
-        return [_to_media(row) for row in self._read(lambda tx: tx.rows(sql, now, after, limit))]
+        return [to_media(row) for row in self._read(lambda tx: tx.rows(sql, now, after, limit))]
 
     # --- reading
 
@@ -261,7 +276,7 @@ class SqlCatalog(ABC):
                 for row in tx.rows(
                     f"{_MEDIA} WHERE m.id IN ({_marks(batch)}) AND {_LIVE}", *batch, now
                 ):
-                    found[row[0]] = _to_media(row)
+                    found[row[0]] = to_media(row)
             return found
 
         return self._read(work) if ids else {}
@@ -283,7 +298,7 @@ class SqlCatalog(ABC):
             " ORDER BY k.id DESC LIMIT ?"
         )
         return [
-            _to_media(row) for row in self._read(lambda tx: tx.rows(sql, owner, now, *bound, limit))
+            to_media(row) for row in self._read(lambda tx: tx.rows(sql, owner, now, *bound, limit))
         ]
 
     # --- the end of life
@@ -443,7 +458,7 @@ class SqlCatalog(ABC):
                 for row in media:
                     if row[0] in owners:
                         found[row[0]] = Record(
-                            _to_media(row), tuple(owners[row[0]]), places.get(row[0])
+                            to_media(row), tuple(owners[row[0]]), places.get(row[0])
                         )
             return found
 
@@ -516,7 +531,12 @@ class SqlCatalog(ABC):
 
 
 def _lock_content(tx: Transaction, *sha256: str) -> None:
-    tx.lock([f"content:{each}" for each in sha256])
+    tx.lock([content_lock(each) for each in sha256])
+
+
+def content_lock(sha256: str) -> str:
+    """The name of a content's lock."""
+    return f"content:{sha256}"
 
 
 def _lock_sweep(tx: Transaction) -> None:
@@ -666,15 +686,15 @@ def _unless_lapsed(outcome: T | None, storage_key: str) -> T:
 
 def _media(tx: Transaction, id: str) -> Media:
     (row,) = tx.rows(f"{_MEDIA} WHERE m.id = ?", id)
-    return _to_media(row)
+    return to_media(row)
 
 
 def _live_media(tx: Transaction, id: str, *, now: int) -> Media | None:
     found = tx.rows(f"{_MEDIA} WHERE m.id = ? AND {_LIVE}", id, now)
-    return _to_media(found[0]) if found else None
+    return to_media(found[0]) if found else None
 
 
-def _to_media(row: Sequence[Any]) -> Media:
+def to_media(row: Sequence[Any]) -> Media:
     id, state, *rest = row
     return Media(id, State(state), *rest)
 

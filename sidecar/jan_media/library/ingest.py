@@ -28,10 +28,21 @@ def store(library: Library, spool: Spool, owner: str) -> Claimed:
     """
     require_owner(owner)
     content = examine(library, spool)
-    now = library.clock()
-    expires_at = library.rules.kept_until(now)
-    known = library.catalog.claim_known(content, owner, now=now, expires_at=expires_at)
-    return known or _write_and_commit(library, spool, content, owner)
+    for _ in range(ATTEMPTS):
+        key, now = fresh_content_key(), library.clock()
+        known = library.catalog.claim_or_intend(
+            content,
+            owner,
+            key,
+            now=now,
+            expires_at=library.rules.kept_until(now),
+            due_at=now + library.rules.hold_ms,
+        )
+        try:
+            return known or _write_and_commit(library, spool, content, key, owner)
+        except IntentLapsed:
+            continue
+    raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
 
 
 def examine(library: Library, spool: Spool) -> Content:
@@ -49,27 +60,23 @@ def examine(library: Library, spool: Spool) -> Content:
     return Content(sha256=spool.sha256, mime=mime, bytes=spool.size)
 
 
-def _write_and_commit(library: Library, spool: Spool, content: Content, owner: str) -> Claimed:
-    for _ in range(ATTEMPTS):
-        key = fresh_content_key()
-        library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
-        library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
-        now = library.clock()
-        try:
-            claimed = library.catalog.commit_upload(
-                new_media_id(now),
-                content,
-                key,
-                owner,
-                now=now,
-                expires_at=library.rules.kept_until(now),
-            )
-        except IntentLapsed:
-            continue
-        if claimed.media.storage_key != key:
-            discard(library, key)
-        return claimed
-    raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
+def _write_and_commit(
+    library: Library, spool: Spool, content: Content, key: str, owner: str
+) -> Claimed:
+    """Store the bytes under an intended key. Raises `IntentLapsed` if that took too long."""
+    library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
+    now = library.clock()
+    claimed = library.catalog.commit_upload(
+        new_media_id(now),
+        content,
+        key,
+        owner,
+        now=now,
+        expires_at=library.rules.kept_until(now),
+    )
+    if claimed.media.storage_key != key:
+        discard(library, key)
+    return claimed
 
 
 def discard(library: Library, key: str) -> None:
