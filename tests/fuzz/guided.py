@@ -64,21 +64,25 @@ def _fuzz_outside(name: str, seconds: int) -> bool:
         again, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     said = ran.stdout.decode(errors="replace")
-    states = _STATE.findall(said)
-    if not states:
-        sys.stdout.write(f"{said}\n{name}: did not run\n")
-        return False
-    (coverage, inputs), (begun, _) = states[-1], states[0]
-    executions = re.search(r"number_of_executed_units: (\d+)", said)
-    sys.stdout.write(
-        f"{name:12} {int(executions[1]) if executions else 0:>10,} executions"
-        f"  coverage {begun:>5} -> {coverage:>5}  inputs kept {inputs:>5}\n"
-    )
+    sys.stdout.write(f"{name:16} {_summary(said)}\n")
     if ran.returncode:
         why = said[max(0, said.find(" === Uncaught Python exception")) :]
         sys.stdout.write(f"{why[-8000:]}\n{name}: FAILED, see above\n")
     sys.stdout.flush()
     return ran.returncode == 0
+
+
+def _summary(said: str) -> str:
+    """What libFuzzer said of a run, in a few words."""
+    executions = re.search(r"number_of_executed_units: (\d+)", said)
+    states = _STATE.findall(said)
+    if executions is None or not states:
+        return "ended before it began"
+    (coverage, inputs), (begun, _) = states[-1], states[0]
+    return (
+        f"{int(executions[1]):>10,} executions  coverage {begun:>5} -> {coverage:>5}"
+        f"  inputs kept {inputs:>5}"
+    )
 
 
 def watched(name: str) -> list[str]:

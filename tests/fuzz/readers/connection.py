@@ -61,10 +61,11 @@ class _Transport(asyncio.Transport):
         self.slow = slow
         self.full = False
         self.aborted = False
+        self.too_much = False  # written though Kong did not read, or not any more
         self.connection: Connection | None = None
 
     def write(self, data: Any) -> None:
-        assert not self.aborted
+        self.too_much = self.too_much or self.full or self.aborted
         self.written.append(msgpack.unpackb(data, raw=True, strict_map_key=False))
         if self.slow and self.connection is not None and not self.full:
             self.full = True
@@ -145,6 +146,7 @@ def assert_answered(data: bytes, size: int, *, slow: bool) -> None:
         sent = _send(server, in_pieces(data, size), slow=slow)
         let_through = _Plugin.let_through
         _assert_goes_on(server)
+    assert not sent.too_much
     assert all(answer[0] == 1 and len(answer) == 4 for answer in sent.written)
     assert [answer[1] for answer in sent.written] == _requests(data)
     ends = [answer for answer in sent.written if _said(answer) == b"ret"]
