@@ -66,11 +66,13 @@ def stranger(stack: FaultyStack) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def media_id(guest: httpx.Client) -> str:
-    """An id that chat bodies may hold."""
+def media_id(guest: httpx.Client, model: CountingUpstream) -> str:
+    """An id that chat bodies may hold, and whose URL the plugin knows already."""
     answer = guest.post("/media/v1/media", files={"file": drawn("fault.png")})
     assert answer.status_code == 200, answer.text
-    return str(answer.json()["id"])
+    uploaded = str(answer.json()["id"])
+    await_working(guest, model, uploaded)
+    return uploaded
 
 
 class Attempt:
@@ -108,11 +110,13 @@ def assert_works_again(guest: httpx.Client, model: CountingUpstream, media_id: s
 def await_working(guest: httpx.Client, model: CountingUpstream, media_id: str) -> None:
     """The same, once the gateway has got over the loss of its plugin server."""
     give_up = time.monotonic() + 20
-    for path in (WITH_LUA, WITHOUT_LUA, "/media/v1/media"):
-        method = "GET" if path.startswith("/media") else "POST"
-        while guest.request(method, path, json={"messages": []}).status_code != 200:
+    for path in (WITH_LUA, WITHOUT_LUA):
+        while Attempt(model, media_id).by(guest, path).status_code != 200:
             assert time.monotonic() < give_up, f"{path} does not work again"
             time.sleep(0.05)
+    while guest.get("/media/v1/media").status_code != 200:
+        assert time.monotonic() < give_up, "the media route does not work again"
+        time.sleep(0.05)
     assert_works_again(guest, model, media_id)
 
 
