@@ -39,18 +39,19 @@ def bind(path: Path, backlog: int) -> socket.socket:
 
 def serve(server: LoopPluginServer, path: Path, backlog: int = 4096) -> None:
     """Serve at ``path`` until SIGTERM, SIGINT or the end of the process that started this one."""
+    parent = os.getppid()  # before anybody can see the socket, and end that process
     listening = bind(path, backlog)
     inode = path.stat().st_ino
     server.logger.info(f"plugin server started, process {os.getpid()}")
     try:
-        uvloop.run(_serve(server, listening))
+        uvloop.run(_serve(server, listening, parent))
     finally:
         if path.exists() and path.stat().st_ino == inode:  # a successor's stays
             path.unlink()
     server.logger.info("plugin server ended")
 
 
-async def _serve(server: LoopPluginServer, listening: socket.socket) -> None:
+async def _serve(server: LoopPluginServer, listening: socket.socket, parent: int) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(partial(_log_failure, server.logger))
     freeze = Freeze(server.limits.kong_read_timeout)
@@ -62,7 +63,7 @@ async def _serve(server: LoopPluginServer, listening: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_end.set)
     watch_for_stalls(server)
-    beat = loop.create_task(_beat(server, freeze, asked_to_end))
+    beat = loop.create_task(_beat(server, freeze, asked_to_end, parent))
 
     await asked_to_end.wait()
     acceptor.close()
@@ -77,9 +78,10 @@ def _log_failure(log: Log, _loop: asyncio.AbstractEventLoop, context: dict[str, 
     log.error(f"in a callback: {where(failure) if failure else context.get('message')}")
 
 
-async def _beat(server: LoopPluginServer, freeze: Freeze, asked_to_end: asyncio.Event) -> None:
+async def _beat(
+    server: LoopPluginServer, freeze: Freeze, asked_to_end: asyncio.Event, parent: int
+) -> None:
     """Keep the server's time, and end it with Kong: a new Kong starts a server of its own."""
-    parent = os.getppid()
     while True:
         await asyncio.sleep(_BEAT)
         freeze.beat()

@@ -40,10 +40,13 @@ def asked(server: Scripted, ask: Callable[[HttpServer], Awaitable[T]], path: str
     """Run ``ask`` with a client of ``server``."""
 
     async def run() -> T:
-        async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
-            port = listening.sockets[0].getsockname()[1]
+        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        try:
             url = f"http://127.0.0.1:{port}{path}"
             return await ask(HttpServer(url, {"X-Secret": "s"}, connections=2))
+        finally:
+            listening.close()  # not awaited: the client keeps its connections
 
     return asyncio.run(run())
 
