@@ -12,9 +12,10 @@ from typing import Generic, TypeVar
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
-# Two, so that one that hangs (a connection whose peer is gone) does not hold up everybody.
-AT_ONCE = 2
 MOST = 100  # calls that are done together
+# Seconds that a call waits for its turn. Then it takes it: what runs may hang, on a connection
+# whose peer is gone or on a lock.
+PATIENCE = 0.5
 
 
 class _Call(Generic[Asked, Answer]):
@@ -34,25 +35,34 @@ class Together(Generic[Asked, Answer]):
     def __init__(self, work: Callable[[Sequence[Asked]], Sequence[Answer]]) -> None:
         self._work = work
         self._guard = Lock()
-        self._free = AT_ONCE
+        self._running = 0  # one, more only while one hangs
         self._waiting: list[_Call[Asked, Answer]] = []
 
     def do(self, asked: Asked) -> Answer:
         """The answer to ``asked``. Raises what ``work`` raised, as all do that were in it."""
         mine: _Call[Asked, Answer] = _Call(asked)
         with self._guard:
-            leads = self._free > 0
+            leads = not self._running
             if leads:
-                self._free -= 1
+                self._running = 1
             else:
                 self._waiting.append(mine)
-        if not leads:
+        if not leads and not mine.turn.acquire(timeout=PATIENCE) and not self._jump_in(mine):
             mine.turn.acquire()
         if not mine.answers and mine.error is None:
             self._lead(mine)
         if mine.error is not None:
             raise mine.error
         return mine.answers[0]
+
+    def _jump_in(self, mine: _Call[Asked, Answer]) -> bool:
+        """Lead beside what runs; False if somebody has taken the call along by now."""
+        with self._guard:
+            if mine not in self._waiting:
+                return False
+            self._waiting.remove(mine)
+            self._running += 1
+            return True
 
     def _lead(self, mine: _Call[Asked, Answer]) -> None:
         """Do one's own call and those that wait, then call the next to lead."""
@@ -70,6 +80,6 @@ class Together(Generic[Asked, Answer]):
             if self._waiting:
                 self._waiting.pop(0).turn.release()
             else:
-                self._free += 1
+                self._running -= 1
         for call in calls[1:]:
             call.turn.release()
