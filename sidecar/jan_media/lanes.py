@@ -55,7 +55,10 @@ class Admission:
             raise TooBusy(self._at_once)
         self._may_wait -= 1
         try:
-            await asyncio.wait_for(self._free.acquire(), self._patience)
+            if self._free.locked():
+                await asyncio.wait_for(self._free.acquire(), self._patience)
+            else:
+                await self._free.acquire()  # which does not wait, and makes no task to be timed
         except TimeoutError:
             raise TooBusy(self._at_once) from None
         finally:

@@ -8,6 +8,7 @@ the request, and httptools reads the answer. There is no proxy, no redirect and 
 import select
 import socket
 import ssl
+import struct
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,7 +95,10 @@ class KeptConnections:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_hostname=self._host)
-            connection.settimeout(self._read_timeout)
+            # By the kernel: Python's own timeouts ask before every call whether it would wait.
+            connection.setblocking(True)
+            for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                connection.setsockopt(socket.SOL_SOCKET, limit, _timeval(self._read_timeout))
         except BaseException:
             connection.close()
             raise
@@ -133,6 +137,11 @@ class _AnswerReader:
             self.status = status
             self.keeps_alive = self._parser.should_keep_alive()
             self.complete = True
+
+
+def _timeval(seconds: float) -> bytes:
+    """As in <sys/time.h>."""
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
 def _has_news(connection: socket.socket) -> bool:
