@@ -196,6 +196,9 @@ class FormReader:
 
     def _end_part(self) -> None:
         if self._value is not None:
+            if self._value.startswith(self._opening):
+                # To some, a boundary right behind the headers ends a part without a content.
+                raise InvalidForm("A field of the form begins with the form's boundary.")
             self._fields[self._name] = _text(bytes(self._value))
 
     def _end(self) -> None:

@@ -55,6 +55,8 @@ def assert_holds_what_stands_there(body: bytes) -> None:
     if taken is None:
         return
     form, file = taken
+    if file.startswith(b"--b"):
+        return  # to some, this ends a part without a content; here it is content, and no media
     found = [value.encode() for value in form.fields.values()] + [file] * form.file_present
     assert sorted(found) == sorted(contents_of_parts(body))
 

@@ -145,6 +145,7 @@ def test_a_content_type_without_a_boundary_is_refused(content_type: str) -> None
         f"--{BOUNDARY}\r\nBad Header\x01: 1\r\n\r\n".encode() + END,
         b"--other\r\n" + part("a", b"1") + END,
         part("a", b"1", headers=f"--{BOUNDARY}--x: 1\r\n") + END,
+        part("a", b"1", headers="\r\n" + part("b", b"2").decode()) + END,
         b"preamble\r\n" + part("a", b"1") + END,
         b"\r\npreamble\r\n" + part("a", b"1") + END,
         b"\r\n-preamble" + part("a", b"1") + END,
