@@ -7,8 +7,9 @@ from jan_media_plugin.config import Config
 from jan_media_plugin.exchange import Exchange
 from jan_media_plugin.resolve.sidecar import SidecarAway
 from jan_media_plugin.resolve.urls import NoMedia, Resolved, Urls
+from jan_media_plugin.rewrite.candidates import Found
 from jan_media_plugin.rewrite.edits import Edit, to_inside_of_string
-from jan_media_plugin.rewrite.find import Found, TooComplex, find_media, name_place
+from jan_media_plugin.rewrite.find import TooComplex, find_media, name_place
 from jan_media_plugin.rewrite.places import Places
 from jan_media_plugin.server.wait import wait_for
 

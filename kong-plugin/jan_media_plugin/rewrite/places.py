@@ -8,11 +8,9 @@ import json
 from collections.abc import Sequence
 
 Keys = tuple[str, ...]
-Path = tuple[bytes | int, ...]
-"""From the root to a value: the raw bytes between a key's quotes, or an array position."""
 
 _REMEMBERED_PATHS = 1024
-_LONGEST_REMEMBERED = 256  # bytes of all keys: a client's invention must not fill the memory
+_LONGEST_REMEMBERED = 256  # letters of all keys: a client's invention must not fill the memory
 
 
 def parse_place(text: str) -> Keys:
@@ -38,21 +36,20 @@ class Places:
         self._tails = frozenset(map(parse_place, where))
         self._lengths = sorted({len(tail) for tail in self._tails})
         self._never = [parse_place(text) for text in never]
-        self._remembered: dict[Path, bool] = {}
+        self._remembered: dict[Keys, bool] = {}
 
-    def have(self, path: Path) -> bool:
-        """Whether a string at ``path`` stands at a place of media."""
-        answer = self._remembered.get(path)
+    def have(self, keys: Keys) -> bool:
+        """Whether a string to which ``keys`` lead from the root stands at a place of media."""
+        answer = self._remembered.get(keys)
         if answer is None:
-            answer = self._match(path)
-            if sum(len(step) for step in path if isinstance(step, bytes)) <= _LONGEST_REMEMBERED:
+            answer = self._match(keys)
+            if sum(map(len, keys)) <= _LONGEST_REMEMBERED:
                 if len(self._remembered) >= _REMEMBERED_PATHS:
                     self._remembered.clear()
-                self._remembered[path] = answer
+                self._remembered[keys] = answer
         return answer
 
-    def _match(self, path: Path) -> bool:
-        keys = tuple(unescaped(step) for step in path if isinstance(step, bytes))
+    def _match(self, keys: Keys) -> bool:
         # An element of an array stands where the array does.
         if not any(keys[-length:] in self._tails for length in self._lengths):
             return False

@@ -1,0 +1,149 @@
+"""Walking a body from its start to each id: exact for every body, however odd.
+
+Runs of members and elements without an id are taken in one match each; what is left to look at
+piece by piece is the way to each id.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from jan_media_plugin.rewrite.candidates import Found
+from jan_media_plugin.rewrite.grammar import (
+    AFTER_VALUE,
+    COLON,
+    ELEMENTS,
+    MEMBERS,
+    SCALAR,
+    SPACE,
+    completes,
+    is_small,
+    small_value_end,
+    string_end,
+)
+from jan_media_plugin.rewrite.places import Keys, unescaped
+
+Path = tuple[bytes | int, ...]
+"""From the root to a value: the raw bytes between a key's quotes, or an array position."""
+
+MAX_DEPTH = 500
+MAX_STEPS = 100_000  # half a second at most; bodies of real clients take hundreds
+# Elements of arrays are tried, whether they are small: messages, parts, tools. One that is not has
+# been read in vain: none below this depth, so that a byte is read in vain a few times at most.
+_SKIPPING_DEPTH = 4
+_WORTH_SKIPPING = 256
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class TooComplex(Exception):
+    """The body holds an id but is nested deeper, or has more parts, than is looked at."""
+
+
+class Malformed(Exception):
+    """Not JSON."""
+
+
+def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[Found, Path]]:
+    """Yield each of ``ids`` that is a value, with the path to it, in order.
+
+    Positions in arrays are true only without runs. Raises `Malformed` or `TooComplex` on reaching
+    the place that is so.
+    """
+    path: list[bytes | int] = []  # one entry for each open object or array
+    openings = [*(one.start - 1 for one in ids), len(body)]
+    coming = 0
+    position = SPACE.match(body, 3 if body.startswith(_BYTE_ORDER_MARK) else 0).end()  # type: ignore[union-attr]
+    for _ in range(MAX_STEPS):
+        # The whole, a member or an element begins here. Pass over as many as can be.
+        in_object = bool(path) and type(path[-1]) is bytes
+        if path and by_runs:
+            run = MEMBERS if in_object else ELEMENTS
+            position = run.match(body, position, openings[coming]).end()  # type: ignore[union-attr]
+        if in_object:
+            end = string_end(body, position) if body[position : position + 1] == b'"' else -1
+            colon = COLON.match(body, end) if end > 0 else None
+            if colon is None:
+                raise Malformed
+            path[-1] = body[position + 1 : end - 1]
+            position = colon.end()
+            if openings[coming] < position:
+                coming += 1
+        # A value begins here.
+        opening = body[position : position + 1]
+        if opening == b'"':
+            end = string_end(body, position)
+            if end < 0:
+                raise Malformed
+            if position == openings[coming]:
+                yield ids[coming], tuple(path)
+                coming += 1
+            position = end
+        elif (
+            by_runs
+            and (opening == b"{" or opening == b"[")
+            and openings[coming] - position > _WORTH_SKIPPING
+            and 0 < len(path) <= _SKIPPING_DEPTH
+            and type(path[-1]) is int
+            and (end := small_value_end(body, position, openings[coming])) > 0
+        ):
+            position = end
+        elif opening == b"{" or opening == b"[":
+            position = SPACE.match(body, position + 1).end()  # type: ignore[union-attr]
+            closing = body[position : position + 1]
+            if closing != (b"}" if opening == b"{" else b"]"):
+                if len(path) == MAX_DEPTH:
+                    raise TooComplex(f"nested deeper than {MAX_DEPTH}")
+                path.append(b"" if opening == b"{" else 0)
+                continue
+            position += 1
+        else:
+            scalar = SCALAR.match(body, position)
+            if scalar is None:
+                raise Malformed
+            position = scalar.end()
+
+        # A value has ended here. If no id comes any more, all that matters of the rest is whether
+        # it is well-formed.
+        if by_runs and coming == len(ids) and is_small(len(body) - position):
+            if _is_completed_by(path, body[position:]):
+                return
+            raise Malformed
+        # Otherwise close what ends with it, then go to the next one.
+        while True:
+            if not path:
+                if SPACE.match(body, position).end() != len(body):  # type: ignore[union-attr]
+                    raise Malformed
+                return
+            after = AFTER_VALUE.match(body, position)
+            if after is None:
+                raise Malformed
+            in_array = type(path[-1]) is int
+            mark = after[1]
+            if mark == b",":
+                position = after.end()
+                break
+            if (mark == b"]") is not in_array:
+                raise Malformed
+            position = after.end(1)
+            path.pop()
+        if in_array:
+            path[-1] += 1  # type: ignore[operator]
+    raise TooComplex(f"of more than {MAX_STEPS} parts")
+
+
+def keys_of(path: Path) -> Keys:
+    """Return the keys on the way."""
+    return tuple(unescaped(step) for step in path if isinstance(step, bytes))
+
+
+def spell(path: Path) -> str:
+    """Return ``messages[0].content[1].image_url.url`` for such a path."""
+    steps = [f"[{step}]" if isinstance(step, int) else f".{unescaped(step)}" for step in path]
+    return "".join(steps).removeprefix(".")
+
+
+def _is_completed_by(path: list[bytes | int], rest: bytes) -> bool:
+    openings = b"".join([b"[" if type(step) is int else b'{"":' for step in path])
+    try:
+        return completes(openings, rest)
+    except RecursionError:
+        raise TooComplex(f"nested deeper than {MAX_DEPTH}") from None

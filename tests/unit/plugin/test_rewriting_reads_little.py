@@ -1,0 +1,238 @@
+"""A small outline tells of usual bodies, whatever their size; and no body costs beyond reason."""
+
+import json
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jan_media_plugin.rewrite import candidates, outline, stretches
+from jan_media_plugin.rewrite.edits import Edit, apply_edits
+from jan_media_plugin.rewrite.find import TooComplex, find_media
+from jan_media_plugin.rewrite.places import Places
+from jan_media_plugin.rewrite.walk import MAX_DEPTH, MAX_STEPS, Malformed, keys_of, walk
+
+from tests.support.fuzzing import examples
+from tests.unit.plugin import slow_rewrite
+from tests.unit.plugin.bodies import ID, NEVER, WHERE, bodies, damaged_bodies, texts_of_json
+
+PLACES = Places(WHERE, NEVER)
+URL = "https://media.example/files/x"
+MARK = ID.encode()
+
+
+def rewrite(body: bytes) -> bytes:
+    return apply_edits(body, [Edit(one.start, one.end, URL) for one in find_media(body, PLACES)])
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> bytes:
+    """A list of objects that mostly begin alike, as messages and tools do; sometimes damaged."""
+    beginning = draw(st.sampled_from(['{"role":', '{"role": ', '{ "content":']))
+    separator = draw(st.sampled_from([",", ", ", ",\n  "]))
+    texts = st.sampled_from(
+        ['"user"', '"\\\\"', '"a\\"b"', '",{\\"role\\":"', '"' + "x" * 40 + '"', f'"{ID}"', "1"]
+    )
+    elements = [
+        f'{beginning}{draw(texts)},"content":{draw(texts_of_json)}}}'
+        for _ in range(draw(st.integers(1, 6)))
+    ]
+    text = f'{{"a":1,"messages":[{separator.join(elements)}],"image_url":{draw(texts_of_json)}}}'
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        at = draw(st.integers(0, len(text)))
+        piece = draw(
+            st.sampled_from(["", '"', "\\", ",", "}", "]", "[", '\\{"role":1},{"role":', "\x01"])
+        )
+        text = text[:at] + piece + text[at + draw(st.integers(0, 3)) :]
+    return text.encode()
+
+
+@given(
+    st.one_of(conversations(), bodies(), damaged_bodies()),
+    st.sampled_from([2, 4, 16]),
+    st.sampled_from([16, 64, 1000]),
+    st.sampled_from([1, 7, 100]),
+)
+@settings(max_examples=examples(60), deadline=None)
+def test_however_much_of_a_body_is_left_out_it_is_rewritten_as_the_reference_does(
+    body: bytes, long: int, run: int, window: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stretches, "_LONG", long)
+        patch.setattr(stretches, "_RUN", run)
+        patch.setattr(candidates, "_WINDOW", window)
+        assert rewrite(body) == slow_rewrite.rewrite(body, WHERE, NEVER, URL)
+
+
+@given(st.one_of(bodies(), damaged_bodies()))
+@settings(max_examples=examples(60), deadline=None)
+def test_the_walk_and_the_outline_tell_the_same(body: bytes) -> None:
+    ids = candidates.candidates(body, MAX_STEPS)
+    told = outline.keys_to(body, ids, MAX_DEPTH) if _is_text(body) else None
+    try:
+        walked = {one: keys_of(path) for one, path in walk(body, ids, by_runs=True)}
+    except Malformed:
+        assert told is None
+    else:
+        assert told is None or walked == dict(zip(ids, told, strict=True))
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def said(text: str, **more: Any) -> dict[str, Any]:
+    return {"role": "user", "content": text, **more}
+
+
+SHOWN = {"role": "user", "content": [{"type": "text", "text": "What?"}, {"image_url": {"url": ID}}]}
+PROSE = 'He said "no", twice.\nWhy? größer 好 {"a": [1]} \\ '
+CHATS: dict[str, Any] = {
+    "prose": [*[said(PROSE * 40)] * 200, SHOWN],
+    "prose after the id": [SHOWN, *[said(PROSE * 40)] * 200],
+    "ids all along": [*[said(PROSE * 400), SHOWN] * 20],
+    "short messages": [*[said("Hi.")] * 20_000, SHOWN],
+    "an inline image": [said("", image_url="data:image/png;base64," + "A" * 2_000_000), SHOWN],
+    "long texts": [*[said("x" * 300_000)] * 5, SHOWN],
+}
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": f"tool_{at}",
+            "parameters": {"type": "object", "properties": {"a": {"type": "string"}}},
+        },
+    }
+    for at in range(1000)
+]
+
+
+@pytest.mark.parametrize("name", CHATS)
+@pytest.mark.parametrize("tools", [False, True])
+@pytest.mark.parametrize(
+    "spelled", [{}, {"separators": (",", ":")}, {"indent": 2}, {"ensure_ascii": False}]
+)
+def test_a_long_chat_is_told_by_a_small_outline(
+    name: str, tools: bool, spelled: dict[str, Any]
+) -> None:
+    request = {"model": "m", **({"tools": TOOLS} if tools else {}), "messages": CHATS[name]}
+    body = json.dumps(request, **spelled).encode()
+    ids = candidates.candidates(body, MAX_STEPS)
+    assert len(ids) == body.count(MARK)
+    left_out = sum(end - start for start, end in stretches.stretches(body, ids))
+    assert len(body) - left_out < 70_000
+    keys = outline.keys_to(body, ids, MAX_DEPTH)
+    assert keys == [("messages", "content", "image_url", "url")] * len(ids)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        b'{"role":1},{"role":"\x01"}',
+        b'{"role":1},{"role":"\\x"}',
+        b'{"role":1},{"role":01}',
+        b'{"role":1}{"role":1}',
+        b'{"role":1},,{"role":1}',
+        b'{"role":1}],{"role":1}',
+        b'\\{"role":1},{"role":1}',
+        b'"\\{"role":1},{"role":1}',
+    ],
+)
+def test_what_is_malformed_far_from_an_id_makes_the_whole_no_json(run: bytes) -> None:
+    some = b'{"role":"' + b"x" * 100 + b'"},'
+    frame = b'{"messages":[%b%b,%b{"image_url":"%b"}]}'
+    assert len(find_media(frame % (some * 500, b"1", some * 500, MARK), PLACES)) == 1
+    assert find_media(frame % (some * 500, run, some * 500, MARK), PLACES) == []
+
+
+END = b'{"image_url":"%b"}' % MARK
+Hostile = Callable[[int], bytes]
+
+
+def _elements(element: bytes) -> Hostile:
+    return lambda size: b"[" + element * (size // len(element)) + END + b"]"
+
+
+def _text(piece: bytes) -> Hostile:
+    return lambda size: b'["' + piece * (size // len(piece)) + b'",' + END + b"]"
+
+
+HOSTILE: dict[str, Hostile] = {
+    **{
+        f"elements {element[:20]!r}": _elements(element)
+        for element in [
+            *(b"[],", b"{},", b"1,", b"0.1,", b'"",', b'"ab",', b"1" * 4000 + b",", b" "),
+            *(
+                b"[[[[[[]]]]]],",
+                b'{"role":1},',
+                b'{"role":[{"role":1},{"role":2}]},',
+                b'[{"a":1}],',
+            ),
+            *(b'{"role":1}},{"role":[1],', b'{"role":{"role":%b}}{,' % (b"1" * 4000)),
+            *(b'"jan_0",', b'"\\u006a",', b'"%b",' % MARK, END + b",", b'"\\ud800",', b'"\xff",'),
+            *(b"[" * 300 + b"]" * 300 + b",", b"[" * 900 + b"]" * 900 + b",", b"[" * 600),
+            *('"好好",'.encode(), b'"%b",' % (b"a" * 4090), b'{"a":"%b\x01"},' % (b"a" * 9000)),
+            b'"%b",{"role":"%b"},{"role":"y"},' % (MARK, b"x" * 9000),
+        ]
+    },
+    **{
+        f"text of {piece!r}": _text(piece)
+        for piece in [
+            *(b'\\"', b"\\\\", b'\\\\\\"', b"_", b"jan_", b"jan_0", b"\\u006a", b"\\u006a-"),
+            *(b"\\u00e9", b",", b'\\"%b\\"' % MARK, b"jan_0000000000000000000000000 "),
+        ]
+    },
+    "members": lambda size: b"{" + b'"a":"b",' * (size // 8) + END[1:],
+    "members of ids": lambda size: b"{" + (END[1:-1] + b",") * (size // 46) + b'"a":1}',
+    "members of many keys": lambda size: (
+        b"{" + b"".join(b'"%d":1,' % at for at in range(size // 9)) + END[1:]
+    ),
+    "a long key": lambda size: b'{"%b":1,' % (b"\\\\" * (size // 2)) + END[1:],
+    "half a pair in a long text": lambda size: (
+        b'["\\ud800%b",' % (b"\\n" * (size // 2)) + END + b"]"
+    ),
+    "malformed at its end": lambda size: _elements(b'{"role":"x"},')(size) + b"x",
+}
+
+
+def _seconds(body: bytes) -> float:
+    taken = []
+    for _ in range(2):
+        start = time.process_time()
+        _find(body)
+        taken.append(time.process_time() - start)
+    return min(taken)
+
+
+def _find(body: bytes) -> None:
+    try:
+        find_media(body, PLACES)
+    except TooComplex:
+        return
+
+
+@pytest.mark.parametrize("shape", HOSTILE)
+def test_no_body_takes_time_beyond_its_length(shape: str) -> None:
+    # Were it the square, 8 times the length would take 64 times as long.
+    small, large = (_seconds(HOSTILE[shape](size)) for size in (150_000, 8 * 150_000))
+    assert large < 24 * max(small, 2e-4)
+
+
+@pytest.mark.parametrize("shape", HOSTILE)
+def test_no_body_takes_many_times_its_room(shape: str) -> None:
+    body = HOSTILE[shape](500_000)
+    tracemalloc.start()
+    try:
+        _find(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Hundreds of bytes for each id, and of what is parsed no more than an outline's worth.
+    assert peak < 3 * len(body) + 600 * body.count(MARK) + 6_000_000
