@@ -68,6 +68,7 @@ from jan_media.storage.keys import require_key
 from jan_media.storage.post_policy import signed_form
 from jan_media.storage.s3_address import bucket_address
 from jan_media.storage.s3_credentials import CurrentCredentials
+from jan_media.storage.s3_endpoints import keep_called_services
 from jan_media.storage.s3_failures import failures_mapped, status_of
 from jan_media.storage.s3_small_put import SmallPut
 from jan_media.storage.sigv4 import Signer
@@ -125,6 +126,7 @@ class S3Storage:
         `ValueError` for an endpoint that cannot be.
         """
         settings = botocore.session.get_session()
+        keep_called_services(settings)
         session = boto3.session.Session(
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
