@@ -30,6 +30,7 @@ from jan_media.api.public import public_app
 from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
 from jan_media.http_protocol import JanHttpProtocol
 from jan_media.listener import Listener
+from jan_media.malloc import use_two_arenas
 from jan_media.settings import Address, Settings
 from jan_media.sidecar import Sidecar, assemble
 from jan_media.storage.interface import StorageRefused, StorageUnavailable
@@ -57,6 +58,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """
     with _listening(settings.listen) as public, _listening(settings.internal_listen) as internal:
         settings = _with_real_ports(settings, public, internal)
+        use_two_arenas()
         sidecar = _assembled(settings)
         apps = [(public_app(sidecar), public), (internal_app(sidecar), internal)]
 
