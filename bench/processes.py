@@ -37,6 +37,15 @@ class Processes:
         """What they hold now, a page that several processes share counted once among those."""
         return sum(_bytes(folder / "smaps_rollup", "Pss") for folder in self._folders)
 
+    def alone_bytes(self) -> int:
+        """What `proportional_bytes` would be if no other program had loaded the same libraries.
+
+        About: the process that has most of the libraries' pages is taken to have them all.
+        """
+        rollups = [folder / "smaps_rollup" for folder in self._folders]
+        files = max(_bytes(rollup, "Rss") - _bytes(rollup, "Anonymous") for rollup in rollups)
+        return files + sum(_bytes(rollup, "Pss_Anon") for rollup in rollups)
+
 
 def _ticks(folder: Path) -> int:
     # The second field, the name, may hold spaces and brackets.
