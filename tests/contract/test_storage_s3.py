@@ -253,6 +253,20 @@ def test_a_service_that_comes_back_is_used_again(ceph: Ceph, bucket: str) -> Non
     storage.close()
 
 
+def test_a_proxy_of_the_environment_is_used(
+    ceph: Ceph, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = nobody.getsockname()
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{address[1]}")
+    monkeypatch.setenv("NO_PROXY", "")
+    storage = s3_storage(ceph, bucket, attempts=1)
+
+    with pytest.raises(StorageUnavailable):
+        put(storage, "proxied/a", b"x")
+    storage.close()
+
+
 @contextmanager
 def dropping_proxy(target: str, drops: int) -> Iterator[str]:
     """A TCP proxy that cuts its first ``drops`` connections after 100 kB of upload."""

@@ -35,9 +35,11 @@ class InterruptedStorage:
             self._moment = ""
             self._action()
 
-    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
+    def put(
+        self, key: str, source: BinaryIO, *, size: int, mime: str, sha256: str | None = None
+    ) -> None:
         self._at("before put")
-        self._storage.put(key, source, size=size, mime=mime)
+        self._storage.put(key, source, size=size, mime=mime, sha256=sha256)
         self.written = key
         self._at("after put")
 

@@ -64,7 +64,9 @@ def _write_and_commit(
     library: Library, spool: Spool, content: Content, key: str, owner: str
 ) -> Claimed:
     """Store the bytes under an intended key. Raises `IntentLapsed` if that took too long."""
-    library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
+    library.storage.put(
+        key, spool.from_start(), size=content.bytes, mime=content.mime, sha256=content.sha256
+    )
     now = library.clock()
     claimed = library.catalog.commit_upload(
         new_media_id(now),

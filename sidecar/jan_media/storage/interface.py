@@ -64,8 +64,12 @@ class Storage(Protocol):
     def close(self) -> None:
         """Give back connections. The storage cannot be used afterwards."""
 
-    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
+    def put(
+        self, key: str, source: BinaryIO, *, size: int, mime: str, sha256: str | None = None
+    ) -> None:
         """Write ``size`` bytes of ``source`` (from its position; seekable) under ``key``.
+
+        ``sha256`` is their hash (lower-case hex), if known, which may spare hashing them again.
 
         Replaces an object that is there. Raises `ValueError` if the source has fewer bytes.
         Durable when it returns. A reader sees the whole object or none; a crash leaves no

@@ -64,6 +64,9 @@ class KeptConnections:
             reader = _AnswerReader()
             while not reader.complete:
                 reader.feed(connection.recv(_READ))
+        except BlockingIOError as error:  # which is how the kernel says it
+            connection.close()
+            raise TimeoutError("no answer in time") from error
         except BaseException:
             connection.close()
             raise
@@ -95,10 +98,9 @@ class KeptConnections:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_hostname=self._host)
-            # By the kernel: Python's own timeouts ask before every call whether it would wait.
-            connection.setblocking(True)
-            for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                connection.setsockopt(socket.SOL_SOCKET, limit, _timeval(self._read_timeout))
+                connection.settimeout(self._read_timeout)
+            else:
+                _time_out(connection, self._read_timeout)
         except BaseException:
             connection.close()
             raise
@@ -139,9 +141,12 @@ class _AnswerReader:
             self.complete = True
 
 
-def _timeval(seconds: float) -> bytes:
-    """As in <sys/time.h>."""
-    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+def _time_out(connection: socket.socket, seconds: float) -> None:
+    """Let the kernel do it: Python asks before every call whether it would wait."""
+    connection.setblocking(True)
+    timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+    for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        connection.setsockopt(socket.SOL_SOCKET, limit, timeval)
 
 
 def _has_news(connection: socket.socket) -> bool:

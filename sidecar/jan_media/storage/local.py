@@ -108,7 +108,9 @@ class LocalStorage:
     def close(self) -> None:
         pass
 
-    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
+    def put(
+        self, key: str, source: BinaryIO, *, size: int, mime: str, sha256: str | None = None
+    ) -> None:
         target = self._path(key)
         window = window_of(source, size)
         with _failures_mapped(), self._new_file() as (file, path):

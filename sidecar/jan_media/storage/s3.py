@@ -189,12 +189,14 @@ class S3Storage:
         self._connections.close()
         self.client.close()
 
-    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
+    def put(
+        self, key: str, source: BinaryIO, *, size: int, mime: str, sha256: str | None = None
+    ) -> None:
         require_key(key)
         window = window_of(source, size)
         with failures_mapped("an upload"):
             if size <= self._small:
-                self._small_put.put(key, source.read(size), mime=mime)
+                self._small_put.put(key, source.read(size), mime=mime, sha256=sha256)
                 return
             if size >= self._multipart_threshold:
                 self._put_parts(key, source, window, mime)

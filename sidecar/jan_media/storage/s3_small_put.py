@@ -7,6 +7,7 @@ the answer read by urllib3: five sixths of the processor time of such an upload.
 The signature covers the body, so the service refuses what arrives damaged.
 """
 
+import hashlib
 import random
 import re
 import time
@@ -44,15 +45,16 @@ class SmallPut:
         self._attempts = attempts
         self._clock = clock
 
-    def put(self, key: str, body: bytes, *, mime: str) -> None:
-        """Write ``body`` under ``key``; durable when it returns.
+    def put(self, key: str, body: bytes, *, mime: str, sha256: str | None = None) -> None:
+        """Write ``body`` (of that hash, if it is known) under ``key``; durable when it returns.
 
         Raises `ClientError` if the service refuses and `OSError` if it does not answer, after the
         last of the attempts.
         """
+        digest = sha256 or hashlib.sha256(body).hexdigest()
         for attempt in range(1, self._attempts):
             try:
-                self._try(key, body, mime)
+                self._try(key, body, mime, digest)
                 return
             except OSError:
                 pass
@@ -60,9 +62,9 @@ class SmallPut:
                 if error_code(error) not in _PASSING and status_of(error) not in _PASSING_STATUS:
                     raise
             time.sleep(random.random() * 2 ** (attempt - 1))  # noqa: S311 (spreads attempts)
-        self._try(key, body, mime)
+        self._try(key, body, mime, digest)
 
-    def _try(self, key: str, body: bytes, mime: str) -> None:
+    def _try(self, key: str, body: bytes, mime: str, digest: str) -> None:
         path = f"{self._address.path}/{key}"
         headers = self._signer.authorize(
             self._credentials(),
@@ -70,7 +72,7 @@ class SmallPut:
             host=self._address.host,
             path=path,
             headers={"content-type": mime},
-            body=body,
+            body_sha256=digest,
             now=self._clock(),
         )
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -104,24 +104,23 @@ class Signer:
         host: str,
         path: str,
         headers: Mapping[str, str],
-        body: bytes,
+        body_sha256: str,
         now: float,
     ) -> dict[str, str]:
-        """Return ``headers`` and those that sign them and ``body``, for a request of our own.
+        """Return ``headers`` and those that sign them and the body, for a request of our own.
 
         From "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)",
         https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html. ``path`` is
         as in `presign`; the names of ``headers`` are lower case.
         """
         stamp = timestamp(now)
-        digest = hashlib.sha256(body).hexdigest()
-        sent = {**headers, "x-amz-content-sha256": digest, "x-amz-date": stamp}
+        sent = {**headers, "x-amz-content-sha256": body_sha256, "x-amz-date": stamp}
         if credentials.token is not None:
             sent["x-amz-security-token"] = credentials.token
         pairs = sorted({**sent, "host": host}.items())
         signed = ";".join(name for name, _ in pairs)
         lines = "".join(f"{name}:{value}\n" for name, value in pairs)
-        request = f"{method}\n{path}\n\n{lines}\n{signed}\n{digest}"
+        request = f"{method}\n{path}\n\n{lines}\n{signed}\n{body_sha256}"
         scope = self._scope(stamp[:8])
         hashed = hashlib.sha256(request.encode()).hexdigest()
         signature = self._sign(credentials, stamp[:8], f"{ALGORITHM}\n{stamp}\n{scope}\n{hashed}")
