@@ -1,5 +1,7 @@
 """What every catalog promises, sentence by sentence of the interface."""
 
+from dataclasses import replace
+
 import pytest
 from jan_media.catalog.interface import (
     Catalog,
@@ -134,6 +136,70 @@ def test_a_key_that_a_sweep_has_taken_cannot_be_committed(catalog: Catalog) -> N
 
     assert live(catalog, id) is None
     assert catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=LATER) is None
+
+
+def begin(
+    catalog: Catalog, owner: str = "ann", *, key: str = "a-key", expires_at: int = LATER
+) -> Claimed | None:
+    return catalog.claim_or_intend(
+        content_of(PNG), owner, key, now=NOW, expires_at=expires_at, due_at=NOW + MINUTE
+    )
+
+
+def test_an_upload_of_an_unknown_content_begins_with_its_key_held(catalog: Catalog) -> None:
+    assert begin(catalog) is None
+
+    assert due(catalog, NOW + MINUTE - 1) == []
+    id = new_media_id(NOW)
+    claimed = catalog.commit_upload(id, content_of(PNG), "a-key", "ann", now=NOW, expires_at=LATER)
+    assert (claimed.media.id, claimed.media.storage_key, claimed.deduped) == (id, "a-key", False)
+
+
+def test_an_upload_that_dies_after_its_beginning_leaves_its_key_as_garbage(
+    catalog: Catalog,
+) -> None:
+    assert begin(catalog) is None
+
+    assert due(catalog, NOW + MINUTE) == ["a-key"]
+
+
+def test_beginning_again_changes_nothing(catalog: Catalog) -> None:
+    assert begin(catalog) is None
+    assert begin(catalog) is None
+
+    assert due(catalog, NOW + MINUTE) == ["a-key"]
+
+
+def test_an_upload_of_what_one_owns_holds_no_key_and_changes_nothing(catalog: Catalog) -> None:
+    first = upload(catalog, PNG, now=NOW, expires_at=LATER)
+
+    assert begin(catalog) == Claimed(first.media, deduped=True)
+
+    assert live(catalog, first.media.id) == first.media
+    assert due(catalog, FOREVER) == []
+
+
+def test_an_upload_of_what_others_own_claims_it_and_renews_it(catalog: Catalog) -> None:
+    first = upload(catalog, PNG, "ann", now=NOW, expires_at=LATER)
+
+    begun = begin(catalog, "bob", expires_at=LATER + DAY)
+
+    assert begun == Claimed(replace(first.media, expires_at=LATER + DAY), deduped=True)
+    assert live(catalog, first.media.id) == begun.media
+    assert catalog.owns(first.media.id, "bob")
+    assert due(catalog, LATER) == []
+
+
+def test_an_upload_of_what_has_expired_begins_anew(catalog: Catalog) -> None:
+    first = upload(catalog, PNG, now=NOW - DAY, expires_at=NOW)
+
+    assert begin(catalog) is None
+
+    again = catalog.commit_upload(
+        new_media_id(NOW), content_of(PNG), "a-key", "ann", now=NOW, expires_at=LATER
+    )
+    assert (again.deduped, again.media.storage_key) == (False, first.media.storage_key)
+    assert due(catalog, NOW) == ["a-key"]
 
 
 def test_bytes_written_after_their_sweep_are_swept_again(catalog: Catalog) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from jan_media.catalog.interface import (
     Catalog,
+    Claimed,
     Expired,
     IntentLapsed,
     Released,
@@ -112,6 +113,60 @@ def test_uploads_and_completions_of_one_content_store_it_once(catalog: Catalog) 
 
         assert len(set(keys)) == 1
         assert catalog.counts()["contents"] == n + 1
+
+
+def send(catalog: Catalog, number: int) -> Claimed:
+    """Upload as the library does, whether the content is known or not."""
+    key, content = new_key(), content_of(b"content %d" % number)
+    known = catalog.claim_or_intend(content, "ann", key, now=NOW, expires_at=LATER, due_at=LATER)
+    return known or catalog.commit_upload(
+        new_media_id(NOW), content, key, "ann", now=NOW, expires_at=LATER
+    )
+
+
+def test_many_uploads_of_few_contents_at_once_have_one_first_each(catalog: Catalog) -> None:
+    for n in range(ROUNDS // 2):
+        claims = at_once(*(partial(send, catalog, n * 5 + each % 5) for each in range(15)))
+
+        firsts = {each.media.sha256: each.media for each in claims if not each.deduped}
+        assert len(firsts) == 5
+        assert sum(not each.deduped for each in claims) == 5
+        assert all(each.media == firsts[each.media.sha256] for each in claims)
+        dropped = due(catalog, NOW)
+        assert not {media.storage_key for media in firsts.values()} & set(dropped)
+        catalog.forget_garbage(dropped)
+    assert due(catalog, LATER) == []
+
+
+def test_an_upload_whose_key_was_swept_fails_alone(catalog: Catalog) -> None:
+    def commit(number: int, key: str) -> Claimed | None:
+        try:
+            return catalog.commit_upload(
+                new_media_id(NOW),
+                content_of(b"content %d" % number),
+                key,
+                "ann",
+                now=NOW,
+                expires_at=LATER,
+            )
+        except IntentLapsed:
+            return None
+
+    for n in range(ROUNDS // 2):
+        swept, *held = keys = [new_key() for _ in range(8)]
+        catalog.intend(swept, due_at=NOW)
+        assert due(catalog, NOW) == [swept]
+        for key in held:
+            catalog.intend(key, due_at=LATER)
+
+        lapsed, *done = at_once(
+            *(partial(commit, n * 8 + each, key) for each, key in enumerate(keys))
+        )
+
+        assert lapsed is None
+        assert [each and each.media.storage_key for each in done] == held
+        assert due(catalog, LATER - 1) == [swept]
+        catalog.forget_garbage([swept])
 
 
 # --- races of two
