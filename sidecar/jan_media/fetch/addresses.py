@@ -57,14 +57,20 @@ def parse_address(text: str) -> Address:
     return address
 
 
+def end_of(address: Address) -> Address:
+    """Where a packet to ``address`` ends up: the IPv4 address inside a mapped or NAT64 one."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return IPv4Address(address.packed[-4:]) if address in _NAT64 else address
+
+
 def is_public(address: Address) -> bool:
     """Whether ``address`` is on the public internet."""
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        return False
+    address = end_of(address)
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_4)
-    if address.scope_id is not None:
-        return False
-    if address.ipv4_mapped is not None:
-        return is_public(address.ipv4_mapped)
-    if address in _NAT64:
-        return is_public(IPv4Address(address.packed[-4:]))
     return address in _GLOBAL_UNICAST and not any(address in network for network in _NOT_PUBLIC_6)

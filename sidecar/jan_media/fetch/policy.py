@@ -2,13 +2,14 @@
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from jan_media.fetch.addresses import Address, is_public
+from jan_media.fetch.addresses import Address, end_of, is_public
 from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
 from jan_media.fetch.url import normal_host
 
 __all__ = ["FetchPolicy", "InvalidUrl", "UrlNotAllowed"]
 
 _PORTS = {80, 443}
+_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 class FetchPolicy:
@@ -34,7 +35,7 @@ class FetchPolicy:
 
         Raises `UrlNotAllowed`.
         """
-        if self._denied.has_address(address):
+        if self._denied.has_address(address) or self._denied.has_address(end_of(address)):
             raise UrlNotAllowed(f"Fetching from {host} is not allowed here.")
         if self._allowed.has_host(host) or self._allowed.has_address(address):
             return
@@ -62,7 +63,7 @@ class _Places:
 
     def _add(self, entry: str) -> None:
         try:
-            self._networks.append(ip_network(entry))
+            self._networks.append(_as_ipv4(ip_network(entry)))
             return
         except ValueError:
             if "/" in entry:
@@ -77,3 +78,12 @@ class _Places:
 
     def has_address(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
+
+
+def _as_ipv4(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """A network of IPv4-mapped addresses as what it is: addresses are compared as IPv4 then."""
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED.prefixlen:
+        inner = network.network_address.ipv4_mapped
+        if inner is not None:
+            return IPv4Network((inner, network.prefixlen - _MAPPED.prefixlen))
+    return network

@@ -68,6 +68,19 @@ def test_deny_is_stronger_than_allow_and_than_being_public() -> None:
     assert allows(policy, "good.example", 443, "8.8.8.8")
 
 
+@pytest.mark.parametrize("deny", ["8.8.8.0/24", "::ffff:8.8.8.0/120", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize("address", ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"])
+def test_what_is_denied_is_denied_in_every_form_of_its_address(deny: str, address: str) -> None:
+    assert not allows(FetchPolicy(deny=deny), "example.com", 443, address)
+    assert allows(FetchPolicy(deny="9.9.9.9"), "example.com", 443, address)
+
+
+def test_allowing_an_address_does_not_allow_a_way_around_to_it() -> None:
+    policy = FetchPolicy(allow="10.1.0.0/16,::ffff:10.2.0.0/112")
+    assert allows(policy, "files.internal", 80, "10.2.0.1")
+    assert not allows(policy, "files.internal", 80, "64:ff9b::10.1.2.3")
+
+
 def test_every_malformed_entry_is_named() -> None:
     with pytest.raises(ValueError, match=r"10\.0\.0\.1/8, http://x, a b"):
         FetchPolicy(allow="10.0.0.1/8,example.com,http://x,a b")
