@@ -71,7 +71,7 @@ def check_length(headers: Headers, most: int) -> int | None:
     values = headers.get("content-length")
     if not values or not values[0].isdecimal():
         return None
-    length = int(values[0][:19])
+    length = int(values[0].lstrip("0")[:19] or "0")  # nginx takes any number of zeros before it
     if length > most:
         raise too_large(f"The body has {length} bytes. The most that is accepted is {most}.")
     return length

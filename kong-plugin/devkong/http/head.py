@@ -15,7 +15,7 @@ _METHOD = re.compile(rb"[A-Z_-]+\Z")
 _TARGET = re.compile(rb"[^\x00-\x20\x7f]+\Z")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_VALUE = re.compile(rb"[\x00\r\n]")
-_DIGITS = re.compile(rb"[0-9]{1,18}\Z")
+_DIGITS = re.compile(rb"0*[0-9]{1,18}\Z")
 
 
 class BadMessage(Exception):
@@ -116,7 +116,7 @@ def content_length(headers: Headers) -> int | None:
         return None
     if len(values) > 1 or not _DIGITS.match(values[0]):
         raise BadMessage(400, "bad Content-Length")
-    return int(values[0])
+    return int(values[0].lstrip(b"0") or b"0")  # Python counts zeros as digits of a long number
 
 
 def is_chunked(headers: Headers) -> bool:

@@ -419,6 +419,19 @@ def test_a_body_over_the_limit_is_refused_unread_if_it_says_so(ask: Ask) -> None
     assert "kong.request.get_raw_body" not in request.calls
 
 
+@pytest.mark.parametrize("length", ["0" * 19 + "5000", "0" * 40 + "5000", "9" * 40])
+def test_zeros_before_a_length_do_not_hide_it(ask: Ask, length: str) -> None:
+    outcome, _ = ask({**bearer(), **JSON_TYPE, "content-length": length}, max_body_bytes=4096)
+    assert (error(outcome)["status"], error(outcome)["code"]) == (413, "max_size_exceeded")
+
+
+def test_zeros_before_a_length_do_not_keep_ids_as_they_are(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.media[ID] = URL
+    length = "0" * 19 + str(len(chat(ID)))
+    _, request = ask({**bearer(), **JSON_TYPE, "content-length": length}, chat(ID))
+    assert request.body_set == chat(URL)
+
+
 def test_and_once_read_if_it_does_not(ask: Ask) -> None:
     outcome, _ = ask({**bearer(), **JSON_TYPE}, chat(padding=5000), max_body_bytes=4096)
     assert error(outcome)["status"] == 413
