@@ -19,6 +19,7 @@ import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -160,6 +161,8 @@ def timestamp(now: float) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
 
 
+# Most of what is encoded is the same in every URL, and encoding takes longer than signing.
+@lru_cache(maxsize=1024)
 def _encode(text: str) -> str:
     """Percent-encode all but the unreserved characters of RFC 3986, as the protocol demands."""
     return quote(text, safe="-_.~")
