@@ -6,6 +6,8 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _RESET_PEAKS = "5"
+# Of the fields of stat after the name: times of the process, and of children that have ended.
+_OWN, _ENDED = slice(11, 13), slice(13, 15)
 
 
 class Processes:
@@ -16,9 +18,13 @@ class Processes:
         self.children = [int(child) for child in children]
         self._folders = [Path(f"/proc/{each}") for each in (pid, *self.children)]
 
-    def cpu_seconds(self) -> float:
-        """Processor time of all of them, in user and in kernel mode."""
-        return sum(map(_ticks, self._folders)) / _TICKS
+    def cpu_seconds(self, *, ended: bool = False) -> float:
+        """Processor time of all of them, in user and in kernel mode.
+
+        With ``ended`` also of the children that have ended.
+        """
+        ticks = sum(map(_ticks, self._folders))
+        return (ticks + (_ticks(self._folders[0], of=_ENDED) if ended else 0)) / _TICKS
 
     def reset_peaks(self) -> None:
         """Let `peak_bytes` count from now."""
@@ -47,10 +53,10 @@ class Processes:
         return files + sum(_bytes(rollup, "Pss_Anon") for rollup in rollups)
 
 
-def _ticks(folder: Path) -> int:
+def _ticks(folder: Path, *, of: slice = _OWN) -> int:
     # The second field, the name, may hold spaces and brackets.
     fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    return sum(map(int, fields[of]))
 
 
 def _bytes(file: Path, name: str) -> int:

@@ -2,9 +2,10 @@
 
 ``python -m bench.sidecar`` starts the database, the S3 service and ``jan-media serve``, loads each
 kind of request in turn with wrk, several passes over, and prints medians and spread. Beside the
-rate stands the processor time that one request costs the sidecar's own processes, since that is
-what remains true on a machine that others use too, and what it would reach on two cores that it
-had for itself. ``bench.sidecar_memory`` measures large bodies.
+rate stands the processor time that one request costs the sidecar's own processes, the services
+and the load, since that is what remains true on a machine that others use too, and the rate that
+two cores allow by it. ``--beside DIR`` measures the sidecar of another source tree too, on the same
+services, the two in turn. ``bench.sidecar_memory`` measures large bodies.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import os
 import random
 import re
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -53,8 +55,44 @@ class Figures:
     """What the passes have measured of one kind."""
 
     rates: list[float] = field(default_factory=list)  # requests a second
-    processor: list[float] = field(default_factory=list)  # µs of the sidecar for one request
     milliseconds: list[float] = field(default_factory=list)  # median latency
+    # µs for one request: of the sidecar, of PostgreSQL, of Ceph and of wrk.
+    processor: list[float] = field(default_factory=list)
+    database: list[float] = field(default_factory=list)
+    storage: list[float] = field(default_factory=list)
+    load: list[float] = field(default_factory=list)
+
+    def all_processor(self) -> list[float]:
+        """µs of everybody for one request."""
+        parties = zip(self.processor, self.database, self.storage, self.load, strict=True)
+        return list(map(sum, parties))
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """A database and an S3 service, each started here."""
+
+    database: postgres.PostgresServer
+    s3: ceph.Ceph
+
+    def database_seconds(self) -> float:
+        """Processor time of the server and all its sessions so far."""
+        return Processes(self.database.pid).cpu_seconds(ended=True)
+
+    def s3_seconds(self) -> float:
+        """Processor time of all daemons so far."""
+        return sum(Processes(pid).cpu_seconds() for pid in self.s3.pids())
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A running sidecar, the kinds of request made for it, and what was measured."""
+
+    name: str
+    sidecar: RunningSidecar
+    folder: Path
+    kinds: dict[str, Kind]
+    figures: dict[str, Figures]
 
 
 def main() -> None:
@@ -63,42 +101,76 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of one kind in one pass")
     parser.add_argument("--only", default="", help="kinds whose name holds this")
+    parser.add_argument("--beside", type=Path, help="another source tree of the project")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     flags = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jan-bench-")))
-        sidecar = stack.enter_context(sidecar_on_services(folder))
-        kinds = [kind for kind in kinds_of(sidecar, folder) if flags.only in kind.name]
-        figures = {kind.name: Figures() for kind in kinds}
+        services = stack.enter_context(running_services())
+        trees = {"": None} | ({"beside": flags.beside} if flags.beside else {})
+        sides = [
+            stack.enter_context(running_side(name, services, folder / f"side{name}", tree))
+            for name, tree in trees.items()
+        ]
+        names = [name for name in sides[0].kinds if flags.only in name]
         for _ in range(flags.passes):
-            for kind in kinds:
-                measure(kind, sidecar, folder, flags.seconds, figures[kind.name])
-    print_table(kinds, figures)
+            for name in names:
+                for side in sides:
+                    kind, figures = side.kinds[name], side.figures[name]
+                    measure(kind, side.sidecar, side.folder, flags.seconds, figures, services)
+    for side in sides:
+        print_table(side, names)
+    print("2 cores: what the processor time of all allows on two cores and nobody else on them")
+    print(f"load at the end {os.getloadavg()[0]:.1f}")
     if flags.json:
-        flags.json.write_text(json.dumps(as_json(kinds, figures), indent=2) + "\n")
+        flags.json.write_text(json.dumps(as_json(sides[0], names), indent=2) + "\n")
+
+
+@contextmanager
+def running_services() -> Iterator[Services]:
+    """PostgreSQL and Ceph RGW."""
+    with postgres.running() as database, ceph.running() as s3:
+        yield Services(database, s3)
+
+
+@contextmanager
+def running_side(
+    name: str, services: Services, folder: Path, tree: Path | None = None
+) -> Iterator[Side]:
+    """A sidecar, if given that of another source tree, with its own database and bucket."""
+    folder.mkdir()
+    with sidecar_on(services, folder, tree) as sidecar:
+        kinds = {kind.name: kind for kind in kinds_of(sidecar, folder)}
+        yield Side(name, sidecar, folder, kinds, {kind: Figures() for kind in kinds})
 
 
 @contextmanager
 def sidecar_on_services(folder: Path, **settings: str) -> Iterator[RunningSidecar]:
     """A sidecar with two workers on PostgreSQL and Ceph RGW, each started here."""
-    with ExitStack() as stack:
-        database = stack.enter_context(postgres.running())
-        s3 = stack.enter_context(ceph.running())
-        yield stack.enter_context(
-            running_sidecar(
-                folder / "sidecar",
-                WORKERS=str(WORKERS),
-                DATABASE_URL=database.new_database(),
-                STORAGE_BACKEND="s3",
-                S3_ENDPOINT=s3.endpoint,
-                S3_BUCKET=s3.new_bucket(),
-                S3_REGION=ceph.REGION,
-                S3_ACCESS_KEY=ceph.ACCESS_KEY,
-                S3_SECRET_KEY=ceph.SECRET_KEY,
-                S3_USE_PATH_STYLE="true",
-                **settings,
-            )
-        )
+    with running_services() as services, sidecar_on(services, folder, None, **settings) as sidecar:
+        yield sidecar
+
+
+@contextmanager
+def sidecar_on(
+    services: Services, folder: Path, tree: Path | None, /, **settings: str
+) -> Iterator[RunningSidecar]:
+    """A sidecar with two workers on these services."""
+    with running_sidecar(
+        folder / "sidecar",
+        tree / "sidecar" if tree else None,
+        WORKERS=str(WORKERS),
+        DATABASE_URL=services.database.new_database(),
+        STORAGE_BACKEND="s3",
+        S3_ENDPOINT=services.s3.endpoint,
+        S3_BUCKET=services.s3.new_bucket(),
+        S3_REGION=ceph.REGION,
+        S3_ACCESS_KEY=ceph.ACCESS_KEY,
+        S3_SECRET_KEY=ceph.SECRET_KEY,
+        S3_USE_PATH_STYLE="true",
+        **settings,
+    ) as sidecar:
+        yield sidecar
 
 
 def kinds_of(sidecar: RunningSidecar, folder: Path) -> list[Kind]:
@@ -151,13 +223,26 @@ def kinds_of(sidecar: RunningSidecar, folder: Path) -> list[Kind]:
 
 
 def measure(
-    kind: Kind, sidecar: RunningSidecar, folder: Path, seconds: int, figures: Figures
+    kind: Kind,
+    sidecar: RunningSidecar,
+    folder: Path,
+    seconds: int,
+    figures: Figures,
+    services: Services | None = None,
 ) -> None:
-    """Load the sidecar with one kind and note what it did. Raises if an answer was an error."""
+    """Load the sidecar with one kind and note what it did, and what it cost the services.
+
+    Raises if an answer was an error.
+    """
     script = folder / "load.lua"
     script.write_text(kind.script + _REPORT)
-    processes = Processes(sidecar.process.pid)
-    before = processes.cpu_seconds()
+    parties = (
+        Processes(sidecar.process.pid).cpu_seconds,
+        services.database_seconds if services else float,
+        services.s3_seconds if services else float,
+        _seconds_of_load,
+    )
+    before = [party() for party in parties]
     done = subprocess.run(  # noqa: S603
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, kind.url],  # noqa: S607
         capture_output=True,
@@ -165,7 +250,7 @@ def measure(
         check=True,
         env=os.environ | {"LC_ALL": "C"},
     )
-    spent = processes.cpu_seconds() - before
+    spent = [party() - earlier for party, earlier in zip(parties, before, strict=True)]
     found = re.search(r"REPORT (\d+) (\d+) (\d+) (\d+)", done.stdout)
     if found is None:
         raise RuntimeError(done.stdout + done.stderr)
@@ -173,37 +258,47 @@ def measure(
     if errors or not requests:
         raise RuntimeError(f"{kind.name}: {errors} of {requests} failed\n{sidecar.log[-2000:]}")
     figures.rates.append(requests / took * 1e6)
-    figures.processor.append(spent / requests * 1e6)
     figures.milliseconds.append(median / 1000)
+    columns = (figures.processor, figures.database, figures.storage, figures.load)
+    for column, seconds_spent in zip(columns, spent, strict=True):
+        column.append(seconds_spent / requests * 1e6)
 
 
-def print_table(kinds: list[Kind], figures: dict[str, Figures]) -> None:
+def _seconds_of_load() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def print_table(side: Side, names: list[str]) -> None:
     """Print medians and spread, a line for each kind."""
-    print(f"{'':<28}{'req/s':>7}{'least..most':>14}{'p50 ms':>8}{'µs CPU':>8}", end="")
-    print(f"{'2 cores':>9}{'peer':>7}{'tuned':>7}")
-    for kind in kinds:
-        each = figures[kind.name]
+    print(f"{side.name:<28}{'req/s':>7}{'least..most':>14}{'p50 ms':>8}{'µs CPU':>8}", end="")
+    print(f"{'database':>9}{'S3':>7}{'load':>6}{'2 cores':>9}{'peer':>7}{'tuned':>7}")
+    for name in names:
+        kind, each = side.kinds[name], side.figures[name]
         spread = f"{min(each.rates):.0f}..{max(each.rates):.0f}"
-        processor = statistics.median(each.processor)
+        allowed = 2e6 / statistics.median(each.all_processor())
         print(
-            f"{kind.name:<28}{statistics.median(each.rates):>7.0f}{spread:>14}"
-            f"{statistics.median(each.milliseconds):>8.1f}{processor:>8.0f}"
-            f"{WORKERS * 1e6 / processor:>9.0f}{kind.peer or '':>7}{kind.peer_tuned or '':>7}"
+            f"{name:<28}{statistics.median(each.rates):>7.0f}{spread:>14}"
+            f"{statistics.median(each.milliseconds):>8.1f}"
+            f"{statistics.median(each.processor):>8.0f}{statistics.median(each.database):>9.0f}"
+            f"{statistics.median(each.storage):>7.0f}{statistics.median(each.load):>6.0f}"
+            f"{allowed:>9.0f}{kind.peer or '':>7}{kind.peer_tuned or '':>7}"
         )
-    print("2 cores: what the processor time allows on two cores that the sidecar has for itself")
 
 
-def as_json(kinds: list[Kind], figures: dict[str, Figures]) -> dict[str, dict[str, object]]:
+def as_json(side: Side, names: list[str]) -> dict[str, dict[str, object]]:
     """The figures of each kind by its name."""
     return {
-        kind.name: {
-            "requests_per_second": figures[kind.name].rates,
-            "cpu_microseconds": figures[kind.name].processor,
-            "median_milliseconds": figures[kind.name].milliseconds,
-            "peer": kind.peer,
-            "peer_tuned": kind.peer_tuned,
+        name: {
+            "requests_per_second": side.figures[name].rates,
+            "cpu_microseconds": side.figures[name].processor,
+            "database_cpu_microseconds": side.figures[name].database,
+            "storage_cpu_microseconds": side.figures[name].storage,
+            "median_milliseconds": side.figures[name].milliseconds,
+            "peer": side.kinds[name].peer,
+            "peer_tuned": side.kinds[name].peer_tuned,
         }
-        for kind in kinds
+        for name in names
     }
 
 

@@ -81,6 +81,10 @@ class Ceph:
         self._make_user(name, access_key, secret_key)
         return access_key, secret_key
 
+    def pids(self) -> list[int]:
+        """The processes of the running daemons."""
+        return [daemon.pid for daemon in self._daemons.values()]
+
     def stop_gateway(self) -> None:
         """Take the S3 gateway away: connections are refused. Objects stay."""
         self._stop("gateway")

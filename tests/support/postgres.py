@@ -73,6 +73,12 @@ class PostgresServer:
         assert row is not None
         return int(row[0])
 
+    @property
+    def pid(self) -> int:
+        """The running server's process, whose children are its sessions."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
         with (self._folder / "log").open("ab") as log:

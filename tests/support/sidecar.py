@@ -44,17 +44,20 @@ class RunningSidecar:
 
 
 @contextmanager
-def running_sidecar(data_dir: Path, **settings: str) -> Iterator[RunningSidecar]:
+def running_sidecar(
+    data_dir: Path, source: Path | None = None, /, **settings: str
+) -> Iterator[RunningSidecar]:
     """Start a sidecar on free ports of loopback, with local storage and SQLite in ``data_dir``.
 
-    ``settings`` are MEDIA_* variables that differ, without the prefix. Stopped in the end.
+    ``settings`` are MEDIA_* variables that differ, without the prefix. ``source`` is a folder with
+    another version of the package to run. Stopped in the end.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     log_file = data_dir / f"sidecar-{time.monotonic_ns()}.log"
     with log_file.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "jan_media", "serve"],
-            env=environment(data_dir, **settings),
+            env=environment(data_dir, **settings) | ({"PYTHONPATH": str(source)} if source else {}),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
