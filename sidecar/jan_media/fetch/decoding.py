@@ -45,7 +45,8 @@ class Inflate:
                 self._start = data
                 return
             self._decoder = zlib.decompressobj(_deflate_bits(data))
-        while data:
+        piece = b""
+        while data or len(piece) == _PIECE:  # a full one may have left some in the decoder
             try:
                 piece = self._decoder.decompress(data, _PIECE)
             except zlib.error:

@@ -19,6 +19,11 @@ def test_any_content_comes_back_however_it_was_compressed(content: bytes, size: 
     assert_comes_back(content, size)
 
 
+def test_content_a_little_longer_than_a_piece_comes_back() -> None:
+    for more in range(0, 300, 5):
+        assert_comes_back(b"\0" * (65536 + more), 65536)
+
+
 @given(st.sampled_from(["gzip", "deflate"]), st.binary(max_size=200), sizes)
 def test_any_bytes_mean_the_same_in_pieces_as_in_one(
     encoding: str, content: bytes, size: int
