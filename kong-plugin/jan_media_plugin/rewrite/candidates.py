@@ -29,7 +29,7 @@ _ESCAPED = re.compile(
 )
 # A search for one byte (memchr) is some twenty times faster than any other per byte skipped, but
 # slow per byte found. So where one was found, the next few bytes are searched in the other way.
-_WINDOW = 8192
+_WINDOW = 16384
 # A pattern that begins with ``_`` is the fastest way, but for text full of it.
 _SAMPLE, _OFTEN = 512, 8
 
