@@ -16,6 +16,7 @@ import httpcore
 
 from jan_media.fetch.addresses import Address, parse_address
 from jan_media.fetch.errors import FetchFailed, UrlNotAllowed
+from jan_media.fetch.intake import Intake
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.streams import SocketStream, connect
 
@@ -39,11 +40,12 @@ async def system_resolver(host: str) -> Sequence[str]:
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects as httpcore does, to what the policy admits."""
+    """Connects as httpcore does, to what the policy admits. ``intake`` counts what comes."""
 
-    def __init__(self, policy: FetchPolicy, resolver: Resolver) -> None:
+    def __init__(self, policy: FetchPolicy, resolver: Resolver, intake: Intake) -> None:
         self._policy = policy
         self._resolver = resolver
+        self._intake = intake
 
     async def connect_tcp(
         self,
@@ -82,5 +84,5 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         attempts = addresses[:_MOST_ATTEMPTS]
         for address in attempts[:-1]:
             with contextlib.suppress(httpcore.ConnectError):
-                return await connect(address, port, options)
-        return await connect(attempts[-1], port, options)
+                return await connect(address, port, options, self._intake)
+        return await connect(attempts[-1], port, options, self._intake)

@@ -23,6 +23,7 @@ from jan_media.fetch.errors import (
     RemoteFetchError,
     UrlNotAllowed,
 )
+from jan_media.fetch.intake import Intake
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.url import RemoteUrl, parse_url
 
@@ -63,7 +64,8 @@ class RemoteFetcher:
         the decoded content. ``tls`` replaces the usual certificate authorities."""
         self._timeout = timeout
         self._max_bytes = max_bytes
-        self._network = CheckedNetwork(policy, resolver)
+        self._policy = policy
+        self._resolver = resolver
         self._tls = tls or ssl.create_default_context(cafile=certifi.where())
         self._limits = {
             "connect": min(_CONNECT_SECONDS, timeout),
@@ -104,11 +106,13 @@ class RemoteFetcher:
 
     async def _get(self, url: RemoteUrl, sink: Sink) -> str | None:
         """One request: hand on its content, or return where it redirects to."""
+        intake = Intake()
         try:
             # A pool of its own: a connection never outlives the check that admitted it.
             async with (
                 httpcore.AsyncConnectionPool(
-                    ssl_context=self._tls, network_backend=self._network
+                    ssl_context=self._tls,
+                    network_backend=CheckedNetwork(self._policy, self._resolver, intake),
                 ) as pool,
                 pool.stream(
                     "GET",
@@ -131,7 +135,7 @@ class RemoteFetcher:
                     return _header(response, b"location") or _refuse_redirect(url)
                 if response.status != 200:
                     raise FetchFailed(f"The server at {url.host} answered {response.status}.")
-                await self._hand_on(response, sink)
+                await self._hand_on(response, sink, intake)
                 return None
         except httpcore.TimeoutException:
             raise FetchTimeout(f"The server at {url.host} did not answer in time.") from None
@@ -140,7 +144,7 @@ class RemoteFetcher:
                 f"The server at {url.host} could not be reached or broke off."
             ) from None
 
-    async def _hand_on(self, response: httpcore.Response, sink: Sink) -> None:
+    async def _hand_on(self, response: httpcore.Response, sink: Sink, intake: Intake) -> None:
         decoder = decoder_for(_header(response, b"content-encoding"))
         length = _header(response, b"content-length")
         if isinstance(decoder, Identity) and length.isdecimal() and int(length) > self._max_bytes:
@@ -151,6 +155,7 @@ class RemoteFetcher:
         )  # a sink may well be a thread away: not for every byte of a dripping body
         async for data in response.aiter_stream():
             received += len(data)
+            intake.content(len(data))
             if received > self._max_bytes + _COMPRESSION_OVERHEAD:
                 raise ContentTooLarge(self._max_bytes)
             for piece in decoder.feed(data):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import httpcore
 
 from jan_media.fetch.addresses import Address
+from jan_media.fetch.intake import Intake
 
 T = TypeVar("T")
 
@@ -22,9 +23,9 @@ _PIECE = 64 * 1024
 
 
 async def connect(
-    address: Address, port: int, options: Iterable[httpcore.SOCKET_OPTION]
+    address: Address, port: int, options: Iterable[httpcore.SOCKET_OPTION], intake: Intake
 ) -> "SocketStream":
-    """A TCP connection. Raises `httpcore.ConnectError`."""
+    """A TCP connection, whose reads ``intake`` counts. Raises `httpcore.ConnectError`."""
     sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
     try:
         sock.setblocking(False)
@@ -37,20 +38,24 @@ async def connect(
     except BaseException:
         sock.close()
         raise
-    return SocketStream(sock)
+    return SocketStream(sock, intake)
 
 
 class SocketStream(httpcore.AsyncNetworkStream):
     """A connected socket, which does not block, as httpcore uses one."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, intake: Intake) -> None:
         self._sock = sock
+        self._intake = intake
         self._loop = asyncio.get_running_loop()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """The next bytes; none at the end. Raises httpcore's errors for reads."""
+        """The next bytes; none at the end. Raises httpcore's errors, and `FetchFailed`."""
+        size = min(max_bytes, self._intake.most_to_read())
         async with _failing_as(httpcore.ReadTimeout, httpcore.ReadError, timeout):
-            return await self._loop.sock_recv(self._sock, max_bytes)
+            data = await self._loop.sock_recv(self._sock, size)
+        self._intake.received(len(data))
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Send all of ``buffer``. Raises httpcore's errors for writes."""

@@ -403,6 +403,38 @@ def test_compressed_content_that_stands_for_nothing_is_refused() -> None:
         fetch_from(answering(response(members, "Content-Encoding: gzip")), fetcher())
 
 
+def without_end(start: bytes, again: bytes) -> Handler:
+    async def flood(path: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        while True:
+            writer.write(again * 1000)
+            await writer.drain()
+
+    return flood
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        pytest.param(without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="interim answers"),
+        pytest.param(without_end(CHUNKED, b"1\r\nx\r\n"), id="chunks of a byte"),
+        pytest.param(without_end(CHUNKED, b"1;" + b"a" * 90 + b"\r\nx\r\n"), id="extensions"),
+        pytest.param(without_end(b"HTTP/1.1 200 OK\r\n", b"A:\r\n"), id="headers"),
+    ],
+)
+def test_a_server_that_sends_little_content_and_much_else_is_left(handler: Handler) -> None:
+    with pytest.raises(FetchFailed, match="not content"):
+        fetch_from(handler, fetcher(timeout=60))
+
+
+def test_chunks_of_a_few_dozen_bytes_are_fine() -> None:
+    chunks = (b"20\r\n" + b"x" * 32 + b"\r\n") * 10_000
+    assert fetch_from(answering(CHUNKED, chunks, b"0\r\n\r\n"), fetcher())[0] == b"x" * 320_000
+
+
 def test_a_dripping_body_reaches_the_sink_in_large_pieces() -> None:
     given: list[int] = []
 

@@ -83,6 +83,17 @@ def test_content_arrives_unchanged_over_tls(tmp_path: Path) -> None:
     assert fetch_over_tls(answering(b"HTTP/1.1 200 OK\r\n\r\n", body), tmp_path) == body
 
 
+def test_content_in_records_of_a_byte_is_left(tmp_path: Path) -> None:
+    async def flood(path: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+
+    with pytest.raises(FetchFailed, match="not content"):
+        fetch_over_tls(flood, tmp_path, timeout=60)
+
+
 def test_content_that_breaks_off_under_tls_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(FetchFailed):
         fetch_over_tls(answering(response(b"x" * 1000)[:-1]), tmp_path)
