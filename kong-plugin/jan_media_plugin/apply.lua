@@ -1,11 +1,17 @@
 -- Does what jan-media decided for a request: sets headers, and puts URLs in the place of media ids.
 -- Then it opens the way to the upstream, which gather.lua has closed. For a post-function, phase
 -- access, on a route with `lua: true`.
+-- Without a decision jan-media has not come to its end: the request is refused.
 -- Each edit is {first, last, replacement}: positions as string.sub takes them, in rising order,
 -- of the inside of a JSON string. Whatever does not fit ends the request: it is never sent on
 -- half-edited, or unedited.
 local shared = kong.ctx.shared
-local decided = shared.jan_media or (shared.authenticated_groups or {}).jan_media or {}
+local decided = shared.jan_media or (shared.authenticated_groups or {}).jan_media
+if not decided then
+  return kong.response.exit(503, '{"error":{"type":"api_error","code":"service_unavailable",'
+    .. '"message":"The gateway could not look at this request. Try again.","param":null}}',
+    { ["Content-Type"] = "application/json", ["Retry-After"] = "1" })
+end
 if decided.headers then
   kong.service.request.set_headers(decided.headers)
 end

@@ -109,7 +109,8 @@ class InLua:
             # In Lua this is the sequence of groups, as acl reads it, with one field more.
             granted: dict[int | str, Any] = dict(enumerate(groups, 1))
             self._kong.ctx.shared.set(GROUPS, granted | {DECIDED: self._decided})
-        elif self._decided:
+        else:
+            # Even if it is nothing: without a decision apply.lua refuses the request.
             self._kong.ctx.shared.set(DECIDED, self._decided)
 
 

@@ -1,6 +1,6 @@
 """A plugin server that is killed again and again never gives a route the settings of another.
 
-Four routes to one model, each with settings of its own, under load all the while. Kong keeps the
+Five routes to one model, each with settings of its own, under load all the while. Kong keeps the
 ids of plugin instances over a restart: were they to mean something else then, a route would let
 people in whom only another admits, or name the caller, or show the gateway's secret, as another
 does.
@@ -26,7 +26,7 @@ from tests.e2e.counting_upstream import CountingUpstream, Received
 from tests.e2e.processes import family
 
 KILLS = 6
-ROUTES = ("v1", "open", "optional", "other")
+ROUTES = ("v1", "open", "looked-at", "optional", "other")
 USER_HEADERS = {"v1": "X-Jan-User-Id", "optional": "X-Optional-User", "other": "X-Other-User"}
 REFUSED = {401, 500, 503}
 
@@ -40,10 +40,12 @@ def model() -> Iterator[CountingUpstream]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, model: CountingUpstream) -> Iterator[Stack]:
-    """kong.yml and three routes more: for all, for callers with and without a token, for others."""
+    """kong.yml and more: two for all, one for callers with and without a token, one for others."""
     document = kong_yml.written()
     unguarded = kong_yml.add_llm_route(document, "open", {"auth": "off", "resolve": False})
-    unguarded["plugins"] = [each for each in unguarded["plugins"] if each["name"] != "acl"]
+    looked_at = kong_yml.add_llm_route(document, "looked-at", {"auth": "off"}, lua=True)
+    for route in (unguarded, looked_at):
+        route["plugins"] = [each for each in route["plugins"] if each["name"] != "acl"]
     named = {"user_header": USER_HEADERS["optional"]}
     kong_yml.add_llm_route(document, "optional", {"auth": "optional", **named}, lua=True)
     named = {"user_header": USER_HEADERS["other"]}
@@ -51,7 +53,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, model: CountingUpstream) -> 
     kong_yml.plugin(other, "acl")["allow"] = ["jan-others"]
     folder = tmp_path_factory.mktemp("restarts")
     stack = start_stack(folder)
-    stack.kong_yml = folder / "four-routes.yml"
+    stack.kong_yml = folder / "five-routes.yml"
     stack.kong_yml.write_text(kong_yml.text(document), "utf-8")
     stack.llm_upstream = model.base_url
     with stack:
@@ -76,8 +78,9 @@ class Load:
                 while not self.ended.is_set():
                     for route in ROUTES:
                         body = {"route": route, "caller": caller, "number": next(numbers)}
+                        path = f"/{route}/chat/completions"
                         try:
-                            answer = client.post(f"/{route}/chat/completions", json=body)
+                            answer = client.post(path, json=body, headers={"X-Jan-Roles": "root"})
                         except httpx.TransportError:
                             break
                         self.answers[route, caller, answer.status_code] += 1
@@ -163,6 +166,17 @@ def test_the_route_for_all_names_nobody(load: Load, model: CountingUpstream) -> 
     assert len(arrived) >= KILLS
     for each in arrived:
         assert not any(each.header(header) for header in USER_HEADERS.values())
+
+
+def test_a_route_for_all_with_lua_sends_on_nothing_that_was_not_looked_at(
+    load: Load, model: CountingUpstream
+) -> None:
+    arrived = asked(load, model, "looked-at", "guest") + asked(load, model, "looked-at", "nobody")
+    assert len(arrived) >= KILLS
+    for each in arrived:
+        assert each.header("X-Jan-Roles") == each.header("Authorization") == []
+    statuses = {status for route, _, status in load.answers if route == "looked-at"}
+    assert statuses <= {200} | REFUSED
 
 
 def test_no_route_shows_the_model_the_gateways_secret(

@@ -52,8 +52,13 @@ def test_a_route_without_auth_has_its_decisions_beside_the_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    "shared", [{}, {"authenticated_groups": ["jan-users"]}, decided(), {"jan_media": {}}]
+    "shared", [{}, {"authenticated_groups": ["jan-users"]}, {"authenticated_groups": {}}]
 )
+def test_a_request_that_jan_media_has_not_decided_on_is_refused(shared: dict[str, Any]) -> None:
+    assert apply(shared, b'{"a":"b"}') == Done(status=503, open=False)
+
+
+@pytest.mark.parametrize("shared", [decided(), {"jan_media": {}}])
 def test_a_request_with_nothing_decided_is_left_alone(shared: dict[str, Any]) -> None:
     assert apply(shared, b'{"a":"b"}') == Done()
 
