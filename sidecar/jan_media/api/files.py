@@ -17,12 +17,14 @@ from jan_media.api.spooling import spooled
 from jan_media.content.multipart import FormReader, InvalidForm
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused, too_large
+from jan_media.library.keys import held_until
 from jan_media.library.resolve import not_found
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import ObjectMissing
 from jan_media.storage.local_urls import LocalUrls
 from jan_media.storage.post_policy import AcceptedPost
+from jan_media.storage.refusals import AccessExpired
 
 OBJECT = "/files/{key:path}"
 # The form's fields and boundaries besides the file.
@@ -32,7 +34,8 @@ FORM_OVERHEAD = 128 * 1024
 def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
     """The routes that stand for the storage service."""
     router = APIRouter(tags=["files"])
-    storage = sidecar.library.storage
+    library = sidecar.library
+    storage = library.storage
     max_bytes = sidecar.settings.max_bytes
 
     @router.get(OBJECT, response_class=Response, responses=answers.errors(403, 404, 416))
@@ -90,6 +93,10 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
     async def keep(spool: Spool, key: str, mime: str, param: str | None) -> None:
         if spool.size == 0:
             raise Refused("empty_file", "The file is empty: send at least one byte", param)
+        # One that drips may end when a sweep has forgotten its key: the bytes would stay for good.
+        held = held_until(key, library.rules.upload_ttl) + library.rules.hold_ms // 2
+        if library.clock() > held:
+            raise AccessExpired("The upload took too long. Ask for a new one.")
         await sidecar.lanes.uploads.run(
             storage.put, key, spool.from_start(), size=spool.size, mime=mime
         )

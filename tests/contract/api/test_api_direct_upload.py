@@ -1,5 +1,7 @@
 """prepare-upload, and /files in the place of S3."""
 
+import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ def send_form(prepared: dict[str, Any], data: bytes, **changed: str | None) -> h
     fields = post["fields"] | {name.replace("_", "-"): value for name, value in changed.items()}
     kept = {name: value for name, value in fields.items() if value is not None}
     return httpx.post(post["url"], data=kept, files={"file": ("a.png", data, "image/png")})
+
+
+def as_form(prepared: dict[str, Any]) -> dict[str, Any]:
+    return {"data": prepared["presigned_post"]["fields"], "files": {"file": b"THE FILE"}}
 
 
 def test_preparing_answers_the_fields_of_the_specification_and_of_the_older_form(api: Api) -> None:
@@ -216,6 +222,33 @@ def test_urls_forms_and_unused_ids_expire(hasty: Api) -> None:
     while hasty.get(f"/v1/media/{never_used['id']}").status_code == 409:
         pass
     assert_error(hasty.get(f"/v1/media/{never_used['id']}"), 404, "media_not_found")
+
+
+@pytest.mark.parametrize("way", ["put", "form"])
+def test_an_upload_that_ends_long_after_its_time_leaves_nothing(tmp_path: Path, way: str) -> None:
+    settings = {"UPLOAD_TTL": "1s", "SWEEP_GRACE": "1s", "SWEEP_INTERVAL": "0"}
+    with running_sidecar(tmp_path / "data", **settings) as sidecar, Api(sidecar) as api:
+        prepared = api.prepare()
+        over = time.time() + 1 + 0.5 + 0.1
+
+        def dripping() -> Iterator[bytes]:
+            yield picture()
+            while time.time() < over:
+                time.sleep(0.05)
+            yield b"0"
+
+        if way == "put":
+            headers = {"Content-Type": "image/png"}
+            response = httpx.put(prepared["upload_url"], content=dripping(), headers=headers)
+        else:
+            form = httpx.Request("POST", prepared["presigned_post"]["url"], **as_form(prepared))
+            start, end = form.read().split(b"THE FILE")
+            body = itertools.chain([start], dripping(), [end])
+            response = httpx.post(
+                form.url, content=body, headers={"Content-Type": form.headers["Content-Type"]}
+            )
+        assert_error(response, 403, "access_expired")
+        assert not list(sidecar.data_dir.glob(f"objects/**/*{prepared['id']}*"))
 
 
 def test_signed_files_have_ranges_and_safe_headers(api: Api) -> None:
