@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 from jan_media.catalog.interface import Catalog, CatalogUnavailable
-from jan_media.catalog.postgres import PostgresCatalog
+from jan_media.catalog.postgres import PostgresCatalog, _lock_key
+from jan_media.catalog.sql import content_lock
 from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.media_id import new_media_id
 
@@ -120,6 +122,23 @@ def test_a_catalog_opened_while_the_server_is_away_works_once_it_is_there(
         assert_every_call_works(catalog)
     finally:
         catalog.close()
+
+
+def test_a_content_that_is_locked_for_long_keeps_no_other_from_being_committed(
+    own_postgres_server: PostgresServer, postgres_catalog: PostgresCatalog
+) -> None:
+    datas = [b"content %d" % number for number in range(8)]
+    key = _lock_key(content_lock(content_of(datas[0]).sha256))
+    sent = partial(upload, postgres_catalog, now=NOW, expires_at=LATER)
+
+    with ThreadPoolExecutor(8) as threads, psycopg.connect(postgres_catalog._url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+        locked, *free = [threads.submit(sent, data) for data in datas]
+        assert not any(each.result(LIMIT).deduped for each in free)
+        other.rollback()
+        with suppress(CatalogUnavailable):  # its own patience may be over by now
+            locked.result(LIMIT)
+    assert sent(datas[0]).media.bytes == len(datas[0])
 
 
 def test_outages_under_load_leak_no_threads_no_files_and_no_connections(
