@@ -19,6 +19,7 @@ class InterruptedStorage:
         self._moment = ""
         self._action: Callable[[], None] = lambda: None
         self.written = ""  # the newest key that was put or copied to
+        self.deleting: list[str] = []  # the newest keys that were to be deleted
         self.seen: Callable[[str], None] = lambda key: None  # told of each source just copied
 
     @contextmanager
@@ -52,6 +53,7 @@ class InterruptedStorage:
         return size
 
     def delete(self, keys: Sequence[str]) -> None:
+        self.deleting = list(keys)
         self._at("before delete")
         self._storage.delete(keys)
 

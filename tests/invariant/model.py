@@ -40,6 +40,7 @@ class Model:
     items: dict[str, Item] = field(default_factory=dict)
     uploads: dict[str, str] = field(default_factory=dict)  # upload keys in the storage: contents
     upload_until: dict[str, int] = field(default_factory=dict)  # of every upload key there was
+    upload_due: dict[str, int] = field(default_factory=dict)  # when each may be deleted
     orphans: dict[str, int] = field(default_factory=dict)  # other unreferenced keys: when due
     ready: int = 0
 
@@ -70,6 +71,7 @@ class Model:
         until = now + UPLOAD_TTL
         self.items[id] = Item("pending", {owner}, until + HOLD, upload_until=until)
         self.upload_until[key] = until
+        self.upload_due[key] = until + HOLD
 
     def settle(self, id: str, content: str, now: int) -> None:
         """A pending id was used and its upload held ``content``."""
@@ -99,17 +101,26 @@ class Model:
             item, key = self.items[id], f"images/{id}"
             late = item.expires_at <= now + ahead and item.upload_until <= now
             if item.state == "pending" and late and key in self.uploads:
-                self.settle(id, self.uploads[key], now)
+                self.settle(id, self.uploads.pop(key), now)
         over = {id: item for id, item in self.items.items() if item.expires_at <= now}
         before = self.contents()
         for id in over:
             del self.items[id]
-        for key, until in self.upload_until.items():
-            if until + HOLD <= now + ahead:
+        for key, due in self.upload_due.items():
+            if due <= now + ahead:
                 self.uploads.pop(key, None)
         self.forget_orphans(now + ahead)
         ready = sum(item.state == "ready" for item in over.values())
         return Numbers(ready, len(over) - ready, len(before - self.contents()))
+
+    def sweep_half(self, until: int) -> None:
+        """A sweep of what is due by then that died when it had deleted all but uploads.
+
+        What it has taken and not forgotten is due again by then.
+        """
+        self.forget_orphans(until)
+        for key, due in self.upload_due.items():
+            self.upload_due[key] = until if due <= until else due
 
     def forget_orphans(self, until: int) -> None:
         """Unreferenced bytes that are due by then are deleted."""
