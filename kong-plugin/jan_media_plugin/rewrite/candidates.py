@@ -34,6 +34,14 @@ _WINDOW = 16384
 _SAMPLE, _OFTEN = 512, 8
 
 
+# A string that looks like an id costs microseconds, and megabytes of them seconds of everybody's.
+MOST_LOOKED_AT = 100_000
+
+
+class TooManyLookAlikes(Exception):
+    """The body holds more strings that look like ids than are looked at."""
+
+
 class Found(NamedTuple):
     """One id: it stands between the quotes of the string ``body[start:end]``."""
 
@@ -45,10 +53,12 @@ class Found(NamedTuple):
 def candidates(body: bytes, most: int) -> list[Found]:
     """Return each string that says an id, wherever it stands, in order; no more than ``most``.
 
-    What it returns of a body that is not JSON in UTF-8 means nothing.
+    What it returns of a body that is not JSON in UTF-8 means nothing. Raises `TooManyLookAlikes`.
     """
     found: dict[int, Found] = {}
-    for first, end in _ends(body):
+    for looked_at, (first, end) in enumerate(_ends(body)):
+        if looked_at == MOST_LOOKED_AT:
+            raise TooManyLookAlikes
         start = body.rfind(b'"', max(0, end - _LONGEST_SPELLING), first) + 1
         # Behind a backslash it does not open the string, which then holds more than an id.
         if start and body[start - 2 : start - 1] != b"\\":

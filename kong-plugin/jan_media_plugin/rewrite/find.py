@@ -9,7 +9,12 @@ key occurs twice, both values count.
 import codecs
 import itertools
 
-from jan_media_plugin.rewrite.candidates import Found, candidates
+from jan_media_plugin.rewrite.candidates import (
+    MOST_LOOKED_AT,
+    Found,
+    TooManyLookAlikes,
+    candidates,
+)
 from jan_media_plugin.rewrite.outline import keys_to
 from jan_media_plugin.rewrite.places import Places
 from jan_media_plugin.rewrite.walk import (
@@ -29,7 +34,10 @@ _PIECE = 64 * 1024
 
 def find_media(body: bytes, places: Places) -> list[Found]:
     """Return the ids that stand at ``places``, in order. Raises `TooComplex`."""
-    ids = candidates(body, MAX_STEPS)
+    try:
+        ids = candidates(body, MAX_STEPS)
+    except TooManyLookAlikes:
+        raise TooComplex(f"of more than {MOST_LOOKED_AT} strings that look like ids") from None
     if not ids or not (body.isascii() or _is_utf8(body)):
         return []
     if len(ids) == MAX_STEPS:

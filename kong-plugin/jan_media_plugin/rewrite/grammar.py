@@ -70,6 +70,7 @@ def _refuse(constant: str) -> None:
 # `len` in place of int and float: the numbers are not wanted, and huge ones are slow to convert.
 _DECODER: Any = json.JSONDecoder(parse_constant=_refuse, parse_int=len, parse_float=len)
 _SMALL = 4096
+_DEEPEST = 500  # how deep the decoder itself goes is another matter in each version of Python
 
 
 def small_value_end(body: bytes, start: int, limit: int) -> int:
@@ -79,11 +80,18 @@ def small_value_end(body: bytes, start: int, limit: int) -> int:
     the patterns above. That takes text; as Latin-1 every byte is one character, and what it says
     of structure, quotes and escapes holds for UTF-8 too. A malformed value gives -1 as well.
     """
-    piece = body[start : min(limit, start + _SMALL)].decode("latin-1")
-    try:
-        return start + int(_DECODER.scan_once(piece, 0)[1])
-    except (ValueError, StopIteration, RecursionError):
+    piece = body[start : min(limit, start + _SMALL)]
+    if most_nesting(piece) > _DEEPEST:
         return -1
+    try:
+        return start + int(_DECODER.scan_once(piece.decode("latin-1"), 0)[1])
+    except (ValueError, StopIteration):
+        return -1
+
+
+def most_nesting(piece: bytes) -> int:
+    """Return how many objects and arrays may at most be open at a time in it."""
+    return piece.count(b"[") + piece.count(b"{")
 
 
 def is_small(size: int) -> bool:
@@ -94,8 +102,8 @@ def is_small(size: int) -> bool:
 def completes(openings: bytes, rest: bytes) -> bool:
     """Whether ``rest`` goes on from a value inside of open objects and arrays, to the very end.
 
-    ``openings`` opens them: ``[`` for an array, ``{"":`` for an object. Raises RecursionError on
-    nesting by the hundreds.
+    ``openings`` opens them: ``[`` for an array, ``{"":`` for an object. Both are nested by a few
+    hundred at most.
     """
     # A string stands for the value, since nothing can make a longer value of it.
     try:

@@ -16,6 +16,7 @@ from jan_media_plugin.rewrite.grammar import (
     SPACE,
     completes,
     is_small,
+    most_nesting,
     small_value_end,
     string_end,
 )
@@ -102,9 +103,14 @@ def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[
             position = scalar.end()
 
         # A value has ended here. If no id comes any more, all that matters of the rest is whether
-        # it is well-formed.
-        if by_runs and coming == len(ids) and is_small(len(body) - position):
-            if _is_completed_by(path, body[position:]):
+        # it is well-formed, as long as it cannot be nested too deep.
+        if (
+            by_runs
+            and coming == len(ids)
+            and is_small(len(body) - position)
+            and len(path) + most_nesting(rest := body[position:]) <= MAX_DEPTH
+        ):
+            if completes(b"".join([b"[" if type(step) is int else b'{"":' for step in path]), rest):
                 return
             raise Malformed
         # Otherwise close what ends with it, then go to the next one.
@@ -139,11 +145,3 @@ def spell(path: Path) -> str:
     """Return ``messages[0].content[1].image_url.url`` for such a path."""
     steps = [f"[{step}]" if isinstance(step, int) else f".{unescaped(step)}" for step in path]
     return "".join(steps).removeprefix(".")
-
-
-def _is_completed_by(path: list[bytes | int], rest: bytes) -> bool:
-    openings = b"".join([b"[" if type(step) is int else b'{"":' for step in path])
-    try:
-        return completes(openings, rest)
-    except RecursionError:
-        raise TooComplex(f"nested deeper than {MAX_DEPTH}") from None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jan_media_plugin.rewrite import candidates, outline, stretches
 from jan_media_plugin.rewrite.edits import Edit, apply_edits
@@ -70,8 +70,9 @@ def test_however_much_of_a_body_is_left_out_it_is_rewritten_as_the_reference_doe
 @given(st.one_of(bodies(), damaged_bodies()))
 @settings(max_examples=examples(60), deadline=None)
 def test_the_walk_and_the_outline_tell_the_same(body: bytes) -> None:
+    assume(_is_text(body))  # others are not looked at so closely
     ids = candidates.candidates(body, MAX_STEPS)
-    told = outline.keys_to(body, ids, MAX_DEPTH) if _is_text(body) else None
+    told = outline.keys_to(body, ids, MAX_DEPTH)
     try:
         walked = {one: keys_of(path) for one, path in walk(body, ids, by_runs=True)}
     except Malformed:
