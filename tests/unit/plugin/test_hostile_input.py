@@ -1,8 +1,10 @@
 """Whatever a client sends, the plugin admits or refuses: nothing else is ever raised."""
 
 import contextlib
+import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jan_media_plugin.answers import Refused
@@ -10,6 +12,7 @@ from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.auth.credentials import presented
 from jan_media_plugin.config import read_config
 from jan_media_plugin.headers import REMOVED, UpstreamHeaders, check_length, may_hold_ids
+from jan_media_plugin.rewrite.candidates import MOST_LOOKED_AT, _media_id
 from jan_media_plugin.rewrite.find import TooComplex, find_media
 from jan_media_plugin.rewrite.places import Places
 
@@ -41,6 +44,15 @@ def test_any_headers(headers: dict[str, list[str]]) -> None:
         with contextlib.suppress(Refused):
             refusing()
     assert may_hold_ids(headers) in (True, False)
+
+
+@pytest.mark.parametrize("spelled", [r"\u0061%d", r"\u006aan_%026d", "jan_%026d"])
+def test_megabytes_of_strings_that_look_like_ids_are_refused_soon(spelled: str) -> None:
+    body = json.dumps([spelled % number for number in range(3 * MOST_LOOKED_AT)])
+    ids_looked_at = _media_id.cache_info().misses
+    with pytest.raises(TooComplex):
+        find_media(body.replace("\\\\", "\\").encode(), Places(WHERE, NEVER))
+    assert _media_id.cache_info().misses - ids_looked_at <= MOST_LOOKED_AT
 
 
 @given(
