@@ -4,6 +4,10 @@ The gateway removes these headers from what clients send and sets its own. That 
 is known by its secret, or by the listener being reachable from this machine alone.
 """
 
+import functools
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -78,6 +82,44 @@ class GatewayOnly:
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+class ThisMachineOnly:
+    """Lets requests below some paths through only if they call this machine by a name of its own.
+
+    Who reaches a loopback listener without a secret is trusted. A web page in a browser on this
+    machine is not: it could have a name of its own lead here (DNS rebinding), and read everything.
+    """
+
+    def __init__(self, app: ASGIApp, prefixes: tuple[str, ...]) -> None:
+        self._app = app
+        self._prefixes = prefixes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["path"].startswith(self._prefixes)
+            and not all(
+                _names_this_machine(value) for name, value in scope["headers"] if name == b"host"
+            )
+        ):
+            refusal = error_response(
+                "gateway_secret_required",
+                "Call this service as localhost or 127.0.0.1; for other names set "
+                "MEDIA_GATEWAY_SECRET",
+            )
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+@functools.lru_cache(64)
+def _names_this_machine(host: bytes) -> bool:
+    try:
+        name = urlsplit("//" + host.decode("ascii")).hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _presented(scope: Scope) -> str | None:

@@ -17,7 +17,7 @@ import jan_media
 from jan_media.api import health
 from jan_media.api.access_log import AccessLog
 from jan_media.api.bodies import read_body
-from jan_media.api.callers import GatewayOnly
+from jan_media.api.callers import GatewayOnly, ThisMachineOnly
 from jan_media.api.direct_routes import DirectRoutes
 from jan_media.api.errors import answer_errors
 from jan_media.api.finding import find_all
@@ -50,6 +50,8 @@ def internal_app(sidecar: Sidecar) -> ASGIApp:
     guarded: ASGIApp = DirectRoutes(app, routers)
     if sidecar.gateway_secret.configured:
         guarded = GatewayOnly(guarded, sidecar.gateway_secret, ("/internal/",))
+    elif not sidecar.settings.internal_listen.path:  # browsers speak to no Unix socket
+        guarded = ThisMachineOnly(guarded, ("/internal/",))
     return AccessLog(guarded, sidecar.metrics, "internal")
 
 

@@ -15,7 +15,7 @@ from jan_media.api import (
     uploads,
 )
 from jan_media.api.access_log import AccessLog
-from jan_media.api.callers import GatewayOnly
+from jan_media.api.callers import GatewayOnly, ThisMachineOnly
 from jan_media.api.direct_routes import DirectRoutes
 from jan_media.api.errors import answer_errors
 from jan_media.api.open_files import OpenFiles
@@ -51,4 +51,6 @@ def public_app(sidecar: Sidecar) -> ASGIApp:
         guarded = OpenFiles(guarded)
     if sidecar.gateway_secret.configured:
         guarded = GatewayOnly(guarded, sidecar.gateway_secret, ("/v1/",))
+    elif not sidecar.settings.listen.path:  # browsers speak to no Unix socket
+        guarded = ThisMachineOnly(guarded, ("/v1/",))
     return AccessLog(guarded, sidecar.metrics, "public")

@@ -54,6 +54,21 @@ def test_others_are_refused_on_both_listeners(behind: Api, shown: dict[str, str]
     assert (status, answer["error"]["code"]) == (401, "gateway_secret_required")
 
 
+@pytest.mark.parametrize("host", ["page.example", "127.0.0.1.page.example:80", "localhost.", ""])
+def test_without_a_secret_a_name_that_is_not_this_machines_leads_nowhere(
+    api: Api, host: str
+) -> None:
+    listing = api.http.get("/v1/media", headers={"Host": host})
+    assert_error(listing, 401, "gateway_secret_required")
+    status, answer = api.ask("/internal/resolve", {"ids": []}, Host=host)
+    assert (status, answer["error"]["code"]) == (401, "gateway_secret_required")
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:80", "LOCALHOST"])
+def test_without_a_secret_this_machine_has_names_of_its_own(api: Api, host: str) -> None:
+    assert api.http.get("/v1/media", headers={"Host": host}).status_code == 200
+
+
 def test_a_request_that_the_gateway_vouches_for_nobody_in_is_401(behind: Api) -> None:
     response = behind.http.get("/v1/media", headers={"X-Jan-Gateway-Secret": SECRET})
     assert_error(response, 401, "unauthenticated")

@@ -196,7 +196,7 @@ def test_an_announced_size_over_the_limit_is_refused_before_the_body_comes(
 ) -> None:
     answer = exchange(
         sidecar,
-        b"POST /v1/media HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        b"POST /v1/media HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
         b"Content-Length: 99999999\r\n\r\n",
     )
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -240,7 +240,7 @@ def test_a_body_of_unknown_size_is_refused_once_it_is_over_the_limit(
 
 def test_a_refused_body_is_refused_before_it_has_ended(sidecar: RunningSidecar) -> None:
     head = (
-        b"POST /v1/media HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        b"POST /v1/media HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n"
     )
     chunk = b"%x\r\n%s\r\n" % (64 * 1024, bytes(64 * 1024))
@@ -252,8 +252,8 @@ def test_a_content_length_that_lies_does_not_get_more_in(sidecar: RunningSidecar
     """Both lengths at once is how requests are smuggled: refused, in the one shape."""
     answer = exchange(
         sidecar,
-        b"POST /v1/media HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 10\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/media HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        b"Content-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     )
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'{"error": {' in answer or b'{"error":{' in answer
@@ -262,7 +262,7 @@ def test_a_content_length_that_lies_does_not_get_more_in(sidecar: RunningSidecar
 def test_a_body_that_breaks_off_is_not_stored(api: Api, sidecar: RunningSidecar) -> None:
     data = picture("BMP")
     head = (
-        b"POST /v1/media HTTP/1.1\r\nHost: x\r\nContent-Type: image/bmp\r\n"
+        b"POST /v1/media HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/bmp\r\n"
         b"Content-Length: %d\r\n\r\n" % (len(data) + 1)
     )
     assert b" 200 " not in exchange(sidecar, head + data, then_hang_up=True)

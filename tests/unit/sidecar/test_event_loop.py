@@ -45,7 +45,7 @@ def test_blocking_work_never_runs_on_the_event_loop(
                 whole = f"{kind.__name__}.{name}"
                 monkeypatch.setattr(kind, name, watched(whole, getattr(kind, name)))
         transport = httpx.ASGITransport(app=public_app(sidecar))
-        async with httpx.AsyncClient(transport=transport, base_url="http://sidecar") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             for data in (picture(), picture(), large_picture(2_000_000)):
                 answer = await http.post(
                     "/v1/media", files={"file": ("a", data)}, headers={"X-Jan-User-Id": "ann"}
