@@ -85,6 +85,8 @@ def test_sizes_take_bytes_or_units(text: str, size: int) -> None:
         ("MEDIA_MAX_PIXELS", "many"),
         ("MEDIA_FETCH_ALLOW", "10.0.0.0/99"),
         ("MEDIA_URL_SECRET", "short"),
+        ("MEDIA_GATEWAY_SECRET", "short"),
+        ("MEDIA_GATEWAY_SECRET_PREVIOUS", "short"),
         ("MEDIA_WORKERS", "0"),
         ("MEDIA_SIGNING_KEY_FILE", "/does/not/exist"),
     ],
