@@ -28,12 +28,10 @@ _ESCAPED = re.compile(
     rf"\\u00(?:[46][aAeE1]|5[fF])(?:[0-9A-Za-z_]|{_ESCAPE}){{0,64}}(\"?)".encode()
 )
 # A search for one byte (memchr) is some twenty times faster than any other per byte skipped, but
-# slow per byte found. So where one was found, the next few bytes are searched in the other way.
+# slow per byte found. So where one was found, a window from there on is searched by other ways.
 _WINDOW = 16384
-# A pattern that begins with ``_`` is the fastest way, but for text full of it.
+# Of those a pattern that begins with ``_`` is the fastest, but not in code, which is full of it.
 _SAMPLE, _OFTEN = 512, 8
-
-
 # A string that looks like an id costs microseconds, and megabytes of them seconds of everybody's.
 MOST_LOOKED_AT = 100_000
 

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from jan_media_plugin.rewrite.stretches import is_value
+from jan_media_plugin.rewrite.well_formed import is_value
 
 _SPACE = r"[ \t\n\r]*+"
 _ESCAPE = r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})"

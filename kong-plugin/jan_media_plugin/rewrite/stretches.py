@@ -1,17 +1,15 @@
 """Long stretches of a body without ids: strings, and runs of an array's elements.
 
-They are found by looking at a byte here and there, and each is then read by itself, at half a
-nanosecond a byte and without building anything: a stretch is a well-formed string, or well-formed
-values and the commas between them.
+They are found by looking at a byte here and there, and each is then read by itself: a stretch is a
+well-formed string, or well-formed values and the commas between them.
 """
 
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-import msgspec
-
 from jan_media_plugin.rewrite.candidates import Found
+from jan_media_plugin.rewrite.well_formed import is_value
 
 _LONG = 4096
 # Elements are read by so many bytes at once: they are copied, and small copies are cheap.
@@ -24,19 +22,6 @@ _BREAKS_TRIED = 3
 _MOST_SPACE = 128
 
 Stretch = tuple[int, int]
-_READER = msgspec.json.Decoder(msgspec.Raw)
-
-
-def is_value(text: bytes | memoryview) -> bool:
-    """Whether this is a JSON value, strings in it in any bytes. No is not certain.
-
-    Escapes of half a UTF-16 pair are refused, though JSON allows them, and deep nesting.
-    """
-    try:
-        _READER.decode(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def stretches(body: bytes, ids: Sequence[Found]) -> list[Stretch]:
