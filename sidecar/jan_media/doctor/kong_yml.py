@@ -11,6 +11,7 @@ the global one. A plugin that is not enabled does not count.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,8 +72,7 @@ def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]
     try:
         routes = list(_routes(yaml.safe_load(text)))
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        return [_problem("kong.yml", f"It cannot be read as a declarative config: {reason}")]
+        return [_problem("kong.yml", f"It cannot be read as a declarative config: {_where(error)}")]
     with_plugin = [route for route in routes if route.jan_media is not None]
     if not with_plugin:
         return [_problem("kong.yml", "No route has the plugin jan-media. Add it, with its acl.")]
@@ -82,6 +82,7 @@ def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]
         findings += _lua(route)
         findings += _secret(route, settings, environment)
         findings += _guest_issuer(route, settings)
+        findings += _issuers(route)
     findings += _ways_around(routes)
     findings += _guards_that_nobody_passes(routes)
     if all(finding.verdict is not Verdict.PROBLEM for finding in findings):
@@ -89,6 +90,14 @@ def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]
         guarded = Finding("kong.yml", Verdict.OK, f"Guarded: {names}. Nothing leads around them.")
         findings.insert(0, guarded)
     return findings
+
+
+def _where(error: Exception) -> str:
+    """Where the file is wrong, without what stands there, which may be a secret."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"it is not YAML in line {mark.line + 1}, column {mark.column + 1}"
+    return f"its structure is another ({type(error).__name__})"
 
 
 # --- the guard
@@ -293,6 +302,38 @@ def _guest_issuer(route: Route, settings: Settings) -> Iterator[Finding]:
             f"Guest tokens are refused there: the issuer's audience lacks {settings.audience} "
             "(MEDIA_AUDIENCE).",
         )
+
+
+# --- whom it believes
+
+
+def _issuers(route: Route) -> Iterator[Finding]:
+    """Issuers whose tokens, or keys, may be somebody else's."""
+    for issuer in (route.jan_media or {}).get("issuers") or () if route.asks_who_calls else ():
+        name = issuer.get("issuer")
+        if not issuer.get("audience"):
+            yield _warning(
+                _at(route),
+                f"The issuer {name} has no audience: tokens that it made for any other service "
+                "open this one too. Set audience.",
+            )
+        for field in ("jwks_url", "discovery_url"):
+            if _is_open_to_others(str(issuer.get(field) or "")):
+                yield _warning(
+                    _at(route),
+                    f"The keys of the issuer {name} come over plain http ({field}): whoever is on "
+                    "the way can make tokens. Use https.",
+                )
+
+
+def _is_open_to_others(url: str) -> bool:
+    """Whether ``url`` is of plain http and leads out of this machine and its own network."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        return parts.scheme == "http" and ip_address(host).is_global
+    except ValueError:
+        return parts.scheme == "http" and "." in host
 
 
 def _dereferenced(value: str, environment: Mapping[str, str]) -> tuple[str, bool]:

@@ -223,6 +223,55 @@ def test_guest_tokens_that_no_route_would_accept_are_a_warning() -> None:
     assert ["MEDIA_ISSUER" in each.message for each in warned] == [True, True]
 
 
+KEYS = "openid.example.com/keys"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "said"),
+    [
+        ({"jwks_url": f"https://{KEYS}"}, "has no audience"),
+        ({"jwks_url": f"https://{KEYS}", "audience": []}, "has no audience"),
+        ({"jwks_url": f"http://{KEYS}", "audience": ["jan"]}, "plain http (jwks_url)"),
+        ({"discovery_url": f"http://{KEYS}", "audience": ["jan"]}, "plain http (discovery_url)"),
+        ({"jwks_url": "http://8.8.8.8/keys", "audience": ["jan"]}, "plain http (jwks_url)"),
+    ],
+)
+def test_an_issuer_that_is_believed_too_easily_is_a_warning(
+    issuer: dict[str, Any], said: str
+) -> None:
+    def add(document: Any) -> None:
+        new = {"issuer": "https://id.example.com", **issuer}
+        config(document, "llm", "jan-media")["issuers"].append(new)
+
+    (warned,) = [finding for finding in found(add) if finding.verdict is not Verdict.OK]
+    assert (warned.verdict, said in warned.message) == (Verdict.WARNING, True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8285", "10.0.0.7", "sidecar:8285", "localhost"])
+def test_keys_from_ones_own_network_may_come_over_plain_http(host: str) -> None:
+    def add(document: Any) -> None:
+        keys = {"jwks_url": f"http://{host}/keys", "audience": ["jan"]}
+        config(document, "llm", "jan-media")["issuers"].append({"issuer": "https://id", **keys})
+
+    assert [finding.verdict for finding in found(add)] == [Verdict.OK]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gateway_secret: hidden: value",
+        'gateway_secret: "hidden',
+        "gateway_secret: *hidden",
+        "gateway_secret: !hidden x",
+        "services: [{url: 'http://user:hidden/@x', routes: [{plugins: [{name: jan-media}]}]}]",
+    ],
+)
+def test_a_file_that_cannot_be_read_is_not_quoted(text: str) -> None:
+    (only,) = check_kong_yml(text, SETTINGS, KONG)
+    assert only.verdict is Verdict.PROBLEM
+    assert "hidden" not in only.message
+
+
 @pytest.mark.parametrize("text", ["services: [", "just text", "services: 3", "- a"])
 def test_a_file_that_is_no_config_is_a_problem(text: str) -> None:
     (only,) = check_kong_yml(text, SETTINGS, KONG)
