@@ -1,9 +1,11 @@
 """The catalog: whether it answers, knows its schema, and has room for every sidecar's pool."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.catalog.migrations import newest_version
@@ -47,7 +49,25 @@ def _sqlite(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _is_taken_apart_rightly(url: str) -> bool:
+    """Whether libpq's messages can be shown: of a malformed URL they quote the password."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        return False
+    host, port = str(parts.get("host", "")), str(parts.get("port", ""))
+    return "@" not in host and re.fullmatch(r"[0-9,]*", port) is not None
+
+
 def _postgres(settings: Settings) -> Iterator[Finding]:
+    if not _is_taken_apart_rightly(settings.database_url):
+        yield Finding(
+            SUBJECT,
+            Verdict.PROBLEM,
+            "MEDIA_DATABASE_URL is no postgresql://user:password@host:port/name. Write special "
+            "characters in it by their percent-encoding (%40 for @, %2F for /).",
+        )
+        return
     try:
         with psycopg.connect(settings.database_url, connect_timeout=5) as connection:
             row = connection.execute(_SERVER).fetchone()
