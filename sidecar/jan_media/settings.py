@@ -300,6 +300,10 @@ def _database_url(text: str) -> str:
     if not text.startswith(("sqlite:///", "postgresql://", "postgres://")):
         # The value is not shown: it may hold a password.
         raise ValueError("must begin with sqlite:/// or postgresql://")
+    authority, _, path = text.partition("://")[2].partition("?")[0].partition("/")
+    if not text.startswith("sqlite:") and (authority.count("@") > 1 or "@" in path):
+        # Part of the password would pass for the host, and stand in every error.
+        raise ValueError("must have an @ or / of its password written as %40 or %2F")
     return text
 
 

@@ -14,9 +14,7 @@ from jan_media.settings import load_settings
         "postgresql://user:hidden@[x",
         "postgresql://user:hidden x@127.0.0.1:1/x",
         "postgresql://user:%zzhidden@127.0.0.1:1/x",
-        "postgresql://user:hidden/x@127.0.0.1:1/x",
-        "postgresql://user:x@hidden@127.0.0.1:1/x",
-        "postgresql://user:x/y@hidden@127.0.0.1:1/x",
+        "postgresql://user:secret:hidden@127.0.0.1:1/x",
         "postgresql://user:hidden@127.0.0.1:1/x",
     ],
 )

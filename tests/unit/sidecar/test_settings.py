@@ -84,6 +84,8 @@ def test_sizes_take_bytes_or_units(text: str, size: int) -> None:
         ("MEDIA_ALLOWED_TYPES", "png"),
         ("MEDIA_MAX_PIXELS", "many"),
         ("MEDIA_FETCH_ALLOW", "10.0.0.0/99"),
+        ("MEDIA_DATABASE_URL", "postgresql://user:p@ss@db/name"),
+        ("MEDIA_DATABASE_URL", "postgresql://user:pa/ss@db/name"),
         ("MEDIA_URL_SECRET", "short"),
         ("MEDIA_GATEWAY_SECRET", "short"),
         ("MEDIA_GATEWAY_SECRET_PREVIOUS", "short"),
