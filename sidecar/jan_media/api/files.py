@@ -94,8 +94,8 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
         if spool.size == 0:
             raise Refused("empty_file", "The file is empty: send at least one byte", param)
         # One that drips may end when a sweep has forgotten its key: the bytes would stay for good.
-        held = held_until(key, library.rules.upload_ttl) + library.rules.hold_ms // 2
-        if library.clock() > held:
+        promised_until = held_until(key, library.rules.upload_ttl)
+        if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
             raise AccessExpired("The upload took too long. Ask for a new one.")
         await sidecar.lanes.uploads.run(
             storage.put, key, spool.from_start(), size=spool.size, mime=mime
