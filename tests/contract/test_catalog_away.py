@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from jan_media.catalog.interface import Catalog, CatalogUnavailable
-from jan_media.catalog.postgres import PostgresCatalog, _lock_key
+from jan_media.catalog.postgres import CONNECTIONS, PostgresCatalog, _lock_key
 from jan_media.catalog.sql import content_lock
 from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.media_id import new_media_id
@@ -146,6 +146,7 @@ def test_outages_under_load_leak_no_threads_no_files_and_no_connections(
 ) -> None:
     url = own_postgres_server.new_database()
     with open_migrated(url) as catalog, ThreadPoolExecutor(12) as clients:
+        assert isinstance(catalog, PostgresCatalog)
 
         def call_until(stopped: threading.Event, failed: threading.Event) -> None:
             while not stopped.is_set():
@@ -165,6 +166,17 @@ def test_outages_under_load_leak_no_threads_no_files_and_no_connections(
             for client in running:
                 client.result(LIMIT)
             list(clients.map(write, [catalog] * 24))
+            open_every_connection()
+
+        def open_every_connection() -> None:
+            """So many as it may have, none of them dead: writes that gather use fewer."""
+            all_at_once = threading.Barrier(CONNECTIONS)
+            held = [
+                clients.submit(catalog._read, lambda _: all_at_once.wait(LIMIT))
+                for _ in range(CONNECTIONS)
+            ]
+            for each in held:
+                each.result(LIMIT)
 
         outage(own_postgres_server.stop)
         threads, files = threading.active_count(), open_files()
