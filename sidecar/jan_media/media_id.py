@@ -12,7 +12,6 @@ import secrets
 import time
 
 PREFIX = "jan_"
-LENGTH = 30
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 # 26 digits hold 130 bits and a ULID has 128, so the first digit is at most 7.
 PATTERN = re.compile(r"jan_[0-7][0-9a-hjkmnp-tv-z]{25}", re.IGNORECASE | re.ASCII)

@@ -45,7 +45,6 @@ Beware
 
 import hashlib
 import random
-import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,6 +64,7 @@ from jan_media.catalog.migrations import migrations_after
 from jan_media.catalog.postgres_uploads import GO_ALONE, Beginning, Begun, Commit, Committed
 from jan_media.catalog.sql import Overtaken, SqlCatalog, Transaction, content_lock
 from jan_media.catalog.together import Together
+from jan_media.idle_socket import has_news
 
 T = TypeVar("T")
 
@@ -315,15 +315,8 @@ def _check(db: _Connection) -> None:
 
     One that has just answered, and has not been closed from the other side since, lives.
     """
-    if time.monotonic() - db.answered_at > _SURELY_ALIVE or _has_news(db):
+    if time.monotonic() - db.answered_at > _SURELY_ALIVE or has_news(db.fileno()):
         ConnectionPool.check_connection(db)
-
-
-def _has_news(db: _Connection) -> bool:
-    """Whether the server has sent something unasked: its end, or a notice."""
-    poll = select.poll()
-    poll.register(db.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
-    return bool(poll.poll(0))
 
 
 def _configure(db: _Connection) -> None:

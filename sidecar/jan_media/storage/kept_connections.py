@@ -5,7 +5,6 @@ way) takes four times as long as all else that a small request costs. Here one s
 the request, and httptools reads the answer. There is no proxy, no redirect and no cookie.
 """
 
-import select
 import socket
 import ssl
 import struct
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httptools
+
+from jan_media.idle_socket import has_news
 
 _READ = 64 * 1024  # bytes; answers are short
 _LONGEST_ANSWER = 1024 * 1024  # bytes of its body
@@ -87,8 +88,8 @@ class KeptConnections:
         with suppress(IndexError):
             while True:
                 kept = self._idle.pop()
-                if not _has_news(kept):
-                    return kept
+                if not has_news(kept.fileno()):
+                    return kept  # the server has not closed it
                 kept.close()
         return self._connect()
 
@@ -147,10 +148,3 @@ def _time_out(connection: socket.socket, seconds: float) -> None:
     timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
     for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         connection.setsockopt(socket.SOL_SOCKET, limit, timeval)
-
-
-def _has_news(connection: socket.socket) -> bool:
-    """Whether an idle connection can be read from: then the server has closed it."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
-    return bool(poll.poll(0))
