@@ -81,3 +81,12 @@ def test_a_fields_documented_default_is_the_real_one(name: str) -> None:
     default = CONFIG[name]["default"]
     text = str(default).lower() if isinstance(default, bool) else str(default)
     assert plugin_tables()[0][name] == f"`{text}`"
+
+
+def test_the_documented_places_of_media_are_those_of_the_plugin() -> None:
+    (paragraph,) = re.findall(r"^By default an id is media in (.*?)\n\n", PAGE, re.M | re.DOTALL)
+    places, never_below = (
+        re.findall(r"`([^`]+)`", part) for part in paragraph.split("never below")
+    )
+    assert places == CONFIG["places"]["default"]
+    assert never_below == CONFIG["never_below"]["default"]
