@@ -23,3 +23,8 @@ def family(ancestor: int) -> list[tuple[int, str]]:
     while not (children := {pid for pid, parent, _ in found if parent in members}) <= members:
         members |= children
     return [(pid, command) for pid, _, command in found if pid in members]
+
+
+def plugin_servers(gateway: int) -> list[int]:
+    """The processes of the plugin server below a gateway."""
+    return [pid for pid, command in family(gateway) if "jan_media_plugin" in command]

@@ -21,7 +21,7 @@ from demo.images import drawn
 from demo.kong_settings import ROOT
 from demo.stack import Stack
 from tests.e2e.conftest import client_for, guest_token, start_stack
-from tests.e2e.processes import family
+from tests.e2e.processes import plugin_servers
 from tests.e2e.test_api_keys import keys, new_key
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
@@ -281,10 +281,6 @@ def test_a_body_without_a_length_ends_at_a_limit(
 # --- when the plugin server is away, on the whole stack
 
 
-def plugin_servers(stack: Stack) -> list[int]:
-    return [pid for pid, command in family(stack.gateway.pid) if "jan_media_plugin" in command]
-
-
 def test_a_stopped_plugin_server_lets_nobody_through(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +289,7 @@ def test_a_stopped_plugin_server_lets_nobody_through(
         token = guest_token(stack.base_url)
         with client_for(stack.base_url, token) as me:
             assert me.post("/v1/chat/completions", json=CHAT).status_code == 200
-            pids = plugin_servers(stack)
+            pids = plugin_servers(stack.gateway.pid)
             assert pids
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)

@@ -11,21 +11,16 @@ import pytest
 from demo.addresses import url
 from demo.stack import Stack
 from tests.e2e.conftest import client_for, guest_token
-from tests.e2e.processes import family
+from tests.e2e.processes import plugin_servers
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 SPOOFED = {"X-Jan-User-Id": "root", "X-Authenticated-Groups": "jan-users"}
 
 
-def plugin_server_pids(stack: Stack) -> list[int]:
-    """The plugin server's processes below the stack's gateway."""
-    return [pid for pid, command in family(stack.gateway.pid) if "jan_media_plugin" in command]
-
-
 def wait_for_plugin_servers(stack: Stack) -> list[int]:
     """Waits until the gateway has started its plugin server (again)."""
     give_up = time.monotonic() + 20
-    while not (pids := plugin_server_pids(stack)):
+    while not (pids := plugin_servers(stack.gateway.pid)):
         assert time.monotonic() < give_up, "the gateway did not start its plugin server"
         time.sleep(0.01)
     return pids

@@ -23,7 +23,7 @@ from demo.stack import Stack
 from tests.e2e import kong_yml
 from tests.e2e.conftest import client_for, guest_token, start_stack
 from tests.e2e.counting_upstream import CountingUpstream, Received
-from tests.e2e.processes import family
+from tests.e2e.processes import plugin_servers
 
 KILLS = 6
 ROUTES = ("v1", "open", "looked-at", "optional", "other")
@@ -90,9 +90,8 @@ class Load:
 
 def kill_plugin_servers(stack: Stack) -> None:
     """Kills what runs of them, without a word."""
-    for pid, command in family(stack.gateway.pid):
-        if "jan_media_plugin" in command:
-            os.kill(pid, signal.SIGKILL)
+    for pid in plugin_servers(stack.gateway.pid):
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
