@@ -65,7 +65,7 @@ def name_place(body: bytes, places: Places, number: int) -> str | None:
 
 
 def _is_utf8(body: bytes) -> bool:
-    """By pieces: wide characters take room, and little of it is found faster."""
+    """By pieces: decoded text may take four times the room, and little room is found faster."""
     view, position = memoryview(body), 0
     try:
         while position < len(body):
