@@ -1,11 +1,10 @@
 """A small web server with images, standing for "somewhere on the internet" in demo and tests."""
 
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 
-from demo.addresses import HOST, url
+from demo.addresses import HOST
 from demo.images import FORMATS, drawn
+from demo.in_thread import ServedInThread
 
 
 class _Images(BaseHTTPRequestHandler):
@@ -28,26 +27,11 @@ class _Images(BaseHTTPRequestHandler):
         """Stays quiet."""
 
 
-class ImageHost:
+class ImageHost(ServedInThread):
     """Serves `demo.images.drawn(name)` at every path that ends in an image's name.
 
     Use it as a context manager.
     """
 
     def __init__(self) -> None:
-        self._server = ThreadingHTTPServer((HOST, 0), _Images)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self.base_url = url(self._server.server_address[1])
-
-    def __enter__(self) -> "ImageHost":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(ThreadingHTTPServer((HOST, 0), _Images))

@@ -1,11 +1,10 @@
 """A model that says nothing, and remembers every request that reached it."""
 
-import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 
-from demo.addresses import HOST, url
+from demo.addresses import HOST
+from demo.in_thread import ServedInThread
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Received:
 
 class _Recorder(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: "_Server"
+    server: "_Recording"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -42,7 +41,7 @@ class _Recorder(BaseHTTPRequestHandler):
         """Stays quiet."""
 
 
-class _Server(ThreadingHTTPServer):
+class _Recording(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
@@ -50,32 +49,18 @@ class _Server(ThreadingHTTPServer):
         self.received: list[Received] = []
 
 
-class CountingUpstream:
+class CountingUpstream(ServedInThread):
     """Answers every request with ``{}``. Use it as a context manager."""
 
     def __init__(self) -> None:
-        self._server = _Server()
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self.base_url = url(self._server.server_address[1])
+        self._recording = _Recording()
+        super().__init__(self._recording)
 
     @property
     def received(self) -> list[Received]:
         """All requests so far, oldest first."""
-        return list(self._server.received)
+        return list(self._recording.received)
 
     def count(self, marker: str) -> int:
         """How many requests had this text in their body."""
         return sum(marker in each.body for each in self.received)
-
-    def __enter__(self) -> "CountingUpstream":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
