@@ -122,10 +122,19 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise too_deep(MAX_DEPTH) from None
     except ValueError:
+        # What ends in the depth is too deep for Python 3.11, and unfinished for later ones.
+        if _left_open(body) > MAX_DEPTH:
+            raise too_deep(MAX_DEPTH) from None
         raise Refused("invalid_json", "The body is not valid JSON") from None
     if not isinstance(value, dict):
         raise Refused("invalid_json", "The body must be a JSON object")
     return value
+
+
+def _left_open(body: bytes) -> int:
+    """How many objects and arrays are not closed, those in texts counted too."""
+    opened, closed = (sum(map(body.count, brackets)) for brackets in (b"[{", b"]}"))
+    return opened - closed
 
 
 def too_deep(levels: int) -> Refused:
