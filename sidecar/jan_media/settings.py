@@ -21,6 +21,7 @@ T = TypeVar("T")
 DEFAULT_ALLOWED_TYPES = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/avif"
 
 SHORTEST_GRACE = 60  # seconds: longer than any one write should take
+SHORTEST_SECRET = 16  # characters
 
 
 class WrongSettings(Exception):
@@ -155,8 +156,8 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
         max_pixels=read("MEDIA_MAX_PIXELS", "100000000", _integer(1)),
         fetch_allow=read("MEDIA_FETCH_ALLOW", "", _places),
         fetch_deny=read("MEDIA_FETCH_DENY", "", _places),
-        gateway_secret=read("MEDIA_GATEWAY_SECRET", "", _optional(_secret)),
-        gateway_secret_previous=read("MEDIA_GATEWAY_SECRET_PREVIOUS", "", _optional(_secret)),
+        gateway_secret=read("MEDIA_GATEWAY_SECRET", "", str),
+        gateway_secret_previous=read("MEDIA_GATEWAY_SECRET_PREVIOUS", "", str),
         issuer=read("MEDIA_ISSUER", "http://localhost:8000/llm", str),
         audience=read("MEDIA_AUDIENCE", "jan", str),
         guest_login=read("MEDIA_GUEST_LOGIN", "true", _boolean),
@@ -219,12 +220,19 @@ def _also_unset(s3: S3Settings) -> list[str]:
 
 def _doubtful(settings: Settings) -> list[str]:
     """What works and is hardly meant."""
+    doubts = []
     if settings.sweep_grace < SHORTEST_GRACE:
-        return [
+        doubts.append(
             f"MEDIA_SWEEP_GRACE is below {SHORTEST_GRACE}s: an upload that takes longer to write "
             "has to begin again, and one that dies then may leave bytes for good"
-        ]
-    return []
+        )
+    secrets = (settings.gateway_secret, settings.gateway_secret_previous)
+    if any(0 < len(secret) < SHORTEST_SECRET for secret in secrets):
+        doubts.append(
+            f"MEDIA_GATEWAY_SECRET has fewer than {SHORTEST_SECRET} characters: it can be guessed, "
+            "and whoever knows it is everybody. Make one with `openssl rand -hex 32`"
+        )
+    return doubts
 
 
 def _unknown_variables(environment: Mapping[str, str], known: list[str]) -> list[str]:
@@ -393,8 +401,8 @@ def _optional(parse: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def _secret(text: str) -> str:
-    if len(text) < 16:
-        raise ValueError("must have at least 16 characters")
+    if len(text) < SHORTEST_SECRET:
+        raise ValueError(f"must have at least {SHORTEST_SECRET} characters")
     return text
 
 
