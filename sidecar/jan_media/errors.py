@@ -1,4 +1,4 @@
-"""The one way in which the sidecar says no to what a caller asked for."""
+"""How the sidecar says no: to what a caller asked for, and to its operator."""
 
 
 class Refused(Exception):
@@ -28,6 +28,10 @@ class TooBusy(Exception):
     def __init__(self, at_once: int) -> None:
         super().__init__(f"{at_once} at once")
         self.at_once = at_once
+
+
+class CannotStart(Exception):
+    """Why the sidecar cannot serve; the message is for the operator."""
 
 
 def too_large(max_bytes: int, param: str | None = None) -> Refused:

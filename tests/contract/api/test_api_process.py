@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -12,7 +14,7 @@ import pytest
 from bench.processes import Processes
 from tests.contract.api.client import Api, assert_error, data_url_body
 from tests.support.pictures import picture
-from tests.support.sidecar import run_jan_media, running_sidecar
+from tests.support.sidecar import environment, run_jan_media, running_sidecar
 from tests.support.waiting import wait_until
 
 
@@ -35,6 +37,61 @@ def test_a_dead_worker_is_replaced(tmp_path: Path) -> None:
         wait_until(lambda: httpx.get(f"{sidecar.public_url}/readyz").status_code == 200)
 
 
+def test_dead_workers_are_replaced_though_all_have_died(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
+        before = Processes(sidecar.process.pid).children
+        for worker in before:
+            os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: sidecar.log.count("starting another") == 2)
+        wait_until(lambda: len(set(Processes(sidecar.process.pid).children) - {*before}) == 2)
+        assert httpx.get(f"{sidecar.public_url}/readyz", timeout=20).status_code == 200
+
+
+def test_a_worker_that_cannot_be_replaced_at_once_is_replaced_later(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
+        before = Processes(sidecar.process.pid).children
+        keys, away = sidecar.data_dir / "keys", tmp_path / "away"
+        keys.rename(away)
+        keys.write_text("not a folder")
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: "keys" in sidecar.log)
+        keys.unlink()
+        away.rename(keys)
+        wait_until(lambda: sidecar.log.count("starting another") == 1)
+        wait_until(lambda: len(set(Processes(sidecar.process.pid).children) - {*before}) == 1)
+
+
+def test_a_signal_while_the_workers_are_made_leaves_nobody(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jan_media", "serve"],
+        env=environment(tmp_path, WORKERS="2"),
+        start_new_session=True,
+    )
+    wait_until(lambda: Processes(process.pid).children != [])
+    process.terminate()
+    assert process.wait(30) == 0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_workers_share_nothing_where_the_system_gives_orphans_to_nobody(tmp_path: Path) -> None:
+    without = "import jan_media.supervisor as s; s._PR_SET_CHILD_SUBREAPER = -1"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{without}; from jan_media.cli import main; main()", "serve"],
+        env=environment(tmp_path, WORKERS="2"),
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert b"ready" in process.stdout.readline()
+        assert len(Processes(process.pid).children) == 2
+        process.terminate()
+        assert process.wait(30) == 0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
 def test_what_a_killed_worker_was_writing_is_cleared_away(tmp_path: Path) -> None:
     with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
         children = Path(f"/proc/{sidecar.process.pid}/task/{sidecar.process.pid}/children")
@@ -48,6 +105,17 @@ def test_what_a_killed_worker_was_writing_is_cleared_away(tmp_path: Path) -> Non
 def test_the_supervisor_has_no_threads_that_its_workers_would_miss(tmp_path: Path) -> None:
     with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
         assert len(os.listdir(f"/proc/{sidecar.process.pid}/task")) == 1
+
+
+def test_the_supervisor_has_loaded_nothing_that_only_workers_need(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
+        loaded = {
+            process: Path(f"/proc/{process}/maps").read_text()
+            for process in (sidecar.process.pid, *Processes(sidecar.process.pid).children)
+        }
+    for process, maps in loaded.items():
+        assert ("uvloop" in maps) is (process != sidecar.process.pid)
+        assert ("site-packages" in maps) is (process != sidecar.process.pid)
 
 
 def test_a_worker_begins_by_sharing_most_of_its_memory(tmp_path: Path) -> None:

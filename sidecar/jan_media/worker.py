@@ -1,0 +1,193 @@
+"""One worker: both listeners, the sweep beside them, a clean end.
+
+What it works with is made first, and connects and starts threads only when it works: so a worker
+may be forked in between. Then it shares the memory of what was made, and makes pages its own only
+by writing to them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from jan_media.api.internal import internal_app
+from jan_media.api.public import public_app
+from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
+from jan_media.errors import CannotStart
+from jan_media.http_protocol import JanHttpProtocol
+from jan_media.listener import Listener
+from jan_media.malloc import use_two_arenas
+from jan_media.settings import Settings
+from jan_media.sidecar import Sidecar, assemble
+from jan_media.storage.interface import StorageRefused, StorageUnavailable
+from jan_media.supervisor import STOP_SIGNALS
+from jan_media.sweeping import sweep_now_and_then
+
+log = logging.getLogger("jan_media.serve")
+
+App = tuple[ASGIApp, socket.socket]  # and what it listens on
+
+GRACE = 20  # seconds that running requests have to finish
+MIGRATE_AGAIN = 2.0  # seconds
+PUBLISH_AGAIN = 1.0  # seconds
+
+
+class Worker:
+    """Serves on two sockets, which are bound and listen."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        public: socket.socket,
+        internal: socket.socket,
+        metrics: Path | None = None,
+    ) -> None:
+        """``metrics`` is the folder in which several workers share what they count.
+
+        Raises `CannotStart` if what the settings name cannot be used.
+        """
+        use_two_arenas()
+        self._sidecar = _assembled(settings)
+        self._apps = [(public_app(self._sidecar), public), (internal_app(self._sidecar), internal)]
+        self._metrics = metrics
+
+    def work(self, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT. ``ready`` is called once everything answers.
+
+        Raises `CannotStart` if the storage or the catalog cannot be used.
+        """
+        if self._metrics is not None:
+            self._sidecar.metrics.share(self._metrics / f"{uuid.uuid4().hex}.counts")
+        uvloop.run(_work(self._sidecar, self._apps, ready))
+
+
+async def _work(sidecar: Sidecar, apps: list[App], ready: Callable[[], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        _check_storage(sidecar)
+        migrated = _migrated(sidecar)
+        servers = [_server(app) for app, _ in apps]
+        tasks = [
+            asyncio.create_task(server.serve(sockets=[sock]))
+            for server, (_, sock) in zip(servers, apps, strict=True)
+        ]
+        background = [asyncio.create_task(_publish_now_and_then(sidecar))]
+        if not migrated:
+            background.append(asyncio.create_task(_migrate_later(sidecar)))
+        interval = sidecar.settings.sweep_interval
+        if interval:
+            background.append(asyncio.create_task(sweep_now_and_then(sidecar, interval)))
+        await asyncio.gather(*(server.serving.wait() for server in servers))
+        ready()
+        await stop.wait()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+    finally:
+        sidecar.close()
+
+
+def _assembled(settings: Settings) -> Sidecar:
+    try:
+        return assemble(settings)
+    except (OSError, ValueError, StorageUnavailable) as problem:
+        raise CannotStart(str(problem)) from problem
+
+
+def _check_storage(sidecar: Sidecar) -> None:
+    """Raises `CannotStart` if the storage is there and refuses. One that is away may come back."""
+    try:
+        sidecar.library.storage.check()
+    except (OSError, ValueError, StorageRefused) as problem:
+        raise CannotStart(str(problem)) from problem
+    except StorageUnavailable as problem:
+        log.warning("the storage does not answer yet: %s", problem)
+
+
+def _migrated(sidecar: Sidecar) -> bool:
+    """Whether the catalog has this version's schema now. False: it does not answer yet."""
+    try:
+        sidecar.library.catalog.migrate()
+    except CatalogUnavailable as problem:
+        log.warning("the catalog does not answer yet: %s", problem)
+        return False
+    except SchemaTooNew as problem:
+        raise CannotStart(f"MEDIA_DATABASE_URL: {problem}") from problem
+    return True
+
+
+async def _publish_now_and_then(sidecar: Sidecar) -> None:
+    """Show the other workers what this one counts."""
+    while True:
+        await asyncio.sleep(PUBLISH_AGAIN)
+        try:
+            await sidecar.lanes.downloads.run(sidecar.metrics.publish)
+        except OSError:
+            log.exception("the metrics cannot be shared")
+
+
+async def _migrate_later(sidecar: Sidecar) -> None:
+    """Bring the schema up to date once the catalog answers; until then /readyz is red."""
+    while True:
+        await asyncio.sleep(MIGRATE_AGAIN)
+        try:
+            await sidecar.lanes.downloads.run(sidecar.library.catalog.migrate)
+        except CatalogUnavailable:
+            continue
+        except SchemaTooNew:
+            log.exception("the catalog cannot be used")
+        return
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that says when it serves, and leaves signals to whoever runs it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup([])
+
+        def protocol() -> asyncio.Protocol:
+            return JanHttpProtocol(self.config, self.server_state, self.lifespan.state)
+
+        self.servers += [Listener(sock, protocol) for sock in sockets or []]  # type: ignore[misc]
+        self.serving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: ASGIApp) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http=JanHttpProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            # Identity comes from the gateway's own headers; forwarded addresses are not needed.
+            proxy_headers=False,
+            server_header=False,
+            # Longer than the gateway keeps idle connections, so that it never sends into one
+            # that is being closed.
+            timeout_keep_alive=90,
+            timeout_graceful_shutdown=GRACE,
+        )
+    )
