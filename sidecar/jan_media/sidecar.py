@@ -76,10 +76,12 @@ def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
     """
     spool_dir = settings.data_dir / "spool"
     spool_dir.mkdir(parents=True, exist_ok=True)
+    # The storage first: what loads after it takes the room of what it needed only to begin with.
+    storage = open_storage(settings)
     catalog = open_catalog(settings.database_url)
     library = Library(
         catalog=catalog,
-        storage=open_storage(settings),
+        storage=storage,
         rules=Rules(
             allowed_types=settings.allowed_types,
             max_bytes=settings.max_bytes,

@@ -70,6 +70,7 @@ from jan_media.storage.s3_address import bucket_address
 from jan_media.storage.s3_credentials import CurrentCredentials
 from jan_media.storage.s3_endpoints import keep_called_services
 from jan_media.storage.s3_failures import failures_mapped, status_of
+from jan_media.storage.s3_operations import keep_called_operations
 from jan_media.storage.s3_small_put import SmallPut
 from jan_media.storage.sigv4 import Signer
 from jan_media.storage.window import Window, window_of
@@ -127,6 +128,7 @@ class S3Storage:
         """
         settings = botocore.session.get_session()
         keep_called_services(settings)
+        keep_called_operations(settings)
         session = boto3.session.Session(
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
