@@ -1,12 +1,11 @@
 """Edits: which bytes of a body are replaced by what."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace ``body[start:end]``, the inside of a JSON string, by ``replacement``."""
 
     start: int
@@ -16,7 +15,7 @@ class Edit:
 
 def to_inside_of_string(text: str) -> str:
     """Return ``text`` as it stands between the quotes of a JSON string, in ASCII."""
-    return json.dumps(text)[1:-1]
+    return encode_basestring_ascii(text)[1:-1]
 
 
 def apply_edits(body: bytes, edits: Sequence[Edit]) -> bytes:

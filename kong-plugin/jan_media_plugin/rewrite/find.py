@@ -1,7 +1,7 @@
 """Finding the media ids of a JSON body: exactly, and reading closely only what it must.
 
 Strings that say an id are searched for first. Without any the body is not looked at further. Which
-of them stand at places of media, an outline of the body tells, or, if that does not, a walk. A body
+of them stand at places of media, the bytes before them tell, or, if they do not, a walk. A body
 that is not well-formed JSON in UTF-8 holds no media; a byte order mark before it is allowed. If a
 key occurs twice, both values count.
 """
@@ -15,10 +15,10 @@ from jan_media_plugin.rewrite.candidates import (
     TooManyLookAlikes,
     candidates,
 )
-from jan_media_plugin.rewrite.outline import keys_to
+from jan_media_plugin.rewrite.enclosing import at_places
 from jan_media_plugin.rewrite.places import Places
+from jan_media_plugin.rewrite.shortening import shortened
 from jan_media_plugin.rewrite.walk import (
-    MAX_DEPTH,
     MAX_STEPS,
     Malformed,
     TooComplex,
@@ -26,6 +26,7 @@ from jan_media_plugin.rewrite.walk import (
     spell,
     walk,
 )
+from jan_media_plugin.rewrite.well_formed import is_json
 
 __all__ = ["TooComplex", "find_media", "name_place"]
 
@@ -42,11 +43,17 @@ def find_media(body: bytes, places: Places) -> list[Found]:
         return []
     if len(ids) == MAX_STEPS:
         raise TooComplex(f"of more than {MAX_STEPS} parts")
-    keys = keys_to(body, ids, MAX_DEPTH)
-    if keys is not None:
-        return [one for one, its_keys in zip(ids, keys, strict=True) if places.have(its_keys)]
+    less, left_out = shortened(body, ids[0].start - 1)
+    is_surely_json = is_json(less)
+    if is_surely_json:
+        told = at_places(less, [one.start - 1 - left_out for one in ids], places)
+        if told is not None:
+            return list(itertools.compress(ids, told))
+    walked = walk(body, ids, by_runs=True)
+    if is_surely_json:  # then it need not go to the end
+        walked = itertools.islice(walked, len(ids))
     try:
-        return [one for one, path in walk(body, ids, by_runs=True) if places.have(keys_of(path))]
+        return [one for one, path in walked if places.have(keys_of(path))]
     except Malformed:
         return []
 

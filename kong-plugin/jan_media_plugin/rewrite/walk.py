@@ -14,10 +14,6 @@ from jan_media_plugin.rewrite.grammar import (
     MEMBERS,
     SCALAR,
     SPACE,
-    completes,
-    is_small,
-    most_nesting,
-    small_value_end,
     string_end,
 )
 from jan_media_plugin.rewrite.places import Keys, unescaped
@@ -27,11 +23,6 @@ Path = tuple[bytes | int, ...]
 
 MAX_DEPTH = 500
 MAX_STEPS = 100_000  # half a second at most; bodies of real clients take hundreds
-# Elements of arrays are tried, whether they are small: messages, parts, tools. One that is not has
-# been read in vain: none below this depth, so that a byte is read in vain a few times at most.
-_SKIPPING_DEPTH = 4
-_WORTH_SKIPPING = 256
-
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -78,15 +69,6 @@ def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[
                 yield ids[coming], tuple(path)
                 coming += 1
             position = end
-        elif (
-            by_runs
-            and (opening == b"{" or opening == b"[")
-            and openings[coming] - position > _WORTH_SKIPPING
-            and 0 < len(path) <= _SKIPPING_DEPTH
-            and type(path[-1]) is int
-            and (end := small_value_end(body, position, openings[coming])) > 0
-        ):
-            position = end
         elif opening == b"{" or opening == b"[":
             position = SPACE.match(body, position + 1).end()  # type: ignore[union-attr]
             closing = body[position : position + 1]
@@ -102,18 +84,7 @@ def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[
                 raise Malformed
             position = scalar.end()
 
-        # A value has ended here. If no id comes any more, all that matters of the rest is whether
-        # it is well-formed, as long as it cannot be nested too deep.
-        if (
-            by_runs
-            and coming == len(ids)
-            and is_small(len(body) - position)
-            and len(path) + most_nesting(rest := body[position:]) <= MAX_DEPTH
-        ):
-            if completes(b"".join([b"[" if type(step) is int else b'{"":' for step in path]), rest):
-                return
-            raise Malformed
-        # Otherwise close what ends with it, then go to the next one.
+        # A value has ended here. Close what ends with it, then go to the next one.
         while True:
             if not path:
                 if SPACE.match(body, position).end() != len(body):  # type: ignore[union-attr]
