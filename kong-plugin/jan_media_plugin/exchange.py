@@ -8,7 +8,7 @@ kong.yml, gather.lua and apply.lua, and so makes two calls where the other makes
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from jan_media_plugin.answers import misconfigured, too_large, too_many_headers
+from jan_media_plugin.answers import misconfigured, too_large
 from jan_media_plugin.headers import MOST_LINES, Changes, Headers
 from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_lua
 
@@ -49,7 +49,6 @@ class ByCalls:
     def __init__(self, kong: Any) -> None:
         self._kong = kong
         self.headers: Headers = kong.request.get_headers(MOST_LINES)
-        _check_count(self.headers)
 
     def body(self) -> bytes:
         # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
@@ -82,8 +81,10 @@ class InLua:
         if not isinstance(gathered, dict):
             raise misconfigured("jan-media has `lua: true`, but the route has no pre-function.")
         headers = gathered["headers"] or {}  # in Lua an empty table is a sequence, too
-        self.headers = {name: _lines(value) for name, value in headers.items()}
-        _check_count(self.headers)
+        self.headers = {
+            name: [value] if value.__class__ is str and value else _lines(value)
+            for name, value in headers.items()
+        }
         self._gathered: str | None = gathered.get("body")
         self._decided: dict[str, Any] = {}
 
@@ -119,19 +120,7 @@ def _inserted(edits: Sequence[Edit]) -> int:
 
 
 def _lines(value: object) -> list[str]:
-    """Return what Lua has for a header, as ``get_headers`` sends it: a list without what is empty.
-
-    Lua has a text for one line, a sequence for several, and true for an empty one.
+    """Return what Lua has for a header but one line, as ``get_headers`` sends it: without what is
+    empty. Lua has a sequence for several lines, and true for an empty one.
     """
-    if isinstance(value, str):
-        return [value] if value else []
     return [line for line in value if isinstance(line, str)] if isinstance(value, list) else []
-
-
-def _check_count(headers: Headers) -> None:
-    """Refuse a request that may have more headers than Kong shows."""
-    lines = len(headers)
-    if lines + sum(map(len, headers.values())) >= MOST_LINES:
-        lines = sum(len(values) or 1 for values in headers.values())
-    if lines >= MOST_LINES:
-        raise too_many_headers(MOST_LINES)

@@ -6,7 +6,12 @@ Header values are text with surrogate escapes for bytes that are not UTF-8.
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from jan_media_plugin.answers import headers_too_large, invalid_request, too_large
+from jan_media_plugin.answers import (
+    headers_too_large,
+    invalid_request,
+    too_large,
+    too_many_headers,
+)
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.config import Config
 
@@ -41,17 +46,20 @@ _PLAIN_IN_GROUP = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) n
 
 
 def check_size(headers: Headers, most: int) -> None:
-    """Refuse more than ``most`` bytes of header lines, as HTTP/1.1 writes them."""
-    size = 0
+    """Refuse more header lines than Kong is sure to show, or more than ``most`` bytes of them.
+
+    Bytes are counted as HTTP/1.1 writes the lines.
+    """
+    lines = size = 0
     for name, values in headers.items():
         for value in values or _ONE_EMPTY_LINE:
-            size += len(name) + _LINE_AROUND + _bytes_in(value)
+            lines += 1
+            size += len(name) + _LINE_AROUND
+            size += len(value) if value.isascii() else len(value.encode("utf-8", "surrogateescape"))
+    if lines >= MOST_LINES:
+        raise too_many_headers(MOST_LINES)
     if size > most:
         raise headers_too_large(size, most)
-
-
-def _bytes_in(value: str) -> int:
-    return len(value) if value.isascii() else len(value.encode("utf-8", "surrogateescape"))
 
 
 def check_connection(headers: Headers) -> None:

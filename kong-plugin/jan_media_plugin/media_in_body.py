@@ -50,7 +50,7 @@ class MediaInBody:
             ) from None
 
     def _resolved(self, found: Sequence[Found]) -> Resolved:
-        ids = list(dict.fromkeys(one.media_id for one in found))
+        ids = list({one.media_id: None for one in found})
         if len(ids) > self._config.max_ids:
             raise invalid_request(
                 "too_many_ids",
@@ -58,8 +58,8 @@ class MediaInBody:
                 f"The most that is accepted is {self._config.max_ids}.",
             )
         resolved = self._urls.remembered(ids)
-        missing = [media_id for media_id in ids if media_id not in resolved]
-        if missing:
+        if len(resolved) < len(ids):
+            missing = [media_id for media_id in ids if media_id not in resolved]
             try:
                 resolved |= wait_for(self._urls.resolve(missing))
             except SidecarAway:

@@ -24,6 +24,7 @@ from jan_media_plugin.config import Issuer
 _REMEMBERED_TOKENS = 20_000
 _MOST_SECONDS = 300
 _DEEPEST = 16
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
 _BRACKET_OR_STRING = re.compile(rb'[\[\]{}]|"(?>(?:[^"\\]|\\.)*)"')
 
 
@@ -39,10 +40,12 @@ class Tokens:
 
     def remembered(self, token: str) -> Caller | None:
         """Return the caller of a token that was found good a short while ago."""
-        return self._good.get(hashlib.sha256(token.encode()).digest())
+        return self._good.get(_digest(token))
 
     async def check(self, token: str) -> Caller:
-        """Return the caller of ``token`` (in compact form). Raises `Refused`."""
+        """Return the caller of ``token``. Raises `Refused`."""
+        if not _COMPACT.fullmatch(token):
+            raise invalid_token("The token is not a JWT in compact form.")
         header_part, claims_part, _ = token.split(".")
         header = _decoded(header_part)
         stated = _decoded(claims_part)
@@ -63,8 +66,7 @@ class Tokens:
                 "The keys of the token's issuer cannot be fetched. Try again shortly."
             ) from None
         caller, lifetime = self._verified(token, issuer, candidates)
-        digest = hashlib.sha256(token.encode()).digest()
-        self._good.put(digest, caller, lifetime)
+        self._good.put(_digest(token), caller, lifetime)
         return caller
 
     def _issuer_of(self, claims: dict[str, Any]) -> tuple[Issuer, Keys]:
@@ -119,6 +121,10 @@ def token_checker(
         return PublishedKeys(issuer, fresh=fresh, stale=stale, timeout=timeout)
 
     return Tokens({issuer.issuer: (issuer, keys_of(issuer)) for issuer in issuers})
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def _decoded(part: str) -> dict[str, Any]:

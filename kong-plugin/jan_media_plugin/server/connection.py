@@ -99,9 +99,10 @@ class Connection(asyncio.Protocol):
         self._handle_buffered()
 
     def _handle_buffered(self) -> None:
+        unpacker = self.unpacker
         try:
-            while self.unpacker.tell() < self.received:
-                self._handle(self.unpacker.unpack())
+            while unpacker.tell() < self.received:
+                self._handle(unpacker.unpack())
                 if self.full or self.transport.is_closing():
                     return
         except msgpack.OutOfData:
