@@ -35,4 +35,7 @@ if decided.edits then
   pieces[#pieces + 1] = body:sub(done + 1)
   kong.service.request.set_raw_body(table.concat(pieces))
 end
-ngx.var.upstream_scheme = ngx.var.upstream_scheme:gsub("^closed%-", "")
+local scheme = ngx.var.upstream_scheme
+if scheme:sub(1, 7) == "closed-" then
+  ngx.var.upstream_scheme = scheme:sub(8)
+end

@@ -36,6 +36,13 @@ def test_what_may_spell_an_id_goes_along(spelling: str) -> None:
     assert of(body.encode()) == (body, True)
 
 
+@pytest.mark.parametrize("before", [0, 1, 48, 49, 50, 51, 52, 500])
+def test_what_may_spell_an_id_goes_along_behind_any_number_of_underscores(before: int) -> None:
+    for word in ("_", "Jan-_", "jan0_"):
+        assert of(b'"%bJaN_"' % (word.encode() * before)) == (f'"{word * before}JaN_"', True)
+        assert of(b'"%bJaN-"' % (word.encode() * before)) == ("", True)
+
+
 def test_a_chat_without_ids_is_left_behind() -> None:
     assert of(b'{"messages":[{"content":"January"}]}') == ("", True)
 
