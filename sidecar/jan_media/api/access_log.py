@@ -38,7 +38,7 @@ class AccessLog:
             await self._app(scope, receive, noting)
         finally:
             seconds = time.perf_counter() - started
-            template = scope.get("template") or getattr(scope.get("route"), "path", "") or "other"
+            template = scope.get("template", "other")
             self._metrics.count_request(template, scope["method"], status, seconds)
             if log.isEnabledFor(logging.INFO):
                 # repr keeps control characters of a hostile path out of the log.

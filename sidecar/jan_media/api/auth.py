@@ -3,29 +3,23 @@
 import math
 import time
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from jan_media.api import answers
 from jan_media.api.callers import client_address
 from jan_media.api.errors import error_response
+from jan_media.api.routes import Routes
 from jan_media.identity.login_limit import LoginLimit
 from jan_media.sidecar import Sidecar
 
 
-def routes(sidecar: Sidecar) -> APIRouter:
+def routes(sidecar: Sidecar) -> Routes:
     """The routes that need no token."""
-    router = APIRouter(tags=["auth"])
+    routes = Routes("auth")
     per_minute = sidecar.settings.guest_login_per_minute
     limit = LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None
 
-    @router.post(
-        "/auth/guest-login",
-        status_code=201,
-        response_model=answers.GuestToken,
-        responses=answers.errors(404, 429),
-    )
+    @routes.on("POST /auth/guest-login")
     async def guest_login(request: Request) -> Response:
         """A token for a new guest. The body, if there is one, is not looked at."""
         if not sidecar.settings.guest_login:
@@ -51,11 +45,11 @@ def routes(sidecar: Sidecar) -> APIRouter:
             {"Cache-Control": "no-store"},
         )
 
-    @router.get("/.well-known/jwks.json")
-    async def jwks() -> Response:
+    @routes.on("GET /.well-known/jwks.json")
+    async def jwks(request: Request) -> Response:
         """The public keys that guest tokens are signed with (RFC 7517)."""
         return JSONResponse(
             sidecar.signing_keys.jwks(), headers={"Cache-Control": "public, max-age=300"}
         )
 
-    return router
+    return routes

@@ -1,12 +1,11 @@
 """``/v1/media/{id}/content``: the bytes themselves, streamed or by redirect."""
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from jan_media.api import answers
 from jan_media.api.callers import owner_of
 from jan_media.api.finding import find_ready
+from jan_media.api.routes import Routes
 from jan_media.api.serving import Served, serve
 from jan_media.library.links import filename
 from jan_media.library.resolve import not_found
@@ -14,23 +13,11 @@ from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import ObjectMissing
 
 
-def routes(sidecar: Sidecar) -> APIRouter:
+def routes(sidecar: Sidecar) -> Routes:
     """The download route."""
-    router = APIRouter(tags=["media"])
-    path = "/v1/media/{id}/content"
+    routes = Routes("media")
 
-    @router.get(
-        path,
-        response_class=Response,
-        responses={
-            200: {"content": {"image/*": {}}},
-            206: {"description": "A range of the bytes"},
-            302: {"description": "Where the bytes are, with MEDIA_PROXY_DOWNLOAD=false"},
-            304: {"description": "Not modified"},
-            **answers.errors(404, 409, 416),
-        },
-    )
-    @router.head(path, include_in_schema=False)
+    @routes.on("GET /v1/media/{id}/content", "HEAD /v1/media/{id}/content")
     async def content(request: Request, id: str) -> Response:
         """The file, with ranges, conditions and HEAD."""
         owner_of(request, trusts_network=sidecar.trusts_network)
@@ -53,4 +40,4 @@ def routes(sidecar: Sidecar) -> APIRouter:
         except ObjectMissing:  # deleted since we looked
             raise not_found() from None
 
-    return router
+    return routes

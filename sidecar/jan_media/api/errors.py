@@ -1,12 +1,8 @@
 """Every error as ``{"error": {"type", "code", "message", "param"}}``, on every path."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from jan_media.catalog.interface import CatalogUnavailable
@@ -83,7 +79,7 @@ def unavailable_response(what: str) -> Response:
     )
 
 
-def response_to(request: Request, error: Exception) -> Response | None:
+def response_to(error: Exception) -> Response | None:
     """The answer to what an endpoint raised; None if nobody expected it."""
     match error:
         case Refused():
@@ -105,10 +101,6 @@ def response_to(request: Request, error: Exception) -> Response | None:
             return _access_response(error)
         case ClientDisconnect():
             return error_response("invalid_body", "The request ended before its body did")
-        case RequestValidationError():
-            return _validation_response(error.errors()[0])
-        case HTTPException():
-            return _http_response(request, error)
     return None
 
 
@@ -119,37 +111,6 @@ def unexpected_response() -> Response:
     )
 
 
-def answer_errors(app: FastAPI) -> None:
-    """Make every failure of the app answer in the one shape."""
-
-    def answer(request: Request, error: Exception) -> Response:
-        return response_to(request, error) or unexpected_response()
-
-    for kind in (
-        Refused,
-        ContentTooLarge,
-        TooBusy,
-        CatalogUnavailable,
-        StorageUnavailable,
-        AccessRefused,
-        ClientDisconnect,
-        RequestValidationError,
-        HTTPException,
-        Exception,
-    ):
-        app.add_exception_handler(kind, answer)
-
-
-def _http_response(request: Request, error: HTTPException) -> Response:
-    if error.status_code == 405:
-        return error_response(
-            "method_not_allowed", f"{request.method} is not possible here", headers=error.headers
-        )
-    if error.status_code == 404:
-        return error_response("not_found", "There is nothing at this path")
-    return error_response("invalid_body", str(error.detail))
-
-
 def _access_response(error: AccessRefused) -> Response:
     """To a signed URL or form that does not allow this."""
     if isinstance(error, FieldMissing):
@@ -157,10 +118,3 @@ def _access_response(error: AccessRefused) -> Response:
     code = "access_expired" if isinstance(error, AccessExpired) else "access_refused"
     param = error.name if isinstance(error, FieldRefused) else None
     return error_response(code, str(error), param)
-
-
-def _validation_response(problem: Mapping[str, Any]) -> Response:
-    place = ".".join(str(step) for step in problem["loc"] if step not in ("body", "query", "path"))
-    missing = problem["type"] == "missing"
-    message = f"{place or 'The body'} is required" if missing else f"{place}: {problem['msg']}"
-    return error_response("missing_field" if missing else "invalid_field", message, place or None)

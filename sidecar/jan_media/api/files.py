@@ -6,12 +6,11 @@ No token is asked for; the signature in the URL or the form is the permission.
 import time
 from collections.abc import Callable, Mapping
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from jan_media.api import answers
 from jan_media.api.bodies import pieces, refuse_announced_size
+from jan_media.api.routes import Routes
 from jan_media.api.serving import Served, serve
 from jan_media.api.spooling import spooled
 from jan_media.content.multipart import FormReader, InvalidForm
@@ -26,20 +25,18 @@ from jan_media.storage.local_urls import LocalUrls
 from jan_media.storage.post_policy import AcceptedPost
 from jan_media.storage.refusals import AccessExpired
 
-OBJECT = "/files/{key:path}"
 # The form's fields and boundaries besides the file.
 FORM_OVERHEAD = 128 * 1024
 
 
-def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
+def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
     """The routes that stand for the storage service."""
-    router = APIRouter(tags=["files"])
+    routes = Routes("files")
     library = sidecar.library
     storage = library.storage
     max_bytes = sidecar.settings.max_bytes
 
-    @router.get(OBJECT, response_class=Response, responses=answers.errors(403, 404, 416))
-    @router.head(OBJECT, include_in_schema=False)
+    @routes.on("GET /files/{key:path}", "HEAD /files/{key:path}")
     async def download(request: Request, key: str) -> Response:
         """Read an object with a presigned URL."""
         allowed = urls.check_get(key, _query(request), time.time())
@@ -58,7 +55,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
         except ObjectMissing:
             raise not_found() from None
 
-    @router.put(OBJECT, response_class=Response, responses=answers.errors(403, 413))
+    @routes.on("PUT /files/{key:path}")
     async def put(request: Request, key: str) -> Response:
         """Write an object with a presigned URL."""
         allowed = urls.check_put(
@@ -70,9 +67,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
             await keep(spool, allowed.key, allowed.mime, None)
         return Response(status_code=200)
 
-    @router.post(
-        "/files", status_code=204, response_class=Response, responses=answers.errors(400, 403, 413)
-    )
+    @routes.on("POST /files")
     async def post(request: Request) -> Response:
         """Write an object with a presigned form: all its fields, then the file."""
         refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
@@ -101,7 +96,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> APIRouter:
             storage.put, key, spool.from_start(), size=spool.size, mime=mime
         )
 
-    return router
+    return routes
 
 
 class SignedForm:

@@ -2,11 +2,12 @@
 
 import asyncio
 
-from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from jan_media import metrics
 from jan_media.api.errors import unavailable_response
+from jan_media.api.routes import Routes
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.lanes import Lane
 from jan_media.sidecar import Sidecar
@@ -15,9 +16,9 @@ from jan_media.storage.interface import StorageUnavailable
 CHECK_SECONDS = 3.0
 
 
-def routes(sidecar: Sidecar) -> APIRouter:
+def routes(sidecar: Sidecar) -> Routes:
     """The health routes, for both listeners."""
-    router = APIRouter(tags=["health"])
+    routes = Routes("health")
     # Apart from the working lanes, so that checks neither wait for requests nor hold them up; and
     # from each other, so that what stands still is not taken for the other.
     library = sidecar.library
@@ -26,13 +27,13 @@ def routes(sidecar: Sidecar) -> APIRouter:
         ("storage", library.storage.check, Lane("storage-health", 2)),
     )
 
-    @router.get("/healthz")
-    async def alive() -> Response:
+    @routes.on("GET /healthz")
+    async def alive(request: Request) -> Response:
         """The process answers."""
         return JSONResponse({"status": "ok"})
 
-    @router.get("/readyz")
-    async def ready() -> Response:
+    @routes.on("GET /readyz")
+    async def ready(request: Request) -> Response:
         """The catalog and the storage answer too; 503 names the first that does not."""
         for name, check, lane in checks:
             try:
@@ -41,15 +42,15 @@ def routes(sidecar: Sidecar) -> APIRouter:
                 return unavailable_response(f"media {name}")
         return JSONResponse({"status": "ready"})
 
-    return router
+    return routes
 
 
-def metrics_routes(sidecar: Sidecar) -> APIRouter:
+def metrics_routes(sidecar: Sidecar) -> Routes:
     """``/metrics``, for the internal listener alone."""
-    router = APIRouter(tags=["health"])
+    routes = Routes("health")
 
-    @router.get("/metrics", response_class=Response)
-    async def scrape() -> Response:
+    @routes.on("GET /metrics")
+    async def scrape(request: Request) -> Response:
         """Counters of all workers and sizes of the catalog, in Prometheus' text format."""
         try:
             sizes = await sidecar.lanes.downloads.run(sidecar.library.catalog.counts)
@@ -61,4 +62,4 @@ def metrics_routes(sidecar: Sidecar) -> APIRouter:
             media_type=metrics.CONTENT_TYPE,
         )
 
-    return router
+    return routes

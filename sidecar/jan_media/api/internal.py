@@ -8,19 +8,16 @@ import base64
 from typing import Any
 
 import msgpack
-from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-import jan_media
-from jan_media.api import health
+from jan_media.api import describing, health
 from jan_media.api.access_log import AccessLog
 from jan_media.api.bodies import read_body
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly
-from jan_media.api.direct_routes import DirectRoutes
-from jan_media.api.errors import answer_errors
 from jan_media.api.finding import find_all
+from jan_media.api.routes import Routed, Routes
 from jan_media.catalog.interface import Media, State
 from jan_media.errors import Refused, megabytes, too_large
 from jan_media.library.resolve import Found, Resolved, why_not
@@ -36,18 +33,8 @@ MAX_INLINED = 64 * 1024 * 1024  # bytes of all files in one answer with data URL
 
 def internal_app(sidecar: Sidecar) -> ASGIApp:
     """The internal listener's app."""
-    app = FastAPI(
-        title="Jan Media, internal",
-        version=jan_media.__version__,
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-    )
-    answer_errors(app)
-    routers = [_routes(sidecar), health.routes(sidecar), health.metrics_routes(sidecar)]
-    for router in routers:
-        app.include_router(router)
-    guarded: ASGIApp = DirectRoutes(app, routers)
+    parts = [_routes(sidecar), health.routes(sidecar), health.metrics_routes(sidecar)]
+    guarded: ASGIApp = Routed([*parts, describing.routes(sidecar, "Jan Media, internal", parts)])
     if sidecar.gateway_secret.configured:
         guarded = GatewayOnly(guarded, sidecar.gateway_secret, ("/internal/",))
     elif not sidecar.settings.internal_listen.path:  # browsers speak to no Unix socket
@@ -55,10 +42,10 @@ def internal_app(sidecar: Sidecar) -> ASGIApp:
     return AccessLog(guarded, sidecar.metrics, "internal")
 
 
-def _routes(sidecar: Sidecar) -> APIRouter:
-    router = APIRouter(tags=["plugin"])
+def _routes(sidecar: Sidecar) -> Routes:
+    routes = Routes("plugin")
 
-    @router.post("/internal/resolve", response_class=Response, openapi_extra=_described(RESOLVE))
+    @routes.on("POST /internal/resolve")
     async def resolve(request: Request) -> Response:
         """URLs (or data URLs) for ids; what cannot be resolved is told apart by id."""
         asked = await _unpacked(request)
@@ -68,7 +55,7 @@ def _routes(sidecar: Sidecar) -> APIRouter:
             return _packed(_as_urls(resolved, ids))
         return _packed(await _as_data_urls(sidecar, resolved, ids, _max_bytes(sidecar, asked)))
 
-    @router.post("/internal/keys/verify", response_class=Response, openapi_extra=_described(VERIFY))
+    @routes.on("POST /internal/keys/verify")
     async def verify_key(request: Request) -> Response:
         """Whether an API key is good, and whose it is."""
         key = (await _unpacked(request)).get("key")
@@ -91,7 +78,7 @@ def _routes(sidecar: Sidecar) -> APIRouter:
             }
         )
 
-    return router
+    return routes
 
 
 def _as_urls(resolved: Resolved, ids: list[str]) -> dict[str, Any]:
@@ -184,16 +171,3 @@ async def _unpacked(request: Request) -> dict[str, Any]:
 
 def _packed(value: dict[str, Any]) -> Response:
     return Response(msgpack.packb(value), media_type=MSGPACK)
-
-
-def _described(properties: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "required": [next(iter(properties))], "properties": properties}
-    return {"requestBody": {"required": True, "content": {MSGPACK: {"schema": schema}}}}
-
-
-RESOLVE: dict[str, Any] = {
-    "ids": {"type": "array", "items": {"type": "string"}},
-    "as": {"enum": ["url", "data_url"]},
-    "max_bytes": {"type": "integer", "description": "The largest file to send as a data URL"},
-}
-VERIFY: dict[str, Any] = {"key": {"type": "string"}}

@@ -1,12 +1,12 @@
 """One's media: information, a fresh URL, settling a direct upload, listing, deletion."""
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from jan_media.api import answers
 from jan_media.api.callers import owner_of
 from jan_media.api.finding import find_ready, known_id
+from jan_media.api.routes import Routes
 from jan_media.errors import Refused
 from jan_media.library.owned import give_up, page
 from jan_media.media_id import parse_media_id
@@ -16,57 +16,44 @@ DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
 
 
-def routes(sidecar: Sidecar) -> APIRouter:
+def routes(sidecar: Sidecar) -> Routes:
     """The routes below ``/v1/media/{id}``, and the listing."""
-    router = APIRouter(tags=["media"])
+    routes = Routes("media")
 
-    @router.get("/v1/media/{id}", response_model=answers.Info, responses=answers.errors(404, 409))
+    @routes.on("GET /v1/media/{id}")
     async def get_info(request: Request, id: str) -> Response:
         """Metadata and a presigned URL of one media."""
         identify(request)
         found = await find_ready(sidecar, id)
         return JSONResponse(answers.info(found.media, found.link))
 
-    @router.get(
-        "/v1/media/{id}/presign",
-        response_model=answers.Presigned,
-        responses=answers.errors(404, 409),
-    )
+    @routes.on("GET /v1/media/{id}/presign")
     async def presign(request: Request, id: str) -> Response:
         """A fresh presigned URL."""
         identify(request)
         found = await find_ready(sidecar, id)
         return JSONResponse({"url": found.link.url, "expires_in": found.link.ttl})
 
-    @router.post(
-        "/v1/media/{id}/complete",
-        response_model=answers.Info,
-        responses=answers.errors(400, 404, 409, 413, 415),
-    )
+    @routes.on("POST /v1/media/{id}/complete")
     async def complete(request: Request, id: str) -> Response:
         """Check a direct upload now rather than at its first use."""
         identify(request)
         found = await find_ready(sidecar, id)
         return JSONResponse(answers.info(found.media, found.link))
 
-    @router.delete(
-        "/v1/media/{id}",
-        status_code=204,
-        response_class=Response,
-        responses=answers.errors(403, 404),
-    )
+    @routes.on("DELETE /v1/media/{id}")
     async def delete(request: Request, id: str) -> Response:
         """Give up one's claim; the media goes with the last one."""
         owner = identify(request)
         await sidecar.lanes.uploads.run(give_up, sidecar.library, known_id(id), owner)
         return Response(status_code=204)
 
-    @router.get("/v1/media", response_model=answers.Page, responses=answers.errors(400))
-    async def list_own(request: Request, limit: int = DEFAULT_PAGE, after: str = "") -> Response:
+    @routes.on("GET /v1/media")
+    async def list_own(request: Request) -> Response:
         """One's own media, newest first."""
         owner = identify(request)
-        if not 1 <= limit <= LARGEST_PAGE:
-            raise Refused("invalid_field", f"limit must be between 1 and {LARGEST_PAGE}", "limit")
+        limit = _page_size(request.query_params.get("limit", str(DEFAULT_PAGE)))
+        after = request.query_params.get("after", "")
         before = None
         if after:
             before = parse_media_id(after)
@@ -85,4 +72,11 @@ def routes(sidecar: Sidecar) -> APIRouter:
     def identify(request: Request) -> str:
         return owner_of(request, trusts_network=sidecar.trusts_network)
 
-    return router
+    return routes
+
+
+def _page_size(text: str) -> int:
+    size = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= size <= LARGEST_PAGE:
+        raise Refused("invalid_field", f"limit must be between 1 and {LARGEST_PAGE}", "limit")
+    return size

@@ -1,11 +1,10 @@
 """The public listener: what the gateway's routes reach."""
 
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-import jan_media
 from jan_media.api import (
     auth,
+    describing,
     direct_uploads,
     downloads,
     files,
@@ -16,26 +15,16 @@ from jan_media.api import (
 )
 from jan_media.api.access_log import AccessLog
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly
-from jan_media.api.direct_routes import DirectRoutes
-from jan_media.api.errors import answer_errors
 from jan_media.api.open_files import OpenFiles
+from jan_media.api.routes import Routed
 from jan_media.sidecar import Sidecar
 
 
 def public_app(sidecar: Sidecar) -> ASGIApp:
     """The public listener's app."""
-    app = FastAPI(
-        title="Jan Media API",
-        version=jan_media.__version__,
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-    )
-    answer_errors(app)
-    routers = [
+    parts = [
         auth.routes(sidecar),
         health.routes(sidecar),
-        # Fixed paths below /v1/media come before those with an id in their place.
         uploads.routes(sidecar),
         direct_uploads.routes(sidecar),
         resolving.routes(sidecar),
@@ -43,10 +32,8 @@ def public_app(sidecar: Sidecar) -> ASGIApp:
         downloads.routes(sidecar),
     ]
     if sidecar.local_urls is not None:
-        routers.append(files.routes(sidecar, sidecar.local_urls))
-    for router in routers:
-        app.include_router(router)
-    guarded: ASGIApp = DirectRoutes(app, routers)
+        parts.append(files.routes(sidecar, sidecar.local_urls))
+    guarded: ASGIApp = Routed([*parts, describing.routes(sidecar, "Jan Media API", parts)])
     if sidecar.local_urls is not None:
         guarded = OpenFiles(guarded)
     if sidecar.gateway_secret.configured:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +12,7 @@ from jan_media.api import answers
 from jan_media.api.bodies import MAX_DEPTH, read_json, too_deep
 from jan_media.api.callers import owner_of
 from jan_media.api.finding import find_all
+from jan_media.api.routes import Routes
 from jan_media.errors import Refused
 from jan_media.library.resolve import Resolved, not_found
 from jan_media.media_id import PATTERN, parse_media_id
@@ -41,16 +41,11 @@ class Place(NamedTuple):
     way: Way
 
 
-def routes(sidecar: Sidecar) -> APIRouter:
+def routes(sidecar: Sidecar) -> Routes:
     """The resolve route."""
-    router = APIRouter(tags=["media"])
+    routes = Routes("media")
 
-    @router.post(
-        "/v1/media/resolve",
-        response_model=answers.ResolvedIds | answers.ResolvedPayload,
-        responses=answers.errors(400, 401, 404, 409, 413, 415, 503),
-        openapi_extra={"requestBody": REQUEST_BODY},
-    )
+    @routes.on("POST /v1/media/resolve")
     async def resolve(request: Request) -> Response:
         """Presigned URLs for ``ids``, or ``payload`` with every id in it replaced by its URL."""
         owner_of(request, trusts_network=sidecar.trusts_network)
@@ -59,7 +54,7 @@ def routes(sidecar: Sidecar) -> APIRouter:
             return _json(await _resolve_payload(sidecar, body))
         return _json(await _resolve_ids(sidecar, body.get("ids")))
 
-    return router
+    return routes
 
 
 async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:
@@ -147,33 +142,3 @@ def _json(value: dict[str, Any]) -> Response:
             "payload",
         ) from None
     return Response(body, media_type="application/json")
-
-
-REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "oneOf": [
-                    {
-                        "type": "object",
-                        "required": ["ids"],
-                        "properties": {
-                            "ids": {
-                                "type": "array",
-                                "items": {"type": "string", "pattern": PATTERN.pattern},
-                                "minItems": 1,
-                                "maxItems": MAX_IDS,
-                            }
-                        },
-                    },
-                    {
-                        "type": "object",
-                        "required": ["payload"],
-                        "properties": {"payload": {"description": "Any JSON"}},
-                    },
-                ]
-            }
-        }
-    },
-}

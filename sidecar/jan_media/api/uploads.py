@@ -8,7 +8,6 @@ as it is.
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -22,6 +21,7 @@ from jan_media.api.bodies import (
     user_id,
 )
 from jan_media.api.callers import owner_of
+from jan_media.api.routes import Routes
 from jan_media.api.spooling import spooled
 from jan_media.catalog.interface import Claimed
 from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
@@ -39,16 +39,11 @@ from jan_media.sidecar import Sidecar
 FIELDS = 64 * 1024
 
 
-def routes(sidecar: Sidecar) -> APIRouter:
+def routes(sidecar: Sidecar) -> Routes:
     """The upload route."""
-    router = APIRouter(tags=["upload"])
+    routes = Routes("upload")
 
-    @router.post(
-        "/v1/media",
-        response_model=answers.Uploaded,
-        responses=answers.errors(400, 401, 413, 415, 502, 503, 504),
-        openapi_extra={"requestBody": REQUEST_BODY},
-    )
+    @routes.on("POST /v1/media")
     async def upload(request: Request) -> Response:
         """Store a file: by URL, as a data URL, as a form, or as the body itself."""
         owner_of(request, trusts_network=sidecar.trusts_network)  # before a byte is read
@@ -63,7 +58,7 @@ def routes(sidecar: Sidecar) -> APIRouter:
                 raise refusal.at(body.param) if body.param else refusal from None
         return JSONResponse(answers.uploaded(claimed, url))
 
-    return router
+    return routes
 
 
 async def _take_in(
@@ -248,55 +243,3 @@ def _body_kind(request: Request, max_bytes: int) -> Callable[[Request, Spool], B
         "unsupported_media_type",
         "Send application/json, multipart/form-data, or the file itself as image/*",
     )
-
-
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "required": ["source"],
-                "properties": {
-                    "source": {
-                        "oneOf": [
-                            {
-                                "type": "object",
-                                "required": ["type", "url"],
-                                "properties": {
-                                    "type": {"const": "remote_url"},
-                                    "url": {"type": "string", "format": "uri"},
-                                },
-                            },
-                            {
-                                "type": "object",
-                                "required": ["type", "data_url"],
-                                "properties": {
-                                    "type": {"const": "data_url"},
-                                    "data_url": {
-                                        "type": "string",
-                                        "description": "data:<type>;base64,<content>",
-                                    },
-                                },
-                            },
-                        ]
-                    },
-                    "user_id": {"type": "string", "maxLength": 256},
-                },
-            }
-        },
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {
-                    "file": {"type": "string", "format": "binary"},
-                    "user_id": {"type": "string", "maxLength": 256},
-                },
-            }
-        },
-        "image/*": _BINARY,
-        "application/octet-stream": _BINARY,
-    },
-}

@@ -1,6 +1,7 @@
 """What holds on every path: errors in one shape, health, the description of the api."""
 
 import pytest
+from jan_media.api.description import ENDPOINTS
 
 from tests.contract.api.client import Api, assert_error
 from tests.support.pictures import picture
@@ -53,6 +54,17 @@ def test_the_api_describes_itself(api: Api) -> None:
     upload = described["paths"]["/v1/media"]["post"]["requestBody"]["content"]
     assert upload.keys() >= {"application/json", "multipart/form-data"}
     assert "422" not in str(described["paths"])
+
+
+def test_nothing_is_described_that_is_not_there(api: Api) -> None:
+    listeners = (api.http, api.internal)
+    described = {
+        f"{method.upper()} {path}"
+        for listener in listeners
+        for path, methods in listener.get("/openapi.json").json()["paths"].items()
+        for method in methods
+    }
+    assert {each.replace("{key:path}", "{key}") for each in ENDPOINTS} <= described
 
 
 def test_the_public_listener_has_nothing_of_the_internal_one(api: Api) -> None:

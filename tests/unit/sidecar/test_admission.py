@@ -7,7 +7,6 @@ import pytest
 from jan_media.api.errors import response_to
 from jan_media.errors import TooBusy
 from jan_media.lanes import Admission
-from starlette.requests import Request
 
 
 async def hold(admission: Admission, until: asyncio.Event) -> None:
@@ -56,7 +55,7 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
 
 
 def test_the_answer_names_the_limit_and_says_when_to_come_again() -> None:
-    answer = response_to(Request({"type": "http"}), TooBusy(16))
+    answer = response_to(TooBusy(16))
     assert answer is not None
     assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
     assert "limit of 16 requests" in json.loads(bytes(answer.body))["error"]["message"]
