@@ -1,7 +1,8 @@
--- Gathers what jan-media asks of every request, so that it asks Kong once. For a pre-function,
--- phase access, on a route with `lua: true`. A body goes along only if it may hold a media id (the
--- test is that of rewrite/candidates.py): one that cannot is not moved. Nobody knows yet who is
--- calling, so a long body, and one of unknown length, is left for jan-media to ask for.
+-- Gathers what jan-media asks of every request, so that it asks Kong once, and closes the way to the
+-- upstream. For a pre-function, phase access, on a route with `lua: true`. A body goes along only if
+-- it may hold a media id (the test is that of rewrite/candidates.py): one that cannot is not moved.
+-- Nobody knows yet who is calling, so a long body, and one of unknown length, is left for jan-media
+-- to ask for.
 local headers, body = kong.request.get_headers(1000), nil
 local media_type, length = headers["content-type"], tonumber(headers["content-length"])
 if type(media_type) == "string" and media_type:lower():find("json", 1, true)
