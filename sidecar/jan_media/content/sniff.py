@@ -6,6 +6,7 @@ canvas, so those headers are read here instead. Other media are told by their fi
 (puremagic) and not looked into any further.
 """
 
+import importlib
 import io
 import warnings
 from typing import BinaryIO, cast
@@ -27,6 +28,9 @@ __all__ = [
     "sniff",
 ]
 
+# Loaded now, workers share them. Of a format that is missing here Pillow would load all it has.
+Image.preinit()
+importlib.import_module("PIL.AvifImagePlugin")
 # Nothing here decodes pixels, and the limit that counts is the operator's.
 Image.MAX_IMAGE_PIXELS = None
 # What a PNG's compressed texts may grow to.

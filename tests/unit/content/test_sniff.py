@@ -2,9 +2,12 @@
 
 import io
 import struct
+import subprocess
+import sys
 import tracemalloc
 import wave
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -59,6 +62,32 @@ def test_an_animation_is_recognised_too(name: str) -> None:
 @pytest.mark.parametrize("name", ["jpeg", "webp-lossy", "webp-lossless", "png", "gif"])
 def test_an_image_of_one_pixel_is_an_image(name: str) -> None:
     assert sniffed(encoded(name, 1, 1)) == FORMATS[name][0]
+
+
+LOADED_BY_SNIFFING = """
+import sys
+from pathlib import Path
+from jan_media.content.allowed_types import AllowedTypes
+from jan_media.content.sniff import sniff
+before = {*sys.modules}
+for path in map(Path, sys.argv[1:]):
+    with path.open("rb") as file:
+        sniff(file, path.stat().st_size, allowed=AllowedTypes("image/*"), max_pixels=10**9)
+print(*(name for name in {*sys.modules} - before if name.startswith("PIL")))
+"""
+
+
+def test_no_image_makes_pillow_load_more_than_it_has_from_the_start(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in FORMATS]
+    for file in files:
+        file.write_bytes(encoded(file.name))
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED_BY_SNIFFING, *files],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "gif", "bmp", "tiff"])
