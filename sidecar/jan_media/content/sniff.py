@@ -28,9 +28,8 @@ __all__ = [
     "sniff",
 ]
 
-# Loaded now, workers share them. Of a format that is missing here Pillow would load all it has.
+# The usual formats: loaded now, workers share them.
 Image.preinit()
-importlib.import_module("PIL.AvifImagePlugin")
 # Nothing here decodes pixels, and the limit that counts is the operator's.
 Image.MAX_IMAGE_PIXELS = None
 # What a PNG's compressed texts may grow to.
@@ -185,6 +184,9 @@ def _check_image(source: BinaryIO, size: int, mime: str, max_pixels: int) -> Non
             dimensions = webp.dimensions(header)
             complete = image_end.of_webp(source, size)
         else:
+            if mime == "image/avif":
+                # In search of a format that is not loaded Pillow would load all forty it has.
+                importlib.import_module("PIL.AvifImagePlugin")
             with Image.open(cast(BinaryIO, header), formats=[_PILLOW_FORMATS[mime]]) as image:
                 dimensions = image_end.largest_page(image)
                 complete = image_end.reached(image, source, size) and not header.ran_out

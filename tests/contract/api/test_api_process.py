@@ -139,7 +139,7 @@ def test_a_worker_begins_by_sharing_most_of_its_memory(tmp_path: Path) -> None:
 
 def test_supervisor_and_two_workers_begin_with_less_than_a_compiled_peer(tmp_path: Path) -> None:
     with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
-        assert Processes(sidecar.process.pid).alone_bytes() < 119 * 1024 * 1024
+        assert Processes(sidecar.process.pid).alone_bytes() < 80 * 1024 * 1024
 
 
 def test_unix_sockets_serve_too(tmp_path: Path) -> None:
