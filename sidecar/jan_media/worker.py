@@ -1,8 +1,8 @@
 """One worker: both listeners, the sweep beside them, a clean end.
 
-What it works with is made first, and connects and starts threads only when it works: so a worker
-may be forked in between. Then it shares the memory of what was made, and makes pages its own only
-by writing to them.
+What it works with is made and the storage tried first. That leaves no connection and no thread, so
+workers may be forked then. They share the memory of what was made, also by the first request to the
+storage, and make pages their own only by writing to them.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from jan_media.listener import Listener
 from jan_media.malloc import use_two_arenas
 from jan_media.settings import Settings
 from jan_media.sidecar import Sidecar, assemble
-from jan_media.storage.interface import StorageRefused, StorageUnavailable
+from jan_media.storage.interface import Storage, StorageRefused, StorageUnavailable
 from jan_media.supervisor import STOP_SIGNALS
 from jan_media.sweeping import sweep_now_and_then
 
@@ -51,17 +51,19 @@ class Worker:
     ) -> None:
         """``metrics`` is the folder in which several workers share what they count.
 
-        Raises `CannotStart` if what the settings name cannot be used.
+        Raises `CannotStart` if what the settings name cannot be used; a storage that is away may
+        come back.
         """
         use_two_arenas()
         self._sidecar = _assembled(settings)
+        _try_storage(self._sidecar.library.storage)
         self._apps = [(public_app(self._sidecar), public), (internal_app(self._sidecar), internal)]
         self._metrics = metrics
 
     def work(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT. ``ready`` is called once everything answers.
 
-        Raises `CannotStart` if the storage or the catalog cannot be used.
+        Raises `CannotStart` if the catalog cannot be used.
         """
         if self._metrics is not None:
             self._sidecar.metrics.share(self._metrics / f"{uuid.uuid4().hex}.counts")
@@ -74,7 +76,6 @@ async def _work(sidecar: Sidecar, apps: list[App], ready: Callable[[], None]) ->
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     try:
-        _check_storage(sidecar)
         migrated = _migrated(sidecar)
         servers = [_server(app) for app, _ in apps]
         tasks = [
@@ -107,14 +108,16 @@ def _assembled(settings: Settings) -> Sidecar:
         raise CannotStart(str(problem)) from problem
 
 
-def _check_storage(sidecar: Sidecar) -> None:
-    """Raises `CannotStart` if the storage is there and refuses. One that is away may come back."""
+def _try_storage(storage: Storage) -> None:
+    """Raises `CannotStart` if the storage is there and refuses."""
     try:
-        sidecar.library.storage.check()
+        storage.check()
     except (OSError, ValueError, StorageRefused) as problem:
         raise CannotStart(str(problem)) from problem
     except StorageUnavailable as problem:
         log.warning("the storage does not answer yet: %s", problem)
+    finally:
+        storage.disconnect()
 
 
 def _migrated(sidecar: Sidecar) -> bool:

@@ -64,6 +64,28 @@ def test_a_large_object_is_sent_in_parts(ceph: Ceph, bucket: str) -> None:
     storage.close()
 
 
+def test_without_its_connections_it_works_as_before(ceph: Ceph, bucket: str) -> None:
+    storage = s3_storage(ceph, bucket)
+    before = connections()
+    storage.check()  # by boto3
+    put(storage, "small/object", b"x")  # by a client of our own
+    assert len(connections() - before) == 2
+    storage.disconnect()
+    assert connections() <= before
+    storage.check()
+    assert get(storage, "small/object") == b"x"
+    storage.close()
+
+
+def connections() -> set[str]:
+    """The sockets that this process has open."""
+    opened = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the listing itself
+            opened.add(os.readlink(descriptor))
+    return {each for each in opened if each.startswith("socket:")}
+
+
 def test_parts_of_a_failed_upload_are_given_back(ceph: Ceph, bucket: str) -> None:
     class Failing(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:

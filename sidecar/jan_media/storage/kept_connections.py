@@ -80,6 +80,10 @@ class KeptConnections:
     def close(self) -> None:
         """Close the connections that are not in use; others as soon as they have been used."""
         self._closed = True
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Close the connections that are not in use."""
         while self._idle:
             with suppress(IndexError):
                 self._idle.pop().close()

@@ -186,6 +186,10 @@ class S3Storage:
             # Not HeadBucket: an answer to HEAD has no body, so no reason either.
             self.client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
 
+    def disconnect(self) -> None:
+        self._connections.disconnect()
+        self.client.close()
+
     def close(self) -> None:
         self._credentials.close()
         self._connections.close()
