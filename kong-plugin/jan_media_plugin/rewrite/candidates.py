@@ -16,7 +16,8 @@ from jan_media.media_id import parse_media_id
 from jan_media_plugin.rewrite.places import unescaped
 
 _PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(jan_\w{26})", re.IGNORECASE)
-_LONGEST_SPELLING = 6 * 180  # of a placeholder with its quote, every character an escape
+_MOST_CHARACTERS = 180  # of a placeholder
+_LONGEST_SPELLING = 12 * _MOST_CHARACTERS  # with its quote; every character may be two escapes
 
 # Both patterns begin with literal bytes, which is what makes `re` fast: it looks for them and tries
 # nothing elsewhere. Neither has anything to go back to, so no input makes it slow.
@@ -25,7 +26,7 @@ _PLAIN = re.compile(
     rf"_(?<=[jJ][aA][nN]_)(?:[0-9A-Za-z]{{26}}|(?:[0-9A-Za-z]|{_ESCAPE}){{26}})\"".encode()
 )
 _ESCAPED = re.compile(
-    rf"\\u00(?:[46][aAeE1]|5[fF])(?:[0-9A-Za-z_]|{_ESCAPE}){{0,64}}(\"?)".encode()
+    rf"\\u00(?:[46][aAeE1]|5[fF])(?:[0-9A-Za-z_]|{_ESCAPE}){{0,{_MOST_CHARACTERS}}}(\"?)".encode()
 )
 # A search for one byte (memchr) is some twenty times faster than any other per byte skipped, but
 # slow per byte found. So where one was found, a window from there on is searched by other ways.

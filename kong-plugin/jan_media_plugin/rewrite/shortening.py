@@ -11,20 +11,19 @@ from jan_media_plugin.rewrite.well_formed import end_of_first
 
 # Objects of one array usually begin alike: messages with their role, tools with their type.
 _ARRAY_OF_OBJECTS = re.compile(
-    rb'\[[ \t\n\r]{0,64}+(\{[ \t\n\r]{0,64}+"[^"\\]{1,64}+"[ \t\n\r]{0,64}+:)'
+    rb'\[[ \t\n\r]{0,64}+(\{[ \t\n\r]{0,64}+"[A-Za-z_][^"\\]{0,64}+"[ \t\n\r]{0,64}+:)'
 )
 _ARRAYS_TRIED = 4
 _LONG = 4096
 _NEAR = 64 * 1024
-_MOST_SPACE = 128
 
 
 def shortened(body: bytes, before: int) -> tuple[bytes, int]:
     """Return ``body`` with less before the position ``before``, and how many bytes less.
 
-    What is left out is one run of elements that begin as the first of their array does. What comes
-    after the run begins so, too: then even a run that is none, because a string goes through it,
-    makes no difference to whether the body is JSON.
+    What is left out is one run of elements that begin as the first of their array does, each with
+    its comma. What comes after the run begins so, too. Were all this within a string, the quote
+    there would end it right before a letter, so the body is not JSON, with the run or without it.
     """
     position = 0
     for _ in range(_ARRAYS_TRIED):
@@ -35,9 +34,7 @@ def shortened(body: bytes, before: int) -> tuple[bytes, int]:
         end = body.rfind(array[1], max(start, before - _NEAR), before)
         if end - start < _LONG:
             break
-        between = body[end - _MOST_SPACE : end].rstrip()
-        comma = end - _MOST_SPACE + len(between) - between.endswith(b",")
-        run = b"".join((b"[", memoryview(body)[start:comma], b"]"))
+        run = b"".join((b"[", memoryview(body)[start:end], b"{}]"))
         is_over = end_of_first(run)
         if is_over == len(run):
             return body[:start] + body[end:], end - start

@@ -87,6 +87,17 @@ def test_ids_at_the_first_and_the_last_possible_byte_of_a_body_of_any_size(size:
     assert rewrite(body) == (frame % (URL, filling, URL)).encode()
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "data:image/\\u0061" + "x" * 60 + "\\u003b\\u006aan_" + ID[4:],
+        "".join(f"\\u{ord(letter):04x}" for letter in f"data:{'x' * 64}/{'y' * 64};{ID}"),
+    ],
+)
+def test_a_placeholder_is_found_however_long_its_spelling(spelling: str) -> None:
+    assert rewrite(f'{{"image_url":"{spelling}"}}'.encode()) == f'{{"image_url":"{URL}"}}'.encode()
+
+
 def test_utf_16_is_left_alone() -> None:
     body = json.dumps({"image_url": ID}).encode("utf-16")
     assert rewrite(body) == body

@@ -237,6 +237,26 @@ def test_what_is_malformed_far_from_an_id_makes_the_whole_no_json(run: bytes) ->
     assert find_media(frame % (some * 500, run, some * 500, MARK), PLACES) == []
 
 
+@pytest.mark.parametrize(
+    "between", [b"", b" ", b"\n" * 200, b",\x0c", b",\x0b", b",,", b"1", b",1"]
+)
+def test_what_is_malformed_where_elements_are_left_out_makes_the_whole_no_json(
+    between: bytes,
+) -> None:
+    some = b'{"role":"' + b"x" * 100 + b'"},'
+    frame = b'{"messages":[%b{"role":1}%b{"role":1,"image_url":"%b"}]}'
+    assert len(find_media(frame % (some * 500, b" , ", MARK), PLACES)) == 1
+    assert find_media(frame % (some * 500, between, MARK), PLACES) == []
+
+
+def test_what_looks_like_elements_is_left_out_of_no_string() -> None:
+    """Where the strings are and what is between them changes places here without the element."""
+    element = b'{",":1,"is":"%b"},' % (b"x" * 5000)
+    frame = b'["[%b{",":",{"image_url":"%b"}]'
+    assert len(find_media(frame % (b"", MARK), PLACES)) == 1
+    assert find_media(frame % (element, MARK), PLACES) == []
+
+
 END = b'{"image_url":"%b"}' % MARK
 Hostile = Callable[[int], bytes]
 
