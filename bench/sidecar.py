@@ -145,13 +145,6 @@ def running_side(
 
 
 @contextmanager
-def sidecar_on_services(folder: Path, **settings: str) -> Iterator[RunningSidecar]:
-    """A sidecar with two workers on PostgreSQL and Ceph RGW, each started here."""
-    with running_services() as services, sidecar_on(services, folder, None, **settings) as sidecar:
-        yield sidecar
-
-
-@contextmanager
 def sidecar_on(
     services: Services, folder: Path, tree: Path | None, /, **settings: str
 ) -> Iterator[RunningSidecar]:

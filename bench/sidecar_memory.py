@@ -3,7 +3,8 @@
 ``python -m bench.sidecar_memory`` says what the sidecar's three processes hold after the start,
 uploads a 15 MB image several times, each of them new, as a data URL and from a URL, then offers a
 199 MB body, once with its length announced and once in chunks without. In the end it says what
-they hold after some seconds of small uploads and look-ups.
+they hold after some seconds of small uploads and look-ups. ``--beside DIR`` measures the sidecar of
+another source tree after that.
 
 Memory is that of all processes, added. In RSS a page that several of them share counts for each, in
 PSS it is divided among all that have it. Linux keeps the peak of RSS only; the peak of PSS is
@@ -28,7 +29,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.processes import Processes
-from bench.sidecar import USER, Figures, kinds_of, measure, sidecar_on_services, upload_json
+from bench.sidecar import (
+    USER,
+    Figures,
+    kinds_of,
+    measure,
+    running_services,
+    sidecar_on,
+    upload_json,
+)
 from tests.support.pictures import large_picture
 from tests.support.sidecar import RunningSidecar
 
@@ -43,27 +52,38 @@ def main() -> None:
     """Run the bench and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--beside", type=Path, help="another source tree of the project")
     flags = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jan-bench-")))
         site = stack.enter_context(website())
-        sidecar = stack.enter_context(sidecar_on_services(folder))
-        print(f"{'MiB':<36}{'ms':>7}{'RSS':>7}{'more':>7}{'PSS':>7}{'alone':>7}{'peer':>18}")
-        report_held("after the start", sidecar)
-        for _ in range(4):  # until the workers have opened what they need
-            upload(sidecar, large_picture(100_000))
-            upload_from(site, sidecar, large_picture(100_000))
-        for name, send, peer in (
-            ("15 MB image as a data URL", upload_large, "257 ms, 119 MiB"),
-            ("15 MB image from a URL", partial(upload_large_from, site), ""),
-            ("199 MB body, length announced", announce_huge, "803 MiB"),
-            ("199 MB body, in chunks", stream_huge, "803 MiB"),
-        ):
-            report(name, sidecar, send, peer, flags.passes)
-        kinds = kinds_of(sidecar, folder)
-        for kind in kinds:
-            measure(kind, sidecar, folder, SECONDS, Figures())
-        report_held(f"after {len(kinds) * SECONDS} s under load", sidecar)
+        services = stack.enter_context(running_services())
+        trees = {"MiB": None} | ({"beside": flags.beside} if flags.beside else {})
+        for name, tree in trees.items():
+            side = folder / name
+            side.mkdir()
+            with sidecar_on(services, side, tree) as sidecar:
+                print(f"{name:<36}{'ms':>7}{'RSS':>7}{'more':>7}{'PSS':>7}{'alone':>7}{'peer':>18}")
+                measure_side(sidecar, site, side, flags.passes)
+
+
+def measure_side(sidecar: RunningSidecar, site: "Website", folder: Path, passes: int) -> None:
+    """Print a sidecar's table, line by line. ``folder`` is for what the load is made from."""
+    report_held("after the start", sidecar)
+    for _ in range(4):  # until the workers have opened what they need
+        upload(sidecar, large_picture(100_000))
+        upload_from(site, sidecar, large_picture(100_000))
+    for name, send, peer in (
+        ("15 MB image as a data URL", upload_large, "257 ms, 119 MiB"),
+        ("15 MB image from a URL", partial(upload_large_from, site), ""),
+        ("199 MB body, length announced", announce_huge, "803 MiB"),
+        ("199 MB body, in chunks", stream_huge, "803 MiB"),
+    ):
+        report(name, sidecar, send, peer, passes)
+    kinds = kinds_of(sidecar, folder)
+    for kind in kinds:
+        measure(kind, sidecar, folder, SECONDS, Figures())
+    report_held(f"after {len(kinds) * SECONDS} s under load", sidecar)
 
 
 def report(
