@@ -16,17 +16,20 @@ from jan_media.media_id import parse_media_id
 from jan_media_plugin.rewrite.places import unescaped
 
 _PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(jan_\w{26})", re.IGNORECASE)
-_MOST_CHARACTERS = 180  # of a placeholder
-_LONGEST_SPELLING = 12 * _MOST_CHARACTERS  # with its quote; every character may be two escapes
+_MOST_CHARACTERS = 180  # of a placeholder with its quote
+_LONGEST_SPELLING = 6 * _MOST_CHARACTERS  # each an escape
 
 # Both patterns begin with literal bytes, which is what makes `re` fast: it looks for them and tries
-# nothing elsewhere. Neither has anything to go back to, so no input makes it slow.
+# nothing elsewhere. Neither has anything to go back to, so no input makes it slow. Characters are
+# read singly, which is slow, only where an escape comes after them.
 _ESCAPE = r"\\u00[3-7][0-9A-Fa-f]"
 _PLAIN = re.compile(
-    rf"_(?<=[jJ][aA][nN]_)(?:[0-9A-Za-z]{{26}}|(?:[0-9A-Za-z]|{_ESCAPE}){{26}})\"".encode()
+    rf"_(?<=[jJ][aA][nN]_)(?:[0-9A-Za-z]{{26}}"
+    rf"|(?=[0-9A-Za-z]{{0,25}}+\\)(?:[0-9A-Za-z]|{_ESCAPE}){{26}})\"".encode()
 )
 _ESCAPED = re.compile(
-    rf"\\u00(?:[46][aAeE1]|5[fF])(?:[0-9A-Za-z_]|{_ESCAPE}){{0,{_MOST_CHARACTERS}}}(\"?)".encode()
+    rf"\\u00(?:[46][aAeE1]|5[fF])(?=[0-9A-Za-z_]{{0,{_MOST_CHARACTERS}}}+(?:\"|{_ESCAPE}))"
+    rf"(?:[0-9A-Za-z_]|{_ESCAPE}){{0,{_MOST_CHARACTERS}}}(\"?)".encode()
 )
 # A search for one byte (memchr) is some twenty times faster than any other per byte skipped, but
 # slow per byte found. So where one was found, a window from there on is searched by other ways.
@@ -58,7 +61,8 @@ def candidates(body: bytes, most: int) -> list[Found]:
     for looked_at, (first, end) in enumerate(_ends(body)):
         if looked_at == MOST_LOOKED_AT:
             raise TooManyLookAlikes
-        start = body.rfind(b'"', max(0, end - _LONGEST_SPELLING), first) + 1
+        # Twice as long, because the letters of a media type may be pairs of escapes.
+        start = body.rfind(b'"', max(0, end - 2 * _LONGEST_SPELLING), first) + 1
         # Behind a backslash it does not open the string, which then holds more than an id.
         if start and body[start - 2 : start - 1] != b"\\":
             media_id = _media_id(body[start : end - 1])

@@ -22,7 +22,7 @@ from jan_media_plugin.rewrite.walk import (
     MAX_STEPS,
     Malformed,
     TooComplex,
-    keys_of,
+    only_at_places,
     spell,
     walk,
 )
@@ -53,7 +53,7 @@ def find_media(body: bytes, places: Places) -> list[Found]:
     if is_surely_json:  # then it need not go to the end
         walked = itertools.islice(walked, len(ids))
     try:
-        return [one for one, path in walked if places.have(keys_of(path))]
+        return [one for one, _ in only_at_places(walked, places)]
     except Malformed:
         return []
 
@@ -64,11 +64,11 @@ def name_place(body: bytes, places: Places, number: int) -> str | None:
     For error messages: it looks at every element on the way. None if those are too many.
     """
     walked = walk(body, candidates(body, MAX_STEPS), by_runs=False)
-    at_places = (path for _, path in walked if places.have(keys_of(path)))
     try:
-        return spell(next(itertools.islice(at_places, number, None)))
+        _, path = next(itertools.islice(only_at_places(walked, places), number, None))
     except TooComplex:
         return None
+    return spell(path)
 
 
 def _is_utf8(body: bytes) -> bool:

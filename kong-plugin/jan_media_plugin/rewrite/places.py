@@ -6,13 +6,19 @@ tail of the keys that lead to a string; brackets are for the reader, array posit
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 Keys = tuple[str, ...]
 
-_REMEMBERED_PATHS = 1024
 _PLAIN = re.compile(r"[A-Za-z0-9_.:$@-]+")  # JSON has one other spelling of these: as escapes
-_LONGEST_REMEMBERED = 256  # letters of all keys: a client's invention must not fill the memory
+
+
+class Way(NamedTuple):
+    """What counts of the keys that lead from the root to a value."""
+
+    keys: Keys  # the last ones, as many as the longest place has
+    is_below_never: bool
 
 
 def parse_place(text: str) -> Keys:
@@ -40,40 +46,36 @@ class Places:
             tail[at:] for tail in self.tails for at in range(1, len(tail))
         )
         """What is less than a tail, and might become one with more keys before it."""
-        self._lengths = sorted({len(tail) for tail in self.tails})
         self.never = frozenset(map(parse_place, never))
         self.barriers = sorted({part[-1] for part in self.never})
         self.barrier = _colon_after(self.barriers)
         """Matches the colon between one of ``barriers`` and an object or array, the number of its
         group says which. Without a group it may be any. None if the keys have many spellings."""
-        self._remembered: dict[Keys, bool] = {}
+        self._longest = max(map(len, self.tails | self.never), default=0)
+        self.root = Way((), is_below_never=False)
 
-    def have(self, keys: Keys) -> bool:
-        """Whether a string to which ``keys`` lead from the root stands at a place of media."""
-        answer = self._remembered.get(keys)
-        if answer is None:
-            answer = self._match(keys)
-            if sum(map(len, keys)) <= _LONGEST_REMEMBERED:
-                if len(self._remembered) >= _REMEMBERED_PATHS:
-                    self._remembered.clear()
-                self._remembered[keys] = answer
-        return answer
+    def further(self, way: Way, key: str) -> Way:
+        """Return the way to the member ``key`` of the object at the end of ``way``."""
+        keys = (*way.keys, key)[-self._longest :]
+        return Way(keys, way.is_below_never or _ends_with_any(way.keys, self.never))
 
-    def _match(self, keys: Keys) -> bool:
-        # An element of an array stands where the array does.
-        if not any(keys[-length:] in self.tails for length in self._lengths):
-            return False
-        return not any(_contains(keys[:-1], part) for part in self.never)
+    def have(self, way: Way) -> bool:
+        """Whether a string to which this way leads stands at a place of media.
+
+        An element of an array stands where the array does.
+        """
+        return not way.is_below_never and _ends_with_any(way.keys, self.tails)
 
 
 def _colon_after(keys: Sequence[str]) -> re.Pattern[bytes] | None:
     if not all(map(_PLAIN.fullmatch, keys)):
         return None
-    # It begins with the colon, which is a fourth of the quotes and so a fourth of the work.
+    # It begins with the colon, which is a fourth of the quotes and so a fourth of the work. Those
+    # in texts are behind no quote or an escaped one, mostly: then the keys are not tried.
+    is_key = r"(?<=[\" \t\n\r]:)(?<!\\\":)"
     after = [*(rf'(?<="({re.escape(key)})":)' for key in keys), r"(?<=[ \t\n\r]:)"]
-    return re.compile(rf":(?=[ \t\n\r]*+[\[{{])(?:{'|'.join(after)})".encode())
+    return re.compile(rf":(?=[ \t\n\r]*+[\[{{]){is_key}(?:{'|'.join(after)})".encode())
 
 
-def _contains(keys: Keys, part: Keys) -> bool:
-    width = len(part)
-    return any(keys[at : at + width] == part for at in range(len(keys) - width + 1))
+def _ends_with_any(keys: Keys, some: Iterable[Keys]) -> bool:
+    return any(keys[-len(part) :] == part for part in some)

@@ -4,7 +4,7 @@ Runs of members and elements without an id are taken in one match each; what is 
 piece by piece is the way to each id.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from jan_media_plugin.rewrite.candidates import Found
 from jan_media_plugin.rewrite.grammar import (
@@ -16,7 +16,7 @@ from jan_media_plugin.rewrite.grammar import (
     SPACE,
     string_end,
 )
-from jan_media_plugin.rewrite.places import Keys, unescaped
+from jan_media_plugin.rewrite.places import Places, unescaped
 
 Path = tuple[bytes | int, ...]
 """From the root to a value: the raw bytes between a key's quotes, or an array position."""
@@ -34,15 +34,16 @@ class Malformed(Exception):
     """Not JSON."""
 
 
-def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[Found, Path]]:
-    """Yield each of ``ids`` that is a value, with the path to it, in order.
+def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[Found, Path, int]]:
+    """Yield each of ``ids`` that is a value, in order.
 
+    With it come the path to it, and how many steps of that are surely those to the one before.
     Positions in arrays are true only without runs. Raises `Malformed` or `TooComplex` on reaching
     the place that is so.
     """
     path: list[bytes | int] = []  # one entry for each open object or array
     openings = [*(one.start - 1 for one in ids), len(body)]
-    coming = 0
+    coming = shared = 0
     position = SPACE.match(body, 3 if body.startswith(_BYTE_ORDER_MARK) else 0).end()  # type: ignore[union-attr]
     for _ in range(MAX_STEPS):
         # The whole, a member or an element begins here. Pass over as many as can be.
@@ -66,8 +67,9 @@ def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[
             if end < 0:
                 raise Malformed
             if position == openings[coming]:
-                yield ids[coming], tuple(path)
+                yield ids[coming], tuple(path), shared
                 coming += 1
+                shared = len(path)
             position = end
         elif opening == b"{" or opening == b"[":
             position = SPACE.match(body, position + 1).end()  # type: ignore[union-attr]
@@ -84,7 +86,8 @@ def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[
                 raise Malformed
             position = scalar.end()
 
-        # A value has ended here. Close what ends with it, then go to the next one.
+        # A value has ended here. Close what ends with it, then go to the next one: its last step
+        # is another.
         while True:
             if not path:
                 if SPACE.match(body, position).end() != len(body):  # type: ignore[union-attr]
@@ -102,14 +105,24 @@ def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[
                 raise Malformed
             position = after.end(1)
             path.pop()
+        shared = min(shared, len(path) - 1)
         if in_array:
             path[-1] += 1  # type: ignore[operator]
     raise TooComplex(f"of more than {MAX_STEPS} parts")
 
 
-def keys_of(path: Path) -> Keys:
-    """Return the keys on the way."""
-    return tuple(unescaped(step) for step in path if isinstance(step, bytes))
+def only_at_places(
+    walked: Iterable[tuple[Found, Path, int]], places: Places
+) -> Iterator[tuple[Found, Path]]:
+    """Yield what was walked to and stands at ``places``. Looks once at a step that many share."""
+    ways = [places.root]  # after each step of the last path
+    for one, path, shared in walked:
+        del ways[shared + 1 :]
+        for step in path[shared:]:
+            way = ways[-1]
+            ways.append(places.further(way, unescaped(step)) if isinstance(step, bytes) else way)
+        if places.have(ways[-1]):
+            yield one, path
 
 
 def spell(path: Path) -> str:
