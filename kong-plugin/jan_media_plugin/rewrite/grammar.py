@@ -13,7 +13,7 @@ _SPACE = r"[ \t\n\r]*+"
 _ESCAPE = r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})"
 _PLAIN = r"[^\"\\\x00-\x1f]"
 _SCALAR = (
-    r"(?:-?(?:0|[1-9][0-9]*+)(?>(?:\.[0-9]++)?)(?>(?:[eE][+-]?[0-9]++)?)"  # a number
+    r"(?:-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++|)(?:[eE][+-]?[0-9]++|)"  # a number
     r"|true|false|null)"
 )
 # A string that a run may hold: short, because a pattern reads bytes at a twentieth of the speed
@@ -33,8 +33,10 @@ SCALAR = _compile(_SCALAR)
 AFTER_VALUE = _compile(rf"{_SPACE}([,\]}}]){_SPACE}")
 # An atomic group keeps some sixty bytes for each turn until it ends, so its turns are bounded.
 MEMBERS = _compile(rf"(?>(?:{_MEMBER}{_NEXT}){{0,4096}})")
-# Arrays of plain numbers, which may be long (tokens, audio, vectors), take the first way.
-ELEMENTS = _compile(rf"(?>(?:[1-9][0-9]*+,{_SPACE}|(?:{_SCALAR}|{_SHORT}){_NEXT}){{0,4096}})")
+# Arrays of plain numbers, which may be long (tokens, audio, vectors), take the first two ways.
+ELEMENTS = _compile(
+    rf"(?>(?:[1-9][0-9]*+,{_SPACE}|0,{_SPACE}|{_SHORT}{_NEXT}|{_SCALAR}{_NEXT}){{0,4096}})"
+)
 
 _IN_STRING = _compile(rf"{_PLAIN}*+(?>(?:{_ESCAPE}{_PLAIN}*+){{0,4096}})(\"?)")
 _CLOSING = _compile(r"\"(?<!\\\")")  # but for strings that end with a backslash

@@ -275,7 +275,18 @@ HOSTILE: dict[str, Hostile] = {
     **{
         f"elements {element[:20]!r}": _elements(element)
         for element in [
-            *(b"[],", b"{},", b"1,", b"0.1,", b'"",', b'"ab",', b"1" * 4000 + b",", b" "),
+            *(
+                b"[],",
+                b"{},",
+                b"0,",
+                b"1,",
+                b"0.1,",
+                b"1e1,",
+                b'"",',
+                b'"ab",',
+                b"1" * 4000 + b",",
+                b" ",
+            ),
             *(
                 b"[[[[[[]]]]]],",
                 b'{"role":1},',
