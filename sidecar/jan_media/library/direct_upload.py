@@ -79,21 +79,18 @@ def complete(library: Library, media: Media) -> Media | None:
     """
     if media.state is not State.PENDING:
         return media
-    size = library.storage.size(media.storage_key)
-    if size is None:
-        return _as_it_is_now(library, media)
-    if size > library.rules.max_bytes:  # not even worth copying
-        return _reject(library, media, too_large(library.rules.max_bytes))
     for _ in range(ATTEMPTS):
+        size = library.storage.size(media.storage_key)
+        if size is None:
+            return _as_it_is_now(library, media)
+        if size > library.rules.max_bytes:  # not even worth copying
+            return _reject(library, media, too_large(library.rules.max_bytes))
         key = fresh_content_key()
         library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
         try:
             library.storage.copy(media.storage_key, key, mime=media.mime)
-        except ObjectMissing:
-            return _as_it_is_now(library, media)
-        try:
             settled = _settle(library, media, key)
-        except (IntentLapsed, ObjectMissing):  # a sweep has taken the copy
+        except (IntentLapsed, ObjectMissing):  # a sweep has taken the copy, or somebody the upload
             continue
         if settled is not None and settled.state is State.READY:
             discard(library, media.storage_key)
