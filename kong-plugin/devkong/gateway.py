@@ -17,7 +17,7 @@ from devkong.http.headers import Headers, comma_list
 from devkong.http.server import ClientConnection, InboundRequest
 from devkong.http.stream import Aborted
 from devkong.pdk import response
-from devkong.pdk.errors import ResponseExit
+from devkong.pdk.errors import PluginLeft, ResponseExit
 from devkong.plugins.bound import Bound
 from devkong.plugins.chain import PluginChain
 from devkong.proxy import Answer, Proxy, ProxyFailed
@@ -252,6 +252,8 @@ async def _run(plugins: Iterable[Bound], phase: str, exchange: Exchange) -> None
             waiting = handler(exchange, bound.entry)
             if inspect.isawaitable(waiting):
                 await waiting
+        except PluginLeft:
+            continue
         except (ResponseExit, Aborted, BodyTooLarge):
             raise
         except Exception as error:

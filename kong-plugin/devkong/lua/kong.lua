@@ -210,15 +210,15 @@ local function sandboxed(code, name)
   return run
 end
 
--- Runs a coroutine until it ends ("done"), fails ("error", message), has made its answer ("exit"),
--- or needs the client's body ("body").
+-- Runs a coroutine until it ends ("done", its first result), fails ("error", message), has made its
+-- answer ("exit"), needs the client's body ("body"), or yields of its own accord ("yield").
 local function drive(thread, ...)
   local step = pack(resume(thread, ...))
   while true do
     if not step[1] then
       return "error", tostring(step[2])
     elseif status(thread) == "dead" then
-      return "done"
+      return "done", step[2]
     elseif step[2] == CALL then
       step = pack(resume(thread, step[3](unpack(step, 4, step.n))))
     elseif step[2] == BODY then
@@ -226,26 +226,26 @@ local function drive(thread, ...)
     elseif step[2] == EXIT then
       return "exit"
     else
-      step = pack(resume(thread))
+      return "yield"
     end
   end
 end
 
 local waiting, last_id = {}, 0
 
-local function start(run)
+local function step(id, thread, ...)
+  local what, message = drive(thread, ...)
+  waiting[id] = (what == "body" or what == "yield") and thread or nil
+  return what, message, id
+end
+
+local function start(run, ...)
   last_id = last_id + 1
-  local thread = coroutine.create(run)
-  local what, message = drive(thread)
-  waiting[last_id] = what == "body" and thread or nil
-  return what, message, last_id
+  return step(last_id, coroutine.create(run), ...)
 end
 
 local function go_on(id)
-  local thread = waiting[id]
-  local what, message = drive(thread)
-  waiting[id] = what == "body" and thread or nil
-  return what, message, id
+  return step(id, waiting[id])
 end
 
 local function forget(id)

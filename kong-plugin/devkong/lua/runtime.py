@@ -1,8 +1,10 @@
 """A LuaJIT with Kong's globals in it. Lua's strings are bytes on the Python side."""
 
+import asyncio
 import base64
 import binascii
 import time
+from functools import cache
 from importlib import resources
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -11,7 +13,7 @@ import lupa.luajit21 as luajit
 
 from devkong.exchange import Exchange
 from devkong.lua.tables import plain
-from devkong.pdk.errors import Failure, PdkError, ResponseExit
+from devkong.pdk.errors import Failure, PdkError, PluginLeft, ResponseExit
 from devkong.pdk.table import FUNCTIONS, READS_BODY
 
 
@@ -44,24 +46,37 @@ class LuaRuntime:
             raise LuaFailed(compiled[1].decode("utf-8", "replace"))
         return compiled
 
-    async def run(self, function: Any, exchange: Exchange) -> None:
-        """Run a function that may wait for the body. Raises ResponseExit, LuaFailed."""
-        what, message, thread = self._enter(exchange, self._start, function)
-        while what == b"body":
+    async def run(
+        self, function: Any, exchange: Exchange, *args: Any, yield_leaves: bool = False
+    ) -> Any:
+        """Run a function that may wait for the body, and return its first result.
+
+        yield_leaves: in the access phase Kong runs each plugin as a coroutine, and leaves one that
+        yields where it is; in others a yield only gives other requests a turn.
+
+        Raises ResponseExit, PluginLeft, LuaFailed.
+        """
+        what, message, thread = self._enter(
+            exchange, self._start, function, *map(self._to_lua, args)
+        )
+        while what in (b"body", b"yield"):
             try:
-                await exchange.body.read_whole()
+                if what == b"yield" and yield_leaves:
+                    raise PluginLeft
+                await (exchange.body.read_whole() if what == b"body" else asyncio.sleep(0))
             except BaseException:
                 self._forget(thread)
                 raise
             what, message, thread = self._enter(exchange, self._go_on, thread)
         self._end(what, message)
+        return plain(message)
 
     def run_now(self, function: Any, exchange: Exchange) -> None:
         """Run a function that may not wait. Raises ResponseExit, LuaFailed."""
         what, message, thread = self._enter(exchange, self._start, function)
-        if what == b"body":
+        if what in (b"body", b"yield"):
             self._forget(thread)
-            raise LuaFailed("the body cannot be read in this phase")
+            raise LuaFailed("this phase can neither wait for the body nor yield")
         self._end(what, message)
 
     def filter(self, function: Any, exchange: Exchange, piece: bytes, last: bool) -> bytes:
@@ -135,6 +150,12 @@ class LuaRuntime:
 
     def _reads_body(self) -> Any:
         return self._lua.table_from({name.encode(): True for name in READS_BODY})
+
+
+@cache
+def the_runtime() -> LuaRuntime:
+    """Return the one interpreter of this process, as an nginx worker has one."""
+    return LuaRuntime()
 
 
 def _text(message: Any) -> str:

@@ -19,6 +19,10 @@ class ResponseExit(Exception):
         self.headers = headers
 
 
+class PluginLeft(Exception):
+    """Lua yielded in the access phase: to Kong the plugin is over, and the next has its turn."""
+
+
 class Failure(NamedTuple):
     """Lua's `return nil, err`."""
 

@@ -7,12 +7,14 @@ fails open, exactly as in Kong.
 import asyncio
 import json
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from devkong.config.entities import PluginEntry
 from devkong.exchange import Exchange
-from devkong.lua.tables import plain
+from devkong.lua.runtime import the_runtime
+from devkong.lua.tables import is_table, plain
 from devkong.pdk.errors import Failure, PdkError
 from devkong.pdk.table import FUNCTIONS, READS_BODY
 from devkong.pdk.values import to_json_like
@@ -58,6 +60,8 @@ class ExternalPlugin:
         self._client = PluginServerClient(info.server.socket, read_timeout, self._notified)
         self._instances: dict[str, _Instance] = {}
         self._server_pid: int | None = None
+        self._lua_functions: dict[str, Any] = {}
+        """Kong keeps the first that it finds under a name for as long as its worker lives."""
 
     async def access(self, exchange: Exchange, entry: PluginEntry) -> None:
         """Run the access phase."""
@@ -74,7 +78,8 @@ class ExternalPlugin:
     async def handle_event(self, exchange: Exchange, entry: PluginEntry, phase: str) -> None:
         """Run a phase to its end.
 
-        Raises ResponseExit when the plugin answers, PdkError and RpcBroken where Lua would
+        Raises ResponseExit when the plugin answers, PluginLeft when Lua that it calls yields,
+        PdkError, LuaFailed and RpcBroken where Lua would
         raise an error, RpcError when an instance cannot be started. Every other failure of the
         plugin server is logged and no more.
         """
@@ -130,11 +135,23 @@ class ExternalPlugin:
         event_id = step[b"EventId"]
         while step[b"Data"] != b"ret":
             method = step[b"Data"][b"Method"].decode("latin-1")
-            result = await _call_pdk(exchange, method, step[b"Data"].get(b"Args"))
+            result = await self._call(exchange, phase, method, step[b"Data"].get(b"Args"))
             answer = {"EventId": event_id}
             if result is not None:
                 answer["Data"] = result
             step = await self._client.call(_STEP.get(method, "plugin.Step"), answer)
+
+    async def _call(self, exchange: Exchange, phase: str, method: str, args: Any) -> Any:
+        args = args if isinstance(args, list) else [args]
+        if method in FUNCTIONS:
+            return await _call_pdk(exchange, method, args)
+        function = self._lua_functions.get(method) or _lua_function(exchange, method)
+        if function is None:
+            _log.error("could not find pdk method: %s", method)
+            return None
+        self._lua_functions[method] = function
+        leaves = phase == "access"
+        return to_json_like(await the_runtime().run(function, exchange, *args, yield_leaves=leaves))
 
     def _notified(self, label: Any, argument: Any) -> None:
         if label == b"serverPid":
@@ -144,15 +161,28 @@ class ExternalPlugin:
             self._server_pid = pid
 
 
-async def _call_pdk(exchange: Exchange, method: str, args: Any) -> Any:
-    function = FUNCTIONS.get(method)
-    if function is None:
-        _log.error("could not find pdk method: %s", method)
+def _lua_function(exchange: Exchange, method: str) -> Any:
+    """Return what Kong finds for a name that the PDK lacks: it looks in the request's tables, too.
+
+    Only those of ``kong.ctx.shared`` are here. After kong/runloop/plugin_servers/rpc/util.lua.
+    """
+    path = re.findall(r"\w+", method)
+    if path[:3] != ["kong", "ctx", "shared"]:
         return None
+    found: Any = exchange.shared
+    for name in path[3:]:
+        if not isinstance(found, dict) and not is_table(found):
+            return None
+        found = dict(found.items()).get(name.encode())
+    return found
+
+
+async def _call_pdk(exchange: Exchange, method: str, args: list[Any]) -> Any:
+    function = FUNCTIONS[method]
     if method in READS_BODY:
         await exchange.body.read_whole()
     try:
-        result = function(exchange, *(args if isinstance(args, list) else [args]))
+        result = function(exchange, *args)
     except TypeError as error:
         # Lua drops arguments that are too many; the kit's checks raise PdkError by themselves
         raise PdkError(f"{method}: {error}") from error

@@ -1,14 +1,13 @@
 """pre-function and post-function: Lua from kong.yml, by phase."""
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from devkong.config.entities import PluginEntry
 from devkong.config.plugin_schema import PluginSchema
 from devkong.exchange import Exchange
-from devkong.lua.runtime import LuaFailed, LuaRuntime
+from devkong.lua.runtime import LuaFailed, the_runtime
 from devkong.plugins.bound import Plugin
 
 _PHASES = ("certificate", "rewrite", "access", "header_filter", "body_filter", "log")
@@ -18,11 +17,6 @@ _CODE = {
     "default": [],
     "elements": {"type": "string"},
 }
-
-
-@cache
-def _runtime() -> LuaRuntime:
-    return LuaRuntime()
 
 
 class ServerlessFunctions:
@@ -54,38 +48,38 @@ class ServerlessFunctions:
         for phase in _PHASES:
             for code in config[phase]:
                 try:
-                    _runtime().compile(code, self.name)
+                    the_runtime().compile(code, self.name)
                 except LuaFailed as error:
                     yield phase, f"error parsing {self.name}: {error}"
 
     async def _rewrite(self, exchange: Exchange, entry: PluginEntry) -> None:
         for function in self._functions(entry, "rewrite"):
-            await _runtime().run(function, exchange)
+            await the_runtime().run(function, exchange)
 
     async def _access(self, exchange: Exchange, entry: PluginEntry) -> None:
         for function in self._functions(entry, "access"):
-            await _runtime().run(function, exchange)
+            await the_runtime().run(function, exchange, yield_leaves=True)
 
     def _header_filter(self, exchange: Exchange, entry: PluginEntry) -> None:
         for function in self._functions(entry, "header_filter"):
-            _runtime().run_now(function, exchange)
+            the_runtime().run_now(function, exchange)
 
     def _body_filter(
         self, exchange: Exchange, entry: PluginEntry, piece: bytes, last: bool
     ) -> bytes:
         for function in self._functions(entry, "body_filter"):
-            piece = _runtime().filter(function, exchange, piece, last)
+            piece = the_runtime().filter(function, exchange, piece, last)
         return piece
 
     def _log(self, exchange: Exchange, entry: PluginEntry) -> None:
         for function in self._functions(entry, "log"):
-            _runtime().run_now(function, exchange)
+            the_runtime().run_now(function, exchange)
 
     def _functions(self, entry: PluginEntry, phase: str) -> list[Any]:
         compiled = self._compiled.get(entry)
         if compiled is None:
             compiled = self._compiled[entry] = {
-                name: [_runtime().compile(code, self.name) for code in entry.config[name]]
+                name: [the_runtime().compile(code, self.name) for code in entry.config[name]]
                 for name in _PHASES
             }
         return compiled[phase]

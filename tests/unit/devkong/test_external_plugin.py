@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.devkong.raw_http import Upstream, ask, connected
 from tests.unit.devkong.running import running
@@ -231,6 +232,86 @@ def test_a_grant_opens_the_guarded_route(short_path: Path, echo: Upstream) -> No
         with running(short_path, CONFIG.format(port=echo.port), server.environment) as devkong:
             assert ask(devkong.port, "/guarded").status == 200
     assert echo.last.get(b"x-authenticated-groups") == b"jan"
+
+
+def with_lua(port: int, *routes: tuple[str, str]) -> str:
+    """Routes whose pre-function is given, and whose plugin has acl behind it."""
+    plugins = [
+        {"name": "scripted"},
+        {"name": "acl", "config": {"allow": ["jan"], "always_use_authenticated_groups": True}},
+    ]
+    listed = [
+        {
+            "name": name,
+            "paths": [f"/{name}"],
+            "plugins": [{"name": "pre-function", "config": {"access": [code]}}, *plugins],
+        }
+        for name, code in routes
+    ]
+    service = {"name": "up", "url": f"http://127.0.0.1:{port}", "routes": listed}
+    return yaml.safe_dump({"_format_version": "3.0", "services": [service]})
+
+
+def test_lua_in_the_shared_table_answers_to_its_name(short_path: Path, echo: Upstream) -> None:
+    found: list[Any] = []
+
+    def script(_config: dict[str, Any]) -> Event:
+        found.append((yield "kong.ctx.shared.in.both", [2, [1, "\udcff"], {"a": False}]))
+        found.append((yield "kong.ctx.shared.nobody", []))
+        yield "kong.ctx.shared.set", ["authenticated_groups", ["jan"]]
+
+    code = """
+    local function both(number, list, map)
+      local body = kong.request.get_raw_body()
+      return { number + list[1], list[2], map.a, body }
+    end
+    kong.ctx.shared["in"] = { both = both }
+    """
+    with scripted(short_path) as server:
+        server.script = script
+        text = with_lua(echo.port, ("one", code))
+        with running(short_path, text, server.environment) as devkong:
+            assert ask(devkong.port, "/one", method=b"POST", body=b"xy").status == 200
+    assert found == [[3, "\udcff", False, "xy"], None]
+
+
+def test_lua_that_yields_ends_the_plugin_and_nothing_else(short_path: Path, echo: Upstream) -> None:
+    def script(_config: dict[str, Any]) -> Event:
+        yield "kong.ctx.shared.finish", [["jan"]]
+        raise AssertionError("Kong came back")
+
+    code = """
+    kong.ctx.shared.finish = function(groups)
+      kong.ctx.shared.authenticated_groups = groups
+      coroutine.yield()
+      kong.response.exit(500)
+    end
+    """
+    with scripted(short_path) as server:
+        server.script = script
+        text = with_lua(echo.port, ("one", code))
+        with running(short_path, text, server.environment) as devkong:
+            assert ask(devkong.port, "/one").status == 200
+    assert server.methods == ["plugin.StartInstance", "plugin.HandleEvent"]
+    assert echo.last.get(b"x-authenticated-groups") == b"jan"
+
+
+def test_the_first_function_that_is_found_under_a_name_is_kept(
+    short_path: Path, echo: Upstream
+) -> None:
+    found: list[Any] = []
+
+    def script(_config: dict[str, Any]) -> Event:
+        found.append((yield "kong.ctx.shared.which", []))
+
+    one, two = (f"kong.ctx.shared.which = function() return {n} end" for n in (1, 2))
+    with scripted(short_path) as server:
+        server.script = script
+        text = with_lua(echo.port, ("one", one), ("two", two), ("none", "return"))
+        with running(short_path, text, server.environment) as devkong:
+            for path in ("/one", "/two", "/none"):
+                assert ask(devkong.port, path).status == 401
+    assert found == [1, 1, 1]
 
 
 def refused(server: ScriptedPluginServer, folder: Path, echo: Upstream) -> tuple[int, Any]:

@@ -195,6 +195,28 @@ def test_the_kit_works_inside_pcall_and_coroutines(tmp_path: Path, echo: Upstrea
     assert echo.last.get(b"x-words") == b"1z2zfalse"
 
 
+def test_a_function_that_yields_in_access_is_left_there(tmp_path: Path, echo: Upstream) -> None:
+    code = """
+    kong.service.request.set_header("x-before", "1")
+    coroutine.yield()
+    kong.service.request.set_header("x-after", "1")
+    """
+    assert run(tmp_path, echo, code).status == 200
+    assert (echo.last.get(b"x-before"), echo.last.get(b"x-after")) == (b"1", None)
+
+
+def test_a_function_that_yields_for_all_routes_before_them_goes_on(
+    tmp_path: Path, echo: Upstream
+) -> None:
+    code = 'coroutine.yield() ngx.ctx.went_on = "yes"'
+    read = 'kong.service.request.set_header("x-went-on", ngx.ctx.went_on)'
+    document = yaml.safe_load(config(echo.port, access=read))
+    document["plugins"] = [{"name": "pre-function", "config": {"rewrite": [code]}}]
+    with running(tmp_path, yaml.safe_dump(document)) as devkong:
+        assert ask(devkong.port, "/a").status == 200
+    assert echo.last.get(b"x-went-on") == b"yes"
+
+
 def test_lua_stays_sound_over_many_requests(tmp_path: Path, echo: Upstream) -> None:
     code = """
     kong.ctx.shared.t = { { 1, "x" } }
