@@ -126,16 +126,11 @@ def learn(kong: KongDriver, kind: Kind, request: LearningRequest) -> Script:
     outcome = kind.route.play(kong, request).outcome
     if outcome.kind != kind.ends:
         raise RuntimeError(f"{kind.name}: {outcome}")
-    calls = list(request.calls)
-    exits = outcome.kind == "exited"
-    if exits:
-        calls.remove("kong.response.exit")
+    answered = len(request.returned)
+    steps = zip(request.calls[:answered], request.returned, strict=True)
     return Script.of(
-        *(
-            (method, STEPS.get(method, "plugin.Step"), result)
-            for method, result in zip(calls, request.returned, strict=True)
-        ),
-        exits=exits,
+        *((method, STEPS.get(method, "plugin.Step"), result) for method, result in steps),
+        last="".join(request.calls[answered:]),
     )
 
 
@@ -162,8 +157,8 @@ def _result(taken: dict[str, list[Figures]], scripts: dict[str, Script]) -> Resu
         latency = Spread.of(1e6 / each.alone.rate for each in passes)
         lua = Spread.of(each.lua_us for each in passes)
         script = scripts[name]
-        calls = [call.removeprefix("kong.") for call in script.calls]
-        calls += ["response.exit"] if script.exits else []
+        made = [*script.calls, script.last] if script.last else script.calls
+        calls = [call.removeprefix("kong.") for call in made]
         rows.append(
             [
                 name,

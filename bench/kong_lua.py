@@ -1,4 +1,4 @@
-"""The Lua of kong.yml's pre-function and post-function, run by LuaJIT as Kong runs it."""
+"""The Lua of kong.yml's pre-function, run by LuaJIT as Kong runs it."""
 
 import time
 from importlib import resources
@@ -12,36 +12,37 @@ _KONG = resources.files("bench").joinpath("lua_kong.lua").read_bytes()
 
 
 class KongLua:
-    """One piece of Lua from kong.yml, compiled once and run for many requests."""
+    """The function, compiled once and run for many requests, one after the other.
+
+    Times are of the processor, in seconds, and Lua's alone: the body is a string of Lua's before it
+    begins.
+    """
 
     def __init__(self, code: str) -> None:
         self._lua = luajit.LuaRuntime(encoding=None, unpack_returned_tuples=True)
-        self._make_kong = self._lua.execute(b"return function(code) return loadstring(code) end")(
-            _KONG
-        )
-        self._function = self._lua.execute(b"return function(code) return loadstring(code) end")(
-            code.encode()
-        )
+        self._gather, self._finish = self._lua.execute(_KONG)(code.encode())
+        self._state: Any = None
 
-    def run(self, request: ScriptedRequest) -> float:
-        """Run it for ``request``, change that as it says, and return its processor time in seconds.
-
-        The time is Lua's alone: the body is a string of Lua's before it begins.
-        """
-        lua = self._lua
-        state = self._to_lua({"headers": request.headers, "shared": request.shared})
-        state[b"body"] = request.body
-        lua.globals()[b"kong"] = self._make_kong(state)
-        lua.globals()[b"ngx"] = self._to_lua({"var": {"upstream_scheme": "http"}})
+    def gather(self, request: ScriptedRequest) -> float:
+        """Gather of ``request`` into its ``shared``, and return how long it took."""
+        self._state = self._to_lua({"headers": request.headers, "shared": request.shared})
+        self._state[b"body"] = request.body
         start = time.process_time()
-        self._function()
+        self._gather(self._state)
         seconds = time.process_time() - start
-        request.headers = _from_lua(state[b"headers"])
-        request.shared = _from_lua(state[b"shared"]) or {}
-        if state[b"body_set"] is not None:
-            request.body_set = state[b"body_set"]
-        if state[b"status"] is not None:
-            raise RuntimeError(f"kong.yml's Lua refuses the request with {state[b'status']}")
+        request.shared = _from_lua(self._state[b"shared"])
+        return seconds
+
+    def finish(self, request: ScriptedRequest, *args: Any) -> float:
+        """Do what the plugin decided for the same ``request``, and return how long it took."""
+        in_lua = [self._to_lua(each) for each in args]
+        start = time.process_time()
+        self._finish(*in_lua)
+        seconds = time.process_time() - start
+        if self._state[b"status"] is not None:
+            raise RuntimeError(f"kong.yml's Lua refuses it with {self._state[b'status']}")
+        request.headers = _from_lua(self._state[b"headers"])
+        request.body_set = self._state[b"body_set"]
         return seconds
 
     def _to_lua(self, value: Any) -> Any:

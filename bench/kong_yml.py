@@ -11,7 +11,7 @@ from bench.kong_lua import KongLua
 from bench.media import BenchSidecar
 from demo.addresses import Ports
 from demo.kong_settings import ROOT, kong_yml_for
-from tests.support.kong_driver import KongDriver, Outcome, ScriptedRequest
+from tests.support.kong_driver import KongDriver, Outcome, PluginLeft, ScriptedRequest
 
 ISSUER = "http://localhost:8000/llm"  # the sidecar's own, unless told otherwise
 _NOBODY = 9  # the discard port: a request to the model goes nowhere here
@@ -23,9 +23,9 @@ class Played:
 
     outcome: Outcome
     before_seconds: float
-    """Processor time of the pre-functions' Lua."""
+    """Processor time of the pre-function's Lua before the plugin."""
     after_seconds: float
-    """Of the post-functions'."""
+    """Of what it does as the plugin's last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +34,23 @@ class PlayedRoute:
 
     config: dict[str, Any]
     """The plugin's, as Kong sends it: complete with defaults."""
-    before: tuple[KongLua, ...]
-    after: tuple[KongLua, ...]
+    lua: KongLua | None
 
     def play(self, kong: KongDriver, request: ScriptedRequest) -> Played:
         """Send ``request`` through Lua, plugin and Lua again; it can be sent again after that."""
         headers = request.headers
         request.shared, request.body_set = {}, None
-        before = sum(function.run(request) for function in self.before)
+        before = after = 0.0
+        if lua := self.lua:
+            before = lua.gather(request)
+
+            def finish(*args: Any) -> None:
+                nonlocal after
+                after = lua.finish(request, *args)
+                raise PluginLeft
+
+            request.pdk["kong.ctx.shared.jan_media_finish"] = finish
         outcome = kong.request(request, self.config)
-        passed = outcome.kind == "passed"
-        after = sum(function.run(request) for function in self.after) if passed else 0.0
         request.headers = headers
         return Played(outcome, before, after)
 
@@ -68,20 +74,12 @@ def route(name: str, sidecar: BenchSidecar, **changes: Any) -> PlayedRoute:
     config: dict[str, Any] = (
         plugins["jan-media"] | {"gateway_secret": sidecar.gateway_secret} | changes
     )
-    around = plugins if config.get("lua") else {}
-    return PlayedRoute(
-        _with_defaults(config, Schema),
-        _lua(around.get("pre-function")),
-        _lua(around.get("post-function")),
-    )
+    lua = KongLua(*plugins["pre-function"]["access"]) if config.get("lua") else None
+    return PlayedRoute(_with_defaults(config, Schema), lua)
 
 
 def _port(url: str) -> int:
     return urlsplit(url).port or 80
-
-
-def _lua(config: dict[str, Any] | None) -> tuple[KongLua, ...]:
-    return tuple(map(KongLua, config["access"])) if config else ()
 
 
 def _with_defaults(given: dict[str, Any], fields: list[Field]) -> dict[str, Any]:

@@ -1,34 +1,41 @@
--- As much of Kong as kong.yml's pre-function and post-function need, over one request's tables.
+-- As much of Kong as kong.yml's pre-function needs, over the tables of one request at a time.
 -- Not Kong's own PDK: what it costs is not measured, apart from the strings that pass through.
-local request = ...
+local request
 
 local function lower(name)
   return name:lower()
 end
 
-return {
-  ctx = { shared = request.shared },
-  log = setmetatable({}, {
-    __call = function() end,
-    __index = function() return function() end end,
-  }),
+kong = {
+  ctx = setmetatable({}, { __index = function() return request.shared end }),
+  client = { authenticate = function() end },
   request = {
-    get_header = function(name) return request.headers[lower(name)] end,
     get_headers = function() return request.headers end,
     get_raw_body = function() return request.body end,
-    get_method = function() return "POST" end,
   },
   service = {
     request = {
       set_headers = function(headers)
         for name, value in pairs(headers) do request.headers[lower(name)] = value end
       end,
-      set_header = function(name, value) request.headers[lower(name)] = value end,
-      clear_header = function(name) request.headers[lower(name)] = nil end,
       set_raw_body = function(body) request.body_set = body end,
     },
   },
   response = {
-    exit = function(status) request.status = status end,
+    exit = function(status) request.status = status; coroutine.yield() end,
   },
 }
+ngx = { var = {} }
+
+-- The two parts of what the code does: before the plugin, and as the plugin's last call.
+return function(code)
+  local gather = assert(loadstring(code))()
+  return function(new)
+    request, ngx.var.upstream_scheme = new, "http"
+    gather()
+  end, function(...)
+    -- a plugin is a coroutine, which the last call leaves for good
+    assert(coroutine.resume(coroutine.create(request.shared.jan_media_finish), ...))
+    assert(ngx.var.upstream_scheme == "http" or request.status)
+  end
+end

@@ -1,8 +1,8 @@
 """One request as Kong has it: what the plugin may ask of it, and what becomes of it.
 
 Each call on ``kong`` costs Kong's worker some 50 µs, so calls are what a request costs. `ByCalls`
-needs nothing on the route. `InLua` leaves the asking and the doing to the two short functions of
-kong.yml, gather.lua and apply.lua, and so makes two calls where the other makes three to five.
+needs nothing on the route, and makes three to six. `InLua` leaves the asking and the doing to
+in_kong.lua, which is on the route, and makes two; and it awaits no answer to the second.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,16 @@ from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_lua
 
 GROUPS = "authenticated_groups"
 """Where in ``kong.ctx.shared`` acl looks for the groups that it admits."""
-GATHERED = "jan_media_request"
-"""Where gather.lua leaves what it has gathered."""
-DECIDED = "jan_media"
-"""Where apply.lua looks for what to do: in GROUPS, so that one call carries both, or beside it."""
+GATHERED = "jan_media_gathered"
+"""Where in_kong.lua leaves what it has gathered."""
 
 # Kong takes the time of the square of an answer's size: about ten milliseconds for this one, in
 # which its worker serves nobody else.
 LARGEST_ANSWER = 1024 * 1024
+
+
+Identity = tuple[dict[str, str], dict[str, str]]
+"""A consumer and a credential, for ``kong.client.authenticate``."""
 
 
 class Exchange(Protocol):
@@ -35,11 +37,14 @@ class Exchange(Protocol):
     def rewrite(self, body: bytes, edits: Sequence[Edit]) -> None:
         """Have the upstream get ``body`` with ``edits`` made. Raises `Refused` if it is too much"""
 
-    def admit(self, changes: Changes, groups: list[str] | None) -> None:
+    def admit(
+        self, changes: Changes, groups: list[str] | None, identity: Identity | None = None
+    ) -> None:
         """Let the request pass: with these changes of headers, and for acl with these groups.
 
         This is the last call, with all that a request is granted: should the plugin die before
-        it, or in the middle of it, acl refuses the request. None grants nothing.
+        it, or in the middle of it, acl refuses the request. None grants nothing. With an
+        ``identity`` Kong's own plugins know the caller.
         """
 
 
@@ -61,11 +66,15 @@ class ByCalls:
             raise too_large(
                 f"A body with media ids may have up to {LARGEST_ANSWER} bytes on this route. For "
                 "larger ones the gateway's operator sets `lua: true` for jan-media, and adds the "
-                "pre-function and the post-function of kong.yml."
+                "pre-function of kong.yml."
             )
         self._kong.service.request.set_raw_body(apply_edits(body, edits))
 
-    def admit(self, changes: Changes, groups: list[str] | None) -> None:
+    def admit(
+        self, changes: Changes, groups: list[str] | None, identity: Identity | None = None
+    ) -> None:
+        if identity is not None:
+            self._kong.client.authenticate(*identity)
         if changes:
             self._kong.service.request.set_headers(changes)
         if groups is not None:
@@ -73,26 +82,29 @@ class ByCalls:
 
 
 class InLua:
-    """Takes what gather.lua has gathered, and leaves what is to be done to apply.lua."""
+    """Takes what in_kong.lua has gathered, and leaves to it what is to be done."""
 
     def __init__(self, kong: Any) -> None:
         self._kong = kong
         gathered = kong.ctx.shared.get(GATHERED)
         if not isinstance(gathered, dict):
-            raise misconfigured("jan-media has `lua: true`, but the route has no pre-function.")
+            raise misconfigured(
+                "jan-media has `lua: true`, but the route has no pre-function, or one of another "
+                "version: copy that of kong.yml."
+            )
         headers = gathered["headers"] or {}  # in Lua an empty table is a sequence, too
         self.headers = {
             name: [value] if value.__class__ is str and value else _lines(value)
             for name, value in headers.items()
         }
-        self._gathered: str | None = gathered.get("body")
-        self._decided: dict[str, Any] = {}
+        self._body: str | None = gathered.get("body")
+        self._edits: list[list[int | str]] | None = None
 
     def body(self) -> bytes:
-        if self._gathered is None:
+        if self._body is None:
             body: bytes = self._kong.request.get_raw_body(0)
             return body
-        return self._gathered.encode("utf-8", "surrogateescape")
+        return self._body.encode("utf-8", "surrogateescape")
 
     def rewrite(self, body: bytes, edits: Sequence[Edit]) -> None:
         inserted = _inserted(edits)
@@ -101,18 +113,16 @@ class InLua:
                 f"What stands for the media ids has {inserted} bytes in all. The most is "
                 f"{LARGEST_ANSWER}: send fewer or smaller media, or have them sent as URLs."
             )
-        self._decided["edits"] = for_lua(edits)
+        self._edits = for_lua(edits)
 
-    def admit(self, changes: Changes, groups: list[str] | None) -> None:
-        if changes:
-            self._decided["headers"] = changes
-        if groups is not None:
-            # In Lua this is the sequence of groups, as acl reads it, with one field more.
-            granted: dict[int | str, Any] = dict(enumerate(groups, 1))
-            self._kong.ctx.shared.set(GROUPS, granted | {DECIDED: self._decided})
-        else:
-            # Even if it is nothing: without a decision apply.lua refuses the request.
-            self._kong.ctx.shared.set(DECIDED, self._decided)
+    def admit(
+        self, changes: Changes, groups: list[str] | None, identity: Identity | None = None
+    ) -> None:
+        # Lua counts no arguments behind a nil: false stands for what is not there.
+        what: list[Any] = [changes or False, False if groups is None else groups]
+        if self._edits is not None or identity is not None:
+            what += (self._edits or False, *(identity or ()))
+        self._kong.ctx.shared.jan_media_finish(*what)
 
 
 def _inserted(edits: Sequence[Edit]) -> int:

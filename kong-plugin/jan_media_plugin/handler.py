@@ -11,7 +11,7 @@ from jan_media_plugin.auth.check import Callers
 from jan_media_plugin.auth.credentials import presented
 from jan_media_plugin.auth.tokens import token_checker
 from jan_media_plugin.config import read_config
-from jan_media_plugin.exchange import ByCalls, Exchange, InLua
+from jan_media_plugin.exchange import ByCalls, Exchange, Identity, InLua
 from jan_media_plugin.headers import (
     Headers,
     UpstreamHeaders,
@@ -74,9 +74,11 @@ class Plugin:
             length = check_length(headers, self._config.max_body_bytes)
             if self._config.resolve and length != 0 and may_hold_ids(headers):
                 self._media.resolve(exchange)
-            if caller is not None and self._config.set_consumer:
-                kong.client.authenticate(*_consumer_and_credential(caller))
-            exchange.admit(self._upstream_headers.changes(headers, caller), self._granted(caller))
+            exchange.admit(
+                self._upstream_headers.changes(headers, caller),
+                self._granted(caller),
+                self._identity(caller),
+            )
         except Refused as refused:
             kong.response.exit(*refused.arguments())
 
@@ -85,6 +87,17 @@ class Plugin:
         if self._config.auth == "off":
             return None
         return [self._config.grant_group, *(caller.groups if caller is not None else ())]
+
+    def _identity(self, caller: Caller | None) -> Identity | None:
+        """Return who the caller is in Kong's terms, if Kong is to be told.
+
+        Both, since Kong's acl takes a consumer's groups from its database without a credential.
+        """
+        if caller is None or not self._config.set_consumer:
+            return None
+        consumer_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{caller.issuer}|{caller.subject}"))
+        consumer = {"id": consumer_id, "username": caller.subject, "custom_id": caller.subject}
+        return consumer, {"id": consumer_id, "consumer_id": consumer_id}
 
     def _identify(self, headers: Headers) -> Caller | None:
         """Return the caller, None for nobody in particular where that is allowed."""
@@ -96,10 +109,3 @@ class Plugin:
                 return None
             raise no_credentials()
         return self._callers.remembered(credential) or wait_for(self._callers.check(credential))
-
-
-def _consumer_and_credential(caller: Caller) -> tuple[dict[str, str], dict[str, str]]:
-    """Both, since Kong's acl takes a consumer's groups from its database without a credential."""
-    consumer_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{caller.issuer}|{caller.subject}"))
-    consumer = {"id": consumer_id, "username": caller.subject, "custom_id": caller.subject}
-    return consumer, {"id": consumer_id, "consumer_id": consumer_id}

@@ -190,7 +190,7 @@ Schema: list[Field] = [
     _described(
         "lua",
         _boolean(False),
-        "The route has kong.yml's pre-function and post-function (gather.lua, apply.lua).",
+        "The route has kong.yml's pre-function (in_kong.lua).",
     ),
     # What the upstream gets to see.
     _described(

@@ -85,16 +85,17 @@ def fail_at(where: str) -> None:
             FAULTS[fault["what"]]()
 
 
-class FailingAfter:
-    """Kong's PDK; after each call something may be wrong."""
+class Failing:
+    """Kong's PDK; before and after each call something may be wrong."""
 
     def __init__(self, function: Any) -> None:
         self._function = function
 
-    def __getattr__(self, name: str) -> "FailingAfter":
-        return FailingAfter(getattr(self._function, name))
+    def __getattr__(self, name: str) -> "Failing":
+        return Failing(getattr(self._function, name))
 
     def __call__(self, *args: Any) -> Any:
+        fail_at(f"before {self._function!r}")
         result = self._function(*args)
         fail_at(f"after {self._function!r}")
         return result
@@ -110,7 +111,7 @@ class FaultyPlugin(handler.Plugin):
     def access(self, kong: Any) -> None:
         try:
             fail_at(FIRST)
-            super().access(FailingAfter(kong))
+            super().access(Failing(kong))
         except _ReturnedEarly:
             pass
 

@@ -47,7 +47,6 @@ def add_llm_route(
     route |= {"name": name, "paths": [f"/{name}/"]}
     plugin(route, "jan-media").update(config, lua=lua)
     if not lua:
-        functions = ("pre-function", "post-function")
-        route["plugins"] = [each for each in route["plugins"] if each["name"] not in functions]
+        route["plugins"] = [each for each in route["plugins"] if each["name"] != "pre-function"]
     service["routes"].append(route)
     return route

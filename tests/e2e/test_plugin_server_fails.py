@@ -183,7 +183,7 @@ def test_a_handler_that_raises_at_once_is_a_500(
 PLACES = [
     (WITH_LUA, "after kong.ctx.shared.get"),
     (WITH_LUA, "after rewrite"),
-    (WITH_LUA, "after kong.ctx.shared.set"),
+    (WITH_LUA, "before kong.ctx.shared.jan_media_finish"),
     (WITHOUT_LUA, "after kong.request.get_headers"),
     (WITHOUT_LUA, "after kong.request.get_raw_body"),
     (WITHOUT_LUA, "after kong.service.request.set_raw_body"),

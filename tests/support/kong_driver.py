@@ -156,6 +156,10 @@ class PdkError(Exception):
     """Raised by a scripted PDK function: ``return nil, err`` in Lua."""
 
 
+class PluginLeft(Exception):
+    """Raised by a scripted function of Lua's that yields: to Kong the plugin is over."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How Kong's part of a request ended."""
@@ -310,6 +314,8 @@ class KongDriver:
                 self.instances.clear()
                 return self.request(request, config, phase)
             return Outcome("unplugged", error=str(error))
+        except PluginLeft:
+            return Outcome("passed")
 
     def _bridge_loop(self, request: ScriptedRequest, instance: int, phase: str) -> Outcome:
         step = self.call("plugin.HandleEvent", {"InstanceId": instance, "EventName": phase})

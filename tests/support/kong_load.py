@@ -27,30 +27,22 @@ class Script:
     calls: tuple[str, ...]
     steps: tuple[bytes, ...]
     """Messages that carry the results, up to the event id, which ends them."""
-    end: bytes = _LET_THROUGH
-    """What the server's last word holds."""
+    last: str = ""
+    """The call that Kong does not come back from, if the server's last word is one."""
 
     @classmethod
-    def of(cls, *calls: tuple[str, str, Any], exits: bool = False) -> "Script":
-        """``calls``: method, the kind of step that answers it (``plugin.Step``), its result.
-
-        ``exits``: after them comes ``kong.response.exit``, instead of letting the request through.
-        """
+    def of(cls, *calls: tuple[str, str, Any], last: str = "") -> "Script":
+        """``calls``: method, the kind of step that answers it (``plugin.Step``), its result."""
         return cls(
             tuple(method for method, _, _ in calls),
             tuple(_step(kind, result) for _, kind, result in calls),
-            b"kong.response.exit" if exits else _LET_THROUGH,
+            last,
         )
-
-    @property
-    def exits(self) -> bool:
-        """Whether the plugin answers the request itself."""
-        return self.end != _LET_THROUGH
 
     @property
     def answers(self) -> list[bytes]:
         """What each answer of the server holds, in order."""
-        return [*(method.encode() for method in self.calls), self.end]
+        return [*(method.encode() for method in self.calls), self.last.encode() or _LET_THROUGH]
 
 
 def _step(kind: str, result: Any) -> bytes:

@@ -29,5 +29,5 @@ def apply_edits(body: bytes, edits: Sequence[Edit]) -> bytes:
 
 
 def for_lua(edits: Sequence[Edit]) -> list[list[int | str]]:
-    """Return edits as apply.lua takes them: first and last position, counted from 1, inclusive."""
+    """Return edits as in_kong.lua takes them: first and last position, both inclusive, from 1."""
     return [[edit.start + 1, edit.end, edit.replacement] for edit in edits]

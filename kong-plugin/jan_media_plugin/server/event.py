@@ -14,6 +14,8 @@ from kong_pdk.server import MSG_RET, terminal_methods
 from jan_media_plugin.server import refusal
 
 Call = dict[str, Any]
+# Kong does not come back from these. The last is in_kong.lua's, which says how that comes about.
+_TERMINAL = frozenset((*terminal_methods, "kong.ctx.shared.jan_media_finish"))
 T = TypeVar("T")
 
 
@@ -77,7 +79,7 @@ class Event:
         if self.final is not None:
             raise GreenletExit
         self.call = {"Method": method, "Args": args}
-        if method in terminal_methods:
+        if method in _TERMINAL:
             self.final = self.call
             raise GreenletExit
         return self.runner.parent.switch(self.call)

@@ -196,36 +196,29 @@ def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
                 break
 
 
-# --- the two Lua functions
+# --- the Lua
 
 
 def _lua(route: Route) -> Iterator[Finding]:
-    gathers = "kong.ctx.shared.jan_media_request =" in _access_code(route, "pre-function")
-    applies = "shared.jan_media " in _access_code(route, "post-function")
-    if (route.jan_media or {}).get("lua"):
-        if not gathers:
-            yield _problem(
-                _at(route),
-                "It says lua: true, and no pre-function of it gathers the request (phase access): "
-                "every request is refused. Copy the pre-function from the project's kong.yml, or "
-                "set lua: false.",
-            )
-        if not applies:
-            yield _problem(
-                _at(route),
-                "It says lua: true, and no post-function of it applies what jan-media decided "
-                "(phase access): every request ends with 500. Copy the "
-                "post-function from the project's kong.yml, or set lua: false.",
-            )
-    elif gathers or applies:
-        yield _warning(
+    there = "jan_media_finish" in _lua_of(route)
+    if (route.jan_media or {}).get("lua") and not there:
+        yield _problem(
             _at(route),
-            "It has Lua functions that jan-media does not use: set lua: true in jan-media.",
+            "It says lua: true, and has no pre-function of this version (phase access): every "
+            "request is refused. Copy the pre-function from the project's kong.yml, or set "
+            "lua: false.",
+        )
+    elif there and not (route.jan_media or {}).get("lua"):
+        yield _problem(
+            _at(route),
+            "Its pre-function closes the way to the upstream, and jan-media does not open it: "
+            "every request ends with 500. Set lua: true in jan-media.",
         )
 
 
-def _access_code(route: Route, plugin: str) -> str:
-    return "\n".join(map(str, _config(route.plugins.get(plugin, {})).get("access") or ()))
+def _lua_of(route: Route) -> str:
+    config = _config(route.plugins.get("pre-function", {}))
+    return "\n".join(map(str, config.get("access") or ()))
 
 
 # --- what it must share with the sidecar

@@ -101,13 +101,12 @@ def test_the_projects_own_kong_yml_is_fine() -> None:
         (lambda d: config(d, "llm", "jan-media").update(auth="off"), "llm", "admits nobody"),
         (lambda d: without(d, "llm", "jan-media"), "llm", "nothing sets"),
         (lambda d: d["plugins"].append(without(d, "llm", "acl")), "auth", "nothing sets"),
-        (lambda d: without(d, "llm", "post-function"), "llm", "no post-function"),
         (lambda d: without(d, "llm", "pre-function"), "llm", "no pre-function"),
-        (lambda d: config(d, "llm", "jan-media").pop("lua"), "llm", "set lua: true"),
+        (lambda d: config(d, "llm", "jan-media").pop("lua"), "llm", "Set lua: true"),
         (
-            lambda d: config(d, "llm", "post-function").update(access=["return"]),
+            lambda d: config(d, "llm", "pre-function").update(access=["return"]),
             "llm",
-            "no post-function",
+            "no pre-function",
         ),
         (
             lambda d: config(d, "media", "jan-media").update(gateway_secret="{vault://env/other}"),

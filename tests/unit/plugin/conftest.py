@@ -1,6 +1,5 @@
 """A plugin server with the real plugin, a Kong that talks to it, and a sidecar that it asks."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,17 @@ from jan_media_plugin.schema import Field, Schema
 from tests.support.kong_driver import (
     KongDriver,
     Outcome,
+    PluginLeft,
     PluginServerProcess,
     ScriptedRequest,
     running_plugin_server,
 )
 from tests.unit.plugin.fake_sidecar import FakeSidecar, running_fake_sidecar
-from tests.unit.plugin.in_lua import apply, gather
+from tests.unit.plugin.in_lua import finish, gather
 from tests.unit.plugin.tokens import EC_KEY, ISSUER, public_jwk
+
+GATHERED = "jan_media_gathered"
+FINISH = "kong.ctx.shared.jan_media_finish"
 
 Config = dict[str, Any]
 Ask = Callable[..., tuple[Outcome, ScriptedRequest]]
@@ -70,7 +73,7 @@ def ask(
 ) -> Iterator[Ask]:
     """Sends a request through the plugin: how it ended, and what became of the request.
 
-    Once with Kong's calls alone, and once with kong.yml's Lua functions around the plugin.
+    Once with Kong's calls alone, and once with kong.yml's Lua on the route.
     """
     lua = request.param == "in Lua"
     with KongDriver(plugin_server.path, plugin="jan-media") as kong:
@@ -80,24 +83,21 @@ def ask(
         ) -> tuple[Outcome, ScriptedRequest]:
             asked = ScriptedRequest(headers=headers or {}, body=body)
             if lua:
-                asked.shared["jan_media_request"], _ = gather(asked.headers, body)
+                asked.shared[GATHERED], _ = gather(asked.headers, body)
+                asked.pdk[FINISH] = lambda *args: _finish(asked, *args)
             outcome = kong.request(asked, filled({**config, "lua": lua, **changes}))
-            if lua:
-                _apply_in_lua(outcome, asked)
+            asked.shared.pop(GATHERED, None)
             return outcome, asked
 
         yield send
 
 
-def _apply_in_lua(outcome: Outcome, asked: ScriptedRequest) -> None:
-    """Do what Kong does behind the plugin, and leave in ``shared`` what acl sees."""
-    asked.shared.pop("jan_media_request", None)
-    if outcome.kind == "passed":
-        done = apply(asked.shared, asked.body)
-        assert done.status is None
-        asked.headers_set, asked.body_set = done.headers, done.body
-        asked.shared.pop("jan_media", None)
-        groups = asked.shared.pop("authenticated_groups", None)
-        if groups is not None:
-            sequence = itertools.takewhile(groups.__contains__, itertools.count(1))
-            asked.shared["authenticated_groups"] = [groups[at] for at in sequence]
+def _finish(asked: ScriptedRequest, *args: Any) -> None:
+    done = finish(args, asked.body)
+    assert done.status is None
+    assert done.open
+    asked.headers_set, asked.body_set = done.headers, done.body
+    asked.authenticated = done.identity
+    if done.groups is not None:
+        asked.shared["authenticated_groups"] = done.groups
+    raise PluginLeft

@@ -1,4 +1,4 @@
-"""gather.lua takes along what the plugin asks for, and a body only if it may hold an id."""
+"""in_kong.lua takes along what the plugin asks for, and a body only if it may hold an id."""
 
 import pytest
 from hypothesis import given, settings

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from greenlet import greenlet
+from jan_media_plugin.server import refusal
 from jan_media_plugin.server.event import Event
 from jan_media_plugin.server.limits import Limits
 from jan_media_plugin.server.log import ERROR, Log
@@ -17,6 +18,7 @@ from jan_media_plugin.server.wait import wait_for
 from kong_pdk.exception import PluginServerException
 from kong_pdk.module import Module
 
+FINISH = "kong.ctx.shared.jan_media_finish"
 Handler = Callable[[Any], object]
 
 
@@ -274,6 +276,22 @@ def test_a_coroutine_cannot_call_the_pdk() -> None:
         return (await answered)["Data"]["Args"][1]
 
     assert asyncio.run(scenario()) == "only a handler may do this, while it handles an event"
+
+
+def test_the_call_that_kong_does_not_come_back_from_is_the_events_end() -> None:
+    went_on = []
+
+    def handler(kong: Any) -> None:
+        kong.ctx.shared.jan_media_finish(["jan-users"])
+        went_on.append(True)
+
+    server, instance = serving(handler)
+    word = begin(server, instance)
+    assert word["Data"] == {"Method": FINISH, "Args": (["jan-users"],)}
+    assert (server.idle, went_on) == (True, [])
+    # A Kong that came back after all would let nothing pass.
+    back = server.step({"EventId": word["EventId"]})
+    assert back == {"Data": refusal.INTERRUPTED, "EventId": word["EventId"]}
 
 
 def test_an_unknown_plugin_is_an_error_and_a_configuration_that_is_not_json_a_refusal() -> None:

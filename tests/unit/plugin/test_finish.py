@@ -1,4 +1,4 @@
-"""apply.lua does what the plugin decided, to the byte, or ends the request."""
+"""The last call has Kong do what the plugin decided, to the byte, or end the request."""
 
 from typing import Any
 
@@ -8,12 +8,7 @@ from hypothesis import strategies as st
 from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_lua
 
 from tests.support.fuzzing import examples
-from tests.unit.plugin.in_lua import Done, apply
-
-
-def decided(**what: Any) -> dict[str, Any]:
-    """Return what the plugin leaves for a caller who is admitted."""
-    return {"authenticated_groups": {1: "jan-users", "jan_media": what}}
+from tests.unit.plugin.in_lua import Done, finish
 
 
 @given(
@@ -30,7 +25,7 @@ def test_edits_make_the_same_body_as_the_plugin_would(
         edits.append(Edit(len(body), len(body) + len(old), "https://new/\\u00fc"))
         body += old + b'"'
     body += rest
-    assert apply(decided(edits=for_lua(edits)), body) == Done(body=apply_edits(body, edits))
+    assert finish([False, False, for_lua(edits)], body) == Done(body=apply_edits(body, edits))
 
 
 @pytest.mark.parametrize("size", [1 << 10, 64 << 10, 1 << 20, 10 << 20, 32 << 20])
@@ -39,28 +34,22 @@ def test_a_body_of_any_size_is_exact_with_ids_at_its_first_and_last_possible_byt
 ) -> None:
     body = b'"' + b"a" * 30 + b'"' + b"\xff" * (size - 64) + b'"' + b"z" * 30 + b'"'
     edits = [Edit(1, 31, "first"), Edit(size - 31, size - 1, "last")]
-    assert apply(decided(edits=for_lua(edits)), body) == Done(body=apply_edits(body, edits))
+    assert finish([False, False, for_lua(edits)], body) == Done(body=apply_edits(body, edits))
 
 
 def test_headers_are_set_and_removed() -> None:
     headers = {"X-Jan-User-Id": "alice\udcff", "authorization": []}
-    assert apply(decided(headers=headers), b"") == Done(headers=headers)
+    assert finish([headers, False], b"") == Done(headers=headers)
 
 
-def test_a_route_without_auth_has_its_decisions_beside_the_groups() -> None:
-    assert apply({"jan_media": {"headers": {"a": "b"}}}, b"") == Done(headers={"a": "b"})
+def test_acl_and_kongs_other_plugins_learn_who_is_calling() -> None:
+    identity = [{"id": "1", "username": "alice"}, {"id": "1", "consumer_id": "1"}]
+    done = finish([False, ["jan-users", "staff"], False, *identity], b"")
+    assert done == Done(groups=["jan-users", "staff"], identity=identity)
 
 
-@pytest.mark.parametrize(
-    "shared", [{}, {"authenticated_groups": ["jan-users"]}, {"authenticated_groups": {}}]
-)
-def test_a_request_that_jan_media_has_not_decided_on_is_refused(shared: dict[str, Any]) -> None:
-    assert apply(shared, b'{"a":"b"}') == Done(status=503, open=False)
-
-
-@pytest.mark.parametrize("shared", [decided(), {"jan_media": {}}])
-def test_a_request_with_nothing_decided_is_left_alone(shared: dict[str, Any]) -> None:
-    assert apply(shared, b'{"a":"b"}') == Done()
+def test_a_request_with_nothing_decided_is_left_alone_and_let_through() -> None:
+    assert finish([False, False], b'{"a":"b"}') == Done()
 
 
 @pytest.mark.parametrize(
@@ -75,5 +64,6 @@ def test_a_request_with_nothing_decided_is_left_alone(shared: dict[str, Any]) ->
         [],
     ],
 )
-def test_edits_that_do_not_fit_the_body_end_the_request(edits: list[Any]) -> None:
-    assert apply(decided(edits=edits), b'{"a":"b"}') == Done(status=500, open=False)
+def test_edits_that_do_not_fit_the_body_end_the_request_ungranted(edits: list[Any]) -> None:
+    granted = [{"X-Jan-User-Id": "alice"}, ["jan-users"], edits, {"id": "1"}, {"id": "1"}]
+    assert finish(granted, b'{"a":"b"}') == Done(status=500, open=False)
