@@ -7,6 +7,7 @@ does not tell, it leaves open.
 """
 
 import bisect
+import codecs
 import functools
 import re
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ _SCALAR = r"[0-9A-Za-z+.-]{1,128}+"
 _MEMBER = rf",{_SPACE}(?:{_STRING}|{_SCALAR}){_SPACE}:{_SPACE}{_STRING}{_SPACE}"
 _KEY = re.compile(rf'{_SPACE}:{_SPACE}"([^"\\]{{0,128}}+)"(?=[^\\])'.encode())
 _REST_OF_OBJECT = re.compile(rf"{_SPACE}(?>(?:{_MEMBER}){{0,16}}){{{_SPACE}".encode())
-_BEGINNING = (b"", b"\xef\xbb\xbf"[::-1])
+_BEGINNING = (b"", codecs.BOM_UTF8[::-1])
 
 # What a plain key may have, as an escape. Clients escape quotes, <, > and & so.
 _ESCAPED = re.compile(rb"\\u00(?:2[4deDE]|3[0-9aA]|4|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])")

@@ -4,6 +4,7 @@ Runs of members and elements without an id are taken in one match each; what is 
 piece by piece is the way to each id.
 """
 
+import codecs
 from collections.abc import Iterable, Iterator, Sequence
 
 from jan_media_plugin.rewrite.candidates import Found
@@ -23,7 +24,6 @@ Path = tuple[bytes | int, ...]
 
 MAX_DEPTH = 500
 MAX_STEPS = 100_000  # half a second at most; bodies of real clients take hundreds
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class TooComplex(Exception):
@@ -44,7 +44,8 @@ def walk(body: bytes, ids: Sequence[Found], *, by_runs: bool) -> Iterator[tuple[
     path: list[bytes | int] = []  # one entry for each open object or array
     openings = [*(one.start - 1 for one in ids), len(body)]
     coming = shared = 0
-    position = SPACE.match(body, 3 if body.startswith(_BYTE_ORDER_MARK) else 0).end()  # type: ignore[union-attr]
+    position = len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0
+    position = SPACE.match(body, position).end()  # type: ignore[union-attr]
     for _ in range(MAX_STEPS):
         # The whole, a member or an element begins here. Pass over as many as can be.
         in_object = bool(path) and type(path[-1]) is bytes

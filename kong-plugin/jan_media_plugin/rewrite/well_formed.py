@@ -15,8 +15,7 @@ _READER = msgspec.json.Decoder(msgspec.Raw)
 
 def is_json(body: bytes) -> bool:
     """Whether a body in UTF-8 is JSON, a byte order mark before it allowed. No is not certain."""
-    if body.startswith(codecs.BOM_UTF8):
-        body = body[len(codecs.BOM_UTF8) :]
+    body = body.removeprefix(codecs.BOM_UTF8)
     if is_value(body):
         return True
     # JavaScript makes halves of pairs when it cuts a text. Any other escape does for them.

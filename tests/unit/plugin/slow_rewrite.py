@@ -21,7 +21,8 @@ def unescape(inside: str) -> str:
         escape = match[1]
         return chr(int(escape[1:], 16)) if escape[0] == "u" else SIMPLE.get(escape, escape)
 
-    return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", one, inside)
+    text = re.sub(r"\\(u[0-9a-fA-F]{4}|.)", one, inside)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")  # joins pairs
 
 
 class Parser:

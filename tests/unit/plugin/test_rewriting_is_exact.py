@@ -87,11 +87,19 @@ def test_ids_at_the_first_and_the_last_possible_byte_of_a_body_of_any_size(size:
     assert rewrite(body) == (frame % (URL, filling, URL)).encode()
 
 
+def _escaped(text: str) -> str:
+    """Each unit of UTF-16 as an escape."""
+    units = text.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
 @pytest.mark.parametrize(
     "spelling",
     [
         "data:image/\\u0061" + "x" * 60 + "\\u003b\\u006aan_" + ID[4:],
-        "".join(f"\\u{ord(letter):04x}" for letter in f"data:{'x' * 64}/{'y' * 64};{ID}"),
+        _escaped(f"data:{'x' * 64}/{'y' * 64};{ID}"),
+        # letters of two escapes each
+        _escaped(f"data:{'𝒜' * 64}/{'𝒜' * 64};{ID}"),
     ],
 )
 def test_a_placeholder_is_found_however_long_its_spelling(spelling: str) -> None:
