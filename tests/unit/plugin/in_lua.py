@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jan_media_plugin
-import lupa
+import lupa.luajit21 as luajit
 
 IN_KONG = (Path(jan_media_plugin.__file__).parent / "in_kong.lua").read_bytes()
 
@@ -75,7 +75,7 @@ def finish(args: Sequence[Any], body: bytes) -> Done:
 
 def _met(headers: dict[Any, Any], body: bytes) -> Any:
     """Return a Lua whose pre-function has seen a request."""
-    lua: Any = lupa.LuaRuntime(encoding=None)
+    lua: Any = luajit.LuaRuntime(encoding=None)
     lua.globals()[b"body"] = body
     lua.globals()[b"done"] = lua.table()
     lua.globals()[b"reads"] = 0
@@ -107,7 +107,7 @@ def _to_lua(lua: Any, value: Any) -> Any:
 def _from_lua(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
-    if lupa.lua_type(value) == "table":
+    if luajit.lua_type(value) == "table":
         items = {_from_lua(key): _from_lua(item) for key, item in value.items()}
         return list(items.values()) if all(isinstance(key, int) for key in items) else items
     return value
