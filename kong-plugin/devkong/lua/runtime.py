@@ -82,8 +82,10 @@ class LuaRuntime:
     def filter(self, function: Any, exchange: Exchange, piece: bytes, last: bool) -> bytes:
         """Run a body filter over a piece of the answer. Raises LuaFailed."""
         what, message, result = self._enter(exchange, self._filter, function, piece, last)
-        if what != b"done":
+        if what == b"error":
             raise LuaFailed(_text(message))
+        if what != b"done":
+            raise LuaFailed("a body filter can neither wait, nor yield, nor answer")
         return result if isinstance(result, bytes) else b""
 
     def _enter(self, exchange: Exchange, function: Any, *args: Any) -> tuple[Any, Any, Any]:
