@@ -198,9 +198,12 @@ def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
 
 # --- the Lua
 
+_AI_PROXIES = frozenset(("ai-proxy", "ai-proxy-advanced"))
+"""Plugins that set the scheme of the upstream, which is how the Lua closes the way."""
+
 
 def _lua(route: Route) -> Iterator[Finding]:
-    there = "jan_media_finish" in _lua_of(route)
+    there = "jan_media_finish" in _lua_of(route, "pre-function")
     if (route.jan_media or {}).get("lua") and not there:
         yield _problem(
             _at(route),
@@ -214,10 +217,22 @@ def _lua(route: Route) -> Iterator[Finding]:
             "Its pre-function closes the way to the upstream, and jan-media does not open it: "
             "every request ends with 500. Set lua: true in jan-media.",
         )
+    elif there and not route.asks_who_calls and not _AI_PROXIES.isdisjoint(route.plugins):
+        yield _problem(
+            _at(route),
+            "It has jan-media with auth: off, and ai-proxy, which sends requests on that jan-media "
+            "has not looked at, when the plugin server is dead. Set auth: optional, and give the "
+            "route the acl guard.",
+        )
+    if "shared.jan_media " in _lua_of(route, "post-function"):
+        yield _problem(
+            _at(route),
+            "It has the post-function of an older version, which refuses every request. Remove it.",
+        )
 
 
-def _lua_of(route: Route) -> str:
-    config = _config(route.plugins.get("pre-function", {}))
+def _lua_of(route: Route, plugin: str) -> str:
+    config = _config(route.plugins.get(plugin, {}))
     return "\n".join(map(str, config.get("access") or ()))
 
 

@@ -104,6 +104,22 @@ def test_the_projects_own_kong_yml_is_fine() -> None:
         (lambda d: without(d, "llm", "pre-function"), "llm", "no pre-function"),
         (lambda d: config(d, "llm", "jan-media").pop("lua"), "llm", "Set lua: true"),
         (
+            lambda d: (
+                config(d, "llm", "jan-media").update(auth="off"),
+                plugin(d, "llm", "acl").update(name="ai-proxy"),
+            ),
+            "llm",
+            "auth: optional",
+        ),
+        (
+            lambda d: plugin(d, "llm", "acl").update(
+                name="post-function",
+                config={"access": ["local decided = shared.jan_media or {}"]},
+            ),
+            "llm",
+            "older version",
+        ),
+        (
             lambda d: config(d, "llm", "pre-function").update(access=["return"]),
             "llm",
             "no pre-function",
