@@ -2,7 +2,8 @@
 
 Each call on ``kong`` costs Kong's worker some 50 µs, so calls are what a request costs. `ByCalls`
 needs nothing on the route, and makes three to six. `InLua` leaves the asking and the doing to
-in_kong.lua, which is on the route, and makes two; and it awaits no answer to the second.
+in_kong.lua, which is on the route, and makes two, with one more for a long body that may hold ids;
+and it awaits no answer to the last.
 """
 
 from collections.abc import Sequence
