@@ -38,9 +38,7 @@ class Exchange(Protocol):
     def rewrite(self, body: bytes, edits: Sequence[Edit]) -> None:
         """Have the upstream get ``body`` with ``edits`` made. Raises `Refused` if it is too much"""
 
-    def admit(
-        self, changes: Changes, groups: list[str] | None, identity: Identity | None = None
-    ) -> None:
+    def admit(self, changes: Changes, groups: list[str] | None, identity: Identity | None) -> None:
         """Let the request pass: with these changes of headers, and for acl with these groups.
 
         This is the last call, with all that a request is granted: should the plugin die before
@@ -71,9 +69,7 @@ class ByCalls:
             )
         self._kong.service.request.set_raw_body(apply_edits(body, edits))
 
-    def admit(
-        self, changes: Changes, groups: list[str] | None, identity: Identity | None = None
-    ) -> None:
+    def admit(self, changes: Changes, groups: list[str] | None, identity: Identity | None) -> None:
         if identity is not None:
             self._kong.client.authenticate(*identity)
         if changes:
@@ -116,9 +112,7 @@ class InLua:
             )
         self._edits = for_lua(edits)
 
-    def admit(
-        self, changes: Changes, groups: list[str] | None, identity: Identity | None = None
-    ) -> None:
+    def admit(self, changes: Changes, groups: list[str] | None, identity: Identity | None) -> None:
         # Lua counts no arguments behind a nil: false stands for what is not there.
         what: list[Any] = [changes or False, False if groups is None else groups]
         if self._edits is not None or identity is not None:
