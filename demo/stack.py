@@ -43,6 +43,8 @@ class Stack:
     ports: Ports = field(default_factory=Ports)
     kong_bin: str | None = None
     llm_upstream: str | None = None
+    llm_limits: str = "none"
+    """Whose limits the demo LLM has: see demo/limits.py."""
     media_settings: Mapping[str, str] = field(default_factory=dict)
     kong_yml: Path = ROOT / "kong.yml"
     go_on: Callable[[], None] = lambda: None
@@ -135,8 +137,11 @@ class Stack:
     def _demo_llm(self) -> Part:
         return Part(
             name="demo LLM",
-            command=[sys.executable, str(ROOT / "demo" / "llm.py"), "--port", str(self.ports.llm)],
-            environment=os.environ,
+            command=[
+                *(sys.executable, "-m", "demo.llm"),
+                *("--port", str(self.ports.llm), "--limits", self.llm_limits),
+            ],
+            environment={**os.environ, "PYTHONPATH": str(ROOT)},
             log=self.folder / "logs" / "llm.log",
             is_ready=answers(url(self.ports.llm, "/healthz")),
         )
