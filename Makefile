@@ -16,6 +16,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PLAYS := $(VENV)/.plays
 READY := $(VENV)/.ready
 
 # What the tests run besides Python: COMMAND=PACKAGE.
@@ -23,7 +24,9 @@ TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
   sqlite3=sqlite3 rclone=rclone
 
-.PHONY: setup demo up test fuzz soak e2e check bench constraints clean
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
+
+.PHONY: setup demo up test say fuzz soak e2e check bench constraints clean
 
 # Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE;
 # Debian keeps PostgreSQL's programs, and Ceph's helpers, outside of PATH.
@@ -37,23 +40,34 @@ endef
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+# What demo and up need: no tests, no linters.
+$(PLAYS): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || ./.ci/install python3-venv
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing Python packages into $(VENV) …"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore \
-	  -e '.[dev]' -c constraints.txt
+	@test -x $(BIN)/python || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the gateway and its demo into $(VENV): 200 MB, about half a minute …"
+	@$(PIP) -e '.[demo]' -c constraints.txt
 	@touch $@
 
-demo: $(READY)
+$(READY): $(PLAYS)
+	@echo "Installing what tests and benches need into $(VENV): about 40 seconds …"
+	@$(PIP) -e '.[dev]' -c constraints.txt
+	@touch $@
+
+demo: $(PLAYS)
 	@$(BIN)/python -m demo.story
 
-up: $(READY)
+up: $(PLAYS)
 	@exec $(BIN)/python -m demo.stack
 
-test: $(READY) check
+test: say $(READY) check
 	$(call need,$(TOOLS))
+	@echo "Running all tests, two files at a time …"
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+say:
+	@echo "make test: Python packages into $(VENV) (600 MB), Debian packages that are missing"
+	@echo "($(foreach tool,$(TOOLS),$(lastword $(subst =, ,$(tool))))), then all tests:"
+	@echo "two minutes of installing at first, and about ten of testing on two cores."
 
 # Each reader of tests/fuzz/readers for FUZZ_SECONDS, led by coverage. Then every property test, of
 # all folders: it tries FUZZ_FACTOR times the examples that it tries in make test, other ones in each
@@ -61,9 +75,8 @@ test: $(READY) check
 FUZZ_SECONDS ?= 30
 FUZZ_FACTOR ?= 8
 fuzz: $(READY)
-	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -qq \
-	  --disable-pip-version-check --root-user-action=ignore --only-binary atheris \
-	  -e '.[fuzz]' -c constraints.txt || true
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+	  $(PIP) --only-binary atheris -e '.[fuzz]' -c constraints.txt || true
 	$(BIN)/python -m tests.fuzz.guided --seconds $(FUZZ_SECONDS)
 	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest -m fuzz --ignore=tests/invariant
 
