@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from jan_media_plugin import lua_path
+
 from demo.addresses import HOST, Ports, url
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,8 +59,9 @@ def kong_environment(
         "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE": "64m",
         # Above max_header_bytes, for the same reason: nginx's refusal names no limit.
         "KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS": "4 32k",
-        # kong.yml's Lua runs in the sandbox, which has all that it needs.
-        "KONG_UNTRUSTED_LUA": "sandbox",
+        # Nobody is told Kong's version, and nobody may ask for a request's timings.
+        "KONG_HEADERS": "latency_tokens,X-Kong-Request-Id",
+        "KONG_REQUEST_DEBUG": "off",
     }
     settings.update({name: value for name, value in os.environ.items() if name in settings})
     settings.update(
@@ -71,7 +74,9 @@ def kong_environment(
             "KONG_ADMIN_GUI_LISTEN": "off",
             "KONG_STATUS_LISTEN": "off",
             "KONG_NGINX_DAEMON": "off",
-            "KONG_PLUGINS": "bundled,jan-media",
+            "KONG_PLUGINS": "bundled,jan-media-gate,jan-media",
+            # `python -m jan_media_plugin --lua-path` prints it.
+            "KONG_LUA_PACKAGE_PATH": lua_path(),
             "KONG_PLUGINSERVER_NAMES": "jan-media",
             "KONG_PLUGINSERVER_JAN_MEDIA_SOCKET": str(prefix / "jan-media.sock"),
             "KONG_PLUGINSERVER_JAN_MEDIA_START_CMD": (

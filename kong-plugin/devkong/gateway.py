@@ -171,7 +171,7 @@ class Gateway:
         await _run(plugins, "header_filter", exchange)
         _add_proxied_headers(exchange, head.headers)
         has_body = exchange.method != b"HEAD" and exchange.status not in _WITHOUT_BODY
-        filters = _body_filters(plugins)
+        filters = [b for b in _body_filters(plugins) if b.entry.config.get("body_filter")]
         announced = head.headers.get(b"content-length")
         length = int(announced) if announced and announced.isdigit() and not filters else None
         if exchange.status in _WITHOUT_BODY:
@@ -248,6 +248,8 @@ async def _run(plugins: Iterable[Bound], phase: str, exchange: Exchange) -> None
         if handler is None:
             continue
         exchange.plugin_id = bound.entry.id
+        if bound.entry.consumer_id and bound.entry.consumer_id != _consumer_id(exchange):
+            continue
         try:
             waiting = handler(exchange, bound.entry)
             if inspect.isawaitable(waiting):
@@ -267,6 +269,12 @@ async def _run(plugins: Iterable[Bound], phase: str, exchange: Exchange) -> None
             raise ResponseExit(500, body, headers) from error
 
 
+def _consumer_id(exchange: Exchange) -> str | None:
+    consumer = exchange.consumer
+    found = consumer.get(b"id") if isinstance(consumer, dict) else None
+    return found.decode() if isinstance(found, bytes) else None
+
+
 async def _log_phase(plugins: Iterable[Bound], exchange: Exchange) -> None:
     for bound in plugins:
         try:
@@ -280,7 +288,7 @@ def _body_filters(plugins: Iterable[Bound]) -> list[Bound]:
     return [
         bound
         for bound in plugins
-        if bound.plugin.body_filter and bound.entry.config.get("body_filter")
+        if bound.plugin.body_filter and bound.entry.config.get("body_filter", True)
     ]
 
 

@@ -47,6 +47,7 @@ class Settings:
     prefix: Path
     listen: tuple[Listen, ...] = (Listen("127.0.0.1", 8000),)
     plugins: tuple[str, ...] = ("bundled",)
+    lua_package_path: str = ""
     plugin_servers: tuple[PluginServerSettings, ...] = ()
     error_templates: Mapping[str, Path] = field(default_factory=dict)
     error_default_type: str = "text/plain"
@@ -67,6 +68,7 @@ def from_environment(environment: Mapping[str, str], **flags: str | None) -> Set
         prefix=prefix,
         listen=tuple(reader.listen()),
         plugins=tuple(reader.words("PLUGINS", "bundled")),
+        lua_package_path=reader.text("LUA_PACKAGE_PATH", ""),
         plugin_servers=tuple(reader.plugin_servers(prefix)),
         error_templates={
             kind: Path(reader.text(f"ERROR_TEMPLATE_{kind.upper()}", ""))

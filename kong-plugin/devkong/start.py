@@ -13,7 +13,7 @@ from devkong.gateway import Gateway
 from devkong.http.server import ClientConnection
 from devkong.plugin_server.external import ExternalPlugin
 from devkong.plugin_server.process import PluginInfo, PluginServerProcess, query
-from devkong.plugins import bundled
+from devkong.plugins import bundled, lua_plugins
 from devkong.plugins.bound import Plugin
 from devkong.plugins.chain import PluginChain
 from devkong.settings import BadSettings, Listen, Settings
@@ -139,6 +139,8 @@ def _enabled(
             enabled[name] = (external[name], None)
         elif name in bundled.PLUGINS:
             enabled[name] = (bundled.SCHEMAS[name], bundled.PLUGINS[name])
+        elif found := lua_plugins.find(name, settings.lua_package_path):
+            enabled[name] = found
         else:
             raise BadSettings(f"KONG_PLUGINS: {name}: devkong has no such plugin")
     return enabled

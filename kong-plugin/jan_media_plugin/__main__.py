@@ -1,5 +1,11 @@
-"""``python -m jan_media_plugin``: the plugin server, and with ``--dump`` Kong's query command."""
+"""``python -m jan_media_plugin``: the plugin server.
 
+``--dump`` makes it Kong's query command; ``--lua-path`` prints what ``lua_package_path`` must be.
+"""
+
+import sys
+
+from jan_media_plugin import lua_path
 from jan_media_plugin.schema import Schema
 from jan_media_plugin.server.dedicated import ServedPlugin, run
 
@@ -21,4 +27,7 @@ JAN_MEDIA = ServedPlugin(
 
 
 if __name__ == "__main__":
-    run(JAN_MEDIA)
+    if sys.argv[1:] == ["--lua-path"]:
+        print(lua_path())
+    else:
+        run(JAN_MEDIA)

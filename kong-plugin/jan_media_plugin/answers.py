@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass, field
 
 RETRY_AFTER_SECONDS = 1
+DECIDED = "X-Jan-Media-Decided"
+"""Tells jan-media-gate that an answer is jan-media's own. The gate takes it away."""
 _CHALLENGE = 'Bearer realm="jan"'
 
 
@@ -29,7 +31,7 @@ class Refused(Exception):
             "message": self.message,
             "param": self.param,
         }
-        headers = {"Content-Type": "application/json", **self.headers}
+        headers = {"Content-Type": "application/json", DECIDED: "yes", **self.headers}
         return self.status, json.dumps({"error": error}), headers
 
 

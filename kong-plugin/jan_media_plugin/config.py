@@ -36,6 +36,7 @@ class Issuer:
     algorithms: tuple[str, ...]
     groups_claim: str
     leeway: int  # seconds
+    consumer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,6 @@ class Config:
     max_body_bytes: int
     max_header_bytes: int
     url_cache_size: int
-    lua: bool
     hide_credentials: bool
     upstream_authorization: str | None
     user_header: str

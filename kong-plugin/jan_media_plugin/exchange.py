@@ -1,131 +1,107 @@
-"""One request as Kong has it: what the plugin may ask of it, and what becomes of it.
+"""One request as Kong has it: what the plugin reads of it, and what becomes of it.
 
-Each call on ``kong`` costs Kong's worker some 50 µs, so calls are what a request costs. `ByCalls`
-needs nothing on the route, and makes three to six. `InLua` leaves the asking and the doing to
-in_kong.lua, which is on the route, and makes two, with one more for a long body that may hold ids;
-and it awaits no answer to the last.
+Each question to Kong costs its worker some 50 µs, so there are few. The Lua plugin jan-media-gate
+has gathered the headers and a small body before we are asked, and has left functions that do what
+we decide: see kong/plugins/jan-media-gate/handler.lua.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
-from jan_media_plugin.answers import misconfigured, too_large
-from jan_media_plugin.headers import MOST_LINES, Changes, Headers
-from jan_media_plugin.rewrite.edits import Edit, apply_edits, for_lua
+from jan_media_plugin.answers import Refused, misconfigured
+from jan_media_plugin.headers import REMOVED, Changes, Headers
 
-GROUPS = "authenticated_groups"
-"""Where in ``kong.ctx.shared`` acl looks for the groups that it admits."""
-GATHERED = "jan_media_gathered"
-"""Where in_kong.lua leaves what it has gathered."""
-
-# Kong takes the time of the square of an answer's size: about ten milliseconds for this one, in
-# which its worker serves nobody else.
-LARGEST_ANSWER = 1024 * 1024
-
+PIECE_BYTES = 256 * 1024
+"""What one answer to Kong may hold: Kong takes the time of the square of an answer's size."""
 
 Identity = tuple[dict[str, str], dict[str, str]]
 """A consumer and a credential, for ``kong.client.authenticate``."""
 
 
-class Exchange(Protocol):
-    """A request on its way through the plugin."""
+class Edit(NamedTuple):
+    """Replace ``body[start:end]`` of the body as it was sent; ``start == end`` inserts."""
 
-    headers: Headers
+    start: int
+    end: int
+    replacement: bytes
+
+
+class Exchange:
+    """A request on its way through the plugin. Raises `Refused` where the gate is missing."""
+
+    def __init__(self, kong: Any) -> None:
+        self._kong = kong
+        gathered = kong.ctx.shared.get("jan_media_gathered")
+        if not isinstance(gathered, dict):
+            raise misconfigured(
+                "The route has the plugin jan-media without jan-media-gate, or the gate has "
+                "`guards: false` there. Add jan-media-gate to the route's plugins."
+            )
+        headers = gathered["headers"] or {}  # an empty table of Lua arrives as a list
+        self.headers: Headers = {
+            name: [value] if value.__class__ is str and value else _lines(value)
+            for name, value in headers.items()
+        }
+        self._body: str | None = gathered.get("body")
+        self._drop_encoding = False
+        self._new_body: list[tuple[int, int, bytes | int]] | int | None = None
+        """For the gate: edits, or of how many pieces another body was made."""
 
     def body(self) -> bytes:
-        """The whole body; empty if it is known to hold no media id."""
+        """Return the body as sent; empty if nothing in it can concern us."""
+        if self._body is not None:
+            return self._body.encode("utf-8", "surrogateescape")
+        # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
+        body: bytes = self._kong.request.get_raw_body(0)
+        return body
 
-    def rewrite(self, body: bytes, edits: Sequence[Edit]) -> None:
-        """Have the upstream get ``body`` with ``edits`` made. Raises `Refused` if it is too much"""
+    def edit(self, edits: Sequence[Edit]) -> None:
+        """Have the upstream get the body as sent with ``edits`` made, which are in rising order."""
+        left = PIECE_BYTES
+        new_body: list[tuple[int, int, bytes | int]] = []
+        for edit in edits:
+            left -= len(edit.replacement)
+            is_large = left < 0
+            replacement = self._send(edit.replacement) if is_large else edit.replacement
+            new_body.append((edit.start, edit.end, replacement))
+        self._new_body = new_body
+
+    def replace(self, body: bytes, *, drop_encoding: bool) -> None:
+        """Have the upstream get ``body`` instead, without Content-Encoding if that is undone."""
+        self._new_body = self._send(body)
+        self._drop_encoding = drop_encoding
 
     def admit(self, changes: Changes, groups: list[str] | None, identity: Identity | None) -> None:
         """Let the request pass: with these changes of headers, and for acl with these groups.
 
         This is the last call, with all that a request is granted: should the plugin die before
-        it, or in the middle of it, acl refuses the request. None grants nothing. With an
+        it, or in the middle of it, the request goes nowhere. None grants nothing. With an
         ``identity`` Kong's own plugins know the caller.
         """
-
-
-class ByCalls:
-    """Asks Kong, and tells it, by one call for each thing."""
-
-    def __init__(self, kong: Any) -> None:
-        self._kong = kong
-        self.headers: Headers = kong.request.get_headers(MOST_LINES)
-
-    def body(self) -> bytes:
-        # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
-        body: bytes = self._kong.request.get_raw_body(0)
-        return body
-
-    def rewrite(self, body: bytes, edits: Sequence[Edit]) -> None:
-        replaced = sum(edit.end - edit.start for edit in edits)
-        if len(body) - replaced + _inserted(edits) > LARGEST_ANSWER:
-            raise too_large(
-                f"A body with media ids may have up to {LARGEST_ANSWER} bytes on this route. For "
-                "larger ones the gateway's operator sets `lua: true` for jan-media, and adds the "
-                "pre-function of kong.yml."
-            )
-        self._kong.service.request.set_raw_body(apply_edits(body, edits))
-
-    def admit(self, changes: Changes, groups: list[str] | None, identity: Identity | None) -> None:
-        if identity is not None:
-            self._kong.client.authenticate(*identity)
-        if changes:
-            self._kong.service.request.set_headers(changes)
-        if groups is not None:
-            self._kong.ctx.shared.set(GROUPS, groups)
-
-
-class InLua:
-    """Takes what in_kong.lua has gathered, and leaves to it what is to be done."""
-
-    def __init__(self, kong: Any) -> None:
-        self._kong = kong
-        gathered = kong.ctx.shared.get(GATHERED)
-        if not isinstance(gathered, dict):
-            raise misconfigured(
-                "jan-media has `lua: true`, but the route has no pre-function, or one of another "
-                "version: copy that of kong.yml."
-            )
-        headers = gathered["headers"] or {}  # in Lua an empty table is a sequence, too
-        self.headers = {
-            name: [value] if value.__class__ is str and value else _lines(value)
-            for name, value in headers.items()
-        }
-        self._body: str | None = gathered.get("body")
-        self._edits: list[list[int | str]] | None = None
-
-    def body(self) -> bytes:
-        if self._body is None:
-            body: bytes = self._kong.request.get_raw_body(0)
-            return body
-        return self._body.encode("utf-8", "surrogateescape")
-
-    def rewrite(self, body: bytes, edits: Sequence[Edit]) -> None:
-        inserted = _inserted(edits)
-        if inserted > LARGEST_ANSWER:
-            raise too_large(
-                f"What stands for the media ids has {inserted} bytes in all. The most is "
-                f"{LARGEST_ANSWER}: send fewer or smaller media, or have them sent as URLs."
-            )
-        self._edits = for_lua(edits)
-
-    def admit(self, changes: Changes, groups: list[str] | None, identity: Identity | None) -> None:
+        if self._drop_encoding:
+            changes = {**changes, "Content-Encoding": REMOVED}
         # Lua counts no arguments behind a nil: false stands for what is not there.
         what: list[Any] = [changes or False, False if groups is None else groups]
-        if self._edits is not None or identity is not None:
-            what += (self._edits or False, *(identity or ()))
-        self._kong.ctx.shared.jan_media_finish(*what)
+        if self._new_body is not None or identity is not None:
+            what += (False if self._new_body is None else self._new_body, *(identity or ()))
+        self._kong.ctx.shared.jan_media_admit(*what)
+
+    def _send(self, text: bytes) -> int:
+        """Send ``text`` ahead, and return in how many pieces."""
+        starts = range(0, len(text), PIECE_BYTES)
+        for start in starts:
+            self._kong.ctx.shared.jan_media_piece(text[start : start + PIECE_BYTES])
+        return len(starts)
 
 
-def _inserted(edits: Sequence[Edit]) -> int:
-    return sum(len(edit.replacement) for edit in edits)
+def refuse(kong: Any, refused: Refused) -> None:
+    """Answer the request with an error. This does not return."""
+    kong.response.exit(*refused.arguments())
 
 
 def _lines(value: object) -> list[str]:
-    """Return what Lua has for a header but one line, as ``get_headers`` sends it: without what is
-    empty. Lua has a sequence for several lines, and true for an empty one.
+    """Return a header's lines but those that are empty.
+
+    Lua has a text for one line, a list for several, and true for an empty one.
     """
     return [line for line in value if isinstance(line, str)] if isinstance(value, list) else []

@@ -11,14 +11,14 @@ from jan_media_plugin.auth.check import Callers
 from jan_media_plugin.auth.credentials import presented
 from jan_media_plugin.auth.tokens import token_checker
 from jan_media_plugin.config import read_config
-from jan_media_plugin.exchange import ByCalls, Exchange, Identity, InLua
+from jan_media_plugin.exchange import Exchange, Identity, refuse
 from jan_media_plugin.headers import (
     Headers,
     UpstreamHeaders,
     check_connection,
     check_length,
     check_size,
-    may_hold_ids,
+    is_form,
 )
 from jan_media_plugin.media_in_body import MediaInBody
 from jan_media_plugin.resolve.sidecar import Sidecar
@@ -51,6 +51,7 @@ class Plugin:
             _shared_api_keys(sidecar, read.key_cache_seconds),
         )
         self._upstream_headers = UpstreamHeaders(read)
+        self._consumers = {i.issuer: i.consumer_id for i in read.issuers if i.consumer_id}
         urls = _shared_urls(
             sidecar,
             resolve_as=read.resolve_as,
@@ -62,17 +63,17 @@ class Plugin:
     def access(self, kong: Any) -> None:
         """Admit the request or answer it. Each call on ``kong`` costs Kong 50 µs, so few are made.
 
-        The grant is the last call: should anything end this early, Kong would send the request on,
-        and the acl guard on the route refuses whatever was not granted.
+        The grant is the last call: should anything end this early, the way to the upstream is still
+        closed, and the acl guard on the route refuses whatever was not granted.
         """
         try:
-            exchange: Exchange = InLua(kong) if self._config.lua else ByCalls(kong)
+            exchange = Exchange(kong)
             headers = exchange.headers
             check_size(headers, self._config.max_header_bytes)
             check_connection(headers)
             caller = self._identify(headers)
             length = check_length(headers, self._config.max_body_bytes)
-            if self._config.resolve and length != 0 and may_hold_ids(headers):
+            if self._config.resolve and length != 0 and not is_form(headers):
                 self._media.resolve(exchange)
             exchange.admit(
                 self._upstream_headers.changes(headers, caller),
@@ -80,7 +81,7 @@ class Plugin:
                 self._identity(caller),
             )
         except Refused as refused:
-            kong.response.exit(*refused.arguments())
+            refuse(kong, refused)
 
     def _granted(self, caller: Caller | None) -> list[str] | None:
         """Return the groups for the route's acl guard; None where there is nobody to guard for."""
@@ -93,11 +94,16 @@ class Plugin:
 
         Both, since Kong's acl takes a consumer's groups from its database without a credential.
         """
-        if caller is None or not self._config.set_consumer:
+        if caller is None:
             return None
-        consumer_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{caller.issuer}|{caller.subject}"))
-        consumer = {"id": consumer_id, "username": caller.subject, "custom_id": caller.subject}
-        return consumer, {"id": consumer_id, "consumer_id": consumer_id}
+        consumer_id = self._consumers.get(caller.issuer)
+        if consumer_id is None and not self._config.set_consumer:
+            return None
+        own_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{caller.issuer}|{caller.subject}"))
+        consumer = {"id": own_id, "username": caller.subject, "custom_id": caller.subject}
+        if consumer_id is not None:
+            consumer = {"id": consumer_id}
+        return consumer, {"id": own_id, "consumer_id": consumer["id"]}
 
     def _identify(self, headers: Headers) -> Caller | None:
         """Return the caller, None for nobody in particular where that is allowed."""

@@ -85,18 +85,12 @@ def check_length(headers: Headers, most: int) -> int | None:
     return length
 
 
-def may_hold_ids(headers: Headers) -> bool:
-    """Whether the body is JSON as it is: by its type, and not compressed."""
-    for coding in headers.get("content-encoding", ()):
-        if coding.lower() != "identity":
-            return False
-    for value in headers.get("content-type", ()):
-        media_type = value.partition(";")[0].strip().lower()
-        if media_type == "application/json" or (
-            media_type.startswith("application/") and media_type.endswith("+json")
-        ):
-            return True
-    return False
+def is_form(headers: Headers) -> bool:
+    """Whether the body is a form with files in parts, in which no id stands for a URL."""
+    values = headers.get("content-type", ())
+    return bool(values) and all(
+        value.strip().lower().startswith("multipart/form-data") for value in values
+    )
 
 
 class UpstreamHeaders:

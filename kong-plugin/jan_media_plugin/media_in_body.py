@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from jan_media_plugin.answers import Refused, invalid_request, too_large, unavailable
 from jan_media_plugin.config import Config
-from jan_media_plugin.exchange import Exchange
+from jan_media_plugin.exchange import Edit, Exchange
 from jan_media_plugin.resolve.sidecar import SidecarAway
 from jan_media_plugin.resolve.urls import NoMedia, Resolved, Urls
 from jan_media_plugin.rewrite.candidates import Found
-from jan_media_plugin.rewrite.edits import Edit, to_inside_of_string
+from jan_media_plugin.rewrite.edits import to_inside_of_string
 from jan_media_plugin.rewrite.find import TooComplex, find_media, name_place
 from jan_media_plugin.rewrite.places import Places
 from jan_media_plugin.server.wait import wait_for
@@ -39,7 +39,7 @@ class MediaInBody:
         if found:
             edits = self._edits(body, found, self._resolved(found))
             if edits:
-                exchange.rewrite(body, edits)
+                exchange.edit(edits)
 
     def _find(self, body: bytes) -> list[Found]:
         try:
@@ -68,7 +68,7 @@ class MediaInBody:
 
     def _edits(self, body: bytes, found: Sequence[Found], resolved: Resolved) -> list[Edit]:
         edits = []
-        spelled: dict[str, str] = {}
+        spelled: dict[str, bytes] = {}
         for at, one in enumerate(found):
             url = resolved[one.media_id]
             if isinstance(url, NoMedia):
@@ -76,7 +76,7 @@ class MediaInBody:
                     raise _no_media(one.media_id, url, name_place(body, self._places, at))
                 continue
             if one.media_id not in spelled:
-                spelled[one.media_id] = to_inside_of_string(url)
+                spelled[one.media_id] = to_inside_of_string(url).encode()
             edits.append(Edit(one.start, one.end, spelled[one.media_id]))
         return edits
 

@@ -78,6 +78,12 @@ ISSUER_FIELDS: list[Field] = [
         "The claim that lists the caller's groups; dots reach into it: realm_access.roles.",
     ),
     _described(
+        "consumer_id",
+        _string(),
+        "The id of the Kong consumer that all its callers are to Kong's own plugins, such as a "
+        "rate limit for guests alone. Costs nothing.",
+    ),
+    _described(
         "leeway", _integer(30, 0, 300), "Seconds by which clocks may differ (exp, nbf, iat)."
     ),
 ]
@@ -109,7 +115,7 @@ Schema: list[Field] = [
         "set_consumer",
         _boolean(False),
         "Make the caller Kong's consumer, for rate limits by consumer or credential and for logs. "
-        "Costs one more call to Kong for each request.",
+        "An issuer's consumer_id comes first.",
     ),
     _described("jwks_cache_seconds", _integer(300, 10, 86_400), "How long fetched keys are fresh."),
     _described(
@@ -187,11 +193,6 @@ Schema: list[Field] = [
         "(large_client_header_buffers) never comes here.",
     ),
     _described("url_cache_size", _integer(10_000, 0, 1_000_000), "Resolved URLs kept in memory."),
-    _described(
-        "lua",
-        _boolean(False),
-        "The route has kong.yml's pre-function (in_kong.lua).",
-    ),
     # What the upstream gets to see.
     _described(
         "hide_credentials",

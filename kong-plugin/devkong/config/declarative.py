@@ -60,7 +60,7 @@ class _Reading:
         self._services: dict[str, Service] = {}
         self._routes: dict[str, Route] = {}
         self._declared = Declared()
-        self._scopes: set[tuple[str, str | None, str | None]] = set()
+        self._scopes: set[tuple[str | None, ...]] = set()
 
     def all(self) -> Declared:
         top = self._document.value
@@ -194,7 +194,13 @@ class _Reading:
             route = self._find(self._routes, record["route"], (*place, "route"))
         if service is None and record["service"] is not None:
             service = self._find(self._services, record["service"], (*place, "service"))
-        self._add_plugin(record, schema, config, service, route, place)
+        consumer = record["consumer"]
+        if isinstance(consumer, dict):
+            consumer = consumer.get("id") or consumer.get("username")
+        consumers = {key: each.id for each in self._declared.consumers for key in (each.id, each.username)}
+        if consumer is not None and consumer not in consumers:
+            self._report((*place, "consumer"), f"consumer: there is no consumer {consumer!r}")
+        self._add_plugin(record, schema, config, service, route, consumers.get(consumer), place)
 
     def _add_plugin(
         self,
@@ -203,12 +209,14 @@ class _Reading:
         config: dict[str, Any],
         service: Service | None,
         route: Route | None,
+        consumer_id: str | None,
         place: Place,
     ) -> None:
         scope = (
             str(record["name"]),
             service.id if service else None,
             route.id if route else None,
+            consumer_id,
         )
         if scope in self._scopes:
             self._report((*place, "name"), f"{record['name']}: twice on the same scope")
@@ -226,6 +234,7 @@ class _Reading:
                 sequence=len(self._declared.plugins) + 1,
                 route_id=route.id if route else None,
                 service_id=service.id if service else None,
+                consumer_id=consumer_id,
                 instance_name=record["instance_name"],
             )
         )

@@ -94,6 +94,7 @@ PLUGIN_FIELDS: Fields = [
     {"instance_name": {"type": "string"}},
     {"route": {"type": "foreign"}},
     {"service": {"type": "foreign"}},
+    {"consumer": {"type": "foreign"}},
     {"protocols": {"type": "set", "elements": {"type": "string"}}},
     {"enabled": {"type": "boolean", "default": True, "required": True}},
     {"tags": _TAGS},
@@ -166,6 +167,7 @@ class PluginEntry:
     sequence: int
     route_id: str | None = None
     service_id: str | None = None
+    consumer_id: str | None = None
     instance_name: str | None = None
 
 

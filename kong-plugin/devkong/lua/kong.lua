@@ -133,7 +133,8 @@ function ngx.exit(status)
   end
   yield(EXIT)
 end
-for _, name in ipairs({ "encode_base64", "decode_base64", "escape_uri", "unescape_uri" }) do
+for _, name in ipairs({ "encode_base64", "decode_base64", "escape_uri", "unescape_uri",
+  "json_encode", "json_decode" }) do
   ngx[name] = function(text) return yield(CALL, names[name], text) end
 end
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import json
 import time
 from functools import cache
 from importlib import resources
@@ -145,6 +146,8 @@ class LuaRuntime:
         names[b"now"] = time.time
         names[b"set_upstream_scheme"] = self._set_upstream_scheme
         names[b"encode_base64"] = base64.b64encode
+        names[b"json_encode"] = lambda text: json.dumps(_text(text)).encode()
+        names[b"json_decode"] = lambda text: self._to_lua(_from_json(text))
         names[b"decode_base64"] = _decode_base64
         names[b"escape_uri"] = lambda text: quote_from_bytes(text, safe="-._~").encode()
         names[b"unescape_uri"] = lambda text: unquote_to_bytes(text.replace(b"+", b" "))
@@ -162,6 +165,21 @@ def the_runtime() -> LuaRuntime:
 
 def _text(message: Any) -> str:
     return message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+
+
+def _from_json(text: bytes) -> Any:
+    try:
+        return _as_bytes(json.loads(text))
+    except ValueError:
+        return None
+
+
+def _as_bytes(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, dict):
+        return {key.encode(): _as_bytes(item) for key, item in value.items()}
+    return [_as_bytes(item) for item in value] if isinstance(value, list) else value
 
 
 def _decode_base64(text: bytes) -> bytes | None:

@@ -1,6 +1,6 @@
 """Which plugins a request meets, in which order, with which of their configs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from devkong.config.entities import PluginEntry, Route
 from devkong.plugins.bound import Bound, Plugin
@@ -13,11 +13,14 @@ class PluginChain:
     route, of the service, then the global one.
     """
 
-    def __init__(self, plugins: Mapping[str, Plugin], entries: Iterable[PluginEntry]) -> None:
+    def __init__(self, plugins: Mapping[str, Plugin], entries: Sequence[PluginEntry]) -> None:
         self._plugins = sorted(plugins.values(), key=lambda p: (-p.priority, p.name))
         self._entries: dict[tuple[str, str | None, str | None], PluginEntry] = {
-            (entry.name, entry.route_id, entry.service_id): entry for entry in entries
+            (entry.name, entry.route_id, entry.service_id): entry
+            for entry in entries
+            if entry.consumer_id is None
         }
+        self._of_consumers = [entry for entry in entries if entry.consumer_id is not None]
         self._by_route: dict[str, tuple[Bound, ...]] = {}
         self.everywhere = self._bind([(None, None)])
 
@@ -37,4 +40,9 @@ class PluginChain:
             entry = next((entry for entry in entries if entry), None)
             if entry:
                 bound.append(Bound(plugin, entry))
+            bound += [
+                Bound(plugin, entry)
+                for entry in self._of_consumers
+                if entry.name == plugin.name and (entry.route_id, entry.service_id) in scopes
+            ]
         return tuple(bound)

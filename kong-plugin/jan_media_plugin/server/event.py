@@ -14,8 +14,8 @@ from kong_pdk.server import MSG_RET, terminal_methods
 from jan_media_plugin.server import refusal
 
 Call = dict[str, Any]
-# Kong does not come back from these. The last is in_kong.lua's, which says how that comes about.
-_TERMINAL = frozenset((*terminal_methods, "kong.ctx.shared.jan_media_finish"))
+# Kong does not come back from these. The last is jan-media-gate's, which says how that comes about.
+_TERMINAL = frozenset((*terminal_methods, "kong.ctx.shared.jan_media_admit"))
 T = TypeVar("T")
 
 

@@ -6,12 +6,14 @@ Bodies are the gateway's error shape, as text: Kong would drop the null ``param`
 import json
 from typing import Any
 
+from jan_media_plugin.answers import DECIDED
+
 RETRY_AFTER_SECONDS = 1
 
 
 def _exit(status: int, code: str, message: str) -> dict[str, Any]:
     error = {"type": "api_error", "code": code, "message": message, "param": None}
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", DECIDED: "yes"}
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     body = json.dumps({"error": error})

@@ -16,11 +16,12 @@ from tests.support.kong_driver import (
     running_plugin_server,
 )
 from tests.unit.plugin.fake_sidecar import FakeSidecar, running_fake_sidecar
-from tests.unit.plugin.in_lua import finish, gather
+from tests.unit.plugin.in_lua import Gate
 from tests.unit.plugin.tokens import EC_KEY, ISSUER, public_jwk
 
 GATHERED = "jan_media_gathered"
-FINISH = "kong.ctx.shared.jan_media_finish"
+PIECE = "kong.ctx.shared.jan_media_piece"
+ADMIT = "kong.ctx.shared.jan_media_admit"
 
 Config = dict[str, Any]
 Ask = Callable[..., tuple[Outcome, ScriptedRequest]]
@@ -67,33 +68,31 @@ def plugin_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PluginSe
         yield process
 
 
-@pytest.fixture(params=["by calls", "in Lua"])
-def ask(
-    request: pytest.FixtureRequest, plugin_server: PluginServerProcess, config: Config
-) -> Iterator[Ask]:
-    """Sends a request through the plugin: how it ended, and what became of the request.
-
-    Once with Kong's calls alone, and once with kong.yml's Lua on the route.
-    """
-    lua = request.param == "in Lua"
+@pytest.fixture
+def ask(plugin_server: PluginServerProcess, config: Config) -> Iterator[Ask]:
+    """Sends a request through gate and plugin: how it ended, and what became of the request."""
     with KongDriver(plugin_server.path, plugin="jan-media") as kong:
 
         def send(
             headers: dict[Any, Any] | None = None, body: bytes = b"", **changes: Any
         ) -> tuple[Outcome, ScriptedRequest]:
-            asked = ScriptedRequest(headers=headers or {}, body=body)
-            if lua:
-                asked.shared[GATHERED], _ = gather(asked.headers, body)
-                asked.pdk[FINISH] = lambda *args: _finish(asked, *args)
-            outcome = kong.request(asked, filled({**config, "lua": lua, **changes}))
-            asked.shared.pop(GATHERED, None)
+            headers = dict(headers or {})
+            if body and not headers.keys() & {"content-length", "transfer-encoding"}:
+                headers["content-length"] = str(len(body))
+            asked = ScriptedRequest(headers=headers, body=body)
+            gate = Gate(asked.headers, body).access()
+            asked.shared[GATHERED] = gate.gathered
+            asked.pdk[PIECE] = gate.piece
+            asked.pdk[ADMIT] = lambda *args: _admit(asked, gate, *args)
+            outcome = kong.request(asked, filled({**config, **changes}))
+            del asked.shared[GATHERED]
             return outcome, asked
 
         yield send
 
 
-def _finish(asked: ScriptedRequest, *args: Any) -> None:
-    done = finish(args, asked.body)
+def _admit(asked: ScriptedRequest, gate: Gate, *args: Any) -> None:
+    done = gate.admit(*args)
     assert done.status is None
     assert done.open
     asked.headers_set, asked.body_set = done.headers, done.body

@@ -11,7 +11,7 @@ from jan_media_plugin.answers import Refused
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.auth.credentials import presented
 from jan_media_plugin.config import read_config
-from jan_media_plugin.headers import REMOVED, UpstreamHeaders, check_length, may_hold_ids
+from jan_media_plugin.headers import REMOVED, UpstreamHeaders, check_length, is_form
 from jan_media_plugin.rewrite.candidates import MOST_LOOKED_AT, _media_id
 from jan_media_plugin.rewrite.find import TooComplex, find_media
 from jan_media_plugin.rewrite.places import Places
@@ -43,7 +43,7 @@ def test_any_headers(headers: dict[str, list[str]]) -> None:
     for refusing in (lambda: presented(headers, api_keys=True), lambda: check_length(headers, 9)):
         with contextlib.suppress(Refused):
             refusing()
-    assert may_hold_ids(headers) in (True, False)
+    assert is_form(headers) in (True, False)
 
 
 @pytest.mark.parametrize("spelled", [r"\u0061%d", r"\u006aan_%026d", "jan_%026d"])

@@ -18,7 +18,7 @@ from jan_media_plugin.server.wait import wait_for
 from kong_pdk.exception import PluginServerException
 from kong_pdk.module import Module
 
-FINISH = "kong.ctx.shared.jan_media_finish"
+ADMIT = "kong.ctx.shared.jan_media_admit"
 Handler = Callable[[Any], object]
 
 
@@ -282,12 +282,12 @@ def test_the_call_that_kong_does_not_come_back_from_is_the_events_end() -> None:
     went_on = []
 
     def handler(kong: Any) -> None:
-        kong.ctx.shared.jan_media_finish(["jan-users"])
+        kong.ctx.shared.jan_media_admit(["jan-users"])
         went_on.append(True)
 
     server, instance = serving(handler)
     word = begin(server, instance)
-    assert word["Data"] == {"Method": FINISH, "Args": (["jan-users"],)}
+    assert word["Data"] == {"Method": ADMIT, "Args": (["jan-users"],)}
     assert (server.idle, went_on) == (True, [])
     # A Kong that came back after all would let nothing pass.
     back = server.step({"EventId": word["EventId"]})
