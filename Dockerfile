@@ -14,12 +14,14 @@ COPY sidecar /src/sidecar
 COPY kong-plugin /src/kong-plugin
 RUN python3 -m venv /opt/jan \
  && /opt/jan/bin/pip install --no-cache-dir '/src[plugin]' -c /src/constraints.txt \
+ && ln -s /opt/jan/lib/python3*/site-packages /opt/jan/lua \
  && rm -rf /src
 COPY kong-errors.json /etc/kong/kong-errors.json
 COPY kong.yml /etc/kong/kong.yml
 ENV KONG_DATABASE=off \
     KONG_DECLARATIVE_CONFIG=/etc/kong/kong.yml \
-    KONG_PLUGINS=bundled,jan-media \
+    KONG_PLUGINS=bundled,jan-media-gate,jan-media \
+    KONG_LUA_PACKAGE_PATH="/opt/jan/lua/?.lua;;" \
     KONG_PLUGINSERVER_NAMES=jan-media \
     KONG_PLUGINSERVER_JAN_MEDIA_SOCKET=/usr/local/kong/jan-media.sock \
     KONG_PLUGINSERVER_JAN_MEDIA_START_CMD="/opt/jan/bin/python -m jan_media_plugin --kong-prefix /usr/local/kong" \
@@ -27,6 +29,9 @@ ENV KONG_DATABASE=off \
     KONG_ERROR_TEMPLATE_JSON=/etc/kong/kong-errors.json \
     KONG_ERROR_DEFAULT_TYPE=application/json \
     KONG_PROXY_ACCESS_LOG=off \
+    KONG_HEADERS=latency_tokens,X-Kong-Request-Id \
+    KONG_REQUEST_DEBUG=off \
+    KONG_NGINX_HTTP_CLIENT_BODY_BUFFER_SIZE=1m \
     KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE=64m \
     KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS="4 32k" \
     KONG_ADMIN_LISTEN=off

@@ -94,7 +94,6 @@ def kinds_of(sidecar: BenchSidecar) -> list[Kind]:
     media, llm = route("media", sidecar), route("llm", sidecar)
     # Without a cache every id is cold every time. Each lane has ids of its own, since lanes that
     # ask for one id at the same time would share one question.
-    without_lua = route("llm", sidecar, lua=False)
     cold = route("llm", sidecar, url_cache_size=0)
 
     def chat(count: int, lane: int, token: str | None = sidecar.token) -> LearningRequest:
@@ -113,8 +112,6 @@ def kinds_of(sidecar: BenchSidecar) -> list[Kind]:
         Kind("chat, 1 id, cold", cold, lanes(1)),
         Kind("chat, 8 ids, cold", cold, lanes(8)),
         Kind(f"chat, {MOST_IDS} ids, cold", cold, lanes(MOST_IDS)),
-        Kind("chat without ids, lua: false", without_lua, [chat(0, 0)]),
-        Kind("chat, 1 id, cached, lua: false", without_lua, [chat(1, 0)]),
     ]
 
 

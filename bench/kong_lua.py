@@ -1,4 +1,4 @@
-"""The Lua of kong.yml's pre-function, run by LuaJIT as Kong runs it."""
+"""jan-media-gate, run by LuaJIT as Kong runs it."""
 
 import time
 from importlib import resources
@@ -7,6 +7,7 @@ from typing import Any
 import lupa.luajit21 as luajit
 
 from tests.support.kong_driver import ScriptedRequest
+from tests.unit.plugin.in_lua import GATE
 
 _KONG = resources.files("bench").joinpath("lua_kong.lua").read_bytes()
 
@@ -18,9 +19,9 @@ class KongLua:
     begins.
     """
 
-    def __init__(self, code: str) -> None:
+    def __init__(self) -> None:
         self._lua = luajit.LuaRuntime(encoding=None, unpack_returned_tuples=True)
-        self._gather, self._finish = self._lua.execute(_KONG)(code.encode())
+        self._gather, self._finish = self._lua.execute(_KONG)(GATE.read_bytes())
         self._state: Any = None
 
     def gather(self, request: ScriptedRequest) -> float:
@@ -40,7 +41,7 @@ class KongLua:
         self._finish(*in_lua)
         seconds = time.process_time() - start
         if self._state[b"status"] is not None:
-            raise RuntimeError(f"kong.yml's Lua refuses it with {self._state[b'status']}")
+            raise RuntimeError(f"the gate refuses it with {self._state[b'status']}")
         request.headers = _from_lua(self._state[b"headers"])
         request.body_set = self._state[b"body_set"]
         return seconds

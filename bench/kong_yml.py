@@ -23,7 +23,7 @@ class Played:
 
     outcome: Outcome
     before_seconds: float
-    """Processor time of the pre-function's Lua before the plugin."""
+    """Processor time of the gate before the plugin."""
     after_seconds: float
     """Of what it does as the plugin's last call."""
 
@@ -34,32 +34,28 @@ class PlayedRoute:
 
     config: dict[str, Any]
     """The plugin's, as Kong sends it: complete with defaults."""
-    lua: KongLua | None
+    lua: KongLua
 
     def play(self, kong: KongDriver, request: ScriptedRequest) -> Played:
         """Send ``request`` through Lua, plugin and Lua again; it can be sent again after that."""
         headers = request.headers
         request.shared, request.body_set = {}, None
-        before = after = 0.0
-        if lua := self.lua:
-            before = lua.gather(request)
+        after = 0.0
+        before = self.lua.gather(request)
 
-            def finish(*args: Any) -> None:
-                nonlocal after
-                after = lua.finish(request, *args)
-                raise PluginLeft
+        def finish(*args: Any) -> None:
+            nonlocal after
+            after = self.lua.finish(request, *args)
+            raise PluginLeft
 
-            request.pdk["kong.ctx.shared.jan_media_finish"] = finish
+        request.pdk["kong.ctx.shared.jan_media_admit"] = finish
         outcome = kong.request(request, self.config)
         request.headers = headers
         return Played(outcome, before, after)
 
 
 def route(name: str, sidecar: BenchSidecar, **changes: Any) -> PlayedRoute:
-    """The route ``name`` of kong.yml, for ``sidecar``; ``changes`` are of the plugin's config.
-
-    With ``lua=False`` it has none of its Lua either.
-    """
+    """The route ``name`` of kong.yml, for ``sidecar``; ``changes`` are of the plugin's config."""
     ports = Ports(
         public=_port(sidecar.public_url), internal=_port(sidecar.internal_url), llm=_NOBODY
     )
@@ -70,12 +66,11 @@ def route(name: str, sidecar: BenchSidecar, **changes: Any) -> PlayedRoute:
         for each in service["routes"]
         if each["name"] == name
     )
-    plugins = {each["name"]: each["config"] for each in found["plugins"]}
+    plugins = {each["name"]: each.get("config", {}) for each in found["plugins"]}
     config: dict[str, Any] = (
         plugins["jan-media"] | {"gateway_secret": sidecar.gateway_secret} | changes
     )
-    lua = KongLua(*plugins["pre-function"]["access"]) if config.get("lua") else None
-    return PlayedRoute(_with_defaults(config, Schema), lua)
+    return PlayedRoute(_with_defaults(config, Schema), KongLua())
 
 
 def _port(url: str) -> int:

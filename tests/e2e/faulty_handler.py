@@ -127,7 +127,6 @@ def _failing_after(method: Callable[..., None]) -> Callable[..., None]:
 
 if __name__ == "__main__":
     fail_at(AT_START)
-    for kind in (exchange.ByCalls, exchange.InLua):
-        kind.rewrite = _failing_after(kind.rewrite)  # type: ignore[method-assign]
+    exchange.Exchange.edit = _failing_after(exchange.Exchange.edit)  # type: ignore[method-assign]
     handler.Plugin = FaultyPlugin  # type: ignore[misc]
     run(JAN_MEDIA, sys.argv[2:])

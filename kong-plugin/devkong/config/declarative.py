@@ -197,7 +197,9 @@ class _Reading:
         consumer = record["consumer"]
         if isinstance(consumer, dict):
             consumer = consumer.get("id") or consumer.get("username")
-        consumers = {key: each.id for each in self._declared.consumers for key in (each.id, each.username)}
+        consumers = {
+            key: each.id for each in self._declared.consumers for key in (each.id, each.username)
+        }
         if consumer is not None and consumer not in consumers:
             self._report((*place, "consumer"), f"consumer: there is no consumer {consumer!r}")
         self._add_plugin(record, schema, config, service, route, consumers.get(consumer), place)

@@ -1,7 +1,8 @@
 """Whether a kong.yml keeps the gateway closed: read as Kong 3.9 reads a declarative config.
 
 Kong forwards a request when an external plugin's server is dead, as if the plugin were not there.
-So every route with jan-media needs Kong's own ``acl`` behind it, which admits only requests whose
+So every route with jan-media needs jan-media-gate before it, which closes the way to the upstream
+until the plugin has decided, and Kong's own ``acl`` behind it, which admits only requests whose
 groups the plugin has set. A route that leads to the same place without jan-media needs no plugin
 server to die.
 
@@ -54,6 +55,8 @@ class Route:
     name: str
     upstream: Upstream | None
     plugins: Mapping[str, Entity]
+    limited: frozenset[str]
+    """The consumers, by id or name, that rate-limiting on it is for."""
 
     @property
     def jan_media(self) -> Entity | None:
@@ -79,10 +82,12 @@ def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]
     findings: list[Finding] = []
     for route in with_plugin:
         findings += _guard(route)
-        findings += _lua(route)
         findings += _secret(route, settings, environment)
         findings += _guest_issuer(route, settings)
         findings += _issuers(route)
+        findings += _guests_at_a_model(route, settings)
+    for route in routes:
+        findings += _gate(route)
     findings += _ways_around(routes)
     findings += _guards_that_nobody_passes(routes)
     if all(finding.verdict is not Verdict.PROBLEM for finding in findings):
@@ -196,44 +201,43 @@ def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
                 break
 
 
-# --- the Lua
+# --- the gate
 
 _AI_PROXIES = frozenset(("ai-proxy", "ai-proxy-advanced"))
-"""Plugins that set the scheme of the upstream, which is how the Lua closes the way."""
+"""Plugins that set the scheme of the upstream, which is how the gate closes the way."""
 
 
-def _lua(route: Route) -> Iterator[Finding]:
-    there = "jan_media_finish" in _lua_of(route, "pre-function")
-    if (route.jan_media or {}).get("lua") and not there:
+def _gate(route: Route) -> Iterator[Finding]:
+    gate = route.plugins.get("jan-media-gate")
+    guards = gate is not None and _config(gate).get("guards", True)
+    if route.jan_media is None:
+        if guards:
+            yield _problem(
+                _at(route),
+                "It has jan-media-gate without jan-media, which alone opens the gate: every "
+                "request ends with 503. Add jan-media, or set guards: false in the gate's config.",
+            )
+        return
+    if not guards:
         yield _problem(
             _at(route),
-            "It says lua: true, and has no pre-function of this version (phase access): every "
-            "request is refused. Copy the pre-function from the project's kong.yml, or set "
-            "lua: false.",
+            "It has jan-media without jan-media-gate (one with guards: false does not count), so "
+            "every request is refused. Add `- name: jan-media-gate` to the route's plugins.",
         )
-    elif there and not (route.jan_media or {}).get("lua"):
-        yield _problem(
-            _at(route),
-            "Its pre-function closes the way to the upstream, and jan-media does not open it: "
-            "every request ends with 500. Set lua: true in jan-media.",
-        )
-    elif there and not route.asks_who_calls and not _AI_PROXIES.isdisjoint(route.plugins):
+    elif not route.asks_who_calls and not _AI_PROXIES.isdisjoint(route.plugins):
         yield _problem(
             _at(route),
             "It has jan-media with auth: off, and ai-proxy, which sends requests on that jan-media "
             "has not looked at, when the plugin server is dead. Set auth: optional, and give the "
             "route the acl guard.",
         )
-    if "shared.jan_media " in _lua_of(route, "post-function"):
-        yield _problem(
-            _at(route),
-            "It has the post-function of an older version, which refuses every request. Remove it.",
-        )
-
-
-def _lua_of(route: Route, plugin: str) -> str:
-    config = _config(route.plugins.get(plugin, {}))
-    return "\n".join(map(str, config.get("access") or ()))
+    for name in ("pre-function", "post-function"):
+        code = map(str, _config(route.plugins.get(name, {})).get("access") or ())
+        if any("jan_media" in each for each in code):
+            yield _problem(
+                _at(route),
+                f"It has the {name} of an older version, which jan-media-gate replaces. Remove it.",
+            )
 
 
 # --- what it must share with the sidecar
@@ -241,6 +245,8 @@ def _lua_of(route: Route, plugin: str) -> str:
 
 def _secret(route: Route, settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
     config = route.jan_media or {}
+    if not route.asks_who_calls and not config.get("resolve"):
+        return  # it asks the sidecar nothing
     written = str(config.get("gateway_secret") or "")
     secret, known = _dereferenced(written, environment)
     sidecar = GatewaySecret(settings.gateway_secret, settings.gateway_secret_previous)
@@ -312,6 +318,29 @@ def _guest_issuer(route: Route, settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _guests_at_a_model(route: Route, settings: Settings) -> Iterator[Finding]:
+    """Anybody can become a guest. Whoever pays for the model should know that guests use it."""
+    leads_to_sidecar = route.upstream is None or route.upstream.port == settings.listen.port
+    if not settings.guest_login or not route.asks_who_calls or leads_to_sidecar:
+        return
+    issuers = (route.jan_media or {}).get("issuers") or ()
+    guests = next((each for each in issuers if each.get("issuer") == settings.issuer), None)
+    if guests is None:
+        return
+    off = "To have no guests, remove their issuer from the route and set MEDIA_GUEST_LOGIN=false."
+    if "rate-limiting" not in route.plugins and guests.get("consumer_id") not in route.limited:
+        yield _warning(
+            _at(route),
+            "Guests, and so strangers, reach the model without any limit. Give the route the "
+            f"rate-limiting that the project's kong.yml has for the consumer jan-guests. {off}",
+        )
+    if len(issuers) > 1:
+        yield _warning(
+            _at(route),
+            f"Guests, and so strangers, reach the model beside the users of another issuer. {off}",
+        )
+
+
 # --- whom it believes
 
 
@@ -366,12 +395,14 @@ def _variable(value: str) -> str:
 def _routes(document: Any) -> Iterator[Route]:
     """Every route with the plugins that run on it. Raises for what is no declarative config."""
     scoped = _scoped(document.get("plugins") or ())
+    limits = _limits(document.get("plugins") or ())
     services = {each.get("name"): each for each in document.get("services") or ()}
     for service in services.values():
         for route in service.get("routes") or ():
-            yield _route(route, service, scoped)
+            yield _route(route, service, scoped, limits)
     for route in document.get("routes") or ():
-        yield _route(route, services.get(_reference(route.get("service"))), scoped)
+        service = services.get(_reference(route.get("service")))
+        yield _route(route, service, scoped, limits)
 
 
 def _scoped(plugins: Sequence[Entity]) -> dict[tuple[str, str], list[Entity]]:
@@ -389,8 +420,21 @@ def _scoped(plugins: Sequence[Entity]) -> dict[tuple[str, str], list[Entity]]:
     return scoped
 
 
+def _limits(plugins: Sequence[Entity]) -> dict[str, frozenset[str]]:
+    """By route, the consumers that rate-limiting at the top level is for."""
+    limits: dict[str, frozenset[str]] = {}
+    for each in plugins:
+        if each.get("name") == "rate-limiting" and each.get("consumer") and each.get("route"):
+            route = _reference(each["route"])
+            limits[route] = limits.get(route, frozenset()) | {_reference(each["consumer"])}
+    return limits
+
+
 def _route(
-    route: Entity, service: Entity | None, scoped: Mapping[tuple[str, str], list[Entity]]
+    route: Entity,
+    service: Entity | None,
+    scoped: Mapping[tuple[str, str], list[Entity]],
+    limits: Mapping[str, frozenset[str]],
 ) -> Route:
     name = str(route.get("name") or ", ".join(route.get("paths") or ()) or "without a name")
     of_service = str((service or {}).get("name", ""))
@@ -404,7 +448,7 @@ def _route(
     ):
         plugins[each["name"]] = each
     enabled = {name: each for name, each in plugins.items() if each.get("enabled", True)}
-    return Route(name, _upstream(service), enabled)
+    return Route(name, _upstream(service), enabled, limits.get(name, frozenset()))
 
 
 def _upstream(service: Entity | None) -> Upstream | None:

@@ -31,11 +31,12 @@ def test_every_address_follows_the_ports() -> None:
         "jan-media-sidecar": "http://127.0.0.1:9001/v1",
         "jan-media-auth": "http://127.0.0.1:9001/auth",
         "jan-media-health": "http://127.0.0.1:9001/healthz",
+        "jan-media-ready": "http://127.0.0.1:9001/readyz",
         "jan-media-files": "http://127.0.0.1:9001/files",
         "jan-llm": "http://127.0.0.1:9003/v1",
     }
     for name in ("jan-media-sidecar", "jan-llm"):
-        config = services[name]["routes"][0]["plugins"][0]["config"]
+        config = services[name]["routes"][0]["plugins"][1]["config"]
         assert config["sidecar_url"] == "http://127.0.0.1:9002"
         assert config["issuers"][0]["issuer"] == ISSUER
         assert config["issuers"][0]["jwks_url"] == "http://127.0.0.1:9001/.well-known/jwks.json"
@@ -84,8 +85,8 @@ def test_the_operators_own_kong_settings_win_where_they_may(
 
 def test_the_error_template_has_the_projects_shape() -> None:
     template = (ROOT / "kong-errors.json").read_text("utf-8")
-    assert template.count("%s") == 2
-    body = json.loads(template % ("Unauthorized", "0123"))
+    assert template.count("%s") == 1
+    body = json.loads(template % "Unauthorized")
     assert set(body["error"]) == {"type", "code", "message", "param"}
 
 
@@ -114,7 +115,7 @@ def test_a_kong_that_fails_is_reported_with_its_last_words(tmp_path: Path) -> No
             line.split("=", 1) for line in (prefix / "seen").read_text().splitlines() if "=" in line
         )
         assert seen["KONG_DATABASE"] == "off"
-        assert seen["KONG_PLUGINS"] == "bundled,jan-media"
+        assert seen["KONG_PLUGINS"] == "bundled,jan-media-gate,jan-media"
         assert seen["KONG_PROXY_LISTEN"] == f"127.0.0.1:{stack.ports.gateway}"
         assert seen["PATH"] == os.environ["PATH"]
         assert f"127.0.0.1:{stack.ports.internal}" in (prefix / "config").read_text()

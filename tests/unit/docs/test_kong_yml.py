@@ -1,9 +1,7 @@
 """What kong.yml promises to an operator who copies it."""
 
-from pathlib import Path
 from typing import Any
 
-import jan_media_plugin
 import pytest
 import yaml
 
@@ -18,18 +16,24 @@ ROUTES = [
 
 def plugins(route: dict[str, Any]) -> dict[str, Any]:
     """A route's plugins by name."""
-    return {each["name"]: each["config"] for each in route.get("plugins", [])}
+    return {each["name"]: each.get("config", {}) for each in route.get("plugins", [])}
 
 
 WITH_JAN_MEDIA = [route for route in ROUTES if "jan-media" in plugins(route)]
+PROTECTED = [route for route in WITH_JAN_MEDIA if plugins(route)["jan-media"]["auth"] != "off"]
 
 
 def test_media_and_model_routes_have_the_plugin() -> None:
-    assert [route["name"] for route in WITH_JAN_MEDIA] == ["media", "llm"]
+    assert [route["name"] for route in PROTECTED] == ["media", "llm"]
 
 
 @pytest.mark.parametrize("route", WITH_JAN_MEDIA, ids=lambda route: str(route["name"]))
-def test_every_route_with_the_plugin_has_the_guard(route: dict[str, Any]) -> None:
+def test_every_route_with_the_plugin_has_the_gate(route: dict[str, Any]) -> None:
+    assert plugins(route)["jan-media-gate"] == {}
+
+
+@pytest.mark.parametrize("route", PROTECTED, ids=lambda route: str(route["name"]))
+def test_every_protected_route_has_the_guard(route: dict[str, Any]) -> None:
     granted = plugins(route)["jan-media"].get("grant_group", "jan-users")
     assert plugins(route)["acl"] == {
         "allow": [granted],
@@ -45,11 +49,18 @@ def test_only_the_sidecar_is_told_the_gateways_secret() -> None:
     assert told == ["jan-media-sidecar"]
 
 
-def test_a_route_with_lua_has_the_function_and_it_is_the_plugins_own() -> None:
-    written = (Path(jan_media_plugin.__file__).parent / "in_kong.lua").read_text("utf-8")
-    with_lua = [route for route in WITH_JAN_MEDIA if plugins(route)["jan-media"].get("lua")]
-    assert [route["name"] for route in with_lua] == ["llm"]
-    assert plugins(with_lua[0])["pre-function"]["access"] == [written]
+def test_there_is_no_lua_in_it() -> None:
+    names = {name for route in ROUTES for name in plugins(route)}
+    assert not names & {"pre-function", "post-function"}
+
+
+def test_guests_and_only_guests_are_limited_at_the_model() -> None:
+    (guests,) = (consumer["id"] for consumer in KONG_YML["consumers"])
+    (limit,) = (each for each in KONG_YML["plugins"] if each["name"] == "rate-limiting")
+    assert (limit["route"], limit["consumer"], limit["config"]["limit_by"]) == ("llm", guests, "ip")
+    for route in PROTECTED:
+        (issuer,) = plugins(route)["jan-media"]["issuers"]
+        assert issuer["consumer_id"] == guests
 
 
 def test_guest_logins_are_limited_by_address() -> None:

@@ -1,6 +1,7 @@
 """What the doctor finds in a kong.yml: the project's own, damaged in each way that matters."""
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,7 @@ def found(
     settings: Settings = SETTINGS,
     environment: dict[str, str] = KONG,
 ) -> list[Finding]:
-    document = copy.deepcopy(KONG_YML)
+    document = json.loads(json.dumps(KONG_YML))  # a copy in which nothing is one for two routes
     damage(document)
     return check_kong_yml(yaml.safe_dump(document), settings, environment)
 
@@ -101,8 +102,14 @@ def test_the_projects_own_kong_yml_is_fine() -> None:
         (lambda d: config(d, "llm", "jan-media").update(auth="off"), "llm", "admits nobody"),
         (lambda d: without(d, "llm", "jan-media"), "llm", "nothing sets"),
         (lambda d: d["plugins"].append(without(d, "llm", "acl")), "auth", "nothing sets"),
-        (lambda d: without(d, "llm", "pre-function"), "llm", "no pre-function"),
-        (lambda d: config(d, "llm", "jan-media").pop("lua"), "llm", "Set lua: true"),
+        (lambda d: without(d, "llm", "jan-media-gate"), "llm", "without jan-media-gate"),
+        (lambda d: without(d, "readyz", "jan-media-gate"), "readyz", "without jan-media-gate"),
+        (
+            lambda d: plugin(d, "llm", "jan-media-gate").update(config={"guards": False}),
+            "llm",
+            "without jan-media-gate",
+        ),
+        (lambda d: without(d, "readyz", "jan-media"), "readyz", "ends with 503"),
         (
             lambda d: (
                 config(d, "llm", "jan-media").update(auth="off"),
@@ -112,17 +119,31 @@ def test_the_projects_own_kong_yml_is_fine() -> None:
             "auth: optional",
         ),
         (
-            lambda d: plugin(d, "llm", "acl").update(
-                name="post-function",
-                config={"access": ["local decided = shared.jan_media or {}"]},
+            lambda d: route(d, "llm")["plugins"].append(
+                {"name": "pre-function", "config": {"access": ["shared.jan_media_finish = f"]}}
             ),
             "llm",
             "older version",
         ),
         (
-            lambda d: config(d, "llm", "pre-function").update(access=["return"]),
+            lambda d: route(d, "llm")["plugins"].append(
+                {"name": "post-function", "config": {"access": ["shared.jan_media or {}"]}}
+            ),
             "llm",
-            "no pre-function",
+            "older version",
+        ),
+        (lambda d: d["plugins"].pop(1), "llm", "without any limit"),
+        (
+            lambda d: config(d, "llm", "jan-media")["issuers"][0].pop("consumer_id"),
+            "llm",
+            "without any limit",
+        ),
+        (
+            lambda d: config(d, "llm", "jan-media")["issuers"].append(
+                {"issuer": "https://id.example.com", "secret": "s" * 32, "audience": ["jan"]}
+            ),
+            "llm",
+            "beside the users of another issuer",
         ),
         (
             lambda d: config(d, "media", "jan-media").update(gateway_secret="{vault://env/other}"),
@@ -163,7 +184,7 @@ def test_what_opens_the_gateway_or_breaks_a_route_is_found(
 
 def test_a_config_without_the_plugin_is_a_problem() -> None:
     def bare(document: Any) -> None:
-        for name in ("llm", "media"):
+        for name in ("llm", "media", "readyz"):
             without(document, name, "jan-media")
 
     (only,) = found(bare)
@@ -256,7 +277,7 @@ def test_an_issuer_that_is_believed_too_easily_is_a_warning(
 ) -> None:
     def add(document: Any) -> None:
         new = {"issuer": "https://id.example.com", **issuer}
-        config(document, "llm", "jan-media")["issuers"].append(new)
+        config(document, "media", "jan-media")["issuers"].append(new)
 
     (warned,) = [finding for finding in found(add) if finding.verdict is not Verdict.OK]
     assert (warned.verdict, said in warned.message) == (Verdict.WARNING, True)
@@ -266,7 +287,7 @@ def test_an_issuer_that_is_believed_too_easily_is_a_warning(
 def test_keys_from_ones_own_network_may_come_over_plain_http(host: str) -> None:
     def add(document: Any) -> None:
         keys = {"jwks_url": f"http://{host}/keys", "audience": ["jan"]}
-        config(document, "llm", "jan-media")["issuers"].append({"issuer": "https://id", **keys})
+        config(document, "media", "jan-media")["issuers"].append({"issuer": "https://id", **keys})
 
     assert [finding.verdict for finding in found(add)] == [Verdict.OK]
 

@@ -47,7 +47,11 @@ kong = {
 }
 ngx = {
   ctx = {},
-  var = { upstream_scheme = "http", kong_request_id = "0f0f", upstream_host = "model.internal:8287" },
+  var = {
+    upstream_scheme = "http",
+    kong_request_id = "0f0f",
+    upstream_host = "model.internal:8287",
+  },
 }
 json = { null = {}, decode = function(text) return json_decode(text) end }
 function json.encode(value) return value == json.null and "null" or json_encode(value) end
@@ -157,9 +161,7 @@ class Gate:
 
     def admit(self, *args: Any) -> Done:
         """Make jan-media's last call, and see that Kong is not to come back from it."""
-        assert self._lua.eval(_CALLED)(
-            b"jan_media_admit", *(self._to_lua(each) for each in args)
-        )
+        assert self._lua.eval(_CALLED)(b"jan_media_admit", *(self._to_lua(each) for each in args))
         done = _from_lua(self._globals[b"done"])
         done = done if isinstance(done, dict) else {}
         return Done(

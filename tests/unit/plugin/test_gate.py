@@ -204,6 +204,11 @@ def test_an_undecided_request_is_a_503_that_says_when_to_try_again(
     }
 
 
+def test_what_nginx_finds_wrong_with_a_body_that_jan_media_asked_for_is_told() -> None:
+    answer = Gate().access().answer("error", 413, {}, [b'{"message":"Payload too large"}'])
+    assert (answer.status, answer.error["code"]) == (413, "max_size_exceeded")
+
+
 def test_even_an_upstreams_answer_to_an_undecided_request_is_kept_back() -> None:
     assert Gate().access().answer("service", 200, {}, [b"secret"]).error["type"] == "api_error"
 

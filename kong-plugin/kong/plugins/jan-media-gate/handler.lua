@@ -71,7 +71,7 @@ local function gathered_body(headers)
   end
   local media_type, route = headers["content-type"], kong.router.get_route()
   if length > SMALL or (route and route.request_buffering == false)
-     or (type(media_type) == "string" and media_type:lower():find("multipart/form-data", 1, true) == 1) then
+     or (type(media_type) == "string" and media_type:lower():find("^multipart/form%-data")) then
     return nil
   end
   local body = length > 0 and kong.request.get_raw_body(0) or ""
@@ -188,6 +188,9 @@ local function shaped(status, body)
     return error_body({ own.type, own.code }, own.message, param)
   end
   local said = type(own) == "table" and own.message or given.message
+  for known in pairs(MESSAGES) do -- in a page, for a client that asked for HTML
+    said = said or body:find(known, 1, true) and known
+  end
   said = type(said) == "string" and said or "The gateway refused this request."
   return error_body(kind, MESSAGES[said] or said, cjson.null)
 end
@@ -209,16 +212,18 @@ end
 
 function Gate:header_filter(conf)
   local response, shared, status = kong.response, kong.ctx.shared, kong.response.get_status()
-  local is_upstreams = response.get_source() == "service"
-  local is_own = not is_upstreams and response.get_header(DECIDED)
+  local source = response.get_source() -- "service", "exit" (a plugin), "error" (nginx)
+  local is_own = source ~= "service" and response.get_header(DECIDED)
+  local is_undecided = shared.jan_media_gathered and not shared.jan_media_decided and not is_own
   if not response.get_header("X-Request-Id") then
     response.set_header("X-Request-Id", ngx.var.kong_request_id)
   end
-  if shared.jan_media_gathered and not shared.jan_media_decided and not is_own then
+  -- 4xx from nginx: what is wrong with a body that jan-media asked for.
+  if is_undecided and (source ~= "error" or status >= 500) then
     kong.ctx.plugin.error = UNDECIDED
     response.set_status(503)
     response.clear_header("WWW-Authenticate")
-  elseif is_upstreams then
+  elseif source == "service" then
     local location = response.get_header("Location")
     location = location and outer_location(location)
     if location then
