@@ -46,7 +46,7 @@ CONTENTS = {
     "blue": picture("JPEG"),
     "a text": b"<html>no image</html>",
     "a gif": picture("GIF"),
-    "cut off": picture()[:-20],
+    "cut off": picture()[:-60],
     "large": picture("PNG") + bytes(MAX_BYTES),
 }
 BAD = {

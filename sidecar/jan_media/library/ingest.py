@@ -7,7 +7,8 @@ the bytes are written, then the commit takes the key out of garbage.
 import contextlib
 
 from jan_media.catalog.interface import Claimed, Content, IntentLapsed
-from jan_media.content.sniff import MediaRefused, sniff
+from jan_media.content.refusals import MediaRefused
+from jan_media.content.sniff import sniff
 from jan_media.errors import Refused
 from jan_media.library.keys import fresh_content_key
 from jan_media.library.library import Library

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jan_media.catalog.interface import Catalog
-from jan_media.content.sniff import AllowedTypes
+from jan_media.content.allowed_types import AllowedTypes
 from jan_media.storage.interface import Storage
 
 

@@ -94,7 +94,7 @@ def test_the_same_content_is_one_id_across_users_and_ways(api: Api, website: Web
         ),
         (data_url_body(b""), "empty_file", "source.data_url"),
         (data_url_body(b"plain text, no image"), "invalid_media", "source.data_url"),
-        (data_url_body(picture()[:-15]), "invalid_media", "source.data_url"),
+        (data_url_body(picture()[:-60]), "invalid_media", "source.data_url"),
         (data_url_body(picture()) | {"user_id": 7}, "invalid_field", "user_id"),
     ],
 )

@@ -2,7 +2,9 @@
 
 import io
 
-from jan_media.content.sniff import AllowedTypes, MediaRefused, sniff
+from jan_media.content.allowed_types import AllowedTypes
+from jan_media.content.refusals import MediaRefused
+from jan_media.content.sniff import sniff
 from PIL import Image
 
 WORDS = [

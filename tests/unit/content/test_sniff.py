@@ -1,6 +1,7 @@
 """What kind of media some bytes are."""
 
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -12,18 +13,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.content.sniff import (
-    AllowedTypes,
+from jan_media.content.allowed_types import AllowedTypes
+from jan_media.content.refusals import (
     BrokenImage,
     EmptyFile,
     MediaRefused,
     NotMedia,
+    TooManyFrames,
     TooManyPixels,
     TypeNotAllowed,
-    sniff,
 )
+from jan_media.content.sniff import sniff
+from PIL import Image
 
 from tests.fuzz.readers import image
+from tests.unit.content.damage import cases
 from tests.unit.content.drawings import ANIMATIONS, FORMATS, animated, encoded
 
 # pytest puts the warning filters of a running sidecar aside.
@@ -54,6 +58,15 @@ def test_an_image_is_recognised_by_its_bytes(name: str) -> None:
     assert sniffed(encoded(name)) == FORMATS[name][0]
 
 
+def test_a_phones_photo_is_recognised_and_is_no_video() -> None:
+    data = (Path(__file__).parents[2] / "support" / "photo.heic").read_bytes()
+    assert sniffed(data) == "image/heic"
+    with pytest.raises(BrokenImage):
+        sniffed(data[: len(data) // 2])
+    with pytest.raises(TooManyPixels):
+        sniffed(data, max_pixels=96 * 64 - 1)
+
+
 @pytest.mark.parametrize("name", ANIMATIONS)
 def test_an_animation_is_recognised_too(name: str) -> None:
     assert sniffed(animated(name)) == ANIMATIONS[name][0]
@@ -64,30 +77,28 @@ def test_an_image_of_one_pixel_is_an_image(name: str) -> None:
     assert sniffed(encoded(name, 1, 1)) == FORMATS[name][0]
 
 
+def test_no_picture_is_decoded_in_this_process(tmp_path: Path) -> None:
+    (tmp_path / "picture").write_bytes(encoded("png"))
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED_BY_SNIFFING, tmp_path / "picture"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["image/png"]
+
+
 LOADED_BY_SNIFFING = """
 import sys
 from pathlib import Path
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.sniff import sniff
-before = {*sys.modules}
-for path in map(Path, sys.argv[1:]):
-    with path.open("rb") as file:
-        sniff(file, path.stat().st_size, allowed=AllowedTypes("image/*"), max_pixels=10**9)
-print(*(name for name in {*sys.modules} - before if name.startswith("PIL")))
+path = Path(sys.argv[1])
+with path.open("rb") as file:
+    size = path.stat().st_size
+    print(sniff(file, size, allowed=AllowedTypes("image/*"), max_pixels=10**9))
+print(*(name for name in sys.modules if name.startswith("PIL")))
 """
-
-
-def test_no_image_makes_pillow_load_formats_that_nobody_asked_for(tmp_path: Path) -> None:
-    files = [tmp_path / name for name in FORMATS]
-    for file in files:
-        file.write_bytes(encoded(file.name))
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED_BY_SNIFFING, *files],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert {*done.stdout.split()} <= {"PIL.AvifImagePlugin", "PIL._avif"}
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "gif", "bmp", "tiff"])
@@ -120,7 +131,7 @@ def test_the_source_may_stand_anywhere() -> None:
 def test_a_type_outside_the_list_is_named() -> None:
     with pytest.raises(TypeNotAllowed) as refused:
         sniffed(encoded("gif"), AllowedTypes("image/png, image/jpeg"))
-    assert refused.value.mime == "image/gif"
+    assert refused.value.facts["mime"] == "image/gif"
     assert refused.value.code == "unsupported_media_type"
     assert "image/png,image/jpeg" in refused.value.message
 
@@ -136,11 +147,12 @@ def test_svg_is_let_in_only_by_its_full_name() -> None:
         assert sniffed(svg, AllowedTypes("image/svg+xml")) == "image/svg+xml"
 
 
-def test_an_image_whose_size_cannot_be_checked_is_let_in_only_by_its_full_name() -> None:
-    heif = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100
+def test_an_image_that_cannot_be_decoded_is_let_in_only_by_its_full_name() -> None:
+    photoshop = b"8BPS\0\1\0\0\0\0\0\0\0\3" + b"\0" * 100
+    mime = sniffed(photoshop, AllowedTypes("image/vnd.adobe.photoshop"))
+    assert mime == "image/vnd.adobe.photoshop"
     with pytest.raises(TypeNotAllowed):
-        sniffed(heif)
-    assert sniffed(heif, AllowedTypes("image/heif")) == "image/heif"
+        sniffed(photoshop)
 
 
 @pytest.mark.parametrize("text", ["", " , ", "image", "image/", "*/*", "image/png;q=1", "im age/x"])
@@ -194,18 +206,88 @@ def test_html_in_front_of_an_image_makes_it_no_image(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_image_cut_off_anywhere_is_refused(name: str) -> None:
+def test_an_image_cut_off_in_its_data_is_refused(name: str) -> None:
     data = encoded(name)
-    edges = {*range(1, 200), len(data) // 2, *range(len(data) - 40, len(data))}
-    for cut in sorted(edges):
+    for cut in (1, 5, 20, 60, 150, len(data) // 3, len(data) // 2, len(data) - 40):
         with pytest.raises(MediaRefused):
             sniffed(data[:cut])
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [("jpeg", 2), ("jpeg-progressive", 2), ("png", 12), ("gif", 1)]
+)
+def test_a_whole_picture_may_lack_its_end_marker(name: str, end: int) -> None:
+    assert sniffed(encoded(name)[:-end]) == FORMATS[name][0]
+    with pytest.raises(BrokenImage):
+        sniffed(encoded(name)[: -end - 30])
+
+
+# --- what Pillow and a browser make of odd files
+
+WITNESSES = json.loads(Path(__file__).with_name("witnesses.json").read_text())
+CASES = cases()
+# Pillow is stricter than viewers about what is no part of the picture, and about later frames.
+TAKEN_WITH_THE_BROWSER = """
+jpeg: Adobe segment cut short
+jpeg: multi-picture, second one cut
+jpeg: multi-picture, second one missing
+jpeg: no end marker
+jpeg: half an end marker
+jpeg: zeros for the end marker
+jpeg: progressive, cut by 2 bytes
+png: text with a wrong checksum
+png: zTXt that grows large
+png: zTXt that grows large behind
+png: iTXt that grows large
+png: zTXt of another method
+png: a profile that grows large
+png: a profile with a wrong checksum
+png: a profile behind the picture
+png: gamma too short
+png: chromaticities too short
+png: sRGB too short
+png: density too short
+png: transparency too short
+png: transparency with a wrong checksum
+png: unknown ancillary, wrong checksum
+png: unknown ancillary, odd name
+png: text between data chunks
+png: a chunk of 2 GiB
+png: animated, control chunk's checksum wrong
+png: animation that says it has a thousand frames
+png: animation control too short
+png: frame data out of nowhere
+gif: a second picture of no pixels
+gif: a second picture without data
+""".strip().splitlines()
+# Both refuse it for a frame that an animation does not have; we look at the first picture.
+TAKEN_ALONE = ["png: frame control out of nowhere"]
+
+
+def test_every_odd_file_has_been_shown_to_the_witnesses() -> None:
+    assert CASES.keys() == WITNESSES.keys()
+    assert len(CASES) > 300
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in TAKEN_ALONE])
+def test_what_pillow_and_the_browser_agree_on_is_so(name: str) -> None:
+    kind, data = CASES[name]
+    pillow, browser = WITNESSES[name]["pillow"], WITNESSES[name]["browser"]
+    if kind == "image/tiff":
+        browser = pillow  # browsers show none
+    if (pillow and browser) or name in TAKEN_WITH_THE_BROWSER:
+        assert sniffed(data) == kind
+    elif not pillow and not browser:
+        with pytest.raises(MediaRefused):
+            sniffed(data)
+    else:
+        assert outcome(data)  # they disagree: either is right, but it ends
 
 
 @pytest.mark.parametrize("name", ANIMATIONS)
 def test_an_animation_cut_off_in_its_second_frame_is_refused(name: str) -> None:
     data = animated(name)
-    for cut in (len(data) * 3 // 4, len(data) - 20):  # a TIFF is padded to 16 bytes
+    for cut in (len(data) * 3 // 4, len(data) - 40):
         with pytest.raises(BrokenImage):
             sniffed(data[:cut])
 
@@ -286,8 +368,9 @@ def test_a_small_file_that_claims_a_huge_image_costs_no_memory() -> None:
 
 
 def test_an_operator_may_allow_more_pixels_than_pillow_would() -> None:
-    data = png(30_000, 30_000, png_chunk(b"IDAT", b"x"), png_chunk(b"IEND", b""))
-    assert sniffed(data, max_pixels=10**9) == "image/png"
+    data = io.BytesIO()
+    Image.new("1", (20_000, 10_000)).save(data, "PNG")
+    assert sniffed(data.getvalue(), max_pixels=200_000_000) == "image/png"
 
 
 def test_a_gif_whose_second_frame_is_huge_is_refused() -> None:
@@ -297,7 +380,7 @@ def test_a_gif_whose_second_frame_is_huge_is_refused() -> None:
     assert sniffed(screen + small + small + b"\x3b") == "image/gif"
     with pytest.raises(TooManyPixels):
         sniffed(screen + huge + small + b"\x3b")
-    with pytest.raises(BrokenImage):
+    with pytest.raises(TooManyPixels):
         sniffed(screen + small + huge + b"\x3b")
 
 
@@ -343,23 +426,30 @@ def test_a_tiff_that_names_the_same_megabyte_many_times_costs_bounded_memory() -
     assert peak < 16 << 20
 
 
-@pytest.mark.parametrize("name", ["png", "jpeg", "gif", "bmp", "tiff", "webp-lossless"])
-def test_looking_at_a_large_image_takes_little_memory(name: str) -> None:
-    data = encoded(name, 1200, 900)
-    source = io.BytesIO(data)
-    tracemalloc.start()
-    sniff(source, len(data), allowed=IMAGES, max_pixels=10**8)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 1 << 20
-
-
 def test_padding_that_is_read_byte_by_byte_ends_soon() -> None:
     with pytest.raises(BrokenImage):
         sniffed(b"\xff\xd8\xff" + b"\xff" * (4 << 20))
 
 
-def test_a_gif_of_nothing_but_tiny_blocks_ends_soon() -> None:
-    data = b"GIF89a\1\0\1\0\0\0\0" + b"\x2c" + b"\0\0\0\0\1\0\1\0\0" + b"\2" + b"\1x" * (2 << 20)
-    with pytest.raises(BrokenImage):
-        sniffed(data + b"\0\x3b")
+GIF = b"GIF89a\1\0\1\0\0\0\0"
+GIF_FRAME = b"\x2c\0\0\0\0\1\0\1\0\0\2\2\x4c\1\0"
+JPEG = encoded("jpeg-progressive")
+PNG = encoded("png")
+LAST_SCAN = JPEG[JPEG.rindex(b"\xff\xda") : -2]
+IN_MANY_PARTS = {
+    "images of a GIF": GIF + GIF_FRAME * 1_200_000 + b"\x3b",
+    "empty images of a GIF": GIF + b"\x2c\0\0\0\0\1\0\1\0\0\2\0" * 1_600_000 + b"\x3b",
+    "blocks of a GIF's image": GIF + GIF_FRAME[:11] + b"\1x" * 9_000_000 + b"\0\x3b",
+    "blocks of a GIF's comment": GIF + b"!\xfe" + b"\1x" * 9_000_000 + b"\0" + GIF_FRAME + b"\x3b",
+    "comments of a GIF": GIF + b"!\xfe\1x\0" * 4_000_000 + GIF_FRAME + b"\x3b",
+    "chunks of a PNG": PNG[:33] + png_chunk(b"teXt", b"") * 1_600_000 + PNG[33:],
+    "segments of a JPEG": JPEG[:2] + b"\xff\xfe\0\2" * 4_900_000 + JPEG[2:],
+    "scans of a JPEG": JPEG[:-2] + LAST_SCAN * (19_000_000 // len(LAST_SCAN)) + JPEG[-2:],
+}
+
+
+@pytest.mark.parametrize("parts", IN_MANY_PARTS)
+def test_a_file_in_a_million_parts_ends_soon(parts: str) -> None:
+    # Not refused for the time it took: that would be `TooExpensive`.
+    with pytest.raises((BrokenImage, TooManyFrames)):
+        sniffed(IN_MANY_PARTS[parts])

@@ -130,7 +130,7 @@ def test_uploading_again_renews_the_retention(library: Library, clock: Clock) ->
         (b"", "empty_file"),
         (b"hello, this is no image", "invalid_media"),
         (picture("GIF"), "unsupported_media_type"),
-        (picture()[:-20], "invalid_media"),
+        (picture()[:-60], "invalid_media"),
         (picture(size=(2000, 600)), "too_many_pixels"),
     ],
     ids=["empty", "text", "another type", "cut off", "too many pixels"],

@@ -1,0 +1,207 @@
+"""Processes that decode the pictures of strangers, under limits of memory and time.
+
+A picture that breaks a decoder, or takes too much, costs one of these processes and nothing else.
+They are started when they are needed, and end with the process that started them. What goes to
+them and comes back is msgpack: one that a picture has taken over can lie, but runs nothing here.
+"""
+
+import contextlib
+import io
+import os
+import queue
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import msgpack
+
+from jan_media.content.refusals import REFUSALS, MediaRefused, TooExpensive
+
+PROCESSES = max(1, min(4, os.cpu_count() or 1))
+CPU_SECONDS = 10
+"""Processor time for one picture."""
+WALL_SECONDS = 60.0
+"""Time for one picture on a machine that is busy."""
+_BASE_MEMORY = 1 << 30  # address space of Python with its libraries and of files that are read
+_BYTES_A_PIXEL = 16  # four channels, and what decoders and conversions hold beside them
+_SENT_AS_BYTES = 256 * 1024  # a larger file is handed over open
+_LONGEST_MESSAGE = 1 << 28
+_LENGTH = struct.Struct(">I")
+
+
+class Decoders:
+    """A few processes that each do one job at a time. Any thread may call `run`."""
+
+    def __init__(
+        self,
+        processes: int = PROCESSES,
+        *,
+        cpu_seconds: int = CPU_SECONDS,
+        wall_seconds: float = WALL_SECONDS,
+    ) -> None:
+        self._cpu_seconds = cpu_seconds
+        self._wall_seconds = wall_seconds
+        # The last one used comes first; None is a place whose process is to be started.
+        self._idle: queue.LifoQueue[_Process | None] = queue.LifoQueue()
+        for _ in range(processes):
+            self._idle.put(None)
+
+    def run(self, job: str, source: BinaryIO, size: int, mime: str, **arguments: Any) -> Any:
+        """Let a process do ``job`` with the ``size`` bytes of ``source``; returns its answer.
+
+        Blocking: waits for a free process. ``arguments`` must have ``max_pixels``. Raises
+        `MediaRefused`: what the job has found, or `TooExpensive`.
+        """
+        process = self._idle.get()
+        try:
+            if process is None or not process.alive:
+                process = _Process()
+            question = {"job": job, "cpu_seconds": self._cpu_seconds, "mime": mime, **arguments}
+            answer = process.ask(question, source, size, self._wall_seconds)
+        except BaseException as error:
+            if process is not None:
+                process.end()
+                process = None
+            if isinstance(error, _Died):
+                raise TooExpensive(mime=mime) from None
+            raise
+        finally:
+            self._idle.put(process)
+        if "refused" in answer:
+            raise REFUSALS[answer["refused"]](**answer["facts"])
+        return answer["done"]
+
+
+DECODERS = Decoders()
+"""Those of this process."""
+
+
+class _Died(Exception):
+    """A process ended, or said nothing for too long."""
+
+
+class _Process:
+    """One decoder process, and the socket to it."""
+
+    def __init__(self) -> None:
+        """Start it, and wait until it is ready. Raises `RuntimeError` if it cannot run."""
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "jan_media.content.decoders", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        try:
+            _receive(self._socket, WALL_SECONDS)
+        except _Died:
+            self.end()
+            raise RuntimeError("a decoder process does not start: see the log") from None
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(
+        self, question: dict[str, Any], source: BinaryIO, size: int, wall_seconds: float
+    ) -> Any:
+        """The answer. Raises `_Died`."""
+        source.seek(0)
+        file = None
+        if size > _SENT_AS_BYTES:
+            with contextlib.suppress(io.UnsupportedOperation):  # it lies in memory
+                file = source.fileno()
+        content = source.read() if file is None else None
+        try:
+            self._socket.settimeout(wall_seconds)
+            socket.send_fds(self._socket, [b"."], [] if file is None else [file])
+            _send(self._socket, {**question, "content": content})
+        except OSError:
+            raise _Died from None
+        return _receive(self._socket, wall_seconds)
+
+    def end(self) -> None:
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def _send(to: socket.socket, message: Any) -> None:
+    packed = msgpack.packb(message)
+    to.sendall(_LENGTH.pack(len(packed)) + packed)
+
+
+def _receive(come_from: socket.socket, seconds: float | None) -> Any:
+    """The next message. Raises `_Died` at the end, or if it does not come in time."""
+    until = None if seconds is None else time.monotonic() + seconds
+
+    def read(length: int) -> bytes:
+        received = bytearray()
+        while len(received) < length:
+            come_from.settimeout(until and max(0.001, until - time.monotonic()))
+            piece = come_from.recv(min(length - len(received), 1 << 20))
+            if not piece:
+                raise EOFError
+            received += piece
+        return bytes(received)
+
+    try:
+        length = _LENGTH.unpack(read(_LENGTH.size))[0]
+        if length > _LONGEST_MESSAGE:
+            raise _Died
+        return msgpack.unpackb(read(length))
+    except (OSError, EOFError):
+        raise _Died from None
+
+
+# --- inside a decoder process
+
+
+def _serve(connection: socket.socket) -> None:
+    """Do one job after the other until the other end is gone."""
+    from jan_media.content import picture
+
+    jobs: dict[str, Callable[..., Any]] = {"check": picture.check}
+    with open(os.devnull, "w") as nowhere:
+        _send(connection, "ready")
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())  # decoders complain about each odd file
+    while True:
+        _, files, _, _ = socket.recv_fds(connection, 1, 1)
+        question = _receive(connection, None)
+        content = question.pop("content")
+        _limit(question.pop("cpu_seconds"), question["max_pixels"])
+        with io.BytesIO(content) if content is not None else open(files[0], "rb") as source:
+            _send(connection, _answer(jobs[question.pop("job")], source, question))
+
+
+def _answer(job: Callable[..., Any], source: BinaryIO, arguments: dict[str, Any]) -> Any:
+    try:
+        return {"done": job(source, **arguments)}
+    except MediaRefused as refusal:
+        return {"refused": type(refusal).__name__, "facts": refusal.facts}
+    except MemoryError:
+        return {"refused": TooExpensive.__name__, "facts": {"mime": arguments["mime"]}}
+
+
+def _limit(cpu_seconds: int, max_pixels: int) -> None:
+    """What the next job may take of processor time and memory; the kernel ends those over it."""
+    used = int(time.process_time())
+    for kind, most in (
+        (resource.RLIMIT_CPU, used + 1 + cpu_seconds),
+        (resource.RLIMIT_AS, _BASE_MEMORY + max_pixels * _BYTES_A_PIXEL),
+    ):
+        with contextlib.suppress(ValueError):  # macOS knows no limit of address space
+            resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sidecar ends on Ctrl-C, and this with it
+    os.nice(5)  # chats go first
+    with contextlib.suppress(_Died):
+        _serve(socket.socket(fileno=int(sys.argv[1])))

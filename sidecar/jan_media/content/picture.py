@@ -1,0 +1,225 @@
+"""Opening and decoding the pictures of strangers: what is right or wrong with one, Pillow decides.
+
+This runs in decoder processes alone (`jan_media.content.decoders`), whose memory and time are
+limited. On top of that the work is bounded by what a file may ask for: pixels, frames and chunks.
+"""
+
+import contextlib
+import hashlib
+import io
+import struct
+import warnings
+from collections.abc import Iterator, Set
+from typing import BinaryIO
+
+from PIL import Image, ImageFile
+
+from jan_media.content.refusals import (
+    BrokenImage,
+    MediaRefused,
+    TooExpensive,
+    TooManyFrames,
+    TooManyPixels,
+)
+
+FORMATS = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/gif": "GIF",
+    "image/webp": "WEBP",
+    "image/bmp": "BMP",
+    "image/tiff": "TIFF",
+    "image/avif": "AVIF",
+    "image/heic": "HEIF",
+    "image/heif": "HEIF",
+}
+MOST_FRAMES = 10_000
+# The frames of an animation are decoded up to so many pixels in all; later ones are not looked at.
+DECODED_PIXELS = 100_000_000
+_MOST_PARTS = 100_000  # chunks of a PNG, segments of a JPEG
+_MOST_SCANS = 100  # of a JPEG; each may cost as much as the picture
+_MOST_READS = 1_000_000  # of a GIF, which Pillow reads block by block
+_PNG_PICTURE = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
+_PNG_COLOURS = {b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf"}
+_JPEG_ALONE = {0x01, *range(0xD0, 0xDA)}  # markers without a segment behind them
+_JPEG_EXTRAS = {*range(0xE0, 0xF0), 0xFE}
+_END_OF_JPEG = b"\xff\xd9"
+_NO_DATA = b"\x5a\xa5\x33\x96" * 64  # bytes that would be drawn as something
+
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def check(source: BinaryIO, mime: str, max_pixels: int) -> tuple[int, int]:
+    """Decode the picture; returns its width and height. Raises `MediaRefused` if it is no good."""
+    with refusing(mime, max_pixels):
+        if mime == "image/jpeg":
+            return _check_jpeg(jpeg_without_extras(source), max_pixels)
+        if mime == "image/png":
+            source = png_without_extras(source)
+        if mime == "image/gif":
+            source = _CountedReads(source.read())
+        with open_picture(source, mime, max_pixels) as image:
+            size = image.size
+            _decode_frames(image, mime, max_pixels)
+            return size
+
+
+@contextlib.contextmanager
+def refusing(mime: str, max_pixels: int) -> Iterator[None]:
+    """Turn whatever a decoder makes of hostile bytes into a `MediaRefused`."""
+    try:
+        yield
+    except MediaRefused:
+        raise
+    except MemoryError:
+        raise TooExpensive(mime=mime) from None
+    except Image.DecompressionBombError:
+        raise TooManyPixels(size=f"more than {2 * max_pixels}", max_pixels=max_pixels) from None
+    except Exception:
+        raise BrokenImage(mime=mime) from None
+
+
+def open_picture(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.ImageFile:
+    """The picture, its header read and nothing decoded yet.
+
+    Raises `TooManyPixels` and `BrokenImage`, and whatever Pillow raises.
+    """
+    if FORMATS[mime] == "HEIF":
+        import pi_heif  # slow to load, and few files need it
+
+        pi_heif.register_heif_opener(thumbnails=False)
+    # Pillow itself refuses what has more than twice as many: for the canvas of a WebP, which
+    # takes its memory when the header is read, and for frames that are larger than the first.
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    source.seek(0)
+    image = Image.open(source, formats=[FORMATS[mime]])
+    _check_size(image, mime, max_pixels)
+    return image
+
+
+def _check_size(image: Image.Image, mime: str, max_pixels: int) -> None:
+    width, height = image.size
+    if width <= 0 or height <= 0:
+        raise BrokenImage(mime=mime)
+    if width * height > max_pixels:
+        raise TooManyPixels(size=f"{width} x {height}", max_pixels=max_pixels)
+
+
+def _decode_frames(image: ImageFile.ImageFile, mime: str, max_pixels: int) -> None:
+    """Raises `TooManyFrames`, and whatever Pillow raises."""
+    decoded = 0
+    for number in range(MOST_FRAMES):
+        try:
+            image.seek(number)
+            _check_size(image, mime, max_pixels)
+            image.load()
+            decoded += image.width * image.height
+            if decoded > DECODED_PIXELS:
+                return
+        except EOFError:
+            if number == 0:
+                raise
+            return
+        except (OSError, ValueError):
+            # Viewers go on showing the frames before an odd one, unless the file is cut off.
+            if number == 0 or mime != "image/gif" or not _gif_has_its_end(image):
+                raise
+            return
+    raise TooManyFrames(most=MOST_FRAMES)
+
+
+class _CountedReads(io.BytesIO):
+    """A file that may be read so many times."""
+
+    reads_left = _MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise BrokenImage(mime="image/gif")
+        return super().read(size)
+
+
+def _gif_has_its_end(image: ImageFile.ImageFile) -> bool:
+    assert image.fp is not None
+    image.fp.seek(0)
+    return image.fp.read().rstrip(b"\0").endswith(b";")
+
+
+def png_without_extras(source: BinaryIO, keep: Set[bytes] = frozenset()) -> BinaryIO:
+    """A PNG without what is no part of its first picture, apart from the chunks to ``keep``.
+
+    Browsers pass over what is odd there (a wrong checksum, a text that unpacks to megabytes), and
+    Pillow does not. Raises `BrokenImage` if it is cut off in the data of a later frame.
+    """
+    source.seek(0)
+    picture = io.BytesIO()
+    picture.write(source.read(8))
+    for _ in range(_MOST_PARTS):
+        header = source.read(8)
+        if len(header) < 8:
+            break
+        length, kind = struct.unpack(">I4s", header)
+        if kind in _PNG_PICTURE or kind in keep or kind == b"fdAT":
+            content = source.read(length + 4)
+            if kind != b"fdAT":
+                picture.write(header + content)
+            elif len(content) < length:
+                raise BrokenImage(mime="image/png")
+        else:
+            source.seek(length + 4, io.SEEK_CUR)
+        if kind == b"IEND":
+            break
+    else:
+        raise BrokenImage(mime="image/png")
+    picture.seek(0)
+    return picture
+
+
+def jpeg_without_extras(source: BinaryIO) -> bytes:
+    """A JPEG from its start to its end without what is no part of its first picture.
+
+    That is: bytes between its segments (ITU-T T.81, section B.1.1), and the segments of
+    applications but for the one of Adobe that tells the colours.
+    """
+    source.seek(0)
+    data = source.read()
+    picture = bytearray(data[:2])
+    place = 2
+    for _ in range(_MOST_PARTS):
+        place = data.index(b"\xff", place)
+        marker = data[place + 1]
+        if marker in (0x00, 0xFF):
+            place += 1
+            continue
+        length = 0 if marker in _JPEG_ALONE else int.from_bytes(data[place + 2 : place + 4], "big")
+        segment = data[place : place + 2 + length]
+        if marker == 0xDA:
+            if data.count(b"\xff\xda", place) > _MOST_SCANS:
+                break
+            return bytes(picture) + data[place:]
+        if marker not in _JPEG_EXTRAS or (marker == 0xEE and length >= 14):
+            picture += segment
+        place += max(2, len(segment))
+    raise BrokenImage(mime="image/jpeg")
+
+
+def _check_jpeg(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Decode at an eighth of the size, which reads all of the data and draws little."""
+    with open_picture(io.BytesIO(data), "image/jpeg", max_pixels) as image:
+        size = image.size
+        image.draft("L", (1, 1))
+        try:
+            image.load()
+            return size
+        except OSError:
+            pass
+    # Whether only the end marker is missing: then nothing is drawn from what stands before it.
+    drawn = []
+    data = data.rstrip(b"\xff")
+    for rest in (_END_OF_JPEG, _NO_DATA + _END_OF_JPEG):
+        with open_picture(io.BytesIO(data + rest), "image/jpeg", max_pixels) as image:
+            drawn.append(hashlib.sha256(image.tobytes()).digest())
+    if drawn[0] != drawn[1]:
+        raise BrokenImage(mime="image/jpeg")
+    return size

@@ -1,0 +1,53 @@
+"""Pictures are decoded in processes whose time is limited, and that may die."""
+
+import io
+import tempfile
+from typing import Any
+
+import pytest
+from jan_media.content.decoders import Decoders
+from jan_media.content.refusals import BrokenImage, TooExpensive
+from PIL import Image
+
+from tests.unit.content.damage import saved
+
+SMALL = saved("PNG")
+
+
+def checked(decoders: Decoders, data: bytes, mime: str = "image/png") -> tuple[int, int]:
+    width, height = decoders.run("check", io.BytesIO(data), len(data), mime, max_pixels=10**8)
+    return width, height
+
+
+@pytest.fixture(scope="module")
+def slow() -> bytes:
+    """A small JPEG that takes seconds to decode: every scan goes over all of it."""
+    whole = saved("JPEG", Image.new("RGB", (6000, 6000)), progressive=True)
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + scan * 90 + whole[-2:]
+
+
+@pytest.mark.parametrize("limit", [{"cpu_seconds": 0}, {"wall_seconds": 0.2}])
+def test_a_picture_that_takes_too_long_costs_its_process_and_no_other_picture(
+    slow: bytes, limit: dict[str, Any]
+) -> None:
+    decoders = Decoders(1, **limit)
+    with pytest.raises(TooExpensive, match="save it smaller"):
+        checked(decoders, slow, "image/jpeg")
+    assert checked(decoders, SMALL) == (64, 48)
+
+
+def test_a_process_goes_on_after_a_picture_that_is_no_good() -> None:
+    decoders = Decoders(1)
+    for _ in range(3):
+        with pytest.raises(BrokenImage):
+            checked(decoders, SMALL[:200])
+        assert checked(decoders, SMALL) == (64, 48)
+
+
+def test_a_large_file_is_handed_over_open() -> None:
+    data = saved("BMP", Image.new("RGB", (600, 400)))
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        answer = Decoders(1).run("check", file, len(data), "image/bmp", max_pixels=10**8)
+    assert tuple(answer) == (600, 400)
