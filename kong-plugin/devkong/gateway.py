@@ -220,6 +220,7 @@ class Gateway:
 
     def _error_handler(self, exchange: Exchange, status: int) -> ResponseExit:
         """Return nginx's own error, as Kong's error handler words it."""
+        exchange.source = b"error"
         headers = exchange.headers
         accept = headers.get(b"accept") or headers.get(b"content-type")
         if accept is None:

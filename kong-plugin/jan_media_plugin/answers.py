@@ -48,7 +48,8 @@ def no_credentials() -> Refused:
 
 def invalid_token(message: str, code: str = "invalid_token") -> Refused:
     """A token or key was sent and does not count; ``message`` says why and quotes none of it."""
-    challenge = f'{_CHALLENGE}, error="invalid_token", error_description="{message}"'
+    described = message.replace("…", "...")  # RFC 6750: ASCII, and no quotes
+    challenge = f'{_CHALLENGE}, error="invalid_token", error_description="{described}"'
     return Refused(
         401, "authentication_error", code, message, headers={"WWW-Authenticate": challenge}
     )

@@ -66,6 +66,7 @@ class Config:
     max_header_bytes: int
     url_cache_size: int
     hide_credentials: bool
+    hide_headers: tuple[str, ...]
     upstream_authorization: str | None
     user_header: str
     issuer_header: str

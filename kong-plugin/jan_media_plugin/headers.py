@@ -107,8 +107,13 @@ class UpstreamHeaders:
             self._always["Authorization"] = config.upstream_authorization
         hidden: Sequence[str] = _CREDENTIAL_HEADERS if config.hide_credentials else ()
         ours = (self._user, self._issuer, self._groups)
-        self._removed = {_folded(name) for name in (*ours, *hidden)}
-        self._removed_prefixes = (_OURS,) if config.auth == "off" else (_OURS, *_IDENTITY_OF_KONG)
+        hidden = (*hidden, *config.hide_headers)
+        self._removed = {_folded(name) for name in (*ours, *hidden) if not name.endswith("*")}
+        self._removed_prefixes = (
+            _OURS,
+            *(_folded(name[:-1]) for name in hidden if name.endswith("*")),
+            *(() if config.auth == "off" else _IDENTITY_OF_KONG),
+        )
         self._set_always = frozenset(map(str.lower, self._always))
         self._set_for_caller = self._set_always.union(map(str.lower, ours))
         self._known_names: dict[str, bool] = {}

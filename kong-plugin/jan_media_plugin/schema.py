@@ -200,6 +200,23 @@ Schema: list[Field] = [
         "Keep the caller's Authorization and X-API-Key from the upstream.",
     ),
     _described(
+        "hide_headers",
+        _strings(
+            [
+                "Cookie",
+                *("Forwarded", "X-Original-URL", "X-Rewrite-URL"),
+                *("X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username"),
+                *("X-Forwarded-Groups", "X-Forwarded-Access-Token", "X-Auth-Request-*"),
+                *("Remote-User", "Remote-Name", "Remote-Email", "Remote-Groups"),
+                *("X-Remote-User", "X-Remote-Group", "X-WebAuth-User"),
+                *("X-User", "X-User-Id", "X-User-Name", "X-User-Email", "X-User-Groups"),
+            ],
+            match="^[A-Za-z0-9-]+%*?$",
+        ),
+        "Headers of the client that the upstream does not get: by default cookies, and those by "
+        "which other proxies name a caller. A * at the end stands for any ending.",
+    ),
+    _described(
         "upstream_authorization", _secret(), "The Authorization header that the upstream gets."
     ),
     _described("user_header", _string("X-Jan-User-Id", **_HEADER_NAME), "Says who the caller is."),

@@ -31,6 +31,7 @@ class _Recorder(BaseHTTPRequestHandler):
             Received(self.path, headers, body.decode("utf-8", "backslashreplace"))
         )
         self.send_response(200)
+        self.send_header("X-Request-Id", "upstreams-own")
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"{}")

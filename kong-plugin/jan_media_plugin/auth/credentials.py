@@ -8,8 +8,8 @@ from jan_media_plugin.answers import ambiguous_credentials, invalid_token
 from jan_media_plugin.headers import Headers
 
 _KEY_PREFIX = "sk_"
+_PROVIDERS_PREFIX = "sk-"  # of OpenAI, Anthropic and others
 _KEY = re.compile(r"sk_[A-Za-z0-9_-]{8,200}", re.ASCII)
-_LONGEST_TOKEN = 8192
 
 
 class Kind(Enum):
@@ -48,12 +48,18 @@ def presented(headers: Headers, *, api_keys: bool) -> Credential | None:
     rest = rest.strip(" ")
     if api_keys and rest.startswith(_KEY_PREFIX):
         return _api_key(rest)
-    if len(rest) > _LONGEST_TOKEN:
-        raise invalid_token(f"The token is longer than {_LONGEST_TOKEN} characters.")
+    if rest.startswith(_PROVIDERS_PREFIX):
+        return _api_key(rest)
     return Credential(Kind.TOKEN, rest)
 
 
 def _api_key(text: str) -> Credential:
+    if text.startswith(_PROVIDERS_PREFIX):
+        raise invalid_token(
+            "This is a key of a model provider (sk-…), which is not for this gateway. Send a token "
+            "of this gateway, or an API key that it made (sk_…).",
+            "invalid_api_key",
+        )
     if not _KEY.fullmatch(text):
         raise invalid_token("The API key is malformed.", "invalid_api_key")
     return Credential(Kind.API_KEY, text)

@@ -146,7 +146,7 @@ class PublishedKeys:
                 self._keys = await self._download()
             self._fetched_at = self._clock()
             self._failed = False
-        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, OSError) as error:
+        except Exception as error:  # a URL or a document may be wrong in any way
             self._failed = True
             log.warning(
                 "the keys of issuer %s cannot be fetched: %s",

@@ -24,6 +24,8 @@ from jan_media_plugin.config import Issuer
 _REMEMBERED_TOKENS = 20_000
 _MOST_SECONDS = 300
 _DEEPEST = 16
+_MOST_SHOWN = 100
+_NOT_SHOWN = re.compile(r"[^\w .:/@+~-]", re.ASCII)
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
 _BRACKET_OR_STRING = re.compile(rb'[\[\]{}]|"(?>(?:[^"\\]|\\.)*)"')
 
@@ -96,7 +98,7 @@ class Tokens:
                 )
                 expires_at = int(claims["exp"])
             except Exception as error:  # whatever it is, this token is not good
-                refusal = _refusal(error)
+                refusal = _refusal(error, token, issuer)
                 if not isinstance(error, jwt.InvalidSignatureError):
                     break
             else:
@@ -175,14 +177,26 @@ def _claim(claims: dict[str, Any], name: str) -> object:
 _MESSAGES: list[tuple[type[Exception], str, str]] = [
     (jwt.ExpiredSignatureError, "token_expired", "The token has expired. Get a new one."),
     (jwt.ImmatureSignatureError, "invalid_token", "The token is not valid yet."),
-    (jwt.InvalidAudienceError, "invalid_token", "The token is meant for another audience."),
     (jwt.MissingRequiredClaimError, "invalid_token", "The token lacks a claim: exp, sub or aud."),
     (jwt.InvalidSignatureError, "invalid_token", "The token's signature is wrong."),
 ]
 
 
-def _refusal(error: Exception) -> Refused:
+def _refusal(error: Exception, token: str, issuer: Issuer) -> Refused:
+    if isinstance(error, jwt.InvalidAudienceError):
+        meant = _decoded(token.split(".")[1]).get("aud")
+        return invalid_token(
+            f"The token is meant for the audience {_shown(meant)}, and not for "
+            f"{_shown(list(issuer.audience))}. Have its issuer add that audience."
+        )
     for kind, code, message in _MESSAGES:
         if isinstance(error, kind):
             return invalid_token(message, code)
     return invalid_token("The token is not acceptable.")
+
+
+def _shown(audience: object) -> str:
+    """Return audiences as a message and a header may hold them."""
+    names = audience if isinstance(audience, list) else [audience]
+    text = " or ".join(str(name)[:_MOST_SHOWN] for name in names[:5])
+    return _NOT_SHOWN.sub("?", text)

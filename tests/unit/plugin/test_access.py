@@ -152,6 +152,8 @@ def test_api_keys_need_the_sidecar_but_only_once(ask: Ask, sidecar: FakeSidecar)
         ({"authorization": b"Bearer \xff.\xff.\xff"}, 401, "invalid_token"),
         ({"authorization": f"Bearer {token(exp=1)}"}, 401, "token_expired"),
         ({"authorization": "Bearer " + "a" * 9000 + ".b.c"}, 401, "invalid_token"),
+        ({"authorization": "Bearer sk-proj-abc"}, 401, "invalid_api_key"),
+        ({"x-api-key": "sk-ant-api03-abc"}, 401, "invalid_api_key"),
         ({"authorization": "Bearer sk_never-made-1"}, 401, "invalid_api_key"),
         ({"x-api-key": "sk_\u00fc"}, 401, "invalid_api_key"),
         ({"authorization": ["Bearer a.b.c", "Bearer a.b.c"]}, 400, "ambiguous_credentials"),
@@ -251,6 +253,35 @@ def test_a_connection_header_that_would_take_the_identity_away_is_refused(
 )
 def test_the_usual_connection_headers_are_taken(ask: Ask, value: Any) -> None:
     assert ask({**bearer(), "connection": value})[0].kind == "passed"
+
+
+@pytest.mark.parametrize("auth", ["required", "off"])
+def test_cookies_and_the_identity_headers_of_other_proxies_do_not_go_on(
+    ask: Ask, auth: str
+) -> None:
+    theirs = {
+        "cookie": "session=1",
+        "forwarded": "for=1.2.3.4",
+        "x-original-url": "/admin",
+        "x-forwarded-user": "root",
+        "remote_user": "root",
+        "x-user": "root",
+        "x-auth-request-email": "root@example.com",
+        "x.auth.request.anything": "1",
+    }
+    fine = {"x-user-agent": "sdk/1", "x-forwarded-for": "1.2.3.4", "x-custom": "1"}
+    _, request = ask({**bearer(), **theirs, **fine}, auth=auth)
+    assert {name for name, value in request.headers_set.items() if value == []} == {
+        "authorization",
+        *theirs,
+    }
+
+
+def test_which_headers_do_not_go_on_can_be_configured(ask: Ask) -> None:
+    sent = {"cookie": "session=1", "x-secret-a": "1", "x-secretary": "1", "x-exact": "1"}
+    _, request = ask({**bearer(), **sent}, hide_headers=["X-Secret-*", "X-Exact"])
+    removed = {name for name, value in request.headers_set.items() if value == []}
+    assert removed == {"authorization", "x-secret-a", "x-exact"}
 
 
 def test_credentials_reach_the_upstream_only_if_configured(ask: Ask) -> None:

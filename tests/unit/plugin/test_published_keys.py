@@ -219,6 +219,26 @@ def test_an_odd_key_does_not_hide_the_good_ones(sidecar: FakeSidecar) -> None:
     assert len(asyncio.run(published(sidecar).find("k1", "ES256"))) == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://[", "http://a b/\x00", "http://127.0.0.1:99999/", "http://xn--/", "http://\udcff/"],
+)
+def test_keys_at_a_url_that_is_none_are_as_good_as_away(sidecar: FakeSidecar, url: str) -> None:
+    keys = PublishedKeys(
+        issuer(discovery_url="http://issuer.example"), fresh=100, stale=1000, timeout=1
+    )
+    get = keys._get
+
+    async def discovered(asked: str) -> dict[str, Any]:
+        if asked == "http://issuer.example":
+            return {"issuer": ISSUER, "jwks_uri": url}
+        return await get(asked)
+
+    keys._get = discovered  # type: ignore[method-assign]
+    with pytest.raises(IssuerAway):
+        asyncio.run(keys.find("k1", "ES256"))
+
+
 def test_a_secure_discovery_document_leads_to_no_insecure_keys(
     sidecar: FakeSidecar, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -211,9 +211,29 @@ def test_forgeries_are_refused(text: str) -> None:
     assert refusal(text).status == 401
 
 
-@pytest.mark.parametrize("length", [8193, 100_000])
-def test_a_token_beyond_any_real_length_is_refused_unread(length: int) -> None:
-    assert "longer than 8192" in refusal("a" * length).message
+@pytest.mark.parametrize("groups", [500, 5000])
+def test_a_token_may_name_as_many_groups_as_its_company_has(groups: int) -> None:
+    names = [f"department-{number}" for number in range(groups)]
+    assert check(token(groups=names)).groups == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("aud", "shown"),
+    [
+        ("account", "account, and not for jan."),
+        (["account", "https://api.example/"], "account or https://api.example/, and not"),
+        (['"\r\nX: y', {}, 5], "???X: y or ?? or 5, and not"),
+        (["x" * 9000] * 9, "x, and not"),
+    ],
+)
+def test_a_token_for_another_audience_is_refused_with_both_sides_named(
+    aud: object, shown: str
+) -> None:
+    refused = refusal(token(aud=aud))
+    assert shown in refused.message
+    assert len(refused.message) < 1000
+    assert refused.headers["WWW-Authenticate"].isprintable()
+    assert refused.headers["WWW-Authenticate"].count('"') == 6
 
 
 def test_the_same_subject_of_two_issuers_is_two_callers() -> None:
