@@ -21,6 +21,26 @@ def url(port: int, path: str = "") -> str:
     return f"http://{HOST}:{port}{path}"
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port at this moment."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def with_free_inner_ports(gateway: int) -> Ports:
+    """The gateway's port as given; the others as in kong.yml, or free ones for those in use."""
+    usual, free = Ports(gateway=gateway), free_ports()
+    return Ports(
+        gateway=gateway,
+        public=usual.public if is_free(usual.public) else free.public,
+        internal=usual.internal if is_free(usual.internal) else free.internal,
+        llm=usual.llm if is_free(usual.llm) else free.llm,
+    )
+
+
 def free_ports() -> Ports:
     """Four ports that nobody uses at this moment."""
     sockets = [socket.create_server((HOST, 0)) for _ in range(4)]

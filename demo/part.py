@@ -1,11 +1,9 @@
 """One process of the stack: started, awaited until it is ready, and stopped by its pid."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,19 @@ import httpx
 READY_WITHIN_SECONDS = 60.0
 STOPPED_WITHIN_SECONDS = 10.0
 LOG_TAIL_LINES = 30
+
+# Ends a process group, first politely, when its input ends before a line comes. The input ends also
+# if this stack is killed and cannot stop its parts. A signal at the death of the parent would reach
+# only the first of `kong start`'s processes, which passes none on.
+WATCHDOG = """
+read -r stopped && exit
+kill -s TERM -- "-$1"
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+  kill -s 0 -- "-$1" || exit
+  sleep 0.1
+done
+kill -s KILL -- "-$1"
+"""
 
 
 class PartFailed(Exception):
@@ -35,6 +46,7 @@ class Part:
     # For a command that starts the real process below itself and passes no signal on.
     stop_whole_group: bool = False
     process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+    _watchdog: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     @property
     def pid(self) -> int:
@@ -54,8 +66,14 @@ class Part:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
             )
+        self._watchdog = subprocess.Popen(
+            ["sh", "-c", WATCHDOG, "watchdog", str(self.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def wait_until_ready(self, go_on: Callable[[], None] = lambda: None) -> None:
         """Returns when the part is ready. Raises PartFailed when it dies or takes too long.
@@ -106,20 +124,13 @@ class Part:
                 self.process.wait()
         # Children that outlived it, a plugin server for example, are in its process group.
         self._signal_group(signal.SIGKILL)
+        if self._watchdog is not None:
+            self._watchdog.communicate(b"stopped\n")
+            self._watchdog = None
 
     def _signal_group(self, which: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, which)
-
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _end_with_parent() -> None:
-    """Has the system end this process when the stack is killed and cannot stop its parts."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def answers(url: str, status: int = 200) -> Callable[[], bool]:

@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from types import FrameType, TracebackType
 
 import httpx
 
-from demo.addresses import HOST, Ports, free_ports, url
+from demo.addresses import HOST, Ports, free_ports, is_free, url, with_free_inner_ports
 from demo.kong_settings import ROOT, kong_environment, kong_yml_for
 from demo.part import Part, PartFailed, answers
 
@@ -198,12 +197,7 @@ def refuse_taken_ports(ports: Ports, with_llm: bool) -> None:
         "sidecar, internal": ports.internal,
         **({"demo LLM": ports.llm} if with_llm else {}),
     }
-    taken = []
-    for name, port in wanted.items():
-        try:
-            socket.create_server((HOST, port)).close()
-        except OSError:
-            taken.append(f"{port}, wanted for the {name}")
+    taken = [f"{port}, wanted for the {name}" for name, port in wanted.items() if not is_free(port)]
     if taken:
         raise PartFailed("Another program uses port " + "; and ".join(taken) + ".")
 
@@ -248,10 +242,10 @@ def main() -> int:
     chosen = arguments.parse_args()
     told_to_stop = _ToldToStop()
     try:
-        usual = Ports(gateway=int(os.environ.get("GATEWAY_PORT", "8000")))
+        port = int(os.environ.get("GATEWAY_PORT", "8000"))
         stack = Stack(
             folder=chosen.folder,
-            ports=free_ports() if chosen.free_ports else usual,
+            ports=free_ports() if chosen.free_ports else with_free_inner_ports(port),
             kong_bin=chosen_kong(os.environ),
             llm_upstream=os.environ.get("LLM_UPSTREAM_URL") or None,
             go_on=told_to_stop.check,
@@ -260,7 +254,8 @@ def main() -> int:
             gateway = "Kong" if stack.kong_bin else "devkong"
             told_to_stop.check()
             print(
-                f"ready: {stack.base_url} ({gateway}, data in {stack.folder}). Ctrl-C stops it.",
+                f"ready: {stack.base_url} ({gateway}, data in {stack.folder}, "
+                f"logs in {stack.folder / 'logs'}). Ctrl-C stops it.",
                 flush=True,
             )
             while True:

@@ -1,15 +1,19 @@
 """`make up`: one line when ready, and nothing left behind after Ctrl-C or SIGTERM."""
 
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from demo.addresses import HOST, Ports, free_ports
 from demo.kong_settings import ROOT
 from tests.e2e.processes import family, processes
 
@@ -73,3 +77,27 @@ def test_nothing_outlives_a_killed_stack(tmp_path: Path) -> None:
     while left := [each for each in processes() if each[0] in below and each[2]]:
         assert time.monotonic() < give_up, left
         time.sleep(0.05)
+
+
+def test_up_finds_other_inner_ports_when_the_usual_ones_are_taken(tmp_path: Path) -> None:
+    gateway = free_ports().gateway
+    with ExitStack() as taken:
+        for port in (Ports().public, Ports().internal, Ports().llm):
+            with suppress(OSError):  # somebody else's is as good
+                taken.enter_context(socket.create_server((HOST, port)))
+        up = subprocess.Popen(
+            [sys.executable, "-m", "demo.stack", "--folder", str(tmp_path)],
+            cwd=ROOT,
+            env={**os.environ, "GATEWAY_PORT": str(gateway)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert up.stdout is not None
+            line = up.stdout.readline()
+            assert line.startswith(f"ready: http://127.0.0.1:{gateway} "), line
+            assert f"logs in {tmp_path / 'logs'}" in line
+            up.send_signal(signal.SIGTERM)
+            up.communicate(timeout=30)
+        finally:
+            up.kill()
