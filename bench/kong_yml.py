@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from jan_media_plugin.schema import Field, Schema
+from jan_media_plugin.config import Schema
+from jan_media_plugin.schema import Field
 
 from bench.kong_lua import KongLua
 from bench.media import BenchSidecar

@@ -6,7 +6,7 @@
 import sys
 
 from jan_media_plugin import lua_path
-from jan_media_plugin.schema import Schema
+from jan_media_plugin.config import Schema
 from jan_media_plugin.server.dedicated import ServedPlugin, run
 
 

@@ -1,142 +1,176 @@
-"""One instance's configuration, checked and typed.
+"""The plugin's configuration: each field once, with what Kong checks and what it means.
 
-Kong has checked each field against `schema` by itself and filled in defaults. Here the fields are
-read robustly (Lua drops nulls, and writes an empty list as ``{}``), and checked against each other.
+Kong checks each field by itself and fills in defaults. Here they are checked against each other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
+from jan_media_plugin import schema
 from jan_media_plugin.rewrite.places import parse_place
-from jan_media_plugin.schema import Field, Schema
 
 _LEAST_SECRET_BYTES = 32
 _LONGEST_ISSUER = 768  # bytes; issuer, | and subject are the sidecar's owner, of 1024 at most
+_HEADER_NAME = {"match": "^[A-Za-z0-9-]+$", "len_max": 100}
 
 
 class ConfigError(ValueError):
     """Names every field that is wrong, and no value that may be secret."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
-    """One issuer of tokens, and where its keys are: exactly one of the four is set."""
+    """One issuer of tokens. Exactly one of four fields says where its keys are."""
 
-    issuer: str
-    jwks_url: str | None
-    discovery_url: str | None
-    secret: str | None
-    public_key: str | None
-    audience: tuple[str, ...]
-    algorithms: tuple[str, ...]
-    groups_claim: str
-    leeway: int  # seconds
-    consumer_id: str | None = None
+    issuer: str = schema.string(
+        "The iss claim of its tokens, character for character.", required=True
+    )
+    jwks_url: str | None = schema.string("Where its public keys are.")
+    discovery_url: str | None = schema.string(
+        "Its OpenID configuration, which names the jwks_url: …/.well-known/openid-configuration."
+    )
+    secret: str | None = schema.secret("The shared secret of an issuer that signs with HS256.")
+    public_key: str | None = schema.secret("The one public key of the issuer, as PEM.")
+    audience: tuple[str, ...] = schema.strings(
+        "A token must be meant for one of these. Empty: for any."
+    )
+    algorithms: tuple[str, ...] = schema.strings(
+        "The signature algorithms that are accepted. HS* goes with secret, and only with it.",
+        *("ES256", "RS256", "EdDSA"),
+        one_of=[
+            *("ES256", "ES384", "ES512", "EdDSA"),
+            *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+            *("HS256", "HS384", "HS512"),
+        ],
+    )
+    groups_claim: str = schema.string(
+        "The claim that lists the caller's groups; dots reach into it: realm_access.roles.",
+        default="groups",
+    )
+    consumer_id: str | None = schema.string(
+        "The id of the Kong consumer that all its callers are to Kong's own plugins, such as a "
+        "rate limit for guests alone."
+    )
+    leeway: int = schema.integer("Seconds by which clocks may differ (exp, nbf, iat).", 30, 0, 300)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The fields of `schema.Schema`; their meaning is described there."""
+    """One use of the plugin in kong.yml."""
 
-    auth: Literal["required", "optional", "off"]
-    issuers: tuple[Issuer, ...]
-    api_keys: bool
-    grant_group: str
-    set_consumer: bool
-    jwks_cache_seconds: int
-    jwks_stale_seconds: int
-    key_cache_seconds: int
-    sidecar_url: str
-    gateway_secret: str | None
-    send_gateway_secret: bool
-    timeout_ms: int
-    resolve: bool
-    resolve_as: Literal["url", "data_url"]
-    data_url_max_bytes: int
-    places: tuple[str, ...]
-    never_below: tuple[str, ...]
-    unresolved: Literal["reject", "pass"]
-    max_ids: int
-    max_body_bytes: int
-    max_header_bytes: int
-    url_cache_size: int
-    hide_credentials: bool
-    hide_headers: tuple[str, ...]
-    upstream_authorization: str | None
-    user_header: str
-    issuer_header: str
-    groups_header: str
+    # Who is calling.
+    auth: Literal["required", "optional", "off"] = schema.choice(
+        "optional admits callers without credentials, never ones with bad credentials.",
+        *("required", "optional", "off"),
+    )
+    issuers: tuple[Issuer, ...] = schema.records("Whose bearer tokens (JWT) are accepted.", Issuer)
+    api_keys: bool = schema.boolean("Whether the sidecar's sk_… keys are accepted.", True)
+    grant_group: str = schema.string(
+        "The group of every admitted caller, which the acl guard on the route allows.",
+        default="jan-users",
+    )
+    set_consumer: bool = schema.boolean(
+        "Make the caller Kong's consumer, for rate limits by consumer or credential and for logs. "
+        "An issuer's consumer_id comes first.",
+        False,
+    )
+    jwks_cache_seconds: int = schema.integer("How long fetched keys are fresh.", 300, 10, 86_400)
+    jwks_stale_seconds: int = schema.integer(
+        "How much longer they are used while their issuer cannot be reached.", 3600, 0, 604_800
+    )
+    key_cache_seconds: int = schema.integer(
+        "How long the sidecar's word on an API key is believed, and so how late a revocation is.",
+        *(30, 0, 3600),
+    )
+    # The sidecar.
+    sidecar_url: str = schema.string(
+        "The sidecar's internal listener: http://host:port or unix:/path/of/socket.",
+        default="http://127.0.0.1:8286",
+    )
+    gateway_secret: str | None = schema.secret("What the sidecar's MEDIA_GATEWAY_SECRET says.")
+    send_gateway_secret: bool = schema.boolean(
+        "Send the secret with the request. Only where the upstream is the sidecar itself.", False
+    )
+    timeout_ms: int = schema.integer(
+        "The most to wait for the sidecar or an issuer.", 5000, 10, 60_000
+    )
+    # Media ids in request bodies.
+    resolve: bool = schema.boolean("Put a URL in the place of each media id in JSON.", False)
+    resolve_as: Literal["url", "data_url"] = schema.choice(
+        "data_url puts the bytes themselves in, for upstreams that cannot fetch.",
+        *("url", "data_url"),
+    )
+    data_url_max_bytes: int = schema.integer(
+        "The largest file that resolve_as: data_url puts in.", 524_288, 1, 16_777_216
+    )
+    places: tuple[str, ...] = schema.strings(
+        "Where an id is media: the last keys of the way to it, such as messages[].image_url.url.",
+        *("image_url.url", "image_url", "input_image.image_url"),
+        *("video_url.url", "audio_url.url", "file_url", "source.url"),
+    )
+    never_below: tuple[str, ...] = schema.strings(
+        "Keys below which no id is media, whatever places says: arguments of tools, metadata.",
+        *("metadata", "tools", "arguments", "response_format"),
+        *("content.input", "toolUse.input"),
+    )
+    unresolved: Literal["reject", "pass"] = schema.choice(
+        "What happens to a request with an id that has no media: a 400, or left as it is.",
+        *("reject", "pass"),
+    )
+    max_ids: int = schema.integer("The most different ids in one request.", 64, 1, 1000)
+    max_body_bytes: int = schema.integer(
+        "The largest body: by Content-Length on any request, by itself where ids are resolved.",
+        *(33_554_432, 1024, 67_108_864),
+    )
+    max_header_bytes: int = schema.integer(
+        "The most bytes of all header lines of a request. What is above nginx's own limits "
+        "(large_client_header_buffers) never comes here.",
+        *(16_384, 1024, 1_048_576),
+    )
+    url_cache_size: int = schema.integer("Resolved URLs kept in memory.", 10_000, 0, 1_000_000)
+    # What the upstream gets to see.
+    hide_credentials: bool = schema.boolean(
+        "Keep the caller's Authorization and X-API-Key from the upstream.", True
+    )
+    hide_headers: tuple[str, ...] = schema.strings(
+        "Headers of the client that the upstream does not get: by default cookies, and those by "
+        "which other proxies name a caller. A * at the end stands for any ending.",
+        "Cookie",
+        *("Forwarded", "X-Original-URL", "X-Rewrite-URL"),
+        *("X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username"),
+        *("X-Forwarded-Groups", "X-Forwarded-Access-Token", "X-Auth-Request-*"),
+        *("Remote-User", "Remote-Name", "Remote-Email", "Remote-Groups"),
+        *("X-Remote-User", "X-Remote-Group", "X-WebAuth-User"),
+        *("X-User", "X-User-Id", "X-User-Name", "X-User-Email", "X-User-Groups"),
+        match="^[A-Za-z0-9-]+%*?$",
+    )
+    upstream_authorization: str | None = schema.secret(
+        "The Authorization header that the upstream gets."
+    )
+    user_header: str = schema.string(
+        "Says who the caller is.", default="X-Jan-User-Id", **_HEADER_NAME
+    )
+    issuer_header: str = schema.string("Says who vouches.", default="X-Jan-Issuer", **_HEADER_NAME)
+    groups_header: str = schema.string(
+        "Lists their groups.", default="X-Jan-Groups", **_HEADER_NAME
+    )
+
+
+Schema = schema.schema_of(Config)
 
 
 def read_config(given: dict[str, Any]) -> Config:
     """Return what Kong sent for an instance. Raises `ConfigError`, naming every wrong field."""
     problems: list[str] = []
-    values = _read(Schema, given, "", problems)
-    if problems:
+    config = schema.read_record(Config, given, "", problems)
+    if config is not None:
+        problems = [*_problems_of_issuers(config.issuers), *_problems(config)]
+    if config is None or problems:
         raise ConfigError("; ".join(problems))
     # An empty secret is a vault reference that led nowhere. The sidecar refuses us if it needs one.
-    values["gateway_secret"] = values["gateway_secret"] or None
-    values["issuers"] = tuple(Issuer(**issuer) for issuer in values["issuers"])
-    config = Config(**values)
-    problems = [*_problems_of_issuers(config.issuers), *_problems(config)]
-    if problems:
-        raise ConfigError("; ".join(problems))
-    return config
-
-
-def _read(
-    fields: Sequence[Field], given: object, where: str, problems: list[str]
-) -> dict[str, Any]:
-    source = given if isinstance(given, dict) else {}
-    if source is not given and given != []:
-        problems.append(f"{where or 'config'} must be a record")
-    values = {}
-    for field in fields:
-        ((name, kind),) = field.items()
-        value = source.get(name)
-        if value is None:
-            value = kind.get("default")
-        if value is None and kind.get("required"):
-            problems.append(f"{where}{name} is required")
-        values[name] = None if value is None else _typed(kind, value, where + name, problems)
-    return values
-
-
-def _typed(kind: Field, value: object, where: str, problems: list[str]) -> Any:
-    match kind["type"]:
-        case "array":
-            items = [] if value == {} else value
-            if not isinstance(items, list | tuple):
-                problems.append(f"{where} must be a list")
-                return ()
-            elements = kind["elements"]
-            return tuple(
-                _typed(elements, item, f"{where}[{at}]", problems) for at, item in enumerate(items)
-            )
-        case "record":
-            return _read(kind["fields"], value, f"{where}.", problems)
-        case "boolean":
-            right = isinstance(value, bool)
-        case "integer":
-            right = isinstance(value, int | float) and not isinstance(value, bool)
-            right = right and int(cast("float", value)) == value
-            value = int(cast("float", value)) if right else value
-        case _:
-            right = isinstance(value, str)
-    if not right:
-        problems.append(f"{where} must be of type {kind['type']}")
-    elif "one_of" in kind and value not in kind["one_of"]:
-        problems.append(f"{where} must be one of {', '.join(kind['one_of'])}")
-    elif "between" in kind:
-        low, high = kind["between"]
-        if not low <= cast("int", value) <= high:
-            problems.append(f"{where} must be between {low} and {high}")
-    return value
+    return replace(config, gateway_secret=config.gateway_secret or None)
 
 
 def _problems(config: Config) -> list[str]:
@@ -221,6 +255,10 @@ def _problems_of_issuer(issuer: Issuer) -> list[str]:
 
 
 def _is_public_key(pem: str) -> bool:
+    # Kong asks for the schema before it starts, and must not pay for these.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         load_pem_public_key(pem.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jan_media_plugin.schema import Field, Schema
+from jan_media_plugin.config import Schema
+from jan_media_plugin.schema import Field
 
 from tests.support.kong_driver import (
     KongDriver,

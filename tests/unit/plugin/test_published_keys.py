@@ -223,7 +223,9 @@ def test_an_odd_key_does_not_hide_the_good_ones(sidecar: FakeSidecar) -> None:
     "url",
     ["http://[", "http://a b/\x00", "http://127.0.0.1:99999/", "http://xn--/", "http://\udcff/"],
 )
-def test_keys_at_a_url_that_is_none_are_as_good_as_away(sidecar: FakeSidecar, url: str) -> None:
+def test_keys_at_a_url_that_is_none_are_as_good_as_away(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     keys = PublishedKeys(
         issuer(discovery_url="http://issuer.example"), fresh=100, stale=1000, timeout=1
     )
@@ -234,7 +236,7 @@ def test_keys_at_a_url_that_is_none_are_as_good_as_away(sidecar: FakeSidecar, ur
             return {"issuer": ISSUER, "jwks_uri": url}
         return await get(asked)
 
-    keys._get = discovered  # type: ignore[method-assign]
+    monkeypatch.setattr(keys, "_get", discovered)
     with pytest.raises(IssuerAway):
         asyncio.run(keys.find("k1", "ES256"))
 

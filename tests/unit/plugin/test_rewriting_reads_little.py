@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from jan_media_plugin.config import Schema
 from jan_media_plugin.rewrite import candidates, enclosing, shortening
 from jan_media_plugin.rewrite import walk as walk_module
 from jan_media_plugin.rewrite.candidates import Found
@@ -18,7 +19,6 @@ from jan_media_plugin.rewrite.find import TooComplex, find_media
 from jan_media_plugin.rewrite.places import Places
 from jan_media_plugin.rewrite.walk import MAX_STEPS, only_at_places, walk
 from jan_media_plugin.rewrite.well_formed import end_of_first, is_json
-from jan_media_plugin.schema import Schema
 
 from tests.support.fuzzing import examples
 from tests.unit.plugin import slow_rewrite
