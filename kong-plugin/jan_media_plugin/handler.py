@@ -23,7 +23,7 @@ from jan_media_plugin.headers import (
 from jan_media_plugin.media_in_body import MediaInBody
 from jan_media_plugin.resolve.sidecar import Sidecar
 from jan_media_plugin.resolve.urls import Urls
-from jan_media_plugin.server.wait import wait_for
+from jan_media_plugin.server.event import wait_for
 
 # A process has one plugin instance for each place in kong.yml and each Kong worker. Those with the
 # same settings share what they know: one object for each combination of settings.

@@ -11,7 +11,7 @@ from jan_media_plugin.rewrite.candidates import Found
 from jan_media_plugin.rewrite.edits import to_inside_of_string
 from jan_media_plugin.rewrite.find import TooComplex, find_media, name_place
 from jan_media_plugin.rewrite.places import Places
-from jan_media_plugin.server.wait import wait_for
+from jan_media_plugin.server.event import wait_for
 
 
 class MediaInBody:

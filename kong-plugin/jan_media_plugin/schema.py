@@ -26,19 +26,19 @@ def secret(says: str) -> Any:
     return string(says, referenceable=True, encrypted=True)
 
 
-def integer(says: str, default: int, low: int, high: int) -> Any:
-    """Declare a whole number and its bounds."""
-    return _required("integer", says, default, between=[low, high])
+def integer(says: str, default: int | None, low: int, high: int) -> Any:
+    """Declare a whole number and its bounds. With None for a default it may be left out."""
+    return _declared("integer", says, default, between=[low, high])
 
 
-def boolean(says: str, default: bool) -> Any:
-    """Declare a truth value."""
-    return _required("boolean", says, default)
+def boolean(says: str, default: bool | None) -> Any:
+    """Declare a truth value. With None for a default it may be left out."""
+    return _declared("boolean", says, default)
 
 
 def choice(says: str, *options: str) -> Any:
     """Declare one of several words; the first is the default."""
-    return _required("string", says, options[0], one_of=list(options))
+    return _declared("string", says, options[0], one_of=list(options))
 
 
 def strings(says: str, *default: str, **element: Any) -> Any:
@@ -55,8 +55,16 @@ def records(says: str, of: type) -> Any:
     return field(default=(), metadata={**kind, "description": says, "of": of})
 
 
-def _required(kind: str, says: str, default: Any, **more: Any) -> Any:
-    declared = {"type": kind, "required": True, "default": default, **more, "description": says}
+def record(says: str, of: type) -> Any:
+    """Declare a record of the dataclass ``of``, which may be left out."""
+    kind = {"type": "record", "fields": schema_of(of)}
+    return field(default=None, metadata={**kind, "description": says, "of": of})
+
+
+def _declared(kind: str, says: str, default: Any, **more: Any) -> Any:
+    declared = {"type": kind, **more, "description": says}
+    if default is not None:
+        declared |= {"required": True, "default": default}
     return field(default=default, metadata=declared)
 
 
@@ -97,6 +105,8 @@ def _read(kind: Any, value: object, where: str, problems: list[str]) -> Any:
                     read_record(kind["of"], item, f"{at}.", problems) for at, item in named
                 )
             return tuple(_read(kind["elements"], item, at, problems) for at, item in named)
+        case "record":
+            return read_record(kind["of"], value, f"{where}.", problems)
         case "boolean":
             right = isinstance(value, bool)
         case "integer":

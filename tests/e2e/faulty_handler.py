@@ -22,7 +22,7 @@ from greenlet import GreenletExit
 from jan_media_plugin import exchange, handler
 from jan_media_plugin.__main__ import JAN_MEDIA
 from jan_media_plugin.server.dedicated import run
-from jan_media_plugin.server.wait import wait_for
+from jan_media_plugin.server.event import wait_for
 
 FAULT_FILE = Path(sys.argv[1])
 AT_START, AT_INSTANCE, FIRST = "start", "instance", "first"

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from jan_media_plugin.server.dedicated import ServedPlugin, run
-from jan_media_plugin.server.wait import wait_for
+from jan_media_plugin.server.event import wait_for
 
 SHARED: dict[str, int] = {}
 """What all instances of one process share."""

@@ -2,6 +2,9 @@
 
 The protocol is that of Kong's kong/runloop/plugin_servers/rpc/mp_rpc.lua. A message is handled
 right in the socket's callback, which is what makes a handler's PDK call one switch away from it.
+
+Lua strings are bytes: Kong packs each as a MessagePack string, so headers and query values are not
+always UTF-8. Bytes that are not come in as lone surrogates (PEP 383) and go out as the same bytes.
 """
 
 import asyncio
@@ -12,16 +15,44 @@ from typing import Any, cast
 import msgpack
 from kong_pdk.exception import PDKException, PluginServerException
 
-from jan_media_plugin.server import refusal
-from jan_media_plugin.server.event import Event
-from jan_media_plugin.server.freeze import Freeze
+from jan_media_plugin.server.event import FAILED, INTERRUPTED, Event
 from jan_media_plugin.server.log import where
 from jan_media_plugin.server.plugin_server import LoopPluginServer
-from jan_media_plugin.server.wire import new_unpacker, pack
+from jan_media_plugin.server.watches import Freeze
 
 _EXPECTED = (PluginServerException, PDKException)
 _OF_EVENTS = ("plugin.HandleEvent", "plugin.Step")
 _LARGE = 1 << 20
+TEXT_ERRORS = "surrogateescape"
+_MOST_ITEMS = 1 << 20  # a header may claim 2**32 items and send none
+
+
+def new_unpacker(max_message: int) -> msgpack.Unpacker:
+    """Return an unpacker for one connection that buffers at most ``max_message`` bytes."""
+    return msgpack.Unpacker(
+        read_size=min(1 << 16, max_message),
+        strict_map_key=False,
+        unicode_errors=TEXT_ERRORS,
+        max_buffer_size=max_message,
+        max_array_len=_MOST_ITEMS,
+        max_map_len=_MOST_ITEMS,
+    )
+
+
+def _new_packer() -> msgpack.Packer:
+    return msgpack.Packer(unicode_errors=TEXT_ERRORS)
+
+
+_packer = _new_packer()
+
+
+def pack(message: Any) -> bytes:
+    """Return ``message`` packed; TypeError, ValueError or OverflowError if it cannot be."""
+    global _packer
+    packed: bytes = _packer.pack(message)
+    if len(packed) > _LARGE:
+        _packer = _new_packer()  # a packer keeps the largest buffer it ever needed
+    return packed
 
 
 def methods_of(server: LoopPluginServer) -> dict[str, Callable[..., Any]]:
@@ -75,7 +106,7 @@ class Connection(asyncio.Protocol):
         owed, self.owed = self.owed, {}
         for event in owed.values():
             event.deliver = None
-            self.server.end(event, refusal.INTERRUPTED)
+            self.server.end(event, INTERRUPTED)
 
     def pause_writing(self) -> None:
         self.full = True
@@ -133,7 +164,7 @@ class Connection(asyncio.Protocol):
         except Exception as failure:
             self.server.logger.error(f"{name} failed: {where(failure)}")
             if name.startswith(_OF_EVENTS):  # an error would pass the request on, un-plugged
-                self._send(number, {"Data": refusal.FAILED, "EventId": 0})
+                self._send(number, {"Data": FAILED, "EventId": 0})
             else:
                 self._send_error(number, f"{name} failed: {type(failure).__name__}")
         else:
@@ -167,8 +198,8 @@ class Connection(asyncio.Protocol):
         )
         event = self.server.events.get(number)
         if event is not None:
-            self.server.end(event, refusal.FAILED)
-        return {"Data": refusal.FAILED, "EventId": number}
+            self.server.end(event, FAILED)
+        return {"Data": FAILED, "EventId": number}
 
     def _send_error(self, number: int, error: str) -> None:
         self.transport.write(pack((1, number, error, None)))

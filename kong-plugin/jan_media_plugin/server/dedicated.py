@@ -4,11 +4,49 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from jan_media_plugin.server.limits import Limits
+
+def _seconds(default: float, says: str) -> Any:
+    return field(default=default, metadata={"type": _positive, "metavar": "SECONDS", "help": says})
+
+
+def _positive(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ValueError
+    return seconds
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one plugin server takes on, and how long it waits. Most are flags of its process."""
+
+    time_limit: float = _seconds(
+        10.0,
+        "what one event may wait for I/O, or run without a pause; then 503. Kong's time does not "
+        "count. Keep it below Kong's read timeout, after which Kong proxies the request un-plugged",
+    )
+    max_events: int = field(
+        default=4096, metadata={"type": int, "help": "events in flight; beyond: 503"}
+    )
+    abandoned_after: float = _seconds(
+        300.0,
+        "how long Kong may take over one PDK call (a slow client's body) before its event is "
+        "dropped: Kong does not say when it gives an event up",
+    )
+    kong_read_timeout: float = _seconds(
+        60.0, "Kong's lua_socket_read_timeout: nobody waits for answers older than this"
+    )
+    evictable_after: float = 10.0
+    """Seconds: when ``max_events`` is reached, the event that Kong has been silent about for
+    longest makes room if it has been silent for so long."""
+    drain: float = 3.0
+    """Seconds that events in flight may go on after SIGTERM."""
+    max_message: int = 128 * 1024 * 1024
+    """Bytes of one message from Kong; a larger one closes its connection."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +74,9 @@ class ServedPlugin:
         }
 
 
+_FLAGS = {each.name: each for each in fields(Limits) if each.metadata}
+
+
 def run(plugin: ServedPlugin, argv: Sequence[str] | None = None) -> None:
     """Do what the command line says: print the plugin's description, or serve until told to end."""
     flags = _parse(plugin, argv)
@@ -53,12 +94,7 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
     from jan_media_plugin.server.log import WARNING, Log
     from jan_media_plugin.server.plugin_server import LoopPluginServer
 
-    limits = Limits(
-        time_limit=flags.time_limit,
-        max_events=flags.max_events,
-        abandoned_after=flags.abandoned_after,
-        kong_read_timeout=flags.kong_read_timeout,
-    )
+    limits = Limits(**{name: getattr(flags, name) for name in _FLAGS})
     server = LoopPluginServer(
         limits, Log(WARNING + flags.verbose), f"{plugin.name} version {plugin.version}"
     )
@@ -101,7 +137,8 @@ def _parse(plugin: ServedPlugin, argv: Sequence[str] | None) -> argparse.Namespa
     parser.add_argument("-v", "--verbose", action="count", default=1, help="log more")
     parser.add_argument("--version", "-version", action="version", version=plugin.version)
     parser.add_argument("--listen-queue-size", type=int, default=4096, help="backlog of the socket")
-    _add_limits(parser)
+    for name, flag in _FLAGS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", default=flag.default, **flag.metadata)
     for old in ("--no-lua-style", "-g --gevent", "-m --multiprocessing"):
         parser.add_argument(*old.split(), action="store_true", help="kong-pdk's; changes nothing")
     flags = parser.parse_args(argv)
@@ -110,38 +147,3 @@ def _parse(plugin: ServedPlugin, argv: Sequence[str] | None) -> argparse.Namespa
     if flags.time_limit >= flags.kong_read_timeout:
         parser.error("--time-limit must be below --kong-read-timeout: Kong would not wait so long")
     return flags
-
-
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    default = Limits()
-    parser.add_argument(
-        "--time-limit",
-        type=_positive,
-        default=default.time_limit,
-        metavar="SECONDS",
-        help="what one event may wait or run; keep it below Kong's read timeout",
-    )
-    parser.add_argument(
-        "--max-events", type=int, default=default.max_events, help="events in flight"
-    )
-    parser.add_argument(
-        "--abandoned-after",
-        type=_positive,
-        default=default.abandoned_after,
-        metavar="SECONDS",
-        help="how long Kong may take over one PDK call",
-    )
-    parser.add_argument(
-        "--kong-read-timeout",
-        type=_positive,
-        default=default.kong_read_timeout,
-        metavar="SECONDS",
-        help="Kong's lua_socket_read_timeout",
-    )
-
-
-def _positive(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise ValueError
-    return seconds

@@ -1,4 +1,4 @@
-"""An event: one run of a handler for one request, in a greenlet.
+"""An event: one run of a handler for one request, in a greenlet; and what a handler may call.
 
 The server switches to it; it switches back with what it wants next: a PDK call for Kong (a map with
 Method and Args), an asyncio task to wait for, or, as its last word, ``"ret"`` or a terminal call.
@@ -11,12 +11,35 @@ from typing import Any, TypeVar
 from greenlet import GreenletExit, getcurrent, greenlet
 from kong_pdk.server import MSG_RET, terminal_methods
 
-from jan_media_plugin.server import refusal
+from jan_media_plugin.answers import Refused, misconfigured, unavailable
 
 Call = dict[str, Any]
 # Kong does not come back from these. The last is jan-media-gate's, which says how that comes about.
 _TERMINAL = frozenset((*terminal_methods, "kong.ctx.shared.jan_media_admit"))
 T = TypeVar("T")
+
+
+def _ending(refused: Refused) -> Call:
+    return {"Method": "kong.response.exit", "Args": list(refused.arguments())}
+
+
+# What an event ends with in its handler's place.
+FAILED = _ending(
+    Refused(
+        500,
+        "api_error",
+        "internal_error",
+        "The gateway could not check this request. Try again, or tell its owner.",
+    )
+)
+MISCONFIGURED = _ending(
+    misconfigured(
+        "This route's media plugin cannot run as it is configured. The gateway's log says why."
+    )
+)
+TOO_SLOW = _ending(unavailable("The gateway took too long over this request. Try again."))
+TOO_BUSY = _ending(unavailable("The gateway has too much to do. Try again shortly."))
+INTERRUPTED = _ending(unavailable("The gateway was restarted during this request. Try again."))
 
 
 class Event:
@@ -69,7 +92,7 @@ class Event:
             self.handler()
         except BaseException as failure:  # nothing may pass: Kong would proxy the request
             if self.final is None:
-                self.final = refusal.FAILED
+                self.final = FAILED
                 self.on_failure(failure)
         self.done = True
         return MSG_RET if self.final is None else self.final
@@ -127,3 +150,59 @@ def current_event() -> Event:
     if event is None:
         raise RuntimeError("only a handler may do this, while it handles an event")
     return event  # type: ignore[no-any-return]
+
+
+def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run ``coroutine`` on the server's event loop, and return its result.
+
+    Other events go on meanwhile. Raises what the coroutine raises. What an event waits in all is
+    limited: beyond, the coroutine is cancelled, the handler unwinds with GreenletExit (so
+    ``finally`` blocks run) and the client gets 503. RuntimeError outside an event.
+    """
+    try:
+        event = current_event()
+    except RuntimeError:
+        coroutine.close()
+        raise
+    return event.wait_for(coroutine)
+
+
+class Pdk:
+    """A PDK function or the name space that holds more of them, such as ``kong.log``.
+
+    Names and results are those of kong-pdk. One object serves every event: a call belongs to the
+    greenlet that makes it, and every name is looked up once.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> "Pdk":
+        if name.startswith("_"):
+            raise AttributeError(name)
+        child = (LogFunction if self._name == "kong.log" or name == "log" else Pdk)(
+            f"{self._name}.{name}"
+        )
+        self.__dict__[name] = child
+        return child
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the function in Kong. ``kong.response.exit`` and ``.error`` never return.
+
+        Raises PDKException when Kong answers with an error.
+        """
+        return current_event().pdk(self._name, args)
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+class LogFunction(Pdk):
+    """Log functions take anything: what has no counterpart in Lua goes as text."""
+
+    def __call__(self, *args: Any) -> Any:
+        plain = tuple(a if type(a) in (str, int, list, dict) else str(a) for a in args)
+        return super().__call__(*plain)
+
+
+kong = Pdk("kong")

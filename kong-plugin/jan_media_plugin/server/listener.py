@@ -11,10 +11,9 @@ from typing import Any
 import uvloop
 
 from jan_media_plugin.server.connection import Connection, methods_of
-from jan_media_plugin.server.freeze import Freeze
 from jan_media_plugin.server.log import Log, where
 from jan_media_plugin.server.plugin_server import LoopPluginServer
-from jan_media_plugin.server.stall import watch_for_stalls
+from jan_media_plugin.server.watches import Freeze, watch_for_stalls
 
 _BEAT = 1.0
 

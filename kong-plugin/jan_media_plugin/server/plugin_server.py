@@ -6,9 +6,10 @@ Event itself when its handler waits for I/O; the answer then goes to ``event.del
 
 import asyncio
 import itertools
+import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,16 +17,24 @@ from kong_pdk.exception import PDKException, PluginServerException
 from kong_pdk.module import Instance, Module
 from kong_pdk.server import PluginServer
 
-from jan_media_plugin.server import refusal
-from jan_media_plugin.server.event import Call, Event, Runner
-from jan_media_plugin.server.limits import Limits
+from jan_media_plugin.server.dedicated import Limits
+from jan_media_plugin.server.event import (
+    FAILED,
+    INTERRUPTED,
+    MISCONFIGURED,
+    TOO_BUSY,
+    TOO_SLOW,
+    Call,
+    Event,
+    Runner,
+    kong,
+)
 from jan_media_plugin.server.log import Log, where
-from jan_media_plugin.server.misconfigured import Misconfigured, reason
-from jan_media_plugin.server.pdk import kong
 
 Answer = dict[str, Any]
 T = TypeVar("T")
 _MOST_IDLE_RUNNERS = 64
+_SHORTEST_SECRET = 4
 
 
 def first_id() -> int:
@@ -102,10 +111,10 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         event_id = next(self.event_ids)
         if len(self.events) + len(self.waiting) >= self.limits.max_events and not self._room():
             self._tell_that_it_is_full()
-            return {"Data": refusal.TOO_BUSY, "EventId": event_id}
+            return {"Data": TOO_BUSY, "EventId": event_id}
         if phase not in self.plugins[instance.name].phases:
             self.logger.error(f"{instance.name} has no phase {phase!r}: the request is refused")
-            return {"Data": refusal.FAILED, "EventId": event_id}
+            return {"Data": FAILED, "EventId": event_id}
         handler = partial(getattr(instance.cls, phase), kong)
         runner = self.idle_runners.pop() if self.idle_runners else Runner()
         runner.gr_context = None  # context variables are not to outlive an event
@@ -137,7 +146,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
 
     def _refuse_step(self, data: dict[str, Any]) -> Answer:
         self.logger.warn(f"event #{data['EventId']} is not here: its request is refused")
-        return {"Data": refusal.INTERRUPTED, "EventId": data["EventId"]}
+        return {"Data": INTERRUPTED, "EventId": data["EventId"]}
 
     def _advance(self, event: Event, switch: Callable[[Any], Any], value: object) -> Answer | Event:
         """Let ``event`` run on, with ``switch(value)``, to its next word."""
@@ -189,7 +198,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
 
     def _time_out(self, event: Event) -> None:
         self.logger.error(f"event #{event.id} waited over {self.limits.time_limit:g} s: ended")
-        self.end(event, refusal.TOO_SLOW)
+        self.end(event, TOO_SLOW)
 
     def end(self, event: Event, final: Call) -> Answer:
         """End ``event`` in its handler's place and return (and deliver) the answer for Kong."""
@@ -226,7 +235,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         if self.now - event.silent_since < seconds:
             return False
         self.logger.warn(f"event #{event.id} dropped: no word from Kong for {seconds:g} s")
-        self.end(event, refusal.INTERRUPTED)
+        self.end(event, INTERRUPTED)
         return True
 
     def sweep(self) -> None:
@@ -246,7 +255,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
     def end_all(self) -> None:
         """End every event in flight; those that Kong awaits an answer of get 503."""
         for event in [*self.waiting, *self.events.values()]:
-            self.end(event, refusal.INTERRUPTED)
+            self.end(event, INTERRUPTED)
 
 
 def _number(fields: object, name: str) -> float:
@@ -261,3 +270,46 @@ def _deliver(event: Event, answer: Answer) -> None:
     deliver, event.deliver = event.deliver, None
     if deliver is not None:
         deliver(answer)
+
+
+class Misconfigured:
+    """Stands in for a plugin whose configuration it could not take: refuses in every phase."""
+
+    def __init__(self, config: object) -> None:
+        pass
+
+    def __getattr__(self, phase: str) -> Callable[[Any], None]:
+        return _refuse
+
+
+def _refuse(kong: Any) -> None:
+    kong.response.exit(*MISCONFIGURED["Args"])
+
+
+def reason(failure: Exception, config: object) -> str:
+    """Return the failure's own words, less every value of ``config`` (JSON text) they quote.
+
+    Configuration holds secrets, and a message that names a field may quote what is in it.
+    """
+    words = f"{type(failure).__name__}: {failure}"
+    if not isinstance(config, str):
+        return type(failure).__name__
+    try:
+        values = set(_strings(json.loads(config)))
+    except ValueError:
+        return "it is not JSON"
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) >= _SHORTEST_SECRET:
+            words = words.replace(value, "…")
+    return words
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)

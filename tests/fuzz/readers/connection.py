@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgpack
-from jan_media_plugin.server.connection import Connection, methods_of
-from jan_media_plugin.server.freeze import Freeze
-from jan_media_plugin.server.limits import Limits
+from jan_media_plugin.server.connection import Connection, methods_of, new_unpacker
+from jan_media_plugin.server.dedicated import Limits
 from jan_media_plugin.server.log import Log
 from jan_media_plugin.server.plugin_server import LoopPluginServer
-from jan_media_plugin.server.wire import new_unpacker
+from jan_media_plugin.server.watches import Freeze
 from kong_pdk.module import Module
 
 from tests.fuzz.readers.pieces import in_pieces, leading

@@ -3,7 +3,7 @@
 import asyncio
 from typing import cast
 
-from jan_media_plugin.server.freeze import Freeze
+from jan_media_plugin.server.watches import Freeze
 
 
 class Transport:

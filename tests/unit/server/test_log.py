@@ -4,7 +4,7 @@ import json
 
 import pytest
 from jan_media_plugin.server.log import INFO, WARNING, Log, where
-from jan_media_plugin.server.misconfigured import reason
+from jan_media_plugin.server.plugin_server import reason
 
 
 def test_lines_are_plain_and_one_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from jan_media_plugin.server.pdk import LogFunction, kong
+from jan_media_plugin.server.event import LogFunction, kong
 
 
 def test_names_are_looked_up_once() -> None:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 from greenlet import greenlet
-from jan_media_plugin.server import refusal
-from jan_media_plugin.server.event import Event
-from jan_media_plugin.server.limits import Limits
+from jan_media_plugin.server import event as refusal
+from jan_media_plugin.server.dedicated import Limits
+from jan_media_plugin.server.event import Event, wait_for
 from jan_media_plugin.server.log import ERROR, Log
 from jan_media_plugin.server.plugin_server import LoopPluginServer, first_id
-from jan_media_plugin.server.wait import wait_for
 from kong_pdk.exception import PluginServerException
 from kong_pdk.module import Module
 

@@ -4,7 +4,7 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media_plugin.server.wire import new_unpacker, pack
+from jan_media_plugin.server.connection import new_unpacker, pack
 
 from tests.support.kong_driver import Binary, pack_like_lua
 
