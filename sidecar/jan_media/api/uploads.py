@@ -142,7 +142,9 @@ class FormBody:
 
     def __init__(self, request: Request, spool: Spool) -> None:
         try:
-            self._reader = FormReader(request.headers["content-type"], spool.write)
+            self._reader = FormReader(
+                request.headers["content-type"], spool.write, known={"user_id"}
+            )
         except InvalidForm as problem:
             raise Refused(problem.code, problem.message) from None
 

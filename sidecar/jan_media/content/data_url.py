@@ -2,10 +2,12 @@
 
 The scheme is that of RFC 2397. One rule for white space: space, tab, line feed, form feed and
 carriage return inside the base64 part are skipped, as browsers do, as long as there is less of it
-than content. Padding is required, and only the standard alphabet is taken.
+than content. Padding is required, and only the standard alphabet is taken. Any of its characters
+may be percent-encoded, as in any URL.
 """
 
 import binascii
+from urllib.parse import unquote_to_bytes
 
 import pybase64
 
@@ -38,6 +40,7 @@ class DataUrlDecoder:
         self._white_space_left = max_bytes + 1024
         self._header: bytearray | None = bytearray()  # None once the comma has been read
         self._quantum = b""  # base64 characters that do not fill a group of four yet
+        self._escape = b""  # the beginning of a percent-encoded character
         self._padded = False
         self._decoded = 0
 
@@ -65,7 +68,7 @@ class DataUrlDecoder:
         if self._header is not None:
             _check_scheme(bytes(self._header[:5]).ljust(5))
             raise InvalidDataUrl("The data URL has no comma. Write data:<type>;base64,<content>.")
-        if self._quantum:
+        if self._quantum or self._escape:
             raise InvalidDataUrl(
                 "The base64 content ends in the middle of a group of four characters: "
                 "it is cut off, or its padding is missing."
@@ -73,6 +76,8 @@ class DataUrlDecoder:
         return b""
 
     def _decode(self, chunk: bytes) -> bytes:
+        if self._escape or b"%" in chunk:
+            chunk = self._unquoted(chunk)
         plain = _without_white_space(chunk)
         self._white_space_left -= len(chunk) - len(plain)
         if self._white_space_left < 0:
@@ -100,6 +105,13 @@ class DataUrlDecoder:
         if self._decoded > self._max_bytes:
             raise ContentTooLarge(self._max_bytes)
         return content
+
+    def _unquoted(self, chunk: bytes) -> bytes:
+        text = self._escape + chunk
+        begun = text.rfind(b"%", max(0, len(text) - 2))
+        whole = len(text) if begun < 0 else begun
+        self._escape = text[whole:]
+        return unquote_to_bytes(text[:whole])
 
 
 def _without_white_space(chunk: bytes) -> bytes:

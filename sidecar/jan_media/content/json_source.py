@@ -17,15 +17,19 @@ _BLOCK = 64 * 1024
 
 # Everything up to the next byte that means something for the structure.
 _FILLER = re.compile(rb'[^"{}\[\],:]*')
-# The inside of a string: plain bytes and whole escapes. A surrogate counts only as part of a pair.
+# The inside of a string: plain bytes and whole escapes. Half of a surrogate pair is one escape
+# too, once it is known that the other half does not follow.
 # An atomic group, since Python before 3.11.5 repeats a group possessively in a wrong way; of so
 # many turns, since it keeps some bytes for each until it ends.
 _INSIDE = re.compile(
     rb"(?>(?:[^\"\\\x00-\x1f]++"
     rb'|\\["\\/bfnrt]'
     rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}){0,1000})"
+    rb"|\\u(?![dD][89abAB])[0-9a-fA-F]{4}"
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}(?=[^\\]|\\[^u]|\\u[^dD]|\\u[dD][^c-fC-F])"
+    rb"){0,1000})"
 )
+_ESCAPES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.")
 _LONGEST_ESCAPE = 12  # a surrogate pair
 _LONGEST_KEY = len("data_url") * 6  # every character written as \uXXXX
 _CONTROLS = bytes(range(32))
@@ -181,7 +185,7 @@ class UploadBody:
         if self._key is not None:
             self._keys[-1] = None
             if len(self._key) <= _LONGEST_KEY:
-                self._keys[-1] = _unescape(bytes(self._key)).decode()
+                self._keys[-1] = _unescape(bytes(self._key)).decode("utf-8", "surrogatepass")
             self._key = None
 
 
@@ -202,17 +206,21 @@ def _end_of_pieces(block: bytes, start: int) -> int:
 
 
 def _unescape(piece: bytes) -> bytes:
-    """A string's bytes without JSON escapes; a character cut at the block's edge stays as it is."""
-    if b"\\" not in piece:
-        return piece
-    text: str = json.loads('"' + piece.decode("utf-8", "surrogateescape") + '"')
-    return text.encode("utf-8", "surrogateescape")
+    """A string's bytes without JSON escapes; half of a surrogate pair stays half of one."""
+    if b"\\\\" not in piece:
+        piece = piece.replace(b"\\/", b"/")  # PHP writes base64 so
+    return _ESCAPES.sub(_unescaped, piece) if b"\\" in piece else piece
+
+
+def _unescaped(escapes: re.Match[bytes]) -> bytes:
+    text: str = json.loads(b'"' + escapes[0] + b'"')
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _parse(kept: bytearray) -> dict[str, Any]:
     try:
         document = json.loads(
-            kept.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant
+            kept.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse_constant
         )
     except json.JSONDecodeError as error:
         raise InvalidJson(f"The body is not valid JSON: {error.msg}.") from None

@@ -1,13 +1,12 @@
 """A multipart/form-data body, read while it arrives: small fields, and one file that streams.
 
 The format is that of RFC 7578. The file is the part named ``file``, with or without a file name,
-as in an S3 browser upload; a file in any other part is refused. The fields in front of it are
-known when it begins, so that a policy among them can be checked before a byte is taken. The body
-begins with its boundary: no client sends a preamble (RFC 2046, section 5.1.1), and what is one
-depends on how a parser gets its bytes.
+as in an S3 browser upload; a file in any other part is refused, unless it is empty, as of an input
+in which nobody chose a file. The fields in front of it are known when it begins, so that a policy
+among them can be checked before a byte is taken. Names of files may be in any bytes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
@@ -51,22 +50,26 @@ class FormReader:
         on_file: Callable[[bytes], None],
         on_file_start: Callable[[Mapping[str, str]], None] = _ignore_fields,
         *,
+        known: Set[str] | None = None,
         max_field_bytes: int = 64 * 1024,
         max_fields: int = 64,
     ) -> None:
         """``content_type`` is the request's; ``on_file_start`` gets the fields before the file.
 
+        Fields that are not ``known`` are passed over, whatever they are; None means that all are.
         ``max_field_bytes`` limits the names and values of all fields together. Raises
         `InvalidForm` if the content type is not multipart/form-data with a boundary.
         """
         self._on_file = on_file
         self._on_file_start = on_file_start
+        self._known = known
         self._max_field_bytes = max_field_bytes
         self._max_fields = max_fields
         self._fields: dict[str, str] = {}
         self._field_bytes = 0
         self._overhead = 0  # bytes that are not the file's
         self._file_present = False
+        self._file_bytes = 0
         self._file_content_type: str | None = None
         self._file_name: str | None = None
         self._ended = False
@@ -74,10 +77,12 @@ class FormReader:
         self._header_value = bytearray()
         self._headers: dict[bytes, bytes] = {}
         self._name = ""
-        self._value: bytearray | None = None  # of the current field; None in the file
+        self._take: Callable[[bytes], None] = self._pass_over  # what the current part's bytes go to
+        self._value = bytearray()  # of the current field
         boundary = _boundary(content_type)
         self._opening = b"--" + boundary
-        self._start: bytes | None = b""  # None once the opening has been seen
+        # Its first boundary begins a line. None once it has been seen.
+        self._start: bytes | None = b"\r\n"
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -122,15 +127,13 @@ class FormReader:
         )
 
     def _opened(self, start: bytes) -> bytes:
-        """All that has come, once it is known to begin with the boundary; nothing before."""
-        first = start.removeprefix(b"\r\n")
-        if len(first) < len(self._opening):
-            self._start = start
+        """All that has come from the first boundary on; what is before means nothing."""
+        line = start.find(b"\r\n" + self._opening)
+        if line < 0:
+            self._start = start[-len(self._opening) - 1 :]
             return b""
-        if not first.startswith(self._opening):
-            raise InvalidForm("The body does not begin with the boundary of its Content-Type.")
         self._start = None
-        return start
+        return start[line:]
 
     # --- the parser's events
 
@@ -156,52 +159,76 @@ class FormReader:
         disposition, options = parse_options_header(self._headers.get(b"content-disposition"))
         if disposition.lower() != b"form-data" or b"name" not in options:
             raise InvalidForm("A part of the form has no Content-Disposition with a name.")
-        encoding = self._headers.get(b"content-transfer-encoding", b"").lower()
-        if encoding not in _PLAIN_TRANSFER_ENCODINGS:
-            raise InvalidForm("A part of the form has a transfer encoding; send its bytes plain.")
-        name = _text(options[b"name"])
+        name = options[b"name"].decode("utf-8", "replace")
         if name == FILE_PART:
             self._begin_file(options.get(b"filename"))
         elif b"filename" in options:
-            raise InvalidForm(f"The form's file must be in the part named {FILE_PART}.")
-        else:
+            self._take = self._refuse_file
+        elif self._known is None or name in self._known:
             self._begin_field(name)
+        else:
+            self._take = self._pass_over
+
+    def _refuse_encoded(self) -> None:
+        encoding = self._headers.get(b"content-transfer-encoding", b"").lower()
+        if encoding not in _PLAIN_TRANSFER_ENCODINGS:
+            raise InvalidForm("A part of the form has a transfer encoding; send its bytes plain.")
 
     def _begin_file(self, name: bytes | None) -> None:
-        if self._file_present:
-            raise InvalidForm("The form has more than one file.")
+        self._refuse_encoded()
+        if self._file_bytes:
+            self._take = self._refuse_second_file
+            return
         content_type = self._headers.get(b"content-type")
-        self._file_content_type = None if content_type is None else _text(content_type)
-        self._file_name = None if name is None else _text(name)
+        self._file_content_type = content_type and content_type.decode("utf-8", "replace")
+        self._file_name = None if name is None else name.decode("utf-8", "replace")
         self._file_present = True
-        self._value = None
+        self._take = self._take_file
         self._on_file_start(dict(self._fields))
 
     def _begin_field(self, name: str) -> None:
+        self._refuse_encoded()
         if name in self._fields:
             raise InvalidForm("The form has the same field twice.")
         if len(self._fields) == self._max_fields:
             raise InvalidForm(f"The form has more than {self._max_fields} fields.")
         self._name = name
-        self._value = bytearray()
+        self._fields[name] = ""
+        self._value.clear()
+        self._take = self._take_value
         self._count_field_bytes(len(name))
 
     def _add_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._value is None:
-            self._overhead -= end - start
-            self._on_file(data[start:end])
-            return
-        self._count_field_bytes(end - start)
-        self._value += data[start:end]
+        self._take(data[start:end])
+
+    def _take_file(self, piece: bytes) -> None:
+        self._file_bytes += len(piece)
+        self._overhead -= len(piece)
+        self._on_file(piece)
+
+    def _take_value(self, piece: bytes) -> None:
+        self._count_field_bytes(len(piece))
+        self._value += piece
+
+    def _pass_over(self, piece: bytes) -> None:
+        return
+
+    def _refuse_file(self, piece: bytes) -> None:
+        raise InvalidForm(f"The form's file must be in the part named {FILE_PART}.")
+
+    def _refuse_second_file(self, piece: bytes) -> None:
+        raise InvalidForm("The form has more than one file.")
 
     def _end_part(self) -> None:
-        if self._value is not None:
+        if self._take == self._take_value:
             if self._value.startswith(self._opening):
                 # To some, a boundary right behind the headers ends a part without a content.
                 raise InvalidForm("A field of the form begins with the form's boundary.")
             self._fields[self._name] = _text(bytes(self._value))
 
     def _end(self) -> None:
+        if not self._headers:
+            raise InvalidForm("The form has no part before its closing boundary.")
         self._ended = True
 
     def _count_field_bytes(self, more: int) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from urllib.parse import unquote_to_bytes
 
 from jan_media.content.data_url import ContentTooLarge, DataUrlDecoder, InvalidDataUrl
 
@@ -21,7 +22,7 @@ def decoded_whole(text: bytes) -> bytes | None:
     parameters = [part.strip(_WHITE_SPACE).lower() for part in match[1].split(b";")]
     if len(parameters) < 2 or parameters[-1] != b"base64":
         return None
-    content = match[2].translate(None, _WHITE_SPACE)
+    content = unquote_to_bytes(match[2]).translate(None, _WHITE_SPACE)
     if not re.fullmatch(
         rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", content
     ):

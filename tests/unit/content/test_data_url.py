@@ -42,6 +42,12 @@ def test_white_space_in_the_content_is_skipped(piece: int) -> None:
     assert decoded(b"data:;base64,QU\r\nJD\t R A=\f=\n", piece=piece)[1] == b"ABCD"
 
 
+@pytest.mark.parametrize("piece", [1, 2, 3, 1000])
+def test_content_may_be_percent_encoded(piece: int) -> None:
+    assert decoded(b"data:;base64,QUJ%44%51%51%3d%3D%0A", piece=piece)[1] == b"ABCA"
+    assert decoded(b"data:;base64,%2B%2f%2B%2F", piece=piece)[1] == base64.b64decode(b"+/+/")
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -74,6 +80,10 @@ def test_white_space_in_the_content_is_skipped(piece: int) -> None:
         b"data:image/png;base64,QQ==A",
         b"data:image/png;base64,QU-_",
         b"data:image/png;base64,QU%2B",
+        b"data:image/png;base64,QUJD%",
+        b"data:image/png;base64,QUJD%3",
+        b"data:image/png;base64,QUJD%GG",
+        b"data:image/png;base64,QUJD%252B",
         b"data:image/png;base64,QU!D",
         b"data:image/png;base64,QU\0D",
         b"data:image/png;base64,Q\xc3\xbcD",
