@@ -18,7 +18,10 @@ from jan_media.fetch.policy import FetchPolicy
 
 T = TypeVar("T")
 
-DEFAULT_ALLOWED_TYPES = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/avif,image/heic,image/heif"
+DEFAULT_ALLOWED_TYPES = (
+    "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/avif,"
+    "image/heic,image/heif"
+)
 
 SHORTEST_GRACE = 60  # seconds: longer than any one write should take
 SHORTEST_SECRET = 16  # characters

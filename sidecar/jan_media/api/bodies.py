@@ -24,6 +24,15 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def refuse_content_encoding(request: Request) -> None:
+    """Raises `Refused` for a body that says it is compressed (RFC 9110, section 15.5.16)."""
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Refused(
+            "unsupported_content_encoding", "Send the body without Content-Encoding, as it is"
+        )
+
+
 def refuse_announced_size(
     request: Request, limit: int, *, max_bytes: int, param: str | None = None
 ) -> None:
@@ -93,6 +102,7 @@ async def read_json(
 
     Raises `Refused` for anything else.
     """
+    refuse_content_encoding(request)
     kind = content_type(request)
     if kind not in ("", "application/json") and not kind.endswith("+json"):
         raise Refused("unsupported_media_type", "Send the body as application/json")

@@ -28,6 +28,7 @@ STATUS_AND_TYPE = {
     "too_many_pixels": (400, INVALID),
     "empty_file": (400, INVALID),
     "unsupported_media_type": (415, INVALID),
+    "unsupported_content_encoding": (415, INVALID),
     "request_timeout": (408, INVALID),
     "upload_pending": (409, INVALID),
     "gateway_secret_required": (401, "authentication_error"),
@@ -56,6 +57,8 @@ def error_response(
     fields = dict(headers or {})
     if status == 401:
         fields.setdefault("WWW-Authenticate", "Bearer")
+    if code == "unsupported_content_encoding":
+        fields.setdefault("Accept-Encoding", "identity")
     if status in (429, 503):
         fields.setdefault("Retry-After", RETRY_AFTER)
     error = {

@@ -17,6 +17,7 @@ from jan_media.api.bodies import (
     content_type,
     pieces,
     refuse_announced_size,
+    refuse_content_encoding,
     text_field,
     user_id,
 )
@@ -225,6 +226,7 @@ class JsonBody:
 
 def _body_kind(request: Request, max_bytes: int) -> Callable[[Request, Spool], Body]:
     """Which way this is. Raises `Refused` for another, and for a body that says it is too large."""
+    refuse_content_encoding(request)
     kind = content_type(request)
     if kind == "application/json" or (kind.endswith("+json") and not kind.startswith("image/")):
         # Base64 makes four bytes of three; escapes and line ends inside it add some.

@@ -180,8 +180,8 @@ class FormReader:
             self._take = self._refuse_second_file
             return
         content_type = self._headers.get(b"content-type")
-        self._file_content_type = content_type and content_type.decode("utf-8", "replace")
-        self._file_name = None if name is None else name.decode("utf-8", "replace")
+        self._file_content_type = _shown(content_type)
+        self._file_name = _shown(name)
         self._file_present = True
         self._take = self._take_file
         self._on_file_start(dict(self._fields))
@@ -243,6 +243,11 @@ def _boundary(content_type: str) -> bytes:
     if kind.lower() != b"multipart/form-data" or not boundary:
         raise InvalidForm("The Content-Type must be multipart/form-data with a boundary.")
     return boundary
+
+
+def _shown(raw: bytes | None) -> str | None:
+    """What a client wrote about its file, in whatever charset: nothing depends on it."""
+    return None if raw is None else raw.decode("utf-8", "replace")
 
 
 def _text(raw: bytes) -> str:

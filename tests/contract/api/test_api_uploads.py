@@ -1,6 +1,8 @@
 """POST /v1/media in all its ways."""
 
 import base64
+import gzip
+import json
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -111,6 +113,44 @@ def test_what_is_no_json_object_is_400(api: Api, body: bytes) -> None:
         "/v1/media", content=body, headers={"Content-Type": "application/json"}
     )
     assert_error(response, 400, "invalid_json")
+
+
+@pytest.mark.parametrize("url", ["http://example.com/\ud83d.png", "http://\udc00.example/"])
+def test_a_url_with_half_a_surrogate_pair_is_400(api: Api, url: str) -> None:
+    response = api.http.post(
+        "/v1/media",
+        content=json.dumps(remote(url)),  # which httpx would not write
+        headers={"Content-Type": "application/json"},
+    )
+    assert_error(response, 400, "invalid_url", "source.url")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd", "br", "gzip, deflate", "odd"])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "image/png", "multipart/form-data; boundary=b"]
+)
+def test_a_compressed_body_is_415_and_says_what_is_taken(api: Api, coding: str, kind: str) -> None:
+    response = api.http.post(
+        "/v1/media",
+        content=gzip.compress(picture()),
+        headers={"Content-Type": kind, "Content-Encoding": coding},
+    )
+    error = assert_error(response, 415, "unsupported_content_encoding")
+    assert "without Content-Encoding" in error["message"]
+    assert response.headers["accept-encoding"] == "identity"
+
+
+def test_a_form_may_hold_fields_that_mean_nothing_and_empty_inputs(api: Api) -> None:
+    data = picture()
+    parts: list[Any] = [
+        ("caption", (None, "grüße".encode("latin-1"))),
+        ("tags", (None, b"a")),
+        ("tags", (None, b"b")),
+        ("thumb", ("", b"")),
+        ("file", ("家族.png", data)),
+    ]
+    answer = api.http.post("/v1/media", files=parts).json()
+    assert answer["bytes"] == len(data)
 
 
 def test_too_many_pixels_are_400(api: Api) -> None:
