@@ -24,7 +24,7 @@ kong = {
     get_headers = function(most) return most == 1000 and headers or nil end,
     get_raw_body = function(limit) reads = reads + 1; return limit == 0 and body or nil end,
     get_http_version = function() return http_version end,
-    get_path = function() return path end,
+    get_raw_path = function() return path end,
   },
   service = { request = {
     set_raw_body = function(new) done.body = new end,

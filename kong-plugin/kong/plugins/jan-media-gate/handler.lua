@@ -1,18 +1,16 @@
 -- jan-media-gate: what has to happen inside Kong for the plugin jan-media, which runs in Python.
 --
 -- `access` runs right before jan-media. It gathers what jan-media wants to know of the request, so
--- that jan-media asks once, and closes the way to the upstream. jan-media's last call, `admit`, does
--- what was decided and opens the way. Should jan-media never get there (its server is dead, still
--- starting or too slow), nginx finds no upstream, and the client gets a 503.
+-- that jan-media asks once, and closes the way to the upstream, with a scheme that nginx does not
+-- know. jan-media's last call, `admit`, does what was decided and opens the way. Should jan-media
+-- never get there (its server is dead, still starting or too slow), the client gets a 503.
 --
 -- `header_filter` and `body_filter` look after the answer: every error in one shape, a request id,
 -- and no address of the inner network in Location.
 local cjson = require "cjson.safe"
 
-local CLOSED = "closed-" -- in front of the upstream's scheme: a scheme that nginx does not know
 local SMALL = 65536 -- bytes of a body that is read here; jan-media asks for a larger one
 local DECIDED = "X-Jan-Media-Decided" -- on jan-media's own error answers; clients do not see it
-local MOST_HEADERS = 1000
 
 -- Type and code of an error that Kong or a plugin made, by its status.
 local KINDS = {
@@ -26,30 +24,23 @@ local KINDS = {
 local OTHER_4XX = { "invalid_request_error", "invalid_request" }
 local OTHER_5XX = { "api_error", "gateway_error" }
 
--- What Kong says, and what a client can do about it.
+-- What acl and rate-limiting say, and what a client can do about it.
 local MESSAGES = {
   ["Unauthorized"] = "Send a token: Authorization: Bearer <token>.",
   ["You cannot consume this service"] =
     "Your groups do not admit you here. Ask the gateway's operator for access.",
   ["API rate limit exceeded"] = "Too many requests. Wait as Retry-After says, then try again.",
-  ["An invalid response was received from the upstream server"] =
-    "The server behind the gateway gave no valid answer. Try again.",
-  ["The upstream server is currently unavailable"] =
-    "The server behind the gateway cannot be reached. Try again shortly.",
-  ["The upstream server is timing out"] =
-    "The server behind the gateway took too long. Try again.",
 }
 
 local function error_body(kind, message, param)
   return string.format(
     '{"error":{"type":%s,"code":%s,"message":%s,"param":%s}}',
-    cjson.encode(kind[1]), cjson.encode(kind[2]), cjson.encode(message), cjson.encode(param)
+    cjson.encode(kind[1]), cjson.encode(kind[2]), cjson.encode(message),
+    cjson.encode(param or cjson.null)
   )
 end
 
-local UNDECIDED = error_body(
-  KINDS[503], "The gateway cannot check requests at the moment. Try again shortly.", cjson.null
-)
+local UNDECIDED = error_body(KINDS[503], "The gateway cannot check requests now. Try again soon.")
 
 -- Whether jan-media has to look at a body, by the test that it applies itself.
 local function may_concern(headers, body)
@@ -86,16 +77,13 @@ end
 
 -- The next `count` pieces, joined. Nil if there are not so many.
 local function joined(count, taken)
-  local pieces = kong.ctx.shared.jan_media_pieces
-  if taken + count > #pieces then
-    return nil
-  end
-  return table.concat(pieces, "", taken + 1, taken + count)
+  local pieces, last = kong.ctx.shared.jan_media_pieces, taken + count
+  return last <= #pieces and table.concat(pieces, "", taken + 1, last) or nil
 end
 
 -- The body with each edit made, which is {from, to, replacement}: the bytes from+1 to `to` go. They
--- are in rising order. A replacement that is a number stands for so many pieces. Nil if one does not
--- fit: a request is never sent on half edited.
+-- are in rising order. A replacement that is a number stands for so many pieces. Nil if an edit does
+-- not fit: a request is never sent on half edited.
 local function edited(body, edits)
   local parts, kept, taken = {}, 0, 0
   for _, edit in ipairs(edits) do
@@ -113,8 +101,8 @@ local function edited(body, edits)
   return table.concat(parts)
 end
 
--- jan-media's last call. What was not decided is false. `edits` is a list for `edited`, or the number
--- of pieces that are another body.
+-- jan-media's last call. What was not decided is false. `edits` is a list for `edited`, or how many
+-- pieces are another body.
 --
 -- Kong runs a plugin as a coroutine, and one that yields is over, as kong.response.exit ends one.
 -- So no answer goes back to jan-media.
@@ -126,7 +114,7 @@ local function admit(headers, groups, edits, consumer, credential)
       or type(edits) == "table" and edited(kong.request.get_raw_body(0) or "", edits)
     if not body then
       return kong.response.exit(500,
-        error_body(OTHER_5XX, "The request body could not be put together. Try again.", cjson.null),
+        error_body(OTHER_5XX, "The request body could not be put together. Try again."),
         { ["Content-Type"] = "application/json" })
     end
     kong.service.request.set_raw_body(body)
@@ -140,10 +128,7 @@ local function admit(headers, groups, edits, consumer, credential)
   if groups then
     shared.authenticated_groups = groups
   end
-  local scheme = ngx.var.upstream_scheme
-  if scheme:sub(1, #CLOSED) == CLOSED then
-    ngx.var.upstream_scheme = scheme:sub(#CLOSED + 1)
-  end
+  ngx.var.upstream_scheme = ngx.var.upstream_scheme:gsub("^closed%-", "")
   coroutine.yield()
 end
 
@@ -169,10 +154,12 @@ local function outer_location(location)
   end
   path = path:sub(1, 1) == "/" and path or "/" .. path
   -- What the request's own path has in front here, and what stood there when it was sent on.
-  local here, there = kong.request.get_path(), ngx.var.upstream_uri:match("^[^?]*")
-  while #here > 0 and #there > 0 and here:byte(-1) == there:byte(-1) do
-    here, there = here:sub(1, -2), there:sub(1, -2)
+  local here, there = kong.request.get_raw_path(), ngx.var.upstream_uri:match("^[^?]*")
+  local same = 0
+  while same < #here and same < #there and here:byte(-1 - same) == there:byte(-1 - same) do
+    same = same + 1
   end
+  here, there = here:sub(1, #here - same), there:sub(1, #there - same)
   return path:sub(1, #there) == there and here .. path:sub(#there + 1) or path
 end
 
@@ -182,32 +169,30 @@ local function shaped(status, body)
   local given = cjson.decode(body)
   given = type(given) == "table" and given or {}
   local own = given.error
-  if type(own) == "table" and type(own.message) == "string" and type(own.type) == "string"
-     and type(own.code) == "string" and own.code ~= OTHER_5XX[2] then
-    local param = type(own.param) == "string" and own.param or cjson.null
-    return error_body({ own.type, own.code }, own.message, param)
+  if type(own) == "table" and own.type and own.code and own.code ~= OTHER_5XX[2] then
+    return error_body({ own.type, own.code }, own.message, own.param)
   end
   local said = type(own) == "table" and own.message or given.message
-  for known in pairs(MESSAGES) do -- in a page, for a client that asked for HTML
-    said = said or body:find(known, 1, true) and known
-  end
-  said = type(said) == "string" and said or "The gateway refused this request."
-  return error_body(kind, MESSAGES[said] or said, cjson.null)
+  said = type(said) == "string" and said or "The gateway could not do this"
+  return error_body(kind, MESSAGES[said] or status < 500 and said or said .. ". Try again.")
 end
 
-local Gate = {
-  VERSION = "0.1.0",
-  PRIORITY = 1101, -- right before jan-media (1100): whatever answers before is none of its business
-}
+-- Right before jan-media (1100): what another plugin answers before is none of its business.
+local Gate = { VERSION = "0.1.0", PRIORITY = 1101 }
 
 function Gate:access(conf)
-  if not conf.guards then
-    return
+  if conf.guards then
+    local headers, shared = kong.request.get_headers(1000), kong.ctx.shared
+    shared.jan_media_piece, shared.jan_media_admit, shared.jan_media_pieces = piece, admit, {}
+    shared.jan_media_gathered = { headers = headers, body = gathered_body(headers) }
+    ngx.var.upstream_scheme = "closed-" .. ngx.var.upstream_scheme
   end
-  local headers, shared = kong.request.get_headers(MOST_HEADERS), kong.ctx.shared
-  shared.jan_media_piece, shared.jan_media_admit, shared.jan_media_pieces = piece, admit, {}
-  shared.jan_media_gathered = { headers = headers, body = gathered_body(headers) }
-  ngx.var.upstream_scheme = CLOSED .. ngx.var.upstream_scheme
+end
+
+local function set_if_missing(name, value)
+  if not kong.response.get_header(name) then
+    kong.response.set_header(name, value)
+  end
 end
 
 function Gate:header_filter(conf)
@@ -215,32 +200,29 @@ function Gate:header_filter(conf)
   local source = response.get_source() -- "service", "exit" (a plugin), "error" (nginx)
   local is_own = source ~= "service" and response.get_header(DECIDED)
   local is_undecided = shared.jan_media_gathered and not shared.jan_media_decided and not is_own
-  if not response.get_header("X-Request-Id") then
-    response.set_header("X-Request-Id", ngx.var.kong_request_id)
-  end
+  set_if_missing("X-Request-Id", ngx.var.kong_request_id)
   -- 4xx from nginx: what is wrong with a body that jan-media asked for.
   if is_undecided and (source ~= "error" or status >= 500) then
     kong.ctx.plugin.error = UNDECIDED
     response.set_status(503)
     response.clear_header("WWW-Authenticate")
   elseif source == "service" then
-    local location = response.get_header("Location")
-    location = location and outer_location(location)
+    local location = outer_location(response.get_header("Location") or "")
     if location then
       response.set_header("Location", location)
     end
   elseif status >= 400 and not is_own then
     kong.ctx.plugin.error = status
-    if status == 401 and not response.get_header("WWW-Authenticate") then
-      response.set_header("WWW-Authenticate", 'Bearer realm="jan"')
+    if status == 401 then
+      set_if_missing("WWW-Authenticate", 'Bearer realm="jan"')
     end
   end
   response.clear_header(DECIDED)
   if kong.ctx.plugin.error then
     response.set_header("Content-Type", "application/json")
     response.clear_header("Content-Length")
-    if response.get_status() == 503 and not response.get_header("Retry-After") then
-      response.set_header("Retry-After", "1")
+    if response.get_status() == 503 then
+      set_if_missing("Retry-After", "1")
     end
   end
 end
