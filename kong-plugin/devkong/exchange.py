@@ -30,9 +30,9 @@ class Exchange:
         self.error_pages = error_pages
         self.settings = settings
         self.id = secrets.token_hex(16)
-        self.method = request.head.method
-        self.headers = request.head.headers
-        self.target = _origin_form(request.head.target)
+        self.method = request.method
+        self.headers = request.headers
+        self.target = _origin_form(request.target)
         self.raw_path = path_of(self.target)
         self.query = query_of(self.target)
         self.body = RequestBody(request, connection, settings)

@@ -1,5 +1,7 @@
 """What the upstream is sent: Kong's own headers, then the client's."""
 
+import h11
+
 from devkong.exchange import DEFAULT_MOST_HEADERS, Exchange
 from devkong.http.headers import comma_list
 from devkong.router.match import Match
@@ -35,7 +37,7 @@ def prepare(exchange: Exchange, match: Match, path: bytes) -> None:
         exchange.upstream_host = exchange.headers.get(b"host") or b""
 
 
-def request_head(exchange: Exchange, body_length: int | None, chunked: bool) -> bytes:
+def request_head(exchange: Exchange, body_length: int | None, chunked: bool) -> h11.Request:
     """Return the head of the request to the upstream.
 
     body_length: None for no Content-Length.
@@ -44,28 +46,26 @@ def request_head(exchange: Exchange, body_length: int | None, chunked: bool) -> 
     if exchange.query or exchange.target.endswith(b"?"):
         target += b"?" + exchange.query
     client_via = exchange.headers.get(b"via")
-    via = b"%s %s" % (b"1.1" if exchange.request.head.minor_version else b"1", SERVER)
-    lines = [b"%s %s HTTP/1.1" % (exchange.method, target)]
-    if _wants_trailers(exchange):
-        lines.append(b"TE: trailers")
-    lines.append(b"Via: " + (b"%s, %s" % (client_via, via) if client_via else via))
-    lines.append(b"Host: " + (exchange.upstream_host or _host_of_service(exchange)))
-    lines.append(b"Connection: keep-alive")
-    lines.extend(b"%s: %s" % item for item in exchange.forwarded.items())
-    lines.append(b"X-Real-IP: " + exchange.remote_addr)
-    lines.append(b"X-Kong-Request-Id: " + exchange.id.encode())
+    via = b"%s %s" % (b"1.1" if exchange.request.minor_version else b"1", SERVER)
+    lines = [(b"TE", b"trailers")] if _wants_trailers(exchange) else []
+    lines += [
+        (b"Via", b"%s, %s" % (client_via, via) if client_via else via),
+        (b"Host", exchange.upstream_host or _host_of_service(exchange)),
+        (b"Connection", b"keep-alive"),
+        *exchange.forwarded.items(),
+        (b"X-Real-IP", exchange.remote_addr),
+        (b"X-Kong-Request-Id", exchange.id.encode()),
+    ]
     if chunked:
-        lines.append(b"Transfer-Encoding: chunked")
+        lines.append((b"Transfer-Encoding", b"chunked"))
     elif body_length is not None:
-        lines.append(b"Content-Length: %d" % body_length)
+        lines.append((b"Content-Length", b"%d" % body_length))
     dropped = _REPLACED
     connection = exchange.headers.get(b"connection")
     if connection and connection.lower() not in (b"keep-alive", b"close"):
         dropped = _REPLACED | set(comma_list(connection))
-    lines.extend(
-        b"%s: %s" % (name, value) for lower, name, value in exchange.headers if lower not in dropped
-    )
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    lines.extend((name, value) for lower, name, value in exchange.headers if lower not in dropped)
+    return h11.Request(method=exchange.method, target=target, headers=lines)
 
 
 def _note_forwarded(exchange: Exchange, prefix: bytes | None) -> None:

@@ -8,20 +8,19 @@ from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
 
+from devkong import proxy
 from devkong.config.entities import Declared, Route
 from devkong.error_page import ErrorPages, json_message, message_of
 from devkong.exchange import Exchange
 from devkong.forwarded import SERVER, prepare
-from devkong.http.head import RequestHead
 from devkong.http.headers import Headers, comma_list
 from devkong.http.server import ClientConnection, InboundRequest
-from devkong.http.stream import Aborted
+from devkong.http.wire import Aborted, BadMessage
 from devkong.pdk import response
 from devkong.pdk.errors import PluginLeft, ResponseExit
 from devkong.plugins.bound import Bound
 from devkong.plugins.chain import PluginChain
-from devkong.proxy import Answer, Proxy, ProxyFailed
-from devkong.request_body import BodyTooLarge
+from devkong.proxy import Answer, ProxyFailed
 from devkong.router.match import Router
 from devkong.router.uri import is_refused_by_nginx, normalize
 from devkong.settings import Settings
@@ -47,7 +46,6 @@ class Gateway:
         self._router = Router(
             route for route in declared.routes if not route.service or route.service.enabled
         )
-        self._proxy = Proxy()
         self._log_tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, connection: ClientConnection, request: InboundRequest) -> None:
@@ -65,34 +63,28 @@ class Gateway:
             await self._proxy_on(exchange, connection, plugins, route)
         except ResponseExit as leave:
             await self._send_own(exchange, connection, plugins, leave)
-        except BodyTooLarge:
-            too_large = self._error_handler(exchange, 413)
-            await self._send_own(exchange, connection, plugins, too_large)
-        except Aborted as error:
-            _log.info("cut off: %s", error)
-            connection.cut_off()
+        except (Aborted, BadMessage) as error:
+            if isinstance(error, BadMessage) and not connection.answered:
+                refusal = self._error_handler(exchange, error.status)
+                await self._send_own(exchange, connection, plugins, refusal)
+            else:
+                _log.info("cut off: %s", error)
+                connection.cut_off()
         finally:
             exchange.body.close()
             self._start_log_phase(exchange, plugins)
 
-    def refuse(self, connection: ClientConnection, status: int) -> None:
+    async def refuse(self, connection: ClientConnection, status: int) -> None:
         """Answer bytes that are no request."""
-        head = RequestHead(b"GET", b"/", 1, Headers())
-        request = InboundRequest(head, None, None, "", 0, "", 0, time.time())
+        request = InboundRequest(b"GET", b"/", 1, Headers(), False, None, "", 0, "", 0, time.time())
         exchange = Exchange(request, connection, self._settings, self._pages)
-        leave = self._error_handler(exchange, status)
-        _add_own_headers(exchange, leave)
-        connection.send_head(
-            leave.status, _reason(leave.status), exchange.answer, len(leave.body), True
-        )
-        connection.flush_head()
-        connection.transport.write(leave.body)
+        refusal = self._error_handler(exchange, status)
+        await self._send_own(exchange, connection, self._chain.everywhere, refusal)
 
     async def close(self) -> None:
-        """Finish log phases and close connections to upstreams."""
+        """Finish log phases."""
         if self._log_tasks:
             await asyncio.wait(self._log_tasks, timeout=1)
-        self._proxy.close()
 
     def _refuse_as_nginx(self, exchange: Exchange) -> None:
         if is_refused_by_nginx(exchange.raw_path) or not exchange.target.startswith(b"/"):
@@ -145,17 +137,14 @@ class Gateway:
         sent = time.time()
         exchange.proxied_at = sent
         try:
-            answer = await self._proxy.send(exchange, route, route.service)
+            answer = await proxy.send(exchange, route, route.service)
         except ProxyFailed as error:
             _log.error("upstream of %s: %s", route.name or route.id, error)
             raise self._error_handler(exchange, error.status) from error
         try:
             await self._pass_back(exchange, connection, plugins, answer)
-        except BaseException:
-            answer.connection.close()
-            raise
         finally:
-            await self._proxy.finish(answer)
+            await answer.close()
 
     async def _pass_back(
         self,
@@ -164,27 +153,23 @@ class Gateway:
         plugins: tuple[Bound, ...],
         answer: Answer,
     ) -> None:
-        head, body = answer.head, answer.connection.body
-        assert body is not None
-        exchange.status, exchange.reason = head.status, head.reason
-        _take_upstream_headers(exchange, head.headers)
+        exchange.status, exchange.reason = answer.status, answer.reason
+        _take_upstream_headers(exchange, answer.headers)
         await _run(plugins, "header_filter", exchange)
-        _add_proxied_headers(exchange, head.headers)
+        _add_proxied_headers(exchange, answer.headers)
         has_body = exchange.method != b"HEAD" and exchange.status not in _WITHOUT_BODY
         filters = [b for b in _body_filters(plugins) if b.entry.config.get("body_filter")]
-        announced = head.headers.get(b"content-length")
+        announced = answer.headers.get(b"content-length")
         length = int(announced) if announced and announced.isdigit() and not filters else None
         if exchange.status in _WITHOUT_BODY:
             length = None
-        connection.send_head(exchange.status, exchange.reason, exchange.answer, length, has_body)
-        if not body.ready:
-            connection.flush_head()
-        while chunk := await body.read(answer.read_timeout):
+        await connection.send_head(exchange.status, exchange.reason, exchange.answer, length)
+        while chunk := await answer.body():
             if filters:
                 chunk = _filter_body(filters, exchange, chunk, False)
-            if chunk:
+            if chunk and has_body:
                 await connection.send_chunk(chunk)
-        if filters and (last := _filter_body(filters, exchange, b"", True)):
+        if has_body and filters and (last := _filter_body(filters, exchange, b"", True)):
             await connection.send_chunk(last)
         connection.end_body()
 
@@ -211,8 +196,8 @@ class Gateway:
         if filters:
             body = _filter_body(filters, exchange, body, True)
         has_body = exchange.method != b"HEAD" and exchange.status not in _WITHOUT_BODY
-        connection.send_head(
-            exchange.status, _reason(exchange.status), exchange.answer, len(body), has_body
+        await connection.send_head(
+            exchange.status, _reason(exchange.status), exchange.answer, len(body)
         )
         if body and has_body:
             await connection.send_chunk(body)
@@ -257,7 +242,7 @@ async def _run(plugins: Iterable[Bound], phase: str, exchange: Exchange) -> None
                 await waiting
         except PluginLeft:
             continue
-        except (ResponseExit, Aborted, BodyTooLarge):
+        except (ResponseExit, Aborted, BadMessage):
             raise
         except Exception as error:
             _log.error("%s, %s phase: %s", bound.plugin.name, phase, error)

@@ -1,25 +1,24 @@
-"""Proxying: the request to the upstream, with nginx's rules for trying again."""
+"""Proxying: the request to the upstream, with nginx's rules for trying again.
+
+Each request has a connection of its own to the upstream. An answer is passed on as soon as it
+comes, also before its request has been sent whole, which httpx does not do.
+"""
 
 import asyncio
 import contextlib
 import ssl
 from typing import Any, NamedTuple
 
+import h11
+
 from devkong.config.entities import Route, Service
 from devkong.exchange import Exchange
 from devkong.forwarded import request_head
-from devkong.http.head import ResponseHead
-from devkong.http.stream import Aborted
-from devkong.http.upstream import (
-    Target,
-    UpstreamConnection,
-    UpstreamFailed,
-    UpstreamPool,
-    UpstreamTimeout,
-)
+from devkong.http.headers import Headers
+from devkong.http.wire import Aborted, BadMessage, Wire
 
 _NOT_IDEMPOTENT = frozenset((b"POST", b"LOCK", b"PATCH"))
-_SENT_WITH_HEAD = 64 * 1024
+_LARGEST_RESPONSE_HEAD = 128 * 1024
 
 
 class ProxyFailed(Exception):
@@ -33,154 +32,115 @@ class ProxyFailed(Exception):
 class Answer(NamedTuple):
     """An answer whose head is here, and the connection on which its body arrives."""
 
-    head: ResponseHead
-    connection: UpstreamConnection
-    target: Target
-    upload: "asyncio.Task[None] | None"
+    status: int
+    reason: bytes
+    headers: Headers
+    wire: Wire
+    upload: "asyncio.Task[None]"
     read_timeout: float
 
-
-class Proxy:
-    """Sends requests on, and keeps connections to upstreams."""
-
-    def __init__(self) -> None:
-        self._pool = UpstreamPool()
-        self._tls: dict[bool, ssl.SSLContext] = {}
-
-    async def send(self, exchange: Exchange, route: Route, service: Service) -> Answer:
-        """Send the request and wait for the answer's head. Raises ProxyFailed, Aborted."""
-        streams = not route.request_buffering and not exchange.body.is_read
-        if not streams:
-            await exchange.body.read_whole()
-        chunked = streams and exchange.body.announced is None
-        head = request_head(exchange, None if chunked else exchange.body.length, chunked)
-        target = self._target(exchange, service)
-        tries_left = service.retries
-        while True:
-            attempt = _Attempt(exchange, service, target, head, chunked, self._pool)
-            try:
-                return await attempt.run()
-            except UpstreamFailed as error:
-                failed = ProxyFailed(504 if isinstance(error, UpstreamTimeout) else 502, str(error))
-                if attempt.reused and failed.status == 502:
-                    tries_left += 1
-                if (
-                    tries_left == 0
-                    or (attempt.sent and exchange.method in _NOT_IDEMPOTENT)
-                    or (attempt.sent and streams)
-                ):
-                    raise failed from error
-                tries_left -= 1
-
-    async def finish(self, answer: Answer) -> None:
-        """Give the connection back, or close it if it cannot be used again."""
-        if answer.upload and not answer.upload.done():
-            # the upstream has answered without reading all of the request
-            answer.upload.cancel()
-            answer.connection.close()
-            with contextlib.suppress(asyncio.CancelledError, UpstreamFailed, Aborted):
-                await answer.upload
-            return
-        if answer.upload:
-            # its outcome no longer matters, but it must be looked at
-            answer.upload.exception()
-        self._pool.release(answer.target, answer.connection)
-
-    def close(self) -> None:
-        """Close idle connections."""
-        self._pool.close()
-
-    def _target(self, exchange: Exchange, service: Service) -> Target:
-        host, port = exchange.upstream_address
-        if exchange.upstream_scheme != b"https":
-            return Target(host, port)
-        name = exchange.upstream_host.partition(b":")[0].decode("latin-1") or host
-        return Target(host, port, self._context(service.tls_verify), name)
-
-    def _context(self, verify: bool) -> ssl.SSLContext:
-        if verify not in self._tls:
-            context = ssl.create_default_context()
-            if not verify:
-                # Kong does not verify upstreams unless tls_verify says so
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            self._tls[verify] = context
-        return self._tls[verify]
-
-
-class _Attempt:
-    def __init__(
-        self,
-        exchange: Exchange,
-        service: Service,
-        target: Target,
-        head: bytes,
-        chunked: bool,
-        pool: UpstreamPool,
-    ) -> None:
-        self._exchange = exchange
-        self._service = service
-        self._target = target
-        self._head = head
-        self._chunked = chunked
-        self._pool = pool
-        self.sent = False
-        self.reused = False
-
-    async def run(self) -> Answer:
-        service = self._service
-        connection = await self._pool.acquire(self._target, service.connect_timeout / 1000)
-        self.reused = connection.used_before
-        upload: asyncio.Task[None] | None = None
+    async def body(self) -> bytes:
+        """Return the next part of the body, b"" at its end. Raises Aborted."""
         try:
-            self.sent = True
-            upload, waiting = self._begin(connection)
-            if upload:
-                first: set[asyncio.Future[Any]] = {upload, waiting}
-                await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-                if upload.done() and not waiting.done():
-                    # a failure of the upload ends the attempt
-                    upload.result()
-            read_timeout = service.read_timeout / 1000
-            head = await _within(waiting, read_timeout)
-        except BaseException:
-            if upload:
-                upload.cancel()
-                with contextlib.suppress(asyncio.CancelledError, UpstreamFailed, Aborted):
-                    await upload
-            connection.close()
-            raise
-        return Answer(head, connection, self._target, upload, read_timeout)
+            return await self.wire.body(self.read_timeout)
+        except (BadMessage, TimeoutError) as error:
+            raise Aborted(f"the upstream's answer: {error}") from error
 
-    def _begin(
-        self, connection: UpstreamConnection
-    ) -> tuple["asyncio.Task[None] | None", "asyncio.Future[ResponseHead]"]:
-        body, method = self._exchange.body, self._exchange.method
-        if body.in_memory and (body.length or 0) <= _SENT_WITH_HEAD:
-            return None, connection.send_head(method, self._head + body.whole())
-        waiting = connection.send_head(method, self._head)
-        return asyncio.get_running_loop().create_task(self._upload(connection)), waiting
-
-    async def _upload(self, connection: UpstreamConnection) -> None:
-        write_timeout = self._service.write_timeout / 1000
-        async for piece in self._exchange.body.pieces():
-            if self._chunked:
-                piece = b"%x\r\n%s\r\n" % (len(piece), piece)
-            await connection.send(piece, write_timeout)
-        if self._chunked:
-            await connection.send(b"0\r\n\r\n", write_timeout)
+    async def close(self) -> None:
+        """Close the connection, also if the upstream has not read all of the request."""
+        self.wire.close()
+        await _end(self.upload)
 
 
-async def _within(waiting: "asyncio.Future[ResponseHead]", seconds: float) -> ResponseHead:
-    if waiting.done():
-        return waiting.result()
-    timer = asyncio.get_running_loop().call_later(seconds, _time_out, waiting)
+async def send(exchange: Exchange, route: Route, service: Service) -> Answer:
+    """Send the request and wait for the answer's head. Raises ProxyFailed, Aborted, BadMessage."""
+    streams = not route.request_buffering and not exchange.body.is_read
+    if not streams:
+        await exchange.body.read_whole()
+    chunked = streams and exchange.body.announced is None
+    head = request_head(exchange, None if chunked else exchange.body.length, chunked)
+    tries_left = service.retries
+    while True:
+        sent = False
+        try:
+            wire = await _connect(exchange, service)
+            sent = True
+            return await _ask(exchange, service, wire, head)
+        except ProxyFailed:
+            if tries_left == 0 or (sent and (streams or exchange.method in _NOT_IDEMPOTENT)):
+                raise
+            tries_left -= 1
+
+
+async def _connect(exchange: Exchange, service: Service) -> Wire:
+    host, port = exchange.upstream_address
+    tls = server_name = None
+    if exchange.upstream_scheme == b"https":
+        tls = ssl.create_default_context()
+        if not service.tls_verify:  # Kong verifies upstreams only if told to
+            tls.check_hostname = False
+            tls.verify_mode = ssl.CERT_NONE
+        server_name = exchange.upstream_host.partition(b":")[0].decode("latin-1") or host
     try:
-        return await waiting
-    finally:
-        timer.cancel()
+        async with asyncio.timeout(service.connect_timeout / 1000):
+            streams = await asyncio.open_connection(
+                host, port, ssl=tls, server_hostname=server_name
+            )
+    except TimeoutError as error:
+        raise ProxyFailed(504, "does not accept the connection") from error
+    except OSError as error:
+        raise ProxyFailed(502, str(error)) from error
+    return Wire(h11.CLIENT, *streams, _LARGEST_RESPONSE_HEAD)
 
 
-def _time_out(waiting: "asyncio.Future[ResponseHead]") -> None:
-    if not waiting.done():
-        waiting.set_exception(UpstreamTimeout("does not answer"))
+async def _ask(exchange: Exchange, service: Service, wire: Wire, head: h11.Request) -> Answer:
+    read_timeout = service.read_timeout / 1000
+    upload = asyncio.create_task(_upload(exchange, service, wire, head))
+    receive = asyncio.create_task(_response(wire))
+    try:
+        first: set[asyncio.Task[Any]] = {upload, receive}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not receive.done():
+            upload.result()  # its failure ends the attempt
+        async with asyncio.timeout(read_timeout):
+            response = await receive
+    except BaseException as error:
+        wire.close()
+        await _end(upload)
+        await _end(receive)
+        if isinstance(error, TimeoutError):
+            raise ProxyFailed(504, "does not answer") from error
+        raise
+    lines = response.headers.raw_items()
+    headers = Headers((name.lower(), name, value) for name, value in lines)
+    return Answer(response.status_code, bytes(response.reason), headers, wire, upload, read_timeout)
+
+
+async def _upload(exchange: Exchange, service: Service, wire: Wire, head: h11.Request) -> None:
+    try:
+        wire.send(head)
+        async for piece in exchange.body.pieces():
+            wire.send(h11.Data(data=piece))
+            async with asyncio.timeout(service.write_timeout / 1000):
+                await wire.writer.drain()
+        wire.send(h11.EndOfMessage())
+    except TimeoutError as error:
+        raise ProxyFailed(504, "does not read the request") from error
+    except (h11.LocalProtocolError, ConnectionError) as error:
+        raise ProxyFailed(502, f"while the request was being sent: {error}") from error
+
+
+async def _response(wire: Wire) -> h11.Response:
+    try:
+        while not isinstance(event := await wire.receive(), h11.Response):
+            if isinstance(event, h11.ConnectionClosed):
+                raise ProxyFailed(502, "closed before it answered")
+    except (BadMessage, Aborted) as error:
+        raise ProxyFailed(502, str(error)) from error
+    return event
+
+
+async def _end(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, ProxyFailed, Aborted, BadMessage):
+        await task

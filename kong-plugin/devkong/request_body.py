@@ -5,15 +5,11 @@ from collections.abc import AsyncIterator
 from typing import IO
 
 from devkong.http.server import ClientConnection, InboundRequest
-from devkong.http.stream import BodyStream
+from devkong.http.wire import BadMessage
 from devkong.settings import Settings
 
 _SPOOL_IN_MEMORY = 1024 * 1024
 _PIECE = 64 * 1024
-
-
-class BodyTooLarge(Exception):
-    """More came than client_max_body_size allows: the client gets 413."""
 
 
 class RequestBody:
@@ -22,12 +18,11 @@ class RequestBody:
     def __init__(
         self, request: InboundRequest, connection: ClientConnection, settings: Settings
     ) -> None:
-        self._stream: BodyStream | None = request.body
         self._connection = connection
         self._buffer_size = settings.client_body_buffer_size
         self._limit = settings.client_max_body_size
         self._spool: IO[bytes] | None = None
-        self._bytes: bytes | None = None if request.body else b""
+        self._bytes: bytes | None = None if request.has_body else b""
         self.announced = request.length
         self.length = request.length
 
@@ -44,25 +39,16 @@ class RequestBody:
     async def read_whole(self) -> None:
         """Wait for all of it.
 
-        Raises stream.Aborted when the client goes away, BodyTooLarge.
+        Raises Aborted when the client goes away; BadMessage, with 413 for a body that is too large.
         """
-        if self.is_read or self._stream is None:
-            return
-        self._connection.send_continue()
-        first = self._checked(await self._stream.read(), 0)
-        if self._stream.ended and len(first) <= self._buffer_size:
-            self._bytes, self.length = first, len(first)
+        if self.is_read:
             return
         spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_IN_MEMORY)  # noqa: SIM115
-        size = 0
-        chunk = first
-        while chunk:
-            spool.write(chunk)
-            size += len(chunk)
-            chunk = self._checked(await self._stream.read(), size)
-        self.length = size
-        if size <= self._buffer_size:
-            spool.seek(0)
+        async for piece in self.pieces():
+            spool.write(piece)
+        self.length = spool.tell()
+        spool.seek(0)
+        if self.length <= self._buffer_size:
             self._bytes = spool.read()
             spool.close()
         else:
@@ -81,7 +67,7 @@ class RequestBody:
         self._bytes, self.length = data, len(data)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield it, from the spool or as it arrives."""
+        """Yield it, from the spool or as it arrives. Raises as read_whole does."""
         if self._spool:
             self._spool.seek(0)
             while piece := self._spool.read(_PIECE):
@@ -89,17 +75,13 @@ class RequestBody:
         elif self._bytes is not None:
             if self._bytes:
                 yield self._bytes
-        elif self._stream:
-            self._connection.send_continue()
+        else:
             size = 0
-            while piece := self._checked(await self._stream.read(), size):
+            while piece := await self._connection.read_body():
                 size += len(piece)
+                if self._limit and size > self._limit:
+                    raise BadMessage(413, "the body is too large")
                 yield piece
-
-    def _checked(self, piece: bytes, before: int) -> bytes:
-        if self._limit and before + len(piece) > self._limit:
-            raise BodyTooLarge
-        return piece
 
     def close(self) -> None:
         """Drop the temporary file."""

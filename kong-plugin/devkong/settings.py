@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devkong.http.head import AS_NGINX_COMES, HeadLimits
+from devkong.http.server import AS_NGINX_COMES, HeadLimits
 
 _SIZES = {"k": 1024, "m": 1024**2, "g": 1024**3}
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}

@@ -10,7 +10,7 @@ from pathlib import Path
 from devkong.config.declarative import load
 from devkong.config.plugin_schema import PluginSchema
 from devkong.gateway import Gateway
-from devkong.http.server import ClientConnection
+from devkong.http.server import ClientConnection, ClientProtocol
 from devkong.plugin_server.external import ExternalPlugin
 from devkong.plugin_server.process import PluginInfo, PluginServerProcess, query
 from devkong.plugins import bundled, lua_plugins
@@ -90,13 +90,17 @@ class Devkong:
     async def _listen(self, listen: Listen) -> asyncio.Server:
         loop = asyncio.get_running_loop()
 
-        def protocol() -> ClientConnection:
-            return ClientConnection(
-                self._gateway.serve,
-                self._gateway.refuse,
-                self._connections,
-                self._settings.head_limits,
-            )
+        async def serve(connection: ClientConnection) -> None:
+            self._connections.add(connection)
+            try:
+                await connection.run(
+                    self._gateway.serve, self._gateway.refuse, self._settings.head_limits
+                )
+            finally:
+                self._connections.discard(connection)
+
+        def protocol() -> ClientProtocol:
+            return ClientProtocol(serve)
 
         try:
             if listen.unix:

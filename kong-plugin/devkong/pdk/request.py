@@ -61,7 +61,7 @@ def get_forwarded_prefix(exchange: Exchange) -> bytes | None:
 
 def get_http_version(exchange: Exchange) -> float:
     """Return 1.0 or 1.1."""
-    return 1.1 if exchange.request.head.minor_version else 1.0
+    return 1.1 if exchange.request.minor_version else 1.0
 
 
 def get_method(exchange: Exchange) -> bytes:

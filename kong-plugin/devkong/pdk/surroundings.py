@@ -138,7 +138,7 @@ _VARIABLES: dict[bytes, Any] = {
     b"remote_port": lambda e: b"%d" % e.request.client_port,
     b"server_addr": lambda e: e.request.server_ip.encode(),
     b"server_port": lambda e: b"%d" % e.request.server_port,
-    b"server_protocol": lambda e: b"HTTP/1.%d" % e.request.head.minor_version,
+    b"server_protocol": lambda e: b"HTTP/1.%d" % e.request.minor_version,
     b"content_type": lambda e: e.headers.get(b"content-type"),
     b"content_length": lambda e: e.headers.get(b"content-length"),
     b"request_id": lambda e: e.id.encode(),
