@@ -29,7 +29,7 @@ _log = logging.getLogger("devkong")
 
 # an upstream's framing and hop-by-hop headers are nginx's own business
 _NOT_PASSED_ON = frozenset(
-    b"connection keep-alive transfer-encoding content-length x-pad x-accel-expires "
+    b"connection keep-alive transfer-encoding x-pad x-accel-expires "
     b"x-accel-redirect x-accel-limit-rate x-accel-buffering x-accel-charset".split()
 )
 _ONE_ONLY = frozenset(b"content-type date server last-modified location etag".split())
@@ -158,9 +158,11 @@ class Gateway:
         await _run(plugins, "header_filter", exchange)
         _add_proxied_headers(exchange, answer.headers)
         has_body = exchange.method != b"HEAD" and exchange.status not in _WITHOUT_BODY
-        filters = [b for b in _body_filters(plugins) if b.entry.config.get("body_filter")]
-        announced = answer.headers.get(b"content-length")
-        length = int(announced) if announced and announced.isdigit() and not filters else None
+        filters = _body_filters(plugins)
+        # a plugin whose body filter changes the length has removed this header
+        announced = exchange.answer.get(b"content-length")
+        exchange.answer.remove(b"content-length")
+        length = int(announced) if announced and announced.isdigit() else None
         if exchange.status in _WITHOUT_BODY:
             length = None
         await connection.send_head(exchange.status, exchange.reason, exchange.answer, length)
@@ -270,12 +272,7 @@ async def _log_phase(plugins: Iterable[Bound], exchange: Exchange) -> None:
 
 
 def _body_filters(plugins: Iterable[Bound]) -> list[Bound]:
-    # a pre-function without Lua for this phase must not change how the answer is framed
-    return [
-        bound
-        for bound in plugins
-        if bound.plugin.body_filter and bound.entry.config.get("body_filter", True)
-    ]
+    return [bound for bound in plugins if bound.plugin.body_filter]
 
 
 def _filter_body(filters: list[Bound], exchange: Exchange, chunk: bytes, last: bool) -> bytes:

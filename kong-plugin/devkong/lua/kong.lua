@@ -1,5 +1,4 @@
--- The globals kong and ngx, and the sandbox in which Kong runs untrusted Lua (untrusted_lua =
--- sandbox).
+-- The globals kong and ngx, and the plugins on the lua_package_path.
 --
 -- Code runs in a coroutine of its own, and whatever it wants of Python it yields to `drive`, which
 -- runs on the main thread. Python never sees a value on a coroutine's stack: lupa would keep a
@@ -138,28 +137,9 @@ for _, name in ipairs({ "encode_base64", "decode_base64", "escape_uri", "unescap
   ngx[name] = function(text) return yield(CALL, names[name], text) end
 end
 
-local base = {}
-local allowed = [[
-_VERSION assert error ipairs next pairs pcall select tonumber tostring type unpack xpcall
-coroutine.create coroutine.running coroutine.status coroutine.yield math.abs math.acos math.asin math.atan math.atan2 math.ceil math.cos math.cosh
-math.deg math.exp math.fmod math.floor math.frexp math.huge math.ldexp math.log math.log10
-math.max math.min math.modf math.pi math.pow math.rad math.random math.sin math.sinh math.sqrt
-math.tan math.tanh os.clock os.date os.difftime os.time string.byte string.char string.find
-string.format string.gmatch string.gsub string.len string.lower string.match string.rep
-string.reverse string.sub string.upper table.concat table.insert table.maxn table.remove
-table.sort
-]]
-for id in allowed:gmatch("%S+") do
-  local module, method = id:match("^(%w+)%.(%w+)$")
-  if module then
-    base[module] = base[module] or {}
-    base[module][method] = _G[module][method]
-  else
-    base[id] = _G[id]
-  end
-end
+local own = { create = coroutine.create, running = coroutine.running, status = status, yield = yield }
 
--- A coroutine of the operator's own must let calls for Python pass, on their way to `drive`.
+-- A coroutine of a plugin's own must let calls for Python pass, on their way to `drive`.
 local function pass_calls(thread, ok, what, ...)
   if ok and (what == CALL or what == BODY or what == EXIT) then
     return pass_calls(thread, resume(thread, yield(what, ...)))
@@ -167,11 +147,11 @@ local function pass_calls(thread, ok, what, ...)
   return ok, what, ...
 end
 
-function base.coroutine.resume(thread, ...)
+function own.resume(thread, ...)
   return pass_calls(thread, resume(thread, ...))
 end
 
-function base.coroutine.wrap(run)
+function own.wrap(run)
   local thread = coroutine.create(run)
   local function results(ok, ...)
     if not ok then
@@ -184,32 +164,47 @@ function base.coroutine.wrap(run)
   end
 end
 
-local function sandboxed(code, name)
-  local env = setmetatable({ kong = kong, ngx = ngx }, { __index = base })
-  env._G = env
-  env.require = function(module)
-    error("require '" .. module .. "' not allowed within sandbox", 2)
-  end
-  -- text only: bytecode could leave the sandbox
-  local chunk, err = load(code, "=" .. name, "t", env)
-  if not chunk then
-    return nil, err
-  end
-  local ran = false
-  local function run()
-    if ran then
-      return chunk()
-    end
-    ran = true
-    local result = chunk()
-    -- a chunk may return the function that is to run from now on
-    if type(result) == "function" then
-      chunk = result
-      return chunk()
-    end
-  end
-  return run
+-- cjson's null is an empty userdata in Kong; here a table that nobody else has.
+local cjson = { null = {}, decode = ngx.json_decode }
+function cjson.encode(value)
+  return value == cjson.null and "null" or ngx.json_encode(value)
 end
+
+function kong.response.get_raw_body() -- all of it with the last piece, nil before
+  local ctx = kong.ctx.plugin
+  ctx.devkong_body = (ctx.devkong_body or "") .. (ngx.arg[1] or "")
+  ngx.arg[1] = nil
+  return ngx.arg[2] and ctx.devkong_body or nil
+end
+
+function kong.response.set_raw_body(body)
+  ngx.arg[1] = body
+end
+
+-- Loads a module with Kong's globals; it may require others on the lua_package_path.
+local loaded = { cjson = cjson, ["cjson.safe"] = cjson }
+local env = setmetatable({ kong = kong, ngx = ngx, coroutine = own }, { __index = _G })
+env._G = env
+
+local function load_module(name, path)
+  if loaded[name] == nil then
+    for pattern in path:gmatch("[^;]+") do
+      local file = io.open((pattern:gsub("?", (name:gsub("%.", "/")))), "rb")
+      if file then
+        local code = file:read("*a")
+        file:close()
+        local chunk = assert(load(code, "=" .. name, "t", setmetatable({
+          require = function(other) return load_module(other, path) end,
+        }, { __index = env })))
+        return chunk() or true
+      end
+    end
+    error("devkong has no module " .. name)
+  end
+  return loaded[name]
+end
+
+function env.load(code, name) return load(code, name, "t", env) end
 
 -- Runs a coroutine until it ends ("done", its first result), fails ("error", message), has made its
 -- answer ("exit"), needs the client's body ("body"), or yields of its own accord ("yield").
@@ -253,10 +248,10 @@ local function forget(id)
   waiting[id] = nil
 end
 
-local function filter(run, piece, last)
+local function filter(run, piece, last, ...)
   ngx.arg[1], ngx.arg[2] = piece, last
-  local what, message = drive(coroutine.create(run))
+  local what, message = drive(coroutine.create(run), ...)
   return what, message, ngx.arg[1]
 end
 
-return sandboxed, start, go_on, forget, filter
+return load_module, start, go_on, forget, filter

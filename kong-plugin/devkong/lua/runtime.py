@@ -36,16 +36,20 @@ class LuaRuntime:
         self._leave: ResponseExit | None = None
         source = resources.files("devkong.lua").joinpath("kong.lua").read_bytes()
         start = self._lua.execute(b"return function(source) return load(source, '=kong.lua') end")
-        self._sandboxed, self._start, self._go_on, self._forget, self._filter = start(source)(
+        self._load, self._start, self._go_on, self._forget, self._filter = start(source)(
             self._call, self._read_ctx, self._write_ctx, self._names(), self._reads_body()
         )
 
-    def compile(self, code: str, name: str) -> Any:
-        """Return a function. Raises LuaFailed if the code is no Lua."""
-        compiled = self._sandboxed(code.encode(), name.encode())
-        if isinstance(compiled, tuple):
-            raise LuaFailed(compiled[1].decode("utf-8", "replace"))
-        return compiled
+    def load(self, module: str, lua_package_path: str) -> Any:
+        """Return what a module returns. Raises LuaFailed if it cannot be loaded."""
+        what, result, _ = self._start(self._load, module.encode(), lua_package_path.encode())
+        if what != b"done":
+            raise LuaFailed(_text(result))
+        return result
+
+    def table(self, value: Any) -> Any:
+        """Return dicts and lists as Lua tables."""
+        return self._to_lua(value)
 
     async def run(
         self, function: Any, exchange: Exchange, *args: Any, yield_leaves: bool = False
@@ -72,17 +76,19 @@ class LuaRuntime:
         self._end(what, message)
         return plain(message)
 
-    def run_now(self, function: Any, exchange: Exchange) -> None:
+    def run_now(self, function: Any, exchange: Exchange, *args: Any) -> None:
         """Run a function that may not wait. Raises ResponseExit, LuaFailed."""
-        what, message, thread = self._enter(exchange, self._start, function)
+        what, message, thread = self._enter(exchange, self._start, function, *args)
         if what in (b"body", b"yield"):
             self._forget(thread)
             raise LuaFailed("this phase can neither wait for the body nor yield")
         self._end(what, message)
 
-    def filter(self, function: Any, exchange: Exchange, piece: bytes, last: bool) -> bytes:
+    def filter(
+        self, function: Any, exchange: Exchange, piece: bytes, last: bool, *args: Any
+    ) -> bytes:
         """Run a body filter over a piece of the answer. Raises LuaFailed."""
-        what, message, result = self._enter(exchange, self._filter, function, piece, last)
+        what, message, result = self._enter(exchange, self._filter, function, piece, last, *args)
         if what == b"error":
             raise LuaFailed(_text(message))
         if what != b"done":

@@ -12,7 +12,6 @@ from devkong.plugins import (
     request_termination,
 )
 from devkong.plugins.bound import Plugin, with_config
-from devkong.plugins.serverless import ServerlessFunctions
 
 _MODULES: tuple[ModuleType, ...] = (
     acl,
@@ -22,14 +21,9 @@ _MODULES: tuple[ModuleType, ...] = (
     request_size_limiting,
     request_termination,
 )
-_SERVERLESS = (
-    ServerlessFunctions("pre-function", 1000000),
-    ServerlessFunctions("post-function", -1000),
-)
 
 SCHEMAS: dict[str, PluginSchema] = {
     **{module.NAME: module.SCHEMA for module in _MODULES},
-    **{plugin.name: plugin.schema for plugin in _SERVERLESS},
 }
 
 PLUGINS: dict[str, Plugin] = {
@@ -42,5 +36,4 @@ PLUGINS: dict[str, Plugin] = {
         )
         for module in _MODULES
     },
-    **{plugin.name: plugin.as_plugin() for plugin in _SERVERLESS},
 }

@@ -9,68 +9,72 @@ from devkong.config.entities import PluginEntry
 from devkong.config.plugin_schema import PluginSchema
 from devkong.exchange import Exchange
 from devkong.lua.runtime import the_runtime
+from devkong.pdk.values import from_json_like
 from devkong.plugins.bound import Plugin
 
-# What such a plugin has and the sandbox has not; then a function that runs one of its phases.
-_AROUND = """
-local null = {}
-local cjson = { null = null, decode = ngx.json_decode }
-function cjson.encode(value)
-  return value == null and "null" or ngx.json_encode(value)
+# What a schema usually says about itself; devkong checks the fields of config alone.
+_TYPEDEFS = """
+package.preload["kong.db.schema.typedefs"] = function()
+  return setmetatable({}, { __index = function() return {} end })
 end
-local function require(name)
-  return name == "cjson.safe" and cjson or error("devkong has no module " .. name)
-end
-function kong.response.get_raw_body()
-  local own = kong.ctx.plugin
-  own.devkong_body = (own.devkong_body or "") .. (ngx.arg[1] or "")
-  ngx.arg[1] = nil
-  return ngx.arg[2] and own.devkong_body or nil
-end
-function kong.response.set_raw_body(body) ngx.arg[1] = body end
-local plugin = (function() %s
-end)()
-return function() return plugin.%s(plugin, { guards = %s }) end
 """
 
 
 def find(name: str, lua_package_path: str) -> tuple[PluginSchema, Plugin] | None:
-    """Return the plugin of this name, if it is on the path."""
+    """Return the plugin of this name, if it is on the path. Raises LuaFailed if it is no Lua."""
     for pattern in lua_package_path.split(";"):
         folder = Path(pattern.replace("?", f"kong/plugins/{name}/handler")).parent
         if pattern and (folder / "handler.lua").is_file():
-            return _plugin(name, folder)
+            lua: Any = luajit.LuaRuntime(unpack_returned_tuples=True)
+            lua.execute(_TYPEDEFS)
+            schema = _from_lua(lua.execute((folder / "schema.lua").read_text("utf-8")))
+            fields = next(f["config"]["fields"] for f in schema["fields"] if "config" in f)
+            module = the_runtime().load(f"kong.plugins.{name}.handler", lua_package_path)
+            return PluginSchema(fields), _LuaPlugin(module).as_plugin(name)
     return None
 
 
-def _plugin(name: str, folder: Path) -> tuple[PluginSchema, Plugin]:
-    lua: Any = luajit.LuaRuntime(unpack_returned_tuples=True)
-    schema = _from_lua(lua.execute((folder / "schema.lua").read_text("utf-8")))
-    fields = next(field["config"]["fields"] for field in schema["fields"] if "config" in field)
-    source = (folder / "handler.lua").read_text("utf-8")
-    compiled: dict[tuple[str, bool], Any] = {}
+class _LuaPlugin:
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._configs: dict[str, Any] = {}
 
-    def function(phase: str, entry: PluginEntry) -> Any:
-        guards = bool(entry.config.get("guards"))
-        if (phase, guards) not in compiled:
-            code = _AROUND % (source, phase, str(guards).lower())
-            compiled[phase, guards] = the_runtime().compile(code, name)
-        return compiled[phase, guards]
+    def as_plugin(self, name: str) -> Plugin:
+        """Return the phases that the plugin has."""
+        has = self._module
+        return Plugin(
+            name,
+            int(has[b"PRIORITY"]),
+            rewrite=self._rewrite if has[b"rewrite"] else None,
+            access=self._access if has[b"access"] else None,
+            header_filter=self._header_filter if has[b"header_filter"] else None,
+            body_filter=self._body_filter if has[b"body_filter"] else None,
+            log=self._log if has[b"log"] else None,
+        )
 
-    async def access(exchange: Exchange, entry: PluginEntry) -> None:
-        await the_runtime().run(function("access", entry), exchange, yield_leaves=True)
+    def _arguments(self, entry: PluginEntry) -> tuple[Any, Any]:
+        if entry.id not in self._configs:
+            self._configs[entry.id] = the_runtime().table(from_json_like(entry.config))
+        return self._module, self._configs[entry.id]
 
-    def header_filter(exchange: Exchange, entry: PluginEntry) -> None:
-        the_runtime().run_now(function("header_filter", entry), exchange)
+    async def _rewrite(self, exchange: Exchange, entry: PluginEntry) -> None:
+        await the_runtime().run(self._module[b"rewrite"], exchange, *self._arguments(entry))
 
-    def body_filter(exchange: Exchange, entry: PluginEntry, piece: bytes, last: bool) -> bytes:
-        return the_runtime().filter(function("body_filter", entry), exchange, piece, last)
+    async def _access(self, exchange: Exchange, entry: PluginEntry) -> None:
+        function = self._module[b"access"]
+        await the_runtime().run(function, exchange, *self._arguments(entry), yield_leaves=True)
 
-    priority = int(source.split("PRIORITY =", 1)[1].split(",", 1)[0])
-    plugin = Plugin(
-        name, priority, access=access, header_filter=header_filter, body_filter=body_filter
-    )
-    return PluginSchema(fields), plugin
+    def _header_filter(self, exchange: Exchange, entry: PluginEntry) -> None:
+        the_runtime().run_now(self._module[b"header_filter"], exchange, *self._arguments(entry))
+
+    def _body_filter(
+        self, exchange: Exchange, entry: PluginEntry, piece: bytes, last: bool
+    ) -> bytes:
+        function = self._module[b"body_filter"]
+        return the_runtime().filter(function, exchange, piece, last, *self._arguments(entry))
+
+    def _log(self, exchange: Exchange, entry: PluginEntry) -> None:
+        the_runtime().run_now(self._module[b"log"], exchange, *self._arguments(entry))
 
 
 def _from_lua(value: Any) -> Any:

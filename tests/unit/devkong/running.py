@@ -34,7 +34,9 @@ def running(
             "KONG_DECLARATIVE_CONFIG": str(folder / "kong.yml"),
             "KONG_PREFIX": str(folder),
             "KONG_PROXY_LISTEN": "127.0.0.1:0",
+            "KONG_LUA_PACKAGE_PATH": f"{Path(__file__).parent}/lua/?.lua;;",
             **(environment or {}),
+            "KONG_PLUGINS": (environment or {}).get("KONG_PLUGINS", "bundled") + ",lua-code",
         }
     )
     with _in_thread(settings) as devkong:

@@ -18,7 +18,7 @@ def config(port: int, *plugins: Mapping[str, object]) -> str:
 
 
 def lua(code: str) -> dict[str, object]:
-    return {"name": "pre-function", "config": {"access": [code]}}
+    return {"name": "lua-code", "config": {"access": [code]}}
 
 
 def acl(**fields: object) -> dict[str, object]:

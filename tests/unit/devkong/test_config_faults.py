@@ -82,11 +82,6 @@ upstreams: []
             "_format_version: '3.0'\nplugins:\n- name: rate-limiting\n  config:\n    minute: 0",
             "5: plugins.0.config: minute: value must be greater than 0",
         ),
-        (
-            "_format_version: '3.0'\nplugins:\n- name: pre-function\n  config:\n    access:\n"
-            "    - return )",
-            "5: plugins.0.config: error parsing pre-function: pre-function:1: unexpected symbol",
-        ),
         ("_format_version: '3.0\nx: [", "2: "),
     ],
 )

@@ -235,7 +235,7 @@ def test_a_grant_opens_the_guarded_route(short_path: Path, echo: Upstream) -> No
 
 
 def with_lua(port: int, *routes: tuple[str, str]) -> str:
-    """Routes whose pre-function is given, and whose plugin has acl behind it."""
+    """Routes whose Lua is given, and whose plugin has acl behind it."""
     plugins = [
         {"name": "scripted"},
         {"name": "acl", "config": {"allow": ["jan"], "always_use_authenticated_groups": True}},
@@ -244,7 +244,7 @@ def with_lua(port: int, *routes: tuple[str, str]) -> str:
         {
             "name": name,
             "paths": [f"/{name}"],
-            "plugins": [{"name": "pre-function", "config": {"access": [code]}}, *plugins],
+            "plugins": [{"name": "lua-code", "config": {"access": [code]}}, *plugins],
         }
         for name, code in routes
     ]

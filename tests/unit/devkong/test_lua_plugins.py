@@ -1,4 +1,4 @@
-"""pre-function and post-function: a real LuaJIT with Kong's kit, byte for byte."""
+"""Ordinary Lua plugins: a real LuaJIT with Kong's kit, byte for byte."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.unit.devkong.running import running
 
 
 def config(port: int, **phases: str) -> str:
-    plugin = {"name": "post-function", "config": {phase: [c] for phase, c in phases.items()}}
+    plugin = {"name": "lua-code", "config": {phase: [c] for phase, c in phases.items()}}
     route = {"name": "r", "paths": ["/a"], "plugins": [plugin]}
     service = {"name": "s", "url": f"http://127.0.0.1:{port}", "routes": [route]}
     return yaml.safe_dump({"_format_version": "3.0", "services": [service]})
@@ -130,16 +130,11 @@ def test_a_scheme_that_nginx_does_not_know_leads_nowhere(tmp_path: Path, echo: U
         'ngx.var.request_uri = "/b"',
         "local x = nil; x.y = 1",
         'require("socket")',
-        'io.open("/etc/passwd")',
-        'os.execute("true")',
-        "setmetatable({}, {})",
         "kong.nonesuch.call()",
         'kong.service.request.set_header("x", {{}})',
     ],
 )
-def test_a_lua_error_and_what_the_sandbox_forbids_is_500(
-    tmp_path: Path, echo: Upstream, code: str
-) -> None:
+def test_a_lua_error_is_500(tmp_path: Path, echo: Upstream, code: str) -> None:
     got = run(tmp_path, echo, code)
     assert got.status == 500
     assert json.loads(got.body) == {"message": "An unexpected error occurred"}
@@ -211,7 +206,7 @@ def test_a_function_that_yields_for_all_routes_before_them_goes_on(
     code = 'coroutine.yield() ngx.ctx.went_on = "yes"'
     read = 'kong.service.request.set_header("x-went-on", ngx.ctx.went_on)'
     document = yaml.safe_load(config(echo.port, access=read))
-    document["plugins"] = [{"name": "pre-function", "config": {"rewrite": [code]}}]
+    document["plugins"] = [{"name": "lua-code", "config": {"rewrite": [code]}}]
     with running(tmp_path, yaml.safe_dump(document)) as devkong:
         assert ask(devkong.port, "/a").status == 200
     assert echo.last.get(b"x-went-on") == b"yes"
