@@ -255,7 +255,7 @@ def test_headers_over_the_limit_are_a_431_that_names_it(
 
 
 def test_zeros_before_a_length_do_not_lift_the_limit(gateway_url: str, token: str) -> None:
-    length = f"Content-Length: {'0' * 30}34000000"  # above max_body_bytes, below Kong's own limit
+    length = f"Content-Length: {'0' * 12}34000000"  # above max_body_bytes, below Kong's own limit
     lines = [f"Authorization: Bearer {token}", "Content-Type: image/png", length]
     status, answer = raw(gateway_url, head("POST", "/media/v1/media", *lines))
     assert status == 413, answer
