@@ -6,9 +6,7 @@ from typing import Any
 
 from jan_media_plugin.answers import Refused, no_credentials
 from jan_media_plugin.auth.api_keys import ApiKeys
-from jan_media_plugin.auth.caller import Caller
-from jan_media_plugin.auth.check import Callers
-from jan_media_plugin.auth.credentials import presented
+from jan_media_plugin.auth.caller import Caller, presented
 from jan_media_plugin.auth.tokens import token_checker
 from jan_media_plugin.config import read_config
 from jan_media_plugin.exchange import Exchange, Identity, refuse
@@ -41,14 +39,12 @@ class Plugin:
         self._config = read = read_config(config)
         timeout = read.timeout_ms / 1000
         sidecar = _shared_sidecar(read.sidecar_url, read.gateway_secret, timeout)
-        self._callers = Callers(
-            _shared_tokens(
-                read.issuers,
-                fresh=read.jwks_cache_seconds,
-                stale=read.jwks_stale_seconds,
-                timeout=timeout,
-            ),
-            _shared_api_keys(sidecar, read.key_cache_seconds),
+        self._api_keys = _shared_api_keys(sidecar, read.key_cache_seconds)
+        self._tokens = _shared_tokens(
+            read.issuers,
+            fresh=read.jwks_cache_seconds,
+            stale=read.jwks_stale_seconds,
+            timeout=timeout,
         )
         self._upstream_headers = UpstreamHeaders(read)
         self._consumers = {i.issuer: i.consumer_id for i in read.issuers if i.consumer_id}
@@ -114,4 +110,5 @@ class Plugin:
             if self._config.auth == "optional":
                 return None
             raise no_credentials()
-        return self._callers.remembered(credential) or wait_for(self._callers.check(credential))
+        checker = self._api_keys if credential.is_api_key else self._tokens
+        return checker.remembered(credential.text) or wait_for(checker.check(credential.text))

@@ -1,7 +1,15 @@
-"""A caller, as tokens and API keys name one."""
+"""Who is calling, and what a request presents to say so."""
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from jan_media_plugin.answers import ambiguous_credentials, invalid_token
+
+_KEY_PREFIX = "sk_"
+_PROVIDERS_PREFIX = "sk-"  # of OpenAI, Anthropic and others
+_KEY = re.compile(r"sk_[A-Za-z0-9_-]{8,200}", re.ASCII)
 LONGEST_SUBJECT = 255
 """Bytes, as OpenID Connect has it (Core, section 2). With the longest issuer it makes the longest
 identity that the sidecar takes, so that nobody is somebody to one part and nobody to another."""
@@ -38,3 +46,49 @@ def groups_of(value: object) -> tuple[str, ...]:
     return tuple(
         group for group in value if isinstance(group, str) and group.isprintable() and group
     )
+
+
+class Credential(NamedTuple):
+    """One token, of whatever form, or one well-formed API key; neither is checked yet."""
+
+    text: str
+    is_api_key: bool
+
+
+def presented(headers: Mapping[str, Sequence[str]], *, api_keys: bool) -> Credential | None:
+    """Return the request's one credential, or None without any.
+
+    ``Authorization: Bearer`` takes tokens and API keys (RFC 6750, the scheme in any case),
+    ``X-API-Key`` takes keys. Raises `Refused` for anything else and for more than one.
+    """
+    authorization = headers.get("authorization")
+    own_key = headers.get("x-api-key") if api_keys else None
+    lines = own_key if authorization is None else authorization
+    if lines is None:
+        return None
+    if len(lines) > 1 or (authorization is not None and own_key is not None):
+        raise ambiguous_credentials("Send one Authorization or X-API-Key header, not several.")
+    text = lines[0].strip() if lines else ""
+    if authorization is None:
+        return _api_key(text)
+    scheme, _, rest = text.partition(" ")
+    if scheme.lower() != "bearer":
+        raise invalid_token("Authorization must be of the form Bearer <token>.")
+    rest = rest.strip(" ")
+    if api_keys and rest.startswith(_KEY_PREFIX):
+        return _api_key(rest)
+    if rest.startswith(_PROVIDERS_PREFIX):
+        return _api_key(rest)
+    return Credential(rest, is_api_key=False)
+
+
+def _api_key(text: str) -> Credential:
+    if text.startswith(_PROVIDERS_PREFIX):
+        raise invalid_token(
+            "This is a key of a model provider (sk-…), which is not for this gateway. Send a token "
+            "of this gateway, or an API key that it made (sk_…).",
+            "invalid_api_key",
+        )
+    if not _KEY.fullmatch(text):
+        raise invalid_token("The API key is malformed.", "invalid_api_key")
+    return Credential(text, is_api_key=True)

@@ -7,8 +7,7 @@ import time
 from typing import Any
 
 from jan_media_plugin.answers import Refused
-from jan_media_plugin.auth.caller import Caller, is_subject
-from jan_media_plugin.auth.credentials import Kind, presented
+from jan_media_plugin.auth.caller import Caller, is_subject, presented
 from jan_media_plugin.auth.tokens import Tokens
 
 from tests.fuzz.readers.pieces import leading
@@ -66,7 +65,7 @@ def admitted(authorization: str, tokens: Tokens = _TOKENS) -> Caller | None:
     try:
         credential = presented({"authorization": [authorization]}, api_keys=True)
         assert credential is not None
-        if credential.kind is Kind.API_KEY:
+        if credential.is_api_key:
             return None
         return _result(tokens.check(credential.text))
     except Refused as refused:

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jan_media_plugin.answers import Refused
-from jan_media_plugin.auth.caller import Caller
-from jan_media_plugin.auth.credentials import presented
+from jan_media_plugin.auth.caller import Caller, presented
 from jan_media_plugin.config import read_config
 from jan_media_plugin.headers import REMOVED, UpstreamHeaders, check_length, is_form
 from jan_media_plugin.rewrite.candidates import MOST_LOOKED_AT, _media_id

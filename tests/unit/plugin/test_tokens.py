@@ -11,8 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jan_media_plugin.answers import Refused
-from jan_media_plugin.auth.caller import Caller
-from jan_media_plugin.auth.credentials import Credential, Kind, presented
+from jan_media_plugin.auth.caller import Caller, Credential, presented
 from jan_media_plugin.auth.jwks import FixedKeys
 from jan_media_plugin.auth.tokens import Tokens, token_checker
 from jan_media_plugin.config import Issuer
@@ -59,7 +58,7 @@ def checker(*issuers: Issuer) -> Tokens:
 def check(text: str, *issuers: Issuer) -> Caller:
     """Check a token as a request that presents it would."""
     credential = presented({"authorization": [f"Bearer {text}"]}, api_keys=True)
-    assert credential == Credential(Kind.TOKEN, text)
+    assert credential == Credential(text, is_api_key=False)
     return asyncio.run(checker(*(issuers or (issuer(public_key=pem(EC_KEY)),))).check(text))
 
 
