@@ -321,14 +321,23 @@ def _guest_issuer(route: Route, settings: Settings) -> Iterator[Finding]:
 def _guests_at_a_model(route: Route, settings: Settings) -> Iterator[Finding]:
     """Anybody can become a guest. Whoever pays for the model should know that guests use it."""
     leads_to_sidecar = route.upstream is None or route.upstream.port == settings.listen.port
-    if not settings.guest_login or not route.asks_who_calls or leads_to_sidecar:
+    if not route.asks_who_calls or leads_to_sidecar:
+        return
+    has_limit = "rate-limiting" in route.plugins
+    if (route.jan_media or {}).get("auth") == "optional" and not has_limit:
+        yield _warning(
+            _at(route),
+            "Callers without a token reach the model without any limit (auth: optional). Give the "
+            "route a rate-limiting with limit_by: ip, or set auth: required.",
+        )
+    if not settings.guest_login:
         return
     issuers = (route.jan_media or {}).get("issuers") or ()
     guests = next((each for each in issuers if each.get("issuer") == settings.issuer), None)
     if guests is None:
         return
     off = "To have no guests, remove their issuer from the route and set MEDIA_GUEST_LOGIN=false."
-    if "rate-limiting" not in route.plugins and guests.get("consumer_id") not in route.limited:
+    if not has_limit and guests.get("consumer_id") not in route.limited:
         yield _warning(
             _at(route),
             "Guests, and so strangers, reach the model without any limit. Give the route the "

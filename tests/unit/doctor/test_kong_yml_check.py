@@ -134,6 +134,11 @@ def test_the_projects_own_kong_yml_is_fine() -> None:
         ),
         (lambda d: d["plugins"].pop(1), "llm", "without any limit"),
         (
+            lambda d: config(d, "llm", "jan-media").update(auth="optional"),
+            "llm",
+            "Callers without a token reach the model",
+        ),
+        (
             lambda d: config(d, "llm", "jan-media")["issuers"][0].pop("consumer_id"),
             "llm",
             "without any limit",

@@ -81,9 +81,9 @@ local function joined(count, taken)
   return last <= #pieces and table.concat(pieces, "", taken + 1, last) or nil
 end
 
--- The body with each edit made, which is {from, to, replacement}: bytes from+1 to `to` go. Edits are
--- in rising order. A replacement that is a number stands for so many pieces. Nil if one does not fit:
--- a request is never sent on half edited.
+-- The body with each edit made, which is {from, to, replacement}: bytes from+1 to `to` go. Edits
+-- are in rising order. A replacement that is a number stands for so many pieces. Nil if one does
+-- not fit: a request is never sent on half edited.
 local function edited(body, edits)
   local parts, kept, taken = {}, 0, 0
   for _, edit in ipairs(edits) do
