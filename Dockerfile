@@ -28,6 +28,7 @@ ENV KONG_DATABASE=off \
     KONG_PLUGINSERVER_JAN_MEDIA_QUERY_CMD="/opt/jan/bin/python -m jan_media_plugin --dump" \
     KONG_ERROR_TEMPLATE_JSON=/etc/kong/kong-errors.json \
     KONG_ERROR_DEFAULT_TYPE=application/json \
+    KONG_NGINX_PROXY_ERROR_PAGE="501 505 /kong_error_handler" \
     KONG_PROXY_ACCESS_LOG=off \
     KONG_HEADERS=latency_tokens,X-Kong-Request-Id \
     KONG_REQUEST_DEBUG=off \

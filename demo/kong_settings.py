@@ -59,6 +59,8 @@ def kong_environment(
         "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE": "64m",
         # Above max_header_bytes, for the same reason: nginx's refusal names no limit.
         "KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS": "4 32k",
+        # nginx's own refusals of odd requests get Kong's error page, and so JSON.
+        "KONG_NGINX_PROXY_ERROR_PAGE": "501 505 /kong_error_handler",
         # Nobody is told Kong's version, and nobody may ask for a request's timings.
         "KONG_HEADERS": "latency_tokens,X-Kong-Request-Id",
         "KONG_REQUEST_DEBUG": "off",

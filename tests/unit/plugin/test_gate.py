@@ -248,6 +248,7 @@ def admitted(**more: Any) -> Gate:
         (417, "Request size limit exceeded", "invalid_request_error", "invalid_request"),
         (429, "Too many logins: wait.", "rate_limit_error", "too_many_requests"),
         (500, "An unexpected error occurred", "api_error", "gateway_error"),
+        (501, "The upstream server responded with 501", "api_error", "gateway_error"),
         (503, "failure to get a peer", "api_error", "service_unavailable"),
     ],
 )

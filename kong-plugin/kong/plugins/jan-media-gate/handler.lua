@@ -24,11 +24,12 @@ local KINDS = {
 local OTHER_4XX = { "invalid_request_error", "invalid_request" }
 local OTHER_5XX = { "api_error", "gateway_error" }
 
--- What acl and rate-limiting say, and what a client can do about it.
+-- What Kong says, and what a client can do about it.
 local MESSAGES = {
   ["Unauthorized"] = "Send a token: Authorization: Bearer <token>.",
   ["You cannot consume this service"] =
     "Your groups do not admit you here. Ask the gateway's operator for access.",
+  ["The upstream server responded with 501"] = "Send no Transfer-Encoding but chunked.", -- nginx's
   ["API rate limit exceeded"] = "Too many requests. Wait as Retry-After says, then try again.",
 }
 
