@@ -1,6 +1,9 @@
 """jan-media-gate: what it gathers, what it lets through, and what becomes of the answer."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from jan_media_plugin.rewrite.candidates import candidates
 
 from tests.support.fuzzing import examples
 from tests.unit.plugin.bodies import ID, bodies
-from tests.unit.plugin.in_lua import Done, Gate
+from tests.unit.plugin.in_lua import GATE, Done, Gate
 
 # --- gathering
 
@@ -94,6 +97,14 @@ def test_over_http_2_a_body_need_not_say_its_length() -> None:
 def test_headers_go_along_as_lua_has_them() -> None:
     headers = {"host": "a", "x-two": ["b", "c"], "x-empty": "", "x-bytes": "\udcff"}
     assert Gate(headers).access().gathered["headers"] == {**headers, "x-empty": True}
+
+
+def test_the_plugin_says_where_kong_finds_the_gate() -> None:
+    command = [sys.executable, "-m", "jan_media_plugin", "--lua-path"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    first = printed.strip().split(";")[0]
+    assert printed.endswith(";;\n")  # Kong's own paths stay
+    assert Path(first.replace("?", "kong/plugins/jan-media-gate/handler")) == GATE
 
 
 # --- the way to the upstream
