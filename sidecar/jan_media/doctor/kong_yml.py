@@ -56,7 +56,7 @@ class Route:
     upstream: Upstream | None
     plugins: Mapping[str, Entity]
     limited: frozenset[str]
-    """The consumers, by id or name, that rate-limiting on it is for."""
+    """The ids of consumers that have a rate-limiting of their own on it."""
 
     @property
     def jan_media(self) -> Entity | None:
@@ -404,7 +404,7 @@ def _variable(value: str) -> str:
 def _routes(document: Any) -> Iterator[Route]:
     """Every route with the plugins that run on it. Raises for what is no declarative config."""
     scoped = _scoped(document.get("plugins") or ())
-    limits = _limits(document.get("plugins") or ())
+    limits = _limits(document.get("plugins") or (), document.get("consumers") or ())
     services = {each.get("name"): each for each in document.get("services") or ()}
     for service in services.values():
         for route in service.get("routes") or ():
@@ -429,13 +429,15 @@ def _scoped(plugins: Sequence[Entity]) -> dict[tuple[str, str], list[Entity]]:
     return scoped
 
 
-def _limits(plugins: Sequence[Entity]) -> dict[str, frozenset[str]]:
-    """By route, the consumers that rate-limiting at the top level is for."""
+def _limits(plugins: Sequence[Entity], consumers: Sequence[Entity]) -> dict[str, frozenset[str]]:
+    """By route, the ids of the consumers that rate-limiting at the top level is for."""
     limits: dict[str, frozenset[str]] = {}
+    ids = {each.get("username"): str(each.get("id")) for each in consumers}
     for each in plugins:
         if each.get("name") == "rate-limiting" and each.get("consumer") and each.get("route"):
             route = _reference(each["route"])
-            limits[route] = limits.get(route, frozenset()) | {_reference(each["consumer"])}
+            consumer = _reference(each["consumer"])
+            limits[route] = limits.get(route, frozenset()) | {ids.get(consumer, consumer)}
     return limits
 
 
@@ -483,7 +485,9 @@ def _sidecar_url(route: Route) -> str:
 
 def _reference(value: Any) -> str:
     """The name in a foreign reference, which is written plain or as ``{name: …}``."""
-    return str(value.get("name", "")) if isinstance(value, Mapping) else str(value or "")
+    if isinstance(value, Mapping):
+        value = value.get("name") or value.get("username") or value.get("id")
+    return str(value or "")
 
 
 def _config(plugin: Entity) -> Entity:
