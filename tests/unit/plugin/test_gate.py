@@ -208,8 +208,10 @@ def test_an_undecided_request_is_a_503_that_says_when_to_try_again(
     assert answer.status == 503
     assert answer.error["type"] == "api_error"
     assert answer.error["code"] == "service_unavailable"
+    assert answer.body is not None
     assert answer.headers == {
         "content-type": "application/json",
+        "content-length": str(len(answer.body)),
         "retry-after": "1",
         "x-request-id": "0f0f",
     }
@@ -218,6 +220,28 @@ def test_an_undecided_request_is_a_503_that_says_when_to_try_again(
 def test_what_nginx_finds_wrong_with_a_body_that_jan_media_asked_for_is_told() -> None:
     answer = Gate().access().answer("error", 413, {}, [b'{"message":"Payload too large"}'])
     assert (answer.status, answer.error["code"]) == (413, "max_size_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "word"),
+    [
+        (400, "invalid_request", "malformed"),
+        (413, "max_size_exceeded", "too large"),
+        (500, "gateway_error", "Try again"),
+        (501, "not_implemented", "chunked"),
+        (502, "gateway_error", "Try again"),
+        (503, "service_unavailable", "Try again"),
+        (504, "gateway_error", "too long"),
+    ],
+)
+def test_nginxs_own_errors_say_what_to_do_whatever_page_it_made(
+    status: int, code: str, word: str
+) -> None:
+    answer = admitted().answer("error", status, {"Content-Length": "9"}, [b"<html>", b"</html>"])
+    assert (answer.status, answer.error["code"]) == (status, code)
+    assert word in answer.error["message"]
+    assert answer.body is not None
+    assert answer.headers["content-length"] == str(len(answer.body))
 
 
 def test_even_an_upstreams_answer_to_an_undecided_request_is_kept_back() -> None:
@@ -259,7 +283,7 @@ def admitted(**more: Any) -> Gate:
         (417, "Request size limit exceeded", "invalid_request_error", "invalid_request"),
         (429, "Too many logins: wait.", "rate_limit_error", "too_many_requests"),
         (500, "An unexpected error occurred", "api_error", "gateway_error"),
-        (501, "The upstream server responded with 501", "api_error", "gateway_error"),
+        (501, "The upstream server responded with 501", "api_error", "not_implemented"),
         (503, "failure to get a peer", "api_error", "service_unavailable"),
     ],
 )

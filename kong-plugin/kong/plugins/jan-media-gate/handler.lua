@@ -12,36 +12,37 @@ local cjson = require "cjson.safe"
 local SMALL = 65536 -- bytes of a body that is read here; jan-media asks for a larger one
 local DECIDED = "X-Jan-Media-Decided" -- on jan-media's own error answers; clients do not see it
 
--- Type and code of an error that Kong or a plugin made, by its status.
+-- By status: type and code of an error that was made in Kong, and what to say of one of nginx's.
 local KINDS = {
   [401] = { "authentication_error", "unauthenticated" },
   [403] = { "permission_error", "access_refused" },
   [404] = { "not_found_error", "not_found" },
-  [413] = { "size_error", "max_size_exceeded" },
+  [413] = { "size_error", "max_size_exceeded", "The body is too large. Upload files, send ids." },
   [429] = { "rate_limit_error", "too_many_requests" },
-  [503] = { "api_error", "service_unavailable" },
+  [501] = { "api_error", "not_implemented", "Send no Transfer-Encoding but chunked." },
+  [502] = { "api_error", "gateway_error", "The upstream gave no valid answer. Try again." },
+  [503] = { "api_error", "service_unavailable", "The upstream is not there. Try again shortly." },
+  [504] = { "api_error", "gateway_error", "The upstream took too long. Try again." },
 }
-local OTHER_4XX = { "invalid_request_error", "invalid_request" }
-local OTHER_5XX = { "api_error", "gateway_error" }
+local ANY_4XX = { "invalid_request_error", "invalid_request", "The request is malformed or too long." }
+local ANY_5XX = { "api_error", "gateway_error", "The gateway could not do this. Try again." }
 
--- What Kong says, and what a client can do about it.
+-- What acl and rate-limiting say, and what a client can do about it.
 local MESSAGES = {
   ["Unauthorized"] = "Send a token: Authorization: Bearer <token>.",
-  ["You cannot consume this service"] =
-    "Your groups do not admit you here. Ask the gateway's operator for access.",
-  ["The upstream server responded with 501"] = "Send no Transfer-Encoding but chunked.", -- nginx's
+  ["You cannot consume this service"] = "Your groups do not admit you. Ask the gateway's operator.",
   ["API rate limit exceeded"] = "Too many requests. Wait as Retry-After says, then try again.",
 }
 
-local function error_body(kind, message, param)
-  return string.format(
-    '{"error":{"type":%s,"code":%s,"message":%s,"param":%s}}',
-    cjson.encode(kind[1]), cjson.encode(kind[2]), cjson.encode(message),
-    cjson.encode(param or cjson.null)
-  )
+local function kind_of(status)
+  return KINDS[status] or (status < 500 and ANY_4XX or ANY_5XX)
 end
 
-local UNDECIDED = error_body(KINDS[503], "The gateway cannot check requests now. Try again soon.")
+local function error_body(kind, message, param)
+  local encode = cjson.encode
+  return ('{"error":{"type":%s,"code":%s,"message":%s,"param":%s}}'):format(
+    encode(kind[1]), encode(kind[2]), encode(message), encode(param or cjson.null))
+end
 
 -- Whether jan-media has to look at a body, by the test that it applies itself.
 local function may_concern(headers, body)
@@ -58,8 +59,7 @@ end
 local function gathered_body(headers)
   local length = tonumber(headers["content-length"])
   if not length then
-    local none = not headers["transfer-encoding"] and kong.request.get_http_version() < 2
-    return none and "" or nil
+    return not headers["transfer-encoding"] and kong.request.get_http_version() < 2 and "" or nil
   end
   local media_type, route = headers["content-type"], kong.router.get_route()
   if length > SMALL or (route and route.request_buffering == false)
@@ -114,9 +114,7 @@ local function admit(headers, groups, edits, consumer, credential)
     local body = type(edits) == "number" and joined(edits, 0)
       or type(edits) == "table" and edited(kong.request.get_raw_body(0) or "", edits)
     if not body then
-      return kong.response.exit(500,
-        error_body(OTHER_5XX, "The request body could not be put together. Try again."),
-        { ["Content-Type"] = "application/json" })
+      return kong.response.exit(500, { message = "The body could not be put together. Try again." })
     end
     kong.service.request.set_raw_body(body)
   end
@@ -164,18 +162,17 @@ local function outer_location(location)
   return path:sub(1, #there) == there and here .. path:sub(#there + 1) or path
 end
 
--- The body of an error that Kong or another plugin made, in the one shape.
+-- The body of an error that another plugin made, in the one shape.
 local function shaped(status, body)
-  local kind = KINDS[status] or (status < 500 and OTHER_4XX or OTHER_5XX)
   local given = cjson.decode(body)
   given = type(given) == "table" and given or {}
   local own = given.error
-  if type(own) == "table" and own.type and own.code and own.code ~= OTHER_5XX[2] then
+  if type(own) == "table" and own.type and own.code and own.code ~= ANY_5XX[2] then
     return error_body({ own.type, own.code }, own.message, own.param)
   end
-  local said = type(own) == "table" and own.message or given.message
-  said = type(said) == "string" and said or "The gateway could not do this"
-  return error_body(kind, MESSAGES[said] or status < 500 and said or said .. ". Try again.")
+  local said, kind = type(own) == "table" and own.message or given.message, kind_of(status)
+  said = type(said) == "string" and said or kind[3] or "The gateway refused this."
+  return error_body(kind, MESSAGES[said] or said)
 end
 
 -- Right before jan-media (1100): what another plugin answers before is none of its business.
@@ -202,26 +199,32 @@ function Gate:header_filter(conf)
   local is_own = source ~= "service" and response.get_header(DECIDED)
   local is_undecided = shared.jan_media_gathered and not shared.jan_media_decided and not is_own
   set_if_missing("X-Request-Id", ngx.var.kong_request_id)
+  local own = kong.ctx.plugin
   -- 4xx from nginx: what is wrong with a body that jan-media asked for.
   if is_undecided and (source ~= "error" or status >= 500) then
-    kong.ctx.plugin.error = UNDECIDED
     response.set_status(503)
     response.clear_header("WWW-Authenticate")
+    own.error = error_body(KINDS[503], "The gateway cannot check requests now. Try again soon.")
   elseif source == "service" then
     local location = outer_location(response.get_header("Location") or "")
     if location then
       response.set_header("Location", location)
     end
   elseif status >= 400 and not is_own then
-    kong.ctx.plugin.error = status
+    local kind = kind_of(status)
+    own.error = source == "error" and error_body(kind, kind[3] or "The gateway refused this.")
+    own.shaping = not own.error and status
     if status == 401 then
       set_if_missing("WWW-Authenticate", 'Bearer realm="jan"')
     end
   end
   response.clear_header(DECIDED)
-  if kong.ctx.plugin.error then
+  if own.error or own.shaping then
     response.set_header("Content-Type", "application/json")
     response.clear_header("Content-Length")
+    if own.error then
+      response.set_header("Content-Length", tostring(#own.error))
+    end
     if response.get_status() == 503 then
       set_if_missing("Retry-After", "1")
     end
@@ -229,10 +232,10 @@ function Gate:header_filter(conf)
 end
 
 function Gate:body_filter(conf)
-  local failure = kong.ctx.plugin.error
-  local body = failure and kong.response.get_raw_body()
+  local own = kong.ctx.plugin
+  local body = (own.error or own.shaping) and kong.response.get_raw_body()
   if body then
-    kong.response.set_raw_body(failure == UNDECIDED and failure or shaped(failure, body))
+    kong.response.set_raw_body(own.error or shaped(own.shaping, body))
   end
 end
 
