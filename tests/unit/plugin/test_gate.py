@@ -225,7 +225,7 @@ def test_what_nginx_finds_wrong_with_a_body_that_jan_media_asked_for_is_told() -
 @pytest.mark.parametrize(
     ("status", "code", "word"),
     [
-        (400, "invalid_request", "malformed"),
+        (400, "invalid_request", "Malformed"),
         (413, "max_size_exceeded", "too large"),
         (500, "gateway_error", "Try again"),
         (501, "not_implemented", "chunked"),

@@ -24,7 +24,7 @@ local KINDS = {
   [503] = { "api_error", "service_unavailable", "The upstream is not there. Try again shortly." },
   [504] = { "api_error", "gateway_error", "The upstream took too long. Try again." },
 }
-local ANY_4XX = { "invalid_request_error", "invalid_request", "The request is malformed or too big." }
+local ANY_4XX = { "invalid_request_error", "invalid_request", "Malformed or too large a request." }
 local ANY_5XX = { "api_error", "gateway_error", "The gateway could not do this. Try again." }
 
 -- What acl and rate-limiting say, and what a client can do about it.
