@@ -22,7 +22,7 @@ READY := $(VENV)/.ready
 # What the tests run besides Python: COMMAND=PACKAGE.
 TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
-  sqlite3=sqlite3 rclone=rclone
+  sqlite3=sqlite3 rclone=rclone tesseract=tesseract-ocr
 
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 

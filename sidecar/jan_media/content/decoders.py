@@ -166,8 +166,9 @@ def _receive(come_from: socket.socket, seconds: float | None) -> Any:
 def _serve(connection: socket.socket) -> None:
     """Do one job after the other until the other end is gone."""
     from jan_media.content import picture
+    from jan_media.renditions import steps
 
-    jobs: dict[str, Callable[..., Any]] = {"check": picture.check}
+    jobs: dict[str, Callable[..., Any]] = {"check": picture.check, "render": steps.render}
     with open(os.devnull, "w") as nowhere:
         _send(connection, "ready")
         os.dup2(nowhere.fileno(), sys.stderr.fileno())  # decoders complain about each odd file

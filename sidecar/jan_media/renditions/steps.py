@@ -1,0 +1,240 @@
+"""A picture made to fit, step by step. Runs in decoder processes (`jan_media.content.decoders`).
+
+The limits come first, before a pixel is decoded; each step then works on what the one before has
+left, which is as little as possible: a JPEG is decoded at the size that is needed, and colours
+and orientation are seen to when the picture is small already.
+"""
+
+import contextlib
+import io
+import math
+from typing import Any, BinaryIO
+
+from PIL import Image, ImageCms, ImageFile, ImageOps
+
+from jan_media.content.picture import (
+    PNG_COLOURS,
+    jpeg_without_extras,
+    open_picture,
+    png_without_extras,
+    refusing,
+)
+from jan_media.content.refusals import BrokenImage
+from jan_media.renditions.fit import WRITABLE, Fit
+
+_LOSSLESS = {"image/png", "image/gif", "image/bmp", "image/tiff"}
+_QUALITIES = (88, 78, 65, 50)
+_SMALLER = 0.75  # what the edges shrink to if no quality makes the file small enough
+_TIMES_SMALLER = 8
+_MORE_THAN_MODELS_SEE = 2000  # pixels of the longer edge; providers scale down to 1568 or 2048
+_HEAD = 64 * 1024  # where a PNG says that it is animated, before its first picture
+_SRGB = ImageCms.createProfile("sRGB")
+_ORIENTATION = 0x0112  # the tag of EXIF
+
+
+def render(source: BinaryIO, mime: str, max_pixels: int, fit: dict[str, Any]) -> dict[str, Any]:
+    """The picture made to fit: ``content``, ``mime``, ``width``, ``height``.
+
+    ``content`` is None if it fits as it is. ``max_pixels`` limits what is decoded. Raises
+    `MediaRefused`.
+    """
+    wanted = Fit.parse(fit)
+    size = source.seek(0, io.SEEK_END)
+    with refusing(mime, max_pixels):
+        with open_leniently(source, mime, max_pixels) as image:
+            if fits(image, mime, size, wanted) and not _is_animated_png(source, mime):
+                return _made(None, mime, image)
+            decode(image, needed_size(image.size, size, wanted))
+            picture = orient(to_srgb(resize(plain(image), wanted)))
+        content, kind, picture = encode(picture, mime, wanted)
+        return _made(content, kind, picture)
+
+
+def _made(content: bytes | None, mime: str, image: Image.Image) -> dict[str, Any]:
+    return {"content": content, "mime": mime, "width": image.width, "height": image.height}
+
+
+def open_leniently(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.ImageFile:
+    """The picture with its colours and orientation, or without if those are odd."""
+    if mime == "image/png":
+        try:
+            return open_picture(png_without_extras(source, PNG_COLOURS), mime, max_pixels)
+        except (SyntaxError, ValueError, OSError):
+            return open_picture(png_without_extras(source), mime, max_pixels)
+    try:
+        return open_picture(source, mime, max_pixels)
+    except (SyntaxError, ValueError, OSError):
+        if mime != "image/jpeg":
+            raise
+        return open_picture(io.BytesIO(jpeg_without_extras(source)), mime, max_pixels)
+
+
+def fits(image: ImageFile.ImageFile, mime: str, size: int, wanted: Fit) -> bool:
+    """Whether a model takes the picture as it is: no animation, eight bits of RGB or grey."""
+    return (
+        (not wanted.types or mime in wanted.types)
+        and (wanted.max_bytes is None or size <= wanted.max_bytes)
+        and target_size(image.size, wanted) == image.size
+        and (image.format == "MPO" or getattr(image, "n_frames", 1) == 1)
+        and image.mode in ("RGB", "RGBA", "L", "LA", "P", "1")
+        and not (wanted.strip_metadata and _tells_more(image))
+    )
+
+
+def _is_animated_png(source: BinaryIO, mime: str) -> bool:
+    source.seek(0)
+    return mime == "image/png" and b"acTL" in source.read(_HEAD)
+
+
+def _tells_more(image: ImageFile.ImageFile) -> bool:
+    """Whether there is anything that says where, when or by whom a photo was taken."""
+    return any(image.info.get(name) for name in ("exif", "xmp", "photoshop", "comment"))
+
+
+def target_size(size: tuple[int, int], wanted: Fit) -> tuple[int, int]:
+    """The largest size of the same shape that is within the limits."""
+    width, height = size
+    scale = min(
+        1.0,
+        (wanted.max_edge or math.inf) / max(size),
+        math.sqrt((wanted.max_pixels or math.inf) / (width * height)),
+    )
+    return (width, height) if scale == 1 else _scaled(size, scale)
+
+
+def needed_size(size: tuple[int, int], file_bytes: int, wanted: Fit) -> tuple[int, int]:
+    """What has to be decoded at least: a file of too many bytes loses every other pixel first, if
+    it still has more than models look at. That costs a third of writing all of them again."""
+    if file_bytes > (wanted.max_bytes or math.inf) and max(size) // 2 >= _MORE_THAN_MODELS_SEE:
+        size = _scaled(size, 0.5)
+    return target_size(size, wanted)
+
+
+def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(1, int(size[0] * scale + 1e-6)), max(1, int(size[1] * scale + 1e-6))
+
+
+def decode(image: ImageFile.ImageFile, needed: tuple[int, int]) -> None:
+    """Decode the first frame, a JPEG at the smallest scale that is at least ``needed``."""
+    if image.format in ("JPEG", "MPO"):
+        image.draft(None, needed)
+        _load_jpeg(image)
+    else:
+        image.load()
+
+
+def _load_jpeg(image: ImageFile.ImageFile) -> None:
+    """What came in whole but for its end marker is drawn as it is."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        image.load()
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """In a mode of eight bits a channel that can be resized: no palettes, no 16 bits, no bits."""
+    match image.mode:
+        case "P" | "PA" | "LA" | "La" | "RGBa":
+            transparent = image.mode != "P" or "transparency" in image.info
+            return _keeping(image, image.convert("RGBA" if transparent else "RGB"))
+        case "1":
+            return image.convert("L")
+        case "I;16" | "I;16B" | "I;16L" | "I;16N" | "I" | "F":
+            return _eight_bits(image)
+        case _:
+            return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    wide = image.convert("F")
+    darkest, brightest = wide.getextrema()
+    assert isinstance(darkest, float)
+    assert isinstance(brightest, float)
+    if image.mode != "F":
+        darkest, brightest = 0.0, 65535.0
+    span = (brightest - darkest) or 1.0
+    return wide.point(lambda value: value * (255 / span) - darkest * 255 / span).convert("L")
+
+
+def _keeping(image: Image.Image, converted: Image.Image) -> Image.Image:
+    """``converted`` with what the later steps want to know of ``image``."""
+    converted.info = dict(image.info)
+    converted.getexif().update(image.getexif())
+    return converted
+
+
+def resize(image: Image.Image, wanted: Fit) -> Image.Image:
+    """Within the limits of edge and pixels."""
+    size = target_size(image.size, wanted)
+    if size == image.size:
+        return image
+    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return _keeping(image, small)
+
+
+def to_srgb(image: Image.Image) -> Image.Image:
+    """In the colours that everybody assumes, whatever profile the file has."""
+    mode = "RGBA" if "A" in image.mode else "L" if image.mode == "L" else "RGB"
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in ("RGB", "CMYK", "RGBA"):
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
+            converted = ImageCms.profileToProfile(
+                image, io.BytesIO(profile), _SRGB, outputMode=mode
+            )
+            if converted is not None:
+                return _keeping(image, converted)
+    return image if image.mode == mode else _keeping(image, image.convert(mode))
+
+
+def orient(image: Image.Image) -> Image.Image:
+    """As the camera was held."""
+    with contextlib.suppress(Exception):  # EXIF of strangers may be anything
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def encode(image: Image.Image, source_mime: str, wanted: Fit) -> tuple[bytes, str, Image.Image]:
+    """The first of lossless, good and lesser quality, and smaller sizes that is small enough.
+
+    Returns the bytes, their type, and the picture as it is in them. Raises `BrokenImage` if
+    nothing is small enough.
+    """
+    types = [mime for mime in WRITABLE if mime in wanted.types] or list(WRITABLE[:3])
+    limit = wanted.max_bytes or math.inf
+    transparent = image.mode == "RGBA" and image.getextrema()[3][0] < 255  # type: ignore[index]
+    for _ in range(_TIMES_SMALLER):
+        if "image/png" in types and (source_mime in _LOSSLESS or transparent):
+            content = _saved(image, "PNG", compress_level=3)
+            if len(content) <= limit:
+                return content, "image/png", image
+        for mime, name in (("image/jpeg", "JPEG"), ("image/webp", "WEBP")):
+            if mime in types and not (transparent and name == "JPEG" and "image/webp" in types):
+                flat = _on_white(image) if name == "JPEG" else image
+                for quality in _QUALITIES:
+                    content = _saved(flat, name, quality=quality)
+                    if len(content) <= limit:
+                        return content, mime, flat
+                break
+        else:
+            mime = "image/png" if "image/png" in types else "image/gif"
+            content = _saved(image, mime.removeprefix("image/").upper())
+            if len(content) <= limit:
+                return content, mime, image
+        image = image.resize(_scaled(image.size, _SMALLER), Image.Resampling.BICUBIC)
+    raise BrokenImage(mime=source_mime)
+
+
+def _saved(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    clean = image.copy() if image.info else image
+    clean.info = {}
+    clean.save(out, pillow_format, **options)
+    return out.getvalue()
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
