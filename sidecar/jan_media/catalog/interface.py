@@ -91,6 +91,19 @@ class Expired:
     contents: int  # stored objects that nothing refers to any more, now garbage
 
 
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """What came of making a content fit some limits: other bytes, the same ones, or a refusal."""
+
+    storage_key: str  # "" if the content fits as it is, or if it cannot be made to
+    mime: str
+    bytes: int
+    width: int = 0
+    height: int = 0
+    failure_code: str = ""
+    failure_message: str = ""
+
+
 class Catalog(Protocol):
     """Ids, their owners and their contents. See the module for the promises of every method."""
 
@@ -210,6 +223,24 @@ class Catalog(Protocol):
         self, owner: str, *, now: int, limit: int, before: str | None = None
     ) -> list[Media]:
         """Ready ids of ``owner``, newest (greatest id) first, those below ``before`` only."""
+
+    # --- renditions
+
+    def renditions(self, hashes: Sequence[str], fit: str) -> dict[str, Rendition]:
+        """What is known of the contents of these SHA-256 made to fit, by SHA-256.
+
+        ``fit`` names the limits.
+        """
+
+    def keep_rendition(
+        self, sha256: str, fit: str, rendition: Rendition, *, now: int
+    ) -> Rendition | None:
+        """Keep what came of making a content fit; its key, if it has one, was intended.
+
+        The first one stays, and is returned; the key of a later one becomes due garbage. None,
+        and the key due garbage, if the content is gone. A rendition goes with its content: its
+        key becomes due garbage then. Raises `IntentLapsed` as `commit_upload` does.
+        """
 
     # --- the end of life
 

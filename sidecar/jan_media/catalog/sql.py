@@ -33,6 +33,7 @@ The garbage row of a key (``hold``)
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol, TypeVar
 
 from jan_media.catalog.interface import (
@@ -43,6 +44,7 @@ from jan_media.catalog.interface import (
     IntentLapsed,
     Media,
     Released,
+    Rendition,
     State,
 )
 from jan_media.catalog.transfer import Record
@@ -61,6 +63,10 @@ _MEDIA_TABLES = "FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256"
 _MEDIA = f"SELECT {MEDIA_COLUMNS} {_MEDIA_TABLES}"
 # Of a content's ids the one to answer an upload with. The parameters are its hash and now.
 _FIRST_LIVE = "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1"
+_RENDITION = """
+    SELECT sha256, storage_key, mime, bytes, width, height, failure_code, failure_message
+    FROM renditions
+"""
 _NEXT_PLACE = "SELECT COALESCE(MAX(place), 0) + 1 FROM media WHERE sha256 = ?"
 # The parameter is now. A pending id past its time may have been uploaded in time.
 _LIVE = "(m.expires_at > ? OR m.state = 'pending')"
@@ -300,6 +306,52 @@ class SqlCatalog(ABC):
         return [
             to_media(row) for row in self._read(lambda tx: tx.rows(sql, owner, now, *bound, limit))
         ]
+
+    # --- renditions
+
+    def renditions(self, hashes: Sequence[str], fit: str) -> dict[str, Rendition]:
+        def work(tx: Transaction) -> dict[str, Rendition]:
+            rows = [
+                row
+                for start in range(0, len(hashes), _BATCH)
+                for row in tx.rows(
+                    f"{_RENDITION} WHERE fit = ? AND sha256 IN"
+                    f" ({_marks(hashes[start : start + _BATCH])})",
+                    fit,
+                    *hashes[start : start + _BATCH],
+                )
+            ]
+            return {sha256: Rendition(*columns) for sha256, *columns in rows}
+
+        return self._read(work)
+
+    def keep_rendition(
+        self, sha256: str, fit: str, rendition: Rendition, *, now: int
+    ) -> Rendition | None:
+        def work(tx: Transaction) -> tuple[Rendition | None] | None:
+            _lock_content(tx, sha256)
+            known = tx.rows(f"{_RENDITION} WHERE sha256 = ? AND fit = ?", sha256, fit)
+            stored = tx.rows("SELECT 1 FROM contents WHERE sha256 = ?", sha256)
+            key = rendition.storage_key
+            if known or not stored:
+                kept = Rendition(*known[0][1:]) if known else None
+                if key and not (kept and kept.storage_key == key):
+                    _drop(tx, key, now=now)
+                return (kept,)
+            if key and not tx.change(
+                "DELETE FROM garbage WHERE storage_key = ? AND hold = 'held'", key
+            ):
+                _drop(tx, key, now=now)
+                return None
+            columns = {"sha256": sha256, "fit": fit, **asdict(rendition)}
+            tx.change(
+                f"INSERT INTO renditions ({', '.join(columns)})"
+                f" VALUES ({', '.join('?' * len(columns))})",
+                *columns.values(),
+            )
+            return (rendition,)
+
+        return _unless_lapsed(self._write(work), rendition.storage_key)[0]
 
     # --- the end of life
 
@@ -599,21 +651,25 @@ def _drop(tx: Transaction, storage_key: str, *, now: int) -> None:
 
 def _drop_unreferenced(tx: Transaction, hashes: Sequence[str], *, now: int) -> int:
     """Turn those of the contents that no id refers to into due garbage; how many."""
-    keys = [
-        key
-        for (key,) in tx.rows(
-            f"DELETE FROM contents WHERE sha256 IN ({_marks(hashes)}) AND NOT EXISTS"
-            " (SELECT 1 FROM media m WHERE m.sha256 = contents.sha256) RETURNING storage_key",
-            *hashes,
-        )
-    ]
+    renditions, contents = (
+        [
+            key
+            for (key,) in tx.rows(
+                f"DELETE FROM {table} WHERE sha256 IN ({_marks(hashes)}) AND NOT EXISTS"
+                f" (SELECT 1 FROM media m WHERE m.sha256 = {table}.sha256) RETURNING storage_key",
+                *hashes,
+            )
+        ]
+        for table in ("renditions", "contents")  # in this order: the ones refer to the others
+    )
+    keys = contents + [key for key in renditions if key]
     if keys:
         tx.change(
             "INSERT INTO garbage (storage_key, due_at, hold) VALUES "
             + ", ".join(["(?, ?, 'dropped')"] * len(keys)),
             *(parameter for key in keys for parameter in (key, now)),
         )
-    return len(keys)
+    return len(contents)
 
 
 def _take_in_ready(tx: Transaction, record: Record) -> None:

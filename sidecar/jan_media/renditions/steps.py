@@ -202,7 +202,7 @@ def encode(image: Image.Image, source_mime: str, wanted: Fit) -> tuple[bytes, st
     """
     types = [mime for mime in WRITABLE if mime in wanted.types] or list(WRITABLE[:3])
     limit = wanted.max_bytes or math.inf
-    transparent = image.mode == "RGBA" and image.getextrema()[3][0] < 255  # type: ignore[index]
+    transparent = image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255)
     for _ in range(_TIMES_SMALLER):
         if "image/png" in types and (source_mime in _LOSSLESS or transparent):
             content = _saved(image, "PNG", compress_level=3)

@@ -1,0 +1,142 @@
+"""Pictures made to fit what a model takes: at their first use, once, kept as long as the original.
+
+A rendition has a storage key of its own, held as garbage while its bytes are written, as an
+upload's is. The catalog hands the key back to the sweep when the original goes.
+"""
+
+import io
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
+
+from jan_media.catalog.interface import IntentLapsed, Media, Rendition
+from jan_media.content.decoders import DECODERS
+from jan_media.content.refusals import MediaRefused, TooExpensive
+from jan_media.content.sniff import CHECKED
+from jan_media.errors import Refused
+from jan_media.library.keys import fresh_content_key
+from jan_media.library.library import Library
+from jan_media.library.resolve import not_found
+from jan_media.library.spool import MEMORY
+from jan_media.renditions.fit import Fit
+from jan_media.storage.interface import ObjectMissing, StorageUnavailable
+
+# While one process makes a rendition, the others wait for it rather than make it again.
+_LEASE_MS = 90_000
+_PATIENCE = 20.0  # seconds
+_POLL = 0.05
+_ATTEMPTS = 3
+
+
+def known(library: Library, media: Sequence[Media], fit: Fit) -> dict[str, Rendition]:
+    """The renditions that have been tried already, by SHA-256: one query, and none for what is no
+    picture. Raises `CatalogUnavailable`."""
+    hashes = list({each.sha256 for each in media if each.mime in CHECKED})
+    return library.catalog.renditions(hashes, fit.key) if hashes else {}
+
+
+def as_it_fits(media: Media, rendition: Rendition | None) -> Media:
+    """Ready media as a model gets it: the same id, with the rendition's bytes if it has any.
+
+    None is for what is no picture. Raises `Refused` if it cannot be made to fit.
+    """
+    if rendition is None:
+        return media
+    if rendition.failure_code:
+        raise Refused(rendition.failure_code, rendition.failure_message)
+    if not rendition.storage_key:
+        return media
+    return replace(
+        media,
+        storage_key=rendition.storage_key,
+        mime=rendition.mime,
+        bytes=rendition.bytes,
+        sha256=f"{media.sha256}-{rendition.storage_key.rpartition('/')[2]}",
+    )
+
+
+def make(library: Library, media: Media, fit: Fit) -> Rendition:
+    """Make a rendition, or wait for the process that is making it. Blocking.
+
+    What cannot be made is remembered as that. Raises `Refused` (``service_unavailable`` the first
+    time that it takes too long), `CatalogUnavailable` and `StorageUnavailable`.
+    """
+    name, holder = f"renditions {media.sha256[:2]}", secrets.token_hex(8)
+    until = time.monotonic() + _PATIENCE
+    while not library.catalog.lease(
+        name, holder, now=library.clock(), until=library.clock() + _LEASE_MS
+    ):
+        if time.monotonic() > until:
+            raise _late()
+        time.sleep(_POLL)
+    try:
+        made = known(library, [media], fit).get(media.sha256)
+        return made or _make(library, media, fit)
+    finally:
+        library.catalog.lease(name, holder, now=library.clock(), until=library.clock())
+
+
+def _late() -> Refused:
+    return Refused("service_unavailable", "The image is still being converted: try again soon")
+
+
+def _make(library: Library, media: Media, fit: Fit) -> Rendition:
+    late = False
+    try:
+        done = _render(library, media, fit)
+    except ObjectMissing:
+        raise not_found() from None
+    except MediaRefused as refusal:
+        late = isinstance(refusal, TooExpensive)
+        message = f"The image cannot be converted to what the model takes. {refusal.message}"
+        made = Rendition("", media.mime, 0, failure_code=refusal.code, failure_message=message)
+        kept = library.catalog.keep_rendition(media.sha256, fit.key, made, now=library.clock())
+    else:
+        kept = _keep(library, media, fit, done)
+    if kept is None:
+        raise not_found()
+    if late:
+        raise _late()
+    return kept
+
+
+def _render(library: Library, media: Media, fit: Fit) -> dict[str, Any]:
+    with SpooledTemporaryFile(max_size=MEMORY, dir=str(library.spool_dir)) as file:
+        with library.storage.read(media.storage_key) as reading:
+            for chunk in reading.chunks():
+                file.write(chunk)
+        done: dict[str, Any] = DECODERS.run(
+            "render",
+            cast(BinaryIO, file),
+            media.bytes,
+            media.mime,
+            max_pixels=library.rules.max_pixels,
+            fit={**asdict(fit), "types": list(fit.types)},
+        )
+        return done
+
+
+def _keep(library: Library, media: Media, fit: Fit, done: dict[str, Any]) -> Rendition | None:
+    """Store the bytes, if there are any, and note what came of it; None if the original is gone."""
+    content = done["content"]
+    for _ in range(_ATTEMPTS):
+        key = ""
+        if content is not None:
+            key, now = fresh_content_key(), library.clock()
+            library.catalog.intend(key, due_at=now + library.rules.hold_ms)
+            library.storage.put(key, io.BytesIO(content), size=len(content), mime=done["mime"])
+        made = Rendition(
+            key,
+            done["mime"],
+            media.bytes if content is None else len(content),
+            done["width"],
+            done["height"],
+        )
+        try:
+            return library.catalog.keep_rendition(media.sha256, fit.key, made, now=library.clock())
+        except IntentLapsed:
+            continue
+    raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
