@@ -37,11 +37,14 @@ class CannotStart(Exception):
 def too_large(max_bytes: int, param: str | None = None) -> Refused:
     """The refusal of more bytes than the settings allow."""
     return Refused(
-        "max_size_exceeded", f"File size exceeds maximum allowed ({megabytes(max_bytes)})", param
+        "max_size_exceeded",
+        f"File size exceeds maximum allowed ({megabytes(max_bytes)}): "
+        "send a smaller file, or scale the image down first",
+        param,
     )
 
 
 def megabytes(size: int) -> str:
-    """A limit as people write it: ``20MB`` for 20971520, exact bytes for anything uneven."""
+    """A limit as people write it: ``20 MiB`` for 20971520, exact bytes for anything uneven."""
     whole, rest = divmod(size, 1024 * 1024)
-    return f"{whole}MB" if whole and not rest else f"{size} bytes"
+    return f"{whole} MiB" if whole and not rest else f"{size} bytes"

@@ -5,12 +5,9 @@ finds a free thread at once.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
-
-from jan_media.errors import TooBusy
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,33 +34,3 @@ class Lane:
     def close(self) -> None:
         """Let running work end and start no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-class Admission:
-    """So many requests of a kind at once; the next ones wait a little, then are sent away."""
-
-    def __init__(self, at_once: int, *, patience: float = 10.0, waiting: int = 512) -> None:
-        self._at_once = at_once
-        self._free = asyncio.Semaphore(at_once)
-        self._patience = patience
-        self._may_wait = waiting
-
-    @contextlib.asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
-        """Hold one place. Raises `TooBusy` if none becomes free in time."""
-        if self._may_wait <= 0:
-            raise TooBusy(self._at_once)
-        self._may_wait -= 1
-        try:
-            if self._free.locked():
-                await asyncio.wait_for(self._free.acquire(), self._patience)
-            else:
-                await self._free.acquire()  # which does not wait, and makes no task to be timed
-        except TimeoutError:
-            raise TooBusy(self._at_once) from None
-        finally:
-            self._may_wait += 1
-        try:
-            yield
-        finally:
-            self._free.release()

@@ -87,6 +87,7 @@ class Settings:
     database_url: str
     s3: S3Settings
     presign_ttl: int
+    llm_url_ttl: int  # of the URLs that a model gets
     upload_ttl: int
     max_bytes: int
     retention_days: float
@@ -150,6 +151,11 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
             ),
         ),
         presign_ttl=read("MEDIA_S3_PRESIGN_TTL", "5m", _whole_seconds(1, 7 * 86400)),
+        llm_url_ttl=read(
+            "MEDIA_LLM_URL_TTL",
+            environment.get("MEDIA_S3_PRESIGN_TTL", "").strip() or "5m",
+            _whole_seconds(1, 7 * 86400),
+        ),
         upload_ttl=read("MEDIA_UPLOAD_TTL", "15m", _whole_seconds(1, 7 * 86400)),
         max_bytes=read("MEDIA_MAX_BYTES", "20971520", _size),
         retention_days=read("MEDIA_RETENTION_DAYS", "30", _positive_number),

@@ -1,7 +1,6 @@
 """Everything that one worker process works with, put together from the settings."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from jan_media.catalog.open import open_catalog
@@ -12,11 +11,10 @@ from jan_media.identity.gateway_secret import GatewaySecret
 from jan_media.identity.guest import GuestLogin
 from jan_media.identity.signing_keys import SigningKeys
 from jan_media.kept_secret import kept_secret
-from jan_media.lanes import Admission, Lane
+from jan_media.lanes import Lane
 from jan_media.library.library import Library, Rules
-from jan_media.library.resolve import resolve
-from jan_media.lookups import Lookups
 from jan_media.metrics import Metrics
+from jan_media.places import Places
 from jan_media.settings import Settings
 from jan_media.storage.interface import Storage
 from jan_media.storage.local import LocalStorage
@@ -30,12 +28,13 @@ class Lanes:
     """The threads of one worker, by the kind of their work."""
 
     resolves: Lane  # catalog look-ups and signatures: what chat requests wait for
-    uploads: Lane  # hashing, decoding, writing
+    uploads: Lane  # taking bodies in: decoding and hashing what arrives
+    checks: Lane  # looking whether files are what they should be, and storing them
     downloads: Lane
 
     def close(self) -> None:
         """Start no more work."""
-        for lane in (self.resolves, self.uploads, self.downloads):
+        for lane in (self.resolves, self.uploads, self.checks, self.downloads):
             lane.close()
 
 
@@ -52,15 +51,18 @@ class Sidecar:
     fetcher: RemoteFetcher
     local_urls: LocalUrls | None  # None unless the sidecar serves and takes the files itself
     lanes: Lanes
-    lookups: Lookups
-    uploads: Admission
-    fetches: Admission
+    uploads: Places
+    fetches: Places
     metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def trusts_network(self) -> bool:
         """Whether callers need no gateway: there is no secret, so only this machine can call."""
         return not self.gateway_secret.configured
+
+    def is_guest(self, owner: str) -> bool:
+        """Whether the gateway names a guest of this installation by ``owner``."""
+        return owner.startswith(f"{self.settings.issuer}|")
 
     def close(self) -> None:
         """Give back threads and connections."""
@@ -105,7 +107,10 @@ def assemble(settings: Settings) -> Sidecar:
     library, keyring = open_library(settings)
     signing_keys = _signing_keys(settings)
     lanes = Lanes(
-        resolves=Lane("resolve", 8), uploads=Lane("upload", 16), downloads=Lane("download", 16)
+        resolves=Lane("resolve", 8),
+        uploads=Lane("upload", 16),
+        checks=Lane("check", 16),
+        downloads=Lane("download", 16),
     )
     return Sidecar(
         settings=settings,
@@ -123,9 +128,8 @@ def assemble(settings: Settings) -> Sidecar:
         ),
         local_urls=library.storage.urls if isinstance(library.storage, LocalStorage) else None,
         lanes=lanes,
-        lookups=Lookups(lanes.resolves, partial(resolve, library)),
-        uploads=Admission(settings.max_uploads),
-        fetches=Admission(settings.max_fetches),
+        uploads=Places(settings.max_uploads),
+        fetches=Places(settings.max_fetches),
     )
 
 

@@ -27,6 +27,7 @@ class Info(BaseModel):
     bytes: int
     created_at: str = Field(examples=[TIME])
     presigned_url: str
+    url: str = Field(description="The same as presigned_url")
     expires_at: str = Field(examples=[TIME], description="When the presigned URL expires")
 
 
@@ -60,6 +61,7 @@ class ResolvedPayload(BaseModel):
 class Presigned(BaseModel):
     """A fresh download URL."""
 
+    id: str = Field(examples=[ID])
     url: str
     expires_in: int = Field(description="Seconds", examples=[300])
 

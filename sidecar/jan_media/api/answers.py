@@ -32,6 +32,7 @@ def info(media: Media, link: Link) -> dict[str, Any]:
         "bytes": media.bytes,
         "created_at": iso_time(media.created_at),
         "presigned_url": link.url,
+        "url": link.url,
         "expires_at": iso_time(link.expires_at),
     }
 

@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 from starlette.requests import ClientDisconnect, Request
 
 from jan_media.errors import Refused, too_large
+from jan_media.places import Place
 
 PIECE = 256 * 1024
+BEGINNING = 64 * 1024  # about what a connection holds in any case
 STALL_SECONDS = 30
 SLOWEST = 4096  # bytes a second, on average once the first half minute is over
 SMALL_JSON = 64 * 1024
@@ -45,54 +47,82 @@ def refuse_announced_size(
         raise too_large(max_bytes, param)
 
 
-async def network_reads(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives.
+class Arriving:
+    """A body as it arrives. Whoever takes a place for it says so in ``place``."""
 
-    Raises `Refused` (``request_timeout``) if it stalls, or drips so that it would hold one of the
-    places for uploads for hours. Time that we take ourselves does not count.
-    """
-    received = 0
-    waited = 0.0
-    more = True
-    while more:
-        left = STALL_SECONDS + received / SLOWEST - waited
+    def __init__(self, request: Request, place: Place | None = None) -> None:
+        self.place = place
+        self._request = request
+        self._more = True
+        self._beginning: list[bytes] = []
+        self._received = 0
+        self._waited = 0.0  # seconds; time that we take ourselves does not count
+
+    async def begin(self) -> bool:
+        """Wait for the end, or for the first `BEGINNING` bytes; whether it was the end.
+
+        So a sender takes no place before it has sent something, and a small body is never behind
+        those that come slowly.
+        """
+        while self._more and self._received < BEGINNING:
+            self._beginning.append(await self._read())
+        return not self._more
+
+    async def reads(self) -> AsyncIterator[bytes]:
+        """What comes from the network, read by read; it may be asked for again after a break.
+
+        Raises `Refused` (``request_timeout``) if the body stalls, drips so that it would go on for
+        hours, or has lost its place to somebody faster.
+        """
+        while self._more or self._beginning:
+            chunk = self._beginning.pop(0) if self._beginning else await self._read()
+            if chunk:
+                yield chunk
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body in pieces of at least `PIECE` bytes, of which the last may be less.
+
+        Small network reads are joined, so that a body costs few hops to a thread, and one that
+        fits a piece costs a single one. Never holds more than a piece and one network read.
+        """
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in self.reads():
+            parts.append(chunk)
+            size += len(chunk)
+            if size >= PIECE:
+                yield b"".join(parts)
+                parts, size = [], 0
+        if size:
+            yield b"".join(parts)
+
+    async def _read(self) -> bytes:
+        left = STALL_SECONDS + self._received / SLOWEST - self._waited
         since = time.monotonic()
+        place = self.place
         try:
-            async with asyncio.timeout(min(left, STALL_SECONDS)):
-                message = await request.receive()
+            async with asyncio.timeout(min(left, STALL_SECONDS)) as limit:
+                if place is not None:
+                    place.wait_for_sender(limit)
+                message = await self._request.receive()
         except TimeoutError:
-            raise Refused(
-                "request_timeout",
-                f"Nothing of the body came for {STALL_SECONDS} seconds"
-                if left >= STALL_SECONDS
-                else f"The body came at less than {SLOWEST} bytes a second",
-            ) from None
+            raise Refused("request_timeout", self._why_timed_out(left)) from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        waited += time.monotonic() - since
-        more = message.get("more_body", False)
-        chunk = message.get("body", b"")
-        received += len(chunk)
-        if chunk:
-            yield chunk
+        self._waited += time.monotonic() - since
+        self._more = message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        self._received += len(chunk)
+        if place is not None:
+            place.received(len(chunk))
+        return chunk
 
-
-async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives, in pieces of at least `PIECE` bytes, of which the last may be less.
-
-    Small network reads are joined, so that a body costs few hops to a thread, and one that fits
-    a piece costs a single one. Never holds more than a piece and one network read.
-    """
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in network_reads(request):
-        parts.append(chunk)
-        size += len(chunk)
-        if size >= PIECE:
-            yield b"".join(parts)
-            parts, size = [], 0
-    if size:
-        yield b"".join(parts)
+    def _why_timed_out(self, left: float) -> str:
+        if self.place is not None and self.place.lost:
+            return "The body comes too slowly while others wait: send it again later, or faster"
+        if left >= STALL_SECONDS:
+            return f"Nothing of the body came for {STALL_SECONDS} seconds"
+        return f"The body came at less than {SLOWEST} bytes a second"
 
 
 async def read_json(
@@ -118,7 +148,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """The body, whole. Raises `Refused` once it has more than ``max_bytes``."""
     refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
     body = bytearray()
-    async for chunk in network_reads(request):
+    async for chunk in Arriving(request).reads():
         body += chunk
         if len(body) > max_bytes:
             raise too_large(max_bytes)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from jan_media.api.bodies import pieces, refuse_announced_size
+from jan_media.api.bodies import Arriving, refuse_announced_size
+from jan_media.api.callers import client_address
 from jan_media.api.routes import Routes
 from jan_media.api.serving import Served, serve
 from jan_media.api.spooling import spooled
@@ -34,6 +35,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
     routes = Routes("files")
     library = sidecar.library
     storage = library.storage
+    uploads = sidecar.uploads
     max_bytes = sidecar.settings.max_bytes
 
     @routes.on("GET /files/{key:path}", "HEAD /files/{key:path}")
@@ -62,8 +64,13 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
             key, _query(request), request.headers.get("content-type"), time.time()
         )
         refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
-        async with sidecar.uploads.admitted(), spooled(sidecar) as spool:
-            await receive(request, spool.write, None)
+        body = Arriving(request)
+        whole = await body.begin()
+        async with (
+            spooled(sidecar) as spool,
+            uploads.taken(client_address(request), whole=whole) as body.place,
+        ):
+            await receive(body, spool.write, None)
             await keep(spool, allowed.key, allowed.mime, None)
         return Response(status_code=200)
 
@@ -71,16 +78,25 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
     async def post(request: Request) -> Response:
         """Write an object with a presigned form: all its fields, then the file."""
         refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
-        async with sidecar.uploads.admitted(), spooled(sidecar) as spool:
+        async with spooled(sidecar) as spool:
             form = SignedForm(urls, request.headers.get("content-type", ""), spool)
-            await receive(request, form.feed, "file")
-            allowed = form.close()
-            await keep(spool, allowed.key, allowed.mime, "file")
+            # Nobody has a place before the policy is known to be ours.
+            body = Arriving(request)
+            async for chunk in body.reads():
+                form.feed(chunk)
+                if form.allowed is not None:
+                    break
+            if form.allowed is None:
+                raise Refused("missing_field", "The form has no part named file", "file")
+            async with uploads.taken(client_address(request)) as body.place:
+                await receive(body, form.feed, "file")
+                allowed = form.close()
+                await keep(spool, allowed.key, allowed.mime, "file")
         return Response(status_code=204)
 
-    async def receive(request: Request, take: Callable[[bytes], None], param: str | None) -> None:
+    async def receive(body: Arriving, take: Callable[[bytes], None], param: str | None) -> None:
         try:
-            async for piece in pieces(request):
+            async for piece in body.pieces():
                 await sidecar.lanes.uploads.run(take, piece)
         except ContentTooLarge as error:
             raise too_large(error.limit, param) from None
@@ -92,7 +108,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
         promised_until = held_until(key, library.rules.upload_ttl)
         if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
             raise AccessExpired("The upload took too long. Ask for a new one.")
-        await sidecar.lanes.uploads.run(
+        await sidecar.lanes.checks.run(
             storage.put, key, spool.from_start(), size=spool.size, mime=mime
         )
 
@@ -105,7 +121,7 @@ class SignedForm:
     def __init__(self, urls: LocalUrls, content_type: str, spool: Spool) -> None:
         self._urls = urls
         self._spool = spool
-        self._allowed: AcceptedPost | None = None
+        self.allowed: AcceptedPost | None = None  # once the policy has been checked
         try:
             self._reader = FormReader(content_type, self._take, self._check)
         except InvalidForm as problem:
@@ -124,17 +140,16 @@ class SignedForm:
             self._reader.close()
         except InvalidForm as problem:
             raise Refused(problem.code, problem.message) from None
-        if self._allowed is None:
-            raise Refused("missing_field", "The form has no part named file", "file")
-        return self._allowed
+        assert self.allowed is not None  # there is a file, or `feed` and this have refused
+        return self.allowed
 
     def _check(self, fields: Mapping[str, str]) -> None:
-        self._allowed = self._urls.check_post(fields, time.time())
+        self.allowed = self._urls.check_post(fields, time.time())
 
     def _take(self, piece: bytes) -> None:
-        assert self._allowed is not None
-        if self._spool.size + len(piece) > self._allowed.max_bytes:
-            raise ContentTooLarge(self._allowed.max_bytes)
+        assert self.allowed is not None
+        if self._spool.size + len(piece) > self.allowed.max_bytes:
+            raise ContentTooLarge(self.allowed.max_bytes)
         self._spool.write(piece)
 
 

@@ -4,20 +4,21 @@ from collections.abc import Sequence
 
 from jan_media.catalog.interface import State
 from jan_media.library.direct_upload import complete
-from jan_media.library.resolve import Found, Resolved, not_found
+from jan_media.library.resolve import Found, Resolved, not_found, resolve
 from jan_media.media_id import parse_media_id
 from jan_media.sidecar import Sidecar
 
 
-async def find_all(sidecar: Sidecar, ids: Sequence[str]) -> Resolved:
-    """Resolve canonical ids. A pending one is checked in the upload lane, since that may take long.
+async def find_all(sidecar: Sidecar, ids: Sequence[str], *, ttl: int | None = None) -> Resolved:
+    """Resolve canonical ids; the URLs live ``ttl`` seconds, or as long as a client's.
 
+    A pending id is checked in a lane of its own, since that may take long.
     Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
-    resolved = await sidecar.lookups.find(ids)
+    resolved = await sidecar.lanes.resolves.run(resolve, sidecar.library, ids, ttl)
     for media in list(resolved.unready.values()):
         if media.state is State.PENDING:
-            settled = await sidecar.lanes.uploads.run(complete, sidecar.library, media)
+            settled = await sidecar.lanes.checks.run(complete, sidecar.library, media)
             del resolved.unready[media.id]
             resolved.settle(sidecar.library, settled)
     return resolved

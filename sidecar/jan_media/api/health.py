@@ -27,12 +27,12 @@ def routes(sidecar: Sidecar) -> Routes:
         ("storage", library.storage.check, Lane("storage-health", 2)),
     )
 
-    @routes.on("GET /healthz")
+    @routes.on("GET /healthz", "HEAD /healthz")
     async def alive(request: Request) -> Response:
         """The process answers."""
         return JSONResponse({"status": "ok"})
 
-    @routes.on("GET /readyz")
+    @routes.on("GET /readyz", "HEAD /readyz")
     async def ready(request: Request) -> Response:
         """The catalog and the storage answer too; 503 names the first that does not."""
         for name, check, lane in checks:

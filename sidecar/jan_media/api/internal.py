@@ -5,7 +5,9 @@ it is plain: one msgpack message in, one out, nothing between.
 """
 
 import base64
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgpack
 from starlette.requests import Request
@@ -14,20 +16,24 @@ from starlette.types import ASGIApp
 
 from jan_media.api import describing, health
 from jan_media.api.access_log import AccessLog
-from jan_media.api.bodies import read_body
-from jan_media.api.callers import GatewayOnly, ThisMachineOnly
-from jan_media.api.finding import find_all
+from jan_media.api.bodies import read_body, refuse_announced_size
+from jan_media.api.callers import GatewayOnly, ThisMachineOnly, owner_of
+from jan_media.api.finding import find_all, find_ready
 from jan_media.api.routes import Routed, Routes
+from jan_media.api.serving import Served, serve
+from jan_media.api.uploads import RawBody, take_in
 from jan_media.catalog.interface import Media, State
 from jan_media.errors import Refused, megabytes, too_large
-from jan_media.library.resolve import Found, Resolved, why_not
-from jan_media.media_id import parse_media_id
+from jan_media.library.links import filename
+from jan_media.library.resolve import Found, Resolved, not_found, why_not
+from jan_media.media_id import PATTERN, parse_media_id
 from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import ObjectMissing, Storage
 
 MSGPACK = "application/msgpack"
 MAX_REQUEST = 1024 * 1024
-MAX_IDS = 1000  # as many as the plugin's max_ids may say
+MAX_NAMES = 1000  # as many as the plugin's max_ids may say
+LONGEST_URL = 8192  # characters
 MAX_INLINED = 64 * 1024 * 1024  # bytes of all files in one answer with data URLs
 
 
@@ -47,13 +53,54 @@ def _routes(sidecar: Sidecar) -> Routes:
 
     @routes.on("POST /internal/resolve")
     async def resolve(request: Request) -> Response:
-        """URLs (or data URLs) for ids; what cannot be resolved is told apart by id."""
+        """URLs for ids, and for URLs of ours; what has none is told apart by name."""
         asked = await _unpacked(request)
+        if "names" in asked:
+            return _packed(await _resolved(sidecar, _strings(asked, "names")))
         ids = _ids(asked)
         resolved = await find_all(sidecar, [id for id in ids if parse_media_id(id) == id])
         if asked.get("as", "url") == "url":
             return _packed(_as_urls(resolved, ids))
         return _packed(await _as_data_urls(sidecar, resolved, ids, _max_bytes(sidecar, asked)))
+
+    @routes.on("POST /internal/content")
+    async def content(request: Request) -> Response:
+        """The bytes of one medium, for a model that cannot fetch them itself."""
+        asked = await _unpacked(request)
+        named = asked.get("id")
+        if not isinstance(named, str):
+            raise Refused("missing_field", "id is required", "id")
+        media = (await find_ready(sidecar, named)).media
+        storage = sidecar.library.storage
+        served = Served(
+            total=media.bytes,
+            mime=media.mime,
+            filename=filename(media),
+            etag=media.sha256,
+            open=lambda start, stop: storage.read(media.storage_key, start=start, stop=stop),
+        )
+        try:
+            return await serve(request, sidecar.lanes.downloads, served)
+        except ObjectMissing:  # deleted since we looked
+            raise not_found() from None
+
+    @routes.on("POST /internal/store")
+    async def store(request: Request) -> Response:
+        """Keep the body, a file, for the caller that the headers name, as an upload is kept."""
+        owner_of(request, trusts_network=sidecar.trusts_network)  # before a byte is read
+        refuse_announced_size(
+            request, sidecar.settings.max_bytes, max_bytes=sidecar.settings.max_bytes
+        )
+        claimed, _ = await take_in(sidecar, request, RawBody)
+        media = claimed.media
+        return _packed(
+            {
+                "id": media.id,
+                "mime": media.mime,
+                "bytes": media.bytes,
+                "deduped": claimed.deduped,
+            }
+        )
 
     @routes.on("POST /internal/keys/verify")
     async def verify_key(request: Request) -> Response:
@@ -79,6 +126,55 @@ def _routes(sidecar: Sidecar) -> Routes:
         )
 
     return routes
+
+
+async def _resolved(sidecar: Sidecar, names: list[str]) -> dict[str, Any]:
+    """What is known of ``names``, by name: ids, and URLs that may be ours."""
+    ids = {name: parse_media_id(name) or media_id_of_url(sidecar, name) for name in names}
+    foreign = [name for name, id in ids.items() if id is None and "://" in name]
+    resolved = await find_all(
+        sidecar,
+        list(dict.fromkeys(id for id in ids.values() if id is not None)),
+        ttl=sidecar.settings.llm_url_ttl,
+    )
+    media: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
+    for name, id in ids.items():
+        found = resolved.found.get(id or "")
+        if found is not None:
+            media[name] = _answer(found, found.link.url)
+        elif id is not None or "://" not in name:
+            errors[name] = _error(resolved.unready.get(id or ""))
+    return {"media": media, "errors": errors, "foreign": foreign}
+
+
+_API_PATH = re.compile(
+    rf"(?:/.*)?/v1/media/({PATTERN.pattern})(?:/content|/presign)?/?", re.IGNORECASE | re.ASCII
+)
+
+
+def media_id_of_url(sidecar: Sidecar, url: str) -> str | None:
+    """The id that a URL of this installation names, expired or not; None if it is not ours.
+
+    Ours are the API's own URLs on the gateway, and the download URLs that the storage hands out.
+    """
+    if len(url) > LONGEST_URL or "://" not in url:
+        return None
+    ours = (sidecar.settings.public_url, sidecar.settings.issuer)
+    try:
+        parts = urlsplit(url)
+        match = _API_PATH.fullmatch(parts.path)
+        if match and _where(url) in map(_where, ours):
+            return parse_media_id(match[1])
+    except ValueError:
+        return None
+    return None
+
+
+def _where(url: str) -> tuple[str, int]:
+    """The host and the port of a URL. Raises `ValueError`."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _as_urls(resolved: Resolved, ids: list[str]) -> dict[str, Any]:
@@ -124,8 +220,10 @@ def data_url(storage: Storage, media: Media) -> str:
 
 def _answer(found: Found, url: str) -> dict[str, Any]:
     return {
+        "id": found.media.id,
         "url": url,
         "mime": found.media.mime,
+        "bytes": found.media.bytes,
         "expires_at": found.link.expires_at / 1000,
         "ttl": found.link.ttl,
     }
@@ -139,14 +237,21 @@ def _error(media: Media | None) -> dict[str, str]:
 
 def _ids(asked: dict[str, Any]) -> list[str]:
     """The ids that were asked for, in canonical form; what is no id stays as it is, unknown."""
-    ids = asked.get("ids")
-    if not isinstance(ids, list) or len(ids) > MAX_IDS:
-        raise Refused("invalid_field", f"ids must be a list of at most {MAX_IDS} ids", "ids")
-    if not all(isinstance(id, str) for id in ids):
-        raise Refused("invalid_field", "ids must hold strings", "ids")
+    ids = _strings(asked, "ids")
     if asked.get("as", "url") not in ("url", "data_url"):
         raise Refused("invalid_field", "as must be url or data_url", "as")
     return list(dict.fromkeys(parse_media_id(id) or id for id in ids))
+
+
+def _strings(asked: dict[str, Any], field: str) -> list[str]:
+    values = asked.get(field)
+    if not isinstance(values, list) or len(values) > MAX_NAMES:
+        raise Refused("invalid_field", f"{field} must be a list of at most {MAX_NAMES}", field)
+    if not all(isinstance(value, str) for value in values):
+        raise Refused("invalid_field", f"{field} must hold strings", field)
+    if not isinstance(asked.get("fit"), dict | None):
+        raise Refused("invalid_field", "fit must be a map or nil", "fit")
+    return values
 
 
 def _max_bytes(sidecar: Sidecar, asked: dict[str, Any]) -> int:

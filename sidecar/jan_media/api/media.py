@@ -32,7 +32,9 @@ def routes(sidecar: Sidecar) -> Routes:
         """A fresh presigned URL."""
         identify(request)
         found = await find_ready(sidecar, id)
-        return JSONResponse({"url": found.link.url, "expires_in": found.link.ttl})
+        return JSONResponse(
+            {"id": found.media.id, "url": found.link.url, "expires_in": found.link.ttl}
+        )
 
     @routes.on("POST /v1/media/{id}/complete")
     async def complete(request: Request, id: str) -> Response:

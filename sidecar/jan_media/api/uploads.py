@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 from jan_media.api import answers
 from jan_media.api.bodies import (
     PIECE,
+    Arriving,
     content_type,
-    pieces,
     refuse_announced_size,
     refuse_content_encoding,
     text_field,
@@ -49,26 +49,38 @@ def routes(sidecar: Sidecar) -> Routes:
         """Store a file: by URL, as a data URL, as a form, or as the body itself."""
         owner_of(request, trusts_network=sidecar.trusts_network)  # before a byte is read
         body_kind = _body_kind(request, sidecar.settings.max_bytes)
-        async with sidecar.uploads.admitted(), spooled(sidecar) as spool:
-            body = body_kind(request, spool)
-            try:
-                claimed, url = await _take_in(sidecar, request, body, spool)
-            except ContentTooLarge as error:
-                raise too_large(error.limit, body.param) from None
-            except Refused as refusal:
-                raise refusal.at(body.param) if body.param else refusal from None
-        return JSONResponse(answers.uploaded(claimed, url))
+        return JSONResponse(answers.uploaded(*await take_in(sidecar, request, body_kind)))
 
     return routes
+
+
+async def take_in(
+    sidecar: Sidecar, request: Request, body_kind: "Callable[[Request, Spool], Body]"
+) -> tuple[Claimed, Link]:
+    """Spool the whole file, wherever it is, and store it for the caller.
+
+    Raises `Refused`, `TooBusy`, and what storing raises.
+    """
+    async with spooled(sidecar) as spool:
+        body = body_kind(request, spool)
+        try:
+            return await _take_in(sidecar, request, body, spool)
+        except ContentTooLarge as error:
+            raise too_large(error.limit, body.param) from None
+        except Refused as refusal:
+            raise refusal.at(body.param) if body.param else refusal from None
 
 
 async def _take_in(
     sidecar: Sidecar, request: Request, body: "Body", spool: Spool
 ) -> tuple[Claimed, Link]:
-    """Spool the whole file, wherever it is, and store it.
+    """Spool and store. A body that fits a piece costs one hop to a thread in all.
 
-    What can be done in one hop to a thread is: a body that fits a piece costs one in all.
+    The place for the upload is given back before a file is fetched from elsewhere, which may take
+    long and has places of its own.
     """
+    caller = owner_of(request, trusts_network=sidecar.trusts_network)
+    guest = sidecar.is_guest(caller)
 
     def end(last: bytes) -> tuple[Claimed, Link] | str:
         """Take the last piece, then store; the owner if the file is still to be fetched."""
@@ -78,15 +90,19 @@ async def _take_in(
         return owner if body.url else _store(sidecar, spool, owner)
 
     last = b""
-    async for piece in pieces(request):
-        if len(piece) < PIECE:
-            last = piece
-        else:
-            await sidecar.lanes.uploads.run(body.feed, piece)
-    ended = await sidecar.lanes.uploads.run(end, last)
+    arriving = Arriving(request)
+    whole = await arriving.begin()
+    async with sidecar.uploads.taken(caller, guest=guest, whole=whole) as arriving.place:
+        async for piece in arriving.pieces():
+            if len(piece) < PIECE:
+                last = piece
+            else:
+                await sidecar.lanes.uploads.run(body.feed, piece)
+        ended = await sidecar.lanes.checks.run(end, last)
     if isinstance(ended, str):
-        await _fetch(sidecar, body.url, spool)
-        return await sidecar.lanes.uploads.run(_store, sidecar, spool, ended)
+        async with sidecar.fetches.taken(caller, guest=guest):
+            await _fetch(sidecar, body.url, spool)
+            return await sidecar.lanes.checks.run(_store, sidecar, spool, ended)
     return ended
 
 
@@ -99,11 +115,10 @@ async def _fetch(sidecar: Sidecar, url: str, spool: Spool) -> None:
     async def take(chunk: bytes) -> None:
         await sidecar.lanes.uploads.run(spool.write, chunk)
 
-    async with sidecar.fetches.admitted():
-        try:
-            await sidecar.fetcher.fetch(url, take)
-        except RemoteFetchError as failure:
-            raise Refused(failure.code, failure.message) from None
+    try:
+        await sidecar.fetcher.fetch(url, take)
+    except RemoteFetchError as failure:
+        raise Refused(failure.code, failure.message) from None
 
 
 class Body(Protocol):

@@ -22,9 +22,9 @@ class Link:
     expires_at: int  # ms
 
 
-def link(library: Library, media: Media) -> Link:
-    """A URL for ready media. Costs a signature and does no I/O."""
-    ttl = library.rules.download_ttl
+def link(library: Library, media: Media, *, ttl: int | None = None) -> Link:
+    """A URL for ready media, that of clients if ``ttl`` (seconds) is None. Does no I/O."""
+    ttl = ttl or library.rules.download_ttl
     url = library.storage.presign_get(
         media.storage_key, mime=media.mime, filename=filename(media), ttl=ttl
     )

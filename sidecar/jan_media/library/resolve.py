@@ -23,22 +23,16 @@ class Resolved:
 
     found: dict[str, Found] = field(default_factory=dict)
     unready: dict[str, Media] = field(default_factory=dict)  # pending and rejected ones
+    ttl: int | None = None  # seconds that the URLs live, None: as a client's
 
     def settle(self, library: Library, media: Media | None) -> None:
         """Take in what an id has become. Does no I/O."""
         if media is None:
             return
         if media.state is State.READY:
-            self.found[media.id] = Found(media, link(library, media))
+            self.found[media.id] = Found(media, link(library, media, ttl=self.ttl))
         else:
             self.unready[media.id] = media
-
-    def only(self, ids: Sequence[str]) -> "Resolved":
-        """What is known of some of the ids, apart from this: settling it changes nothing here."""
-        return Resolved(
-            {id: self.found[id] for id in ids if id in self.found},
-            {id: self.unready[id] for id in ids if id in self.unready},
-        )
 
     def require(self, media_id: str) -> Found:
         """The media of an id. Raises `Refused` that says why there is none."""
@@ -48,13 +42,13 @@ class Resolved:
         return found
 
 
-def resolve(library: Library, ids: Sequence[str]) -> Resolved:
+def resolve(library: Library, ids: Sequence[str], ttl: int | None = None) -> Resolved:
     """Look up ``ids`` (canonical): one catalog query, and one signature for each that is ready.
 
     Pending ones are returned as they are, for `direct_upload.complete`. Raises
     `CatalogUnavailable`.
     """
-    resolved = Resolved()
+    resolved = Resolved(ttl=ttl)
     for media in library.catalog.get_many(ids, now=library.clock()).values():
         resolved.settle(library, media)
     return resolved

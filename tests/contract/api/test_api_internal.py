@@ -2,12 +2,15 @@
 
 import base64
 import time
+from pathlib import Path
 
+import msgpack
 import pytest
 
-from tests.contract.api.client import Api
+from tests.contract.api.client import Api, assert_error
+from tests.contract.api.conftest import MAX_BYTES
 from tests.support.pictures import picture
-from tests.support.sidecar import RunningSidecar, run_jan_media
+from tests.support.sidecar import RunningSidecar, run_jan_media, running_sidecar
 
 UNKNOWN = "jan_01hqr8v9k2x3f4g5h6j7k8m9n0"
 
@@ -18,7 +21,7 @@ def test_ids_resolve_to_urls_and_unknown_ones_to_errors(api: Api) -> None:
     status, answer = api.ask("/internal/resolve", {"ids": [media_id, UNKNOWN], "as": "url"})
     assert status == 200
     found = answer["media"][media_id]
-    assert found.keys() == {"url", "mime", "expires_at", "ttl"}
+    assert found.keys() == {"id", "url", "mime", "bytes", "expires_at", "ttl"}
     assert (found["mime"], found["ttl"]) == ("image/png", 300)
     assert 290 < found["expires_at"] - time.time() <= 300
     assert api.http.get(found["url"]).content == data
@@ -45,6 +48,89 @@ def test_resolving_completes_a_direct_upload(api: Api) -> None:
     api.http.put(prepared["upload_url"], content=data, headers={"Content-Type": "image/png"})
     _, answer = api.ask("/internal/resolve", {"ids": [prepared["id"]], "as": "url"})
     assert api.http.get(answer["media"][prepared["id"]]["url"]).content == data
+
+
+def test_names_are_ids_or_urls_of_ours_and_others_are_foreign(api: Api) -> None:
+    media_id = api.upload(picture())["id"]
+    base = str(api.http.base_url).rstrip("/")
+    ours = [
+        media_id,
+        media_id.upper(),
+        f"{base}/v1/media/{media_id}",
+        f"{base}/media/v1/media/{media_id}/content",
+        f"{base}/v1/media/{media_id}/presign?again=1#x",
+    ]
+    foreign = [
+        f"http://elsewhere.test/v1/media/{media_id}/content",
+        f"{base}/v1/media/{media_id}/other",
+        f"{base}/v1/media/jan_x/content",
+        "https://[",
+        f"https://{'a' * 9000}/",
+    ]
+    unknown = [UNKNOWN, "jan_", f"{base}/v1/media/{UNKNOWN}/content"]
+    _, answer = api.ask("/internal/resolve", {"names": ours + foreign + unknown, "fit": None})
+    assert {name: media["id"] for name, media in answer["media"].items()} == dict.fromkeys(
+        ours, media_id
+    )
+    assert sorted(answer["foreign"]) == sorted(foreign)
+    assert answer["errors"].keys() == set(unknown)
+
+
+def test_the_urls_of_a_model_live_as_long_as_its_setting_says(tmp_path: Path) -> None:
+    with (
+        running_sidecar(tmp_path, S3_PRESIGN_TTL="1m", LLM_URL_TTL="1h") as running,
+        Api(running) as api,
+    ):
+        media_id = api.upload(picture())["id"]
+        _, answer = api.ask("/internal/resolve", {"names": [media_id]})
+        assert answer["media"][media_id]["ttl"] == 3600
+        assert api.get(f"/v1/media/{media_id}/presign").json()["expires_in"] == 60
+
+
+def test_content_is_the_bytes(api: Api) -> None:
+    data = picture()
+    media_id = api.upload(data)["id"]
+    packed = msgpack.packb({"id": media_id, "fit": None})
+    answer = api.internal.post("/internal/content", content=packed)
+    assert (answer.content, answer.headers["content-type"]) == (data, "image/png")
+    for wrong, status in (({"id": UNKNOWN}, 404), ({"id": "x"}, 404), ({}, 400), ({"id": 1}, 400)):
+        assert api.ask("/internal/content", wrong)[0] == status
+
+
+def test_store_keeps_a_file_for_the_caller_as_an_upload_does(api: Api) -> None:
+    data = picture()
+    headers = api.as_user("bob") | {"Content-Type": "image/jpeg"}
+    answer = api.internal.post("/internal/store", content=data, headers=headers)
+    stored = msgpack.unpackb(answer.content)
+    assert stored == {
+        "id": stored["id"],
+        "mime": "image/png",
+        "bytes": len(data),
+        "deduped": False,
+    }
+    again = api.internal.post("/internal/store", content=data, headers=headers)
+    assert msgpack.unpackb(again.content) == stored | {"deduped": True}
+    assert api.delete(stored["id"], "bob").status_code == 204
+
+
+def test_store_refuses_what_an_upload_refuses(api: Api) -> None:
+    headers = api.as_user("bob")
+    for body, status, code in (
+        (b"", 400, "empty_file"),
+        (b"no picture", 400, "invalid_media"),
+        (b"a" * (MAX_BYTES + 1), 413, "max_size_exceeded"),
+    ):
+        answer = api.internal.post("/internal/store", content=body, headers=headers)
+        assert_error(answer, status, code)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"names": "x"}, {"names": [7]}, {"names": ["x"] * 1001}, {"names": [], "fit": 7}],
+)
+def test_a_question_about_names_that_makes_no_sense_is_400(api: Api, message: object) -> None:
+    status, answer = api.ask("/internal/resolve", message)
+    assert (status, answer["error"]["type"]) == (400, "invalid_request_error")
 
 
 @pytest.mark.parametrize(

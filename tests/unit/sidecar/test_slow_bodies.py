@@ -31,7 +31,7 @@ def received(coming: Callable[[], AsyncIterator[bytes]], pause: float = 0.0) -> 
 
     async def take() -> int:
         total = 0
-        async for chunk in bodies.network_reads(request_of(coming())):
+        async for chunk in bodies.Arriving(request_of(coming())).reads():
             total += len(chunk)
             await asyncio.sleep(pause)
         return total

@@ -1,0 +1,195 @@
+"""So many uploads and fetches at once, and for each caller a share of them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from jan_media import places
+from jan_media.api.bodies import Arriving
+from jan_media.api.errors import response_to
+from jan_media.errors import Refused, TooBusy
+from jan_media.places import Places
+from starlette.requests import Request
+from starlette.types import Message
+
+Scenario = Callable[[], Coroutine[Any, Any, None]]
+
+
+async def turns() -> None:
+    """Let every task go on until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def holding(all_places: Places, *callers: str) -> AsyncIterator[None]:
+    async with AsyncExitStack() as held:
+        for caller in callers:
+            await held.enter_async_context(all_places.taken(caller))
+        yield
+
+
+async def hold(all_places: Places, caller: str, until: asyncio.Event) -> None:
+    async with all_places.taken(caller):
+        await until.wait()
+
+
+def test_beyond_the_limit_a_request_waits_for_a_free_place() -> None:
+    async def scenario() -> None:
+        all_places, ended = Places(2, patience=5), asyncio.Event()
+        first = [asyncio.create_task(hold(all_places, caller, ended)) for caller in "ab"]
+        await turns()
+        third = asyncio.create_task(hold(all_places, "c", ended))
+        await turns()
+        assert not third.done()
+        ended.set()
+        await asyncio.gather(*first, third)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_it_is_sent_away_if_none_becomes_free_or_too_many_wait(waiting: int) -> None:
+    async def scenario() -> None:
+        all_places = Places(2, patience=0.05, waiting=waiting)
+        async with holding(all_places, "a", "b"):
+            with pytest.raises(TooBusy):
+                await hold(all_places, "c", asyncio.Event())
+        async with holding(all_places, "c", "d"):
+            pass
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("guest", "share"), [(False, 4), (True, 2)])
+def test_a_caller_holds_no_more_than_a_share(guest: bool, share: int) -> None:
+    async def scenario() -> None:
+        all_places = Places(8, patience=0.05)
+        async with AsyncExitStack() as held:
+            for _ in range(share):
+                await held.enter_async_context(all_places.taken("a", guest=guest))
+            with pytest.raises(Refused, match=f"You have {share} requests") as refused:
+                async with all_places.taken("a", guest=guest):
+                    pass
+            assert refused.value.code == "too_many_requests"
+            async with all_places.taken("b", guest=guest):
+                pass
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_for_an_own_place_holds_nobody_else_up() -> None:
+    async def scenario() -> None:
+        all_places, ended = Places(4, patience=5), asyncio.Event()
+        of_one = [asyncio.create_task(hold(all_places, "a", ended)) for _ in range(20)]
+        await turns()
+        async with all_places.taken("b"):
+            pass
+        ended.set()
+        await asyncio.gather(*of_one)
+
+    asyncio.run(scenario())
+
+
+def test_one_caller_cannot_fill_the_queue() -> None:
+    async def scenario() -> None:
+        all_places, ended = Places(2, patience=5, waiting=8), asyncio.Event()
+        of_one = [asyncio.create_task(hold(all_places, "a", ended)) for _ in range(20)]
+        await turns()
+        refused = [task for task in of_one if task.done()]
+        assert len(refused) == 20 - 1 - 2
+        other = asyncio.create_task(hold(all_places, "b", ended))
+        await turns()
+        assert not other.done()
+        ended.set()
+        await asyncio.gather(other, *of_one, return_exceptions=True)
+        assert other.exception() is None
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_fails_or_is_cancelled_gives_its_place_back() -> None:
+    async def scenario() -> None:
+        all_places = Places(2, patience=0.05)
+        for _ in range(5):
+            with pytest.raises(ValueError, match="broken"):
+                async with all_places.taken("a"):
+                    raise ValueError("broken")
+        async with holding(all_places, "a", "b"):
+            waiting = asyncio.create_task(hold(all_places, "c", asyncio.Event()))
+            await turns()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        async with holding(all_places, "a", "b"):
+            pass
+
+    asyncio.run(scenario())
+
+
+def request_with(receive: Callable[[], Coroutine[Any, Any, Message]]) -> Request:
+    return Request({"type": "http", "method": "POST", "headers": []}, receive)
+
+
+async def send_slowly() -> Message:
+    await asyncio.sleep(0.01)
+    return {"type": "http.request", "body": b"a", "more_body": True}
+
+
+async def send_nothing() -> Message:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@pytest.mark.parametrize("receive", [send_slowly, send_nothing])
+def test_a_slow_sender_loses_its_place_to_who_waits(
+    receive: Callable[[], Coroutine[Any, Any, Message]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "FAIR_SECONDS", 0.1)
+    monkeypatch.setattr(places, "LOOK_AGAIN", 0.02)
+
+    async def scenario() -> None:
+        all_places = Places(2, patience=5)
+
+        async def send(caller: str) -> None:
+            async with all_places.taken(caller) as place:
+                async for _ in Arriving(request_with(receive), place).reads():
+                    pass
+
+        senders = [asyncio.create_task(send(caller)) for caller in "ab"]
+        await turns()
+        async with all_places.taken("c"):
+            lost, kept = await asyncio.wait(senders, return_when=asyncio.FIRST_COMPLETED)
+            assert (len(lost), len(kept)) == (1, 1)
+            with pytest.raises(Refused, match="too slowly while others wait"):
+                await lost.pop()
+        for task in kept:
+            task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_sender_keeps_its_place_while_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(places, "FAIR_SECONDS", 0.05)
+    monkeypatch.setattr(places, "LOOK_AGAIN", 0.01)
+
+    async def scenario() -> None:
+        all_places = Places(2)
+        async with all_places.taken("a") as place:
+            reads = Arriving(request_with(send_slowly), place).reads()
+            for _ in range(20):
+                assert await anext(reads) == b"a"
+
+    asyncio.run(scenario())
+
+
+def test_the_answer_names_the_limit_and_says_when_to_come_again() -> None:
+    answer = response_to(TooBusy(16))
+    assert answer is not None
+    assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
+    assert "limit of 16 requests" in json.loads(bytes(answer.body))["error"]["message"]
