@@ -9,6 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from jan_media_plugin import schema
+from jan_media_plugin.fit import FitOfRoute
 from jan_media_plugin.rewrite.places import parse_place
 
 _LEAST_SECRET_BYTES = 32
@@ -102,13 +103,12 @@ class Config:
         "data_url puts the bytes themselves in, for upstreams that cannot fetch.",
         *("url", "data_url"),
     )
-    data_url_max_bytes: int = schema.integer(
-        "The largest file that resolve_as: data_url puts in.", 524_288, 1, 16_777_216
-    )
     places: tuple[str, ...] = schema.strings(
-        "Where an id is media: the last keys of the way to it, such as messages[].image_url.url.",
-        *("image_url.url", "image_url", "input_image.image_url"),
-        *("video_url.url", "audio_url.url", "file_url", "source.url"),
+        "Where an id is media: the last keys of the way to it, such as messages[].image_url.url. "
+        "The key before the last may be the type of the object instead: input_image.file_id.",
+        *("image_url.url", "image_url", "video_url.url", "audio_url.url", "file_url"),
+        *("input_image.file_id", "input_file.file_id", "file.file_id"),
+        *("source.url", "source.file_id", "fileData.fileUri", "file_data.file_uri"),
     )
     never_below: tuple[str, ...] = schema.strings(
         "Keys below which no id is media, whatever places says: arguments of tools, metadata.",
@@ -118,6 +118,24 @@ class Config:
     unresolved: Literal["reject", "pass"] = schema.choice(
         "What happens to a request with an id that has no media: a 400, or left as it is.",
         *("reject", "pass"),
+    )
+    inline: Literal["pass", "store"] = schema.choice(
+        "store: media that a client sends as base64 are kept for it like an upload, once per "
+        "content, and a URL goes on in their place.",
+        *("pass", "store"),
+    )
+    inline_min_bytes: int = schema.integer(
+        "Inline media of fewer characters of base64 go on as they came.", 65_536, 1024, 67_108_864
+    )
+    inline_refused: Literal["pass", "reject"] = schema.choice(
+        "What happens to a request with inline media that may not be stored (their type, a "
+        "quota): it goes on as it came, or is refused.",
+        *("pass", "reject"),
+    )
+    fit: FitOfRoute | None = schema.record(
+        "What the route's model takes. Media that do not fit are converted, and the URLs of the "
+        "converted ones go on.",
+        FitOfRoute,
     )
     max_ids: int = schema.integer("The most different ids in one request.", 64, 1, 1000)
     max_body_bytes: int = schema.integer(

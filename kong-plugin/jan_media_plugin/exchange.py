@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jan_media_plugin.answers import Refused, misconfigured
-from jan_media_plugin.headers import REMOVED, Changes, Headers
+from jan_media_plugin.headers import Changes, Headers
 
 PIECE_BYTES = 256 * 1024
 """What one answer to Kong may hold: Kong takes the time of the square of an answer's size."""
@@ -43,7 +43,7 @@ class Exchange:
             for name, value in headers.items()
         }
         self._body: str | None = gathered.get("body")
-        self._drop_encoding = False
+        self._headers_of_body: Changes = {}
         self._new_body: list[tuple[int, int, bytes | int]] | int | None = None
         """For the gate: edits, or of how many pieces another body was made."""
 
@@ -66,10 +66,14 @@ class Exchange:
             new_body.append((edit.start, edit.end, replacement))
         self._new_body = new_body
 
-    def replace(self, body: bytes, *, drop_encoding: bool) -> None:
-        """Have the upstream get ``body`` instead, without Content-Encoding if that is undone."""
+    def replace(self, body: bytes, headers: Changes) -> None:
+        """Have the upstream get ``body`` instead, with the headers that say what it is now."""
         self._new_body = self._send(body)
-        self._drop_encoding = drop_encoding
+        self._headers_of_body = headers
+
+    def stored(self, ids: Sequence[str]) -> None:
+        """Have the answer to the client name media that were stored from the body."""
+        self._kong.ctx.shared.set("jan_media_ids", ", ".join(ids))
 
     def admit(self, changes: Changes, groups: list[str] | None, identity: Identity | None) -> None:
         """Let the request pass: with these changes of headers, and for acl with these groups.
@@ -78,8 +82,7 @@ class Exchange:
         it, or in the middle of it, the request goes nowhere. None grants nothing. With an
         ``identity`` Kong's own plugins know the caller.
         """
-        if self._drop_encoding:
-            changes = {**changes, "Content-Encoding": REMOVED}
+        changes = {**changes, **self._headers_of_body}
         # Lua counts no arguments behind a nil: false stands for what is not there.
         what: list[Any] = [changes or False, False if groups is None else groups]
         if self._new_body is not None or identity is not None:

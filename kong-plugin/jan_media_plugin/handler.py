@@ -19,8 +19,8 @@ from jan_media_plugin.headers import (
     is_form,
 )
 from jan_media_plugin.media_in_body import MediaInBody
+from jan_media_plugin.resolve.media import MediaLookup
 from jan_media_plugin.resolve.sidecar import Sidecar
-from jan_media_plugin.resolve.urls import Urls
 from jan_media_plugin.server.event import wait_for
 
 # A process has one plugin instance for each place in kong.yml and each Kong worker. Those with the
@@ -28,7 +28,7 @@ from jan_media_plugin.server.event import wait_for
 _shared_sidecar = functools.lru_cache(maxsize=64)(Sidecar)
 _shared_tokens = functools.lru_cache(maxsize=64)(token_checker)
 _shared_api_keys = functools.lru_cache(maxsize=64)(ApiKeys)
-_shared_urls = functools.lru_cache(maxsize=64)(Urls)
+_shared_lookup = functools.lru_cache(maxsize=64)(MediaLookup)
 
 
 class Plugin:
@@ -48,13 +48,8 @@ class Plugin:
         )
         self._upstream_headers = UpstreamHeaders(read)
         self._consumers = {i.issuer: i.consumer_id for i in read.issuers if i.consumer_id}
-        urls = _shared_urls(
-            sidecar,
-            resolve_as=read.resolve_as,
-            max_bytes=read.data_url_max_bytes,
-            cache_size=read.url_cache_size,
-        )
-        self._media = MediaInBody(read, urls)
+        lookup = _shared_lookup(sidecar, cache_size=read.url_cache_size)
+        self._media = MediaInBody(read, sidecar, lookup)
 
     def access(self, kong: Any) -> None:
         """Admit the request or answer it. Each call on ``kong`` costs Kong 50 µs, so few are made.
@@ -70,7 +65,7 @@ class Plugin:
             caller = self._identify(headers)
             length = check_length(headers, self._config.max_body_bytes)
             if self._config.resolve and length != 0 and not is_form(headers):
-                self._media.resolve(exchange)
+                self._media.resolve(exchange, caller)
             exchange.admit(
                 self._upstream_headers.changes(headers, caller),
                 self._granted(caller),

@@ -1,88 +1,310 @@
-"""Media ids in a request's body, from reading the body to giving it back."""
+"""Media in a request's body, from reading the body to giving it back."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+import pybase64
 
 from jan_media_plugin.answers import Refused, invalid_request, too_large, unavailable
+from jan_media_plugin.auth.caller import Caller
+from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.config import Config
 from jan_media_plugin.exchange import Edit, Exchange
-from jan_media_plugin.resolve.sidecar import SidecarAway
-from jan_media_plugin.resolve.urls import NoMedia, Resolved, Urls
-from jan_media_plugin.rewrite.candidates import Found
-from jan_media_plugin.rewrite.edits import to_inside_of_string
-from jan_media_plugin.rewrite.find import TooComplex, find_media, name_place
+from jan_media_plugin.fit import Fit
+from jan_media_plugin.headers import REMOVED, Changes
+from jan_media_plugin.resolve.media import Answer, Found, MediaLookup, NoMedia
+from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway, SidecarRefuses
+from jan_media_plugin.rewrite.candidates import (
+    Kind,
+    TooComplex,
+    candidates,
+    inline_media,
+    may_hold_id,
+)
+from jan_media_plugin.rewrite.encodings import codings_of, decoded, in_utf8
+from jan_media_plugin.rewrite.forms import (
+    Medium,
+    edited,
+    edits_for,
+    in_order,
+    needs_bytes,
+    takes_url,
+)
+from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places
 from jan_media_plugin.server.event import wait_for
 
+# Where inline bytes stand, besides the places of media: forms that have one with a URL.
+_INLINE_PLACES = ("source.data", "inlineData.data", "inline_data.data", "input_file.file_data")
+_STORED_SECONDS = 3600  # an upload again after that renews the retention
+_STORED_ENTRIES = 20_000
+
 
 class MediaInBody:
-    """Puts URLs in the place of ids, for one configuration."""
+    """Puts URLs, or bytes, in the place of names of media, for one configuration."""
 
-    def __init__(self, config: Config, urls: Urls) -> None:
+    def __init__(self, config: Config, sidecar: Sidecar, lookup: MediaLookup) -> None:
         self._config = config
-        self._urls = urls
-        self._places = Places(config.places, config.never_below)
+        self._sidecar = sidecar
+        self._lookup = lookup
+        self._limits = None if config.fit is None else config.fit.limits()
+        self._stores = config.inline == "store"
+        inline = _INLINE_PLACES if self._stores else ()
+        self._places = Places((*config.places, *inline), config.never_below)
 
-    def resolve(self, exchange: Exchange) -> None:
-        """Rewrite the body if it holds ids at places of media, and leave it alone otherwise.
+    def resolve(self, exchange: Exchange, caller: Caller | None) -> None:
+        """Rewrite the body if it names media, and leave it alone otherwise.
 
         Raises `Refused`. Then nothing has been changed.
         """
-        body = exchange.body()
-        if not body:
+        sent = exchange.body()
+        if not sent:
             return
-        if len(body) > self._config.max_body_bytes:
+        most = self._config.max_body_bytes
+        if len(sent) > most:
             raise too_large(
-                f"The body has {len(body)} bytes. "
-                f"The most that is accepted is {self._config.max_body_bytes}."
+                f"The body has {len(sent)} bytes. The most that is accepted is {most}. Upload "
+                "large media once and send their ids."
             )
-        found = self._find(body)
-        if found:
-            edits = self._edits(body, found, self._resolved(found))
-            if edits:
-                exchange.edit(edits)
-
-    def _find(self, body: bytes) -> list[Found]:
-        try:
-            return find_media(body, self._places)
-        except TooComplex as error:
+        codings = codings_of(exchange.headers)
+        body = _readable(decoded(sent, codings, most) if codings else sent)
+        standing = self._standing(body, caller is not None)
+        if not standing:
+            return
+        fit = None if self._limits is None else self._limits.for_images(len(standing))
+        request = _Replacing(self._config, self._sidecar, self._lookup, fit, body, caller)
+        stored = request.stored_inline(standing)
+        edits = request.edits(standing, stored)
+        if not edits:
+            return
+        ordered = in_order(edits)
+        if ordered is None:
             raise invalid_request(
-                "body_too_complex", f"A body with media ids cannot be {error}."
-            ) from None
+                "body_too_complex", "A body with media ids cannot name one place twice.", None
+            )
+        if codings or body is not sent:
+            now: Changes = {"Content-Encoding": REMOVED, "Content-Type": "application/json"}
+            exchange.replace(edited(body, ordered), now)
+        else:
+            exchange.edit(ordered)
+        if stored:
+            exchange.stored(list(dict.fromkeys(stored.values())))
 
-    def _resolved(self, found: Sequence[Found]) -> Resolved:
-        ids = list({one.media_id: None for one in found})
-        if len(ids) > self._config.max_ids:
+    def _standing(self, body: bytes, may_store: bool) -> list[Standing]:
+        """Return what names media in ``body``, at places of media."""
+        least = self._config.inline_min_bytes
+        try:
+            named = candidates(body)
+            inline = inline_media(body, least) if self._stores and may_store else []
+            if not named and not inline and not may_hold_id(body):
+                return []
+            found = sorted([*named, *inline], key=attrgetter("start"))
+            standing = at_places(body, found, self._places)
+        except TooComplex as error:
+            raise _too_complex(error) from None
+        except NotJson:
+            if not may_hold_id(body):
+                return []
+            raise invalid_request(
+                "invalid_json",
+                "The body holds a media id and is not JSON, so the id cannot be resolved. Send "
+                "JSON with Content-Type: application/json.",
+            ) from None
+        return [
+            one
+            for one in standing
+            if (one.candidate.kind is Kind.INLINE) == (one.way.keys[-1] in ("data", "file_data"))
+            or body.startswith(b"data:", one.candidate.start)
+        ]
+
+
+@dataclass
+class _Replacing:
+    """One request: what its names stand for, and the edits that say so."""
+
+    config: Config
+    sidecar: Sidecar
+    lookup: MediaLookup
+    fit: Fit | None
+    body: bytes
+    caller: Caller | None
+    contents: dict[str, bytes] = field(default_factory=dict)
+    """By id, the base64 of what was fetched."""
+    put_in: int = 0
+    """Bytes of base64 that the body has more by now."""
+
+    def edits(self, standing: Sequence[Standing], stored: Mapping[int, str]) -> list[Edit]:
+        """Return all edits, in no order; ``stored`` are the ids of inline media by their start.
+
+        Raises `Refused`.
+        """
+        names = []
+        for one in standing:
+            if one.candidate.kind is Kind.LOOK_ALIKE and self.config.unresolved == "reject":
+                raise _no_media(one.candidate.name, None, one)
+            if one.candidate.kind in (Kind.ID, Kind.URL):
+                names.append(one.candidate.name)
+        if len(set(names)) > self.config.max_ids:
             raise invalid_request(
                 "too_many_ids",
-                f"The request has {len(ids)} media ids. "
-                f"The most that is accepted is {self._config.max_ids}.",
+                f"The request has {len(set(names))} media ids. "
+                f"The most that is accepted is {self.config.max_ids}.",
             )
-        resolved = self._urls.remembered(ids)
-        if len(resolved) < len(ids):
-            missing = [media_id for media_id in ids if media_id not in resolved]
-            try:
-                resolved |= wait_for(self._urls.resolve(missing))
-            except SidecarAway:
-                raise unavailable("Media cannot be resolved at the moment. Try again.") from None
-        return resolved
-
-    def _edits(self, body: bytes, found: Sequence[Found], resolved: Resolved) -> list[Edit]:
-        edits = []
-        spelled: dict[str, bytes] = {}
-        for at, one in enumerate(found):
-            url = resolved[one.media_id]
-            if isinstance(url, NoMedia):
-                if self._config.unresolved == "reject":
-                    raise _no_media(one.media_id, url, name_place(body, self._places, at))
-                continue
-            if one.media_id not in spelled:
-                spelled[one.media_id] = to_inside_of_string(url).encode()
-            edits.append(Edit(one.start, one.end, spelled[one.media_id]))
+        answers = self._answers([*names, *stored.values()])
+        edits: list[Edit] = []
+        for one in standing:
+            name = stored.get(one.candidate.start, one.candidate.name)
+            answer = answers.get(name)
+            if isinstance(answer, Found):
+                medium = self._medium(answer, one)
+                try:
+                    edits += edits_for(self.body, one, medium)
+                except TooComplex as error:
+                    raise _too_complex(error) from None
+            elif isinstance(answer, NoMedia):
+                self._refuse(name, answer, one)
         return edits
 
+    def _answers(self, names: Sequence[str]) -> dict[str, Answer]:
+        names = list(dict.fromkeys(names))
+        answers = self.lookup.remembered(names, self.fit)
+        missing = [name for name in names if name not in answers]
+        if missing:
+            try:
+                answers |= wait_for(self.lookup.resolve(missing, self.fit))
+            except SidecarAway:
+                raise unavailable("Media cannot be resolved at the moment. Try again.") from None
+        return answers
 
-def _no_media(media_id: str, why: NoMedia, param: str | None) -> Refused:
-    if why.code == "max_size_exceeded":
-        return too_large(why.message or f"The media of {media_id} is too large here.", param)
-    message = f"There is no media {media_id} to send."
-    return invalid_request("media_not_found", f"{message} {why.message}".strip(), param)
+    def _refuse(self, name: str, why: NoMedia, one: Standing) -> None:
+        if why.code == "rendition_pending":
+            raise unavailable(why.message or "A picture is still being converted. Try again.")
+        if self.config.unresolved == "reject":
+            raise _no_media(name, why, one)
+
+    def _medium(self, found: Found, one: Standing) -> Medium:
+        """Return what goes on in the place of a name, with the bytes where they are needed."""
+        wants_bytes = self.config.resolve_as == "data_url"
+        if needs_bytes(one) and not found.mime.startswith("image/"):
+            wants_bytes = True
+        if not wants_bytes or one.candidate.kind is Kind.INLINE:
+            return Medium(found.id, found.url, found.mime)
+        if found.id not in self.contents:
+            self.contents[found.id] = self._content(found, one)
+        else:
+            self._take_room(len(self.contents[found.id]), found.id, one)
+        return Medium(found.id, found.url, found.mime, self.contents[found.id])
+
+    def _content(self, found: Found, one: Standing) -> bytes:
+        self._take_room(found.bytes * 4 // 3 + 4, found.id, one)
+        fit = None if self.fit is None else self.fit.as_question()
+        try:
+            content = wait_for(self.sidecar.content(found.id, fit))
+        except SidecarAway:
+            raise unavailable("Media cannot be fetched at the moment. Try again.") from None
+        except SidecarRefuses as refusal:
+            raise _no_media(found.id, NoMedia(refusal.code, refusal.message), one) from None
+        return pybase64.b64encode(content)
+
+    def _take_room(self, size: int, media_id: str, one: Standing) -> None:
+        """Refuse what would make the body larger than a client may send one."""
+        self.put_in += size
+        if len(self.body) + self.put_in > self.config.max_body_bytes:
+            raise too_large(
+                f"With the bytes of {media_id} in it the body would have more than "
+                f"{self.config.max_body_bytes} bytes, the most that is accepted. Use smaller or "
+                "fewer media.",
+                one.way.spelled(),
+            )
+
+    def stored_inline(self, standing: Sequence[Standing]) -> dict[int, str]:
+        """Return the ids of inline media that are stored now, by where they start.
+
+        Raises `Refused`.
+        """
+        stored: dict[int, str] = {}
+        for one in standing:
+            if one.candidate.kind is Kind.INLINE and self.caller and takes_url(self.body, one):
+                media_id = self._stored(one, self.caller)
+                if media_id is not None:
+                    stored[one.candidate.start] = media_id
+        return stored
+
+    def _stored(self, one: Standing, caller: Caller) -> str | None:
+        """Return the id of one inline medium; None if it goes on as it came."""
+        text = memoryview(self.body)[one.candidate.start : one.candidate.end]
+        digest = hashlib.sha256(text).digest()
+        known = _stored_ids.get((caller.issuer, caller.subject, digest))
+        if known is not None and not isinstance(self._answers([known])[known], NoMedia):
+            return known
+        mime, encoded = _split_data_url(bytes(text).replace(b"\\/", b"/"))
+        if encoded is None:
+            return None
+        try:
+            content = pybase64.b64decode(encoded, validate=True)
+        except ValueError:
+            raise invalid_request(
+                "invalid_base64",
+                "The bytes of this medium are no base64. Encode the file again.",
+                one.way.spelled(),
+            ) from None
+        try:
+            media_id = wait_for(self.sidecar.store(content, mime, caller))
+        except SidecarAway:
+            if self.fit is not None:
+                raise unavailable("Media cannot be stored at the moment. Try again.") from None
+            return None
+        except SidecarRefuses as refusal:
+            if self.config.inline_refused == "reject":
+                raise Refused(
+                    refusal.status,
+                    "invalid_request_error" if refusal.status != 413 else "size_error",
+                    refusal.code,
+                    refusal.message,
+                    one.way.spelled(),
+                ) from None
+            return None
+        _stored_ids.put((caller.issuer, caller.subject, digest), media_id, _STORED_SECONDS)
+        return media_id
+
+
+# By issuer, subject and the hash of what the client sent: whose upload it was counts.
+_stored_ids: BoundedCache[tuple[str, str, bytes], str] = BoundedCache(_STORED_ENTRIES)
+
+
+def _readable(body: bytes) -> bytes:
+    try:
+        return in_utf8(body)
+    except UnicodeDecodeError:
+        return body
+
+
+def _split_data_url(text: bytes) -> tuple[str, bytes | None]:
+    """Return the media type and the base64 of a data URL, or of bare base64.
+
+    None for a data URL that is not base64.
+    """
+    if not text.startswith(b"data:"):
+        return "application/octet-stream", text
+    head, _, encoded = text[len(b"data:") :].partition(b",")
+    mime, *parameters = head.decode("latin-1").split(";")
+    is_base64 = any(each.strip().lower() == "base64" for each in parameters)
+    return mime or "application/octet-stream", encoded if is_base64 else None
+
+
+def _too_complex(error: TooComplex) -> Refused:
+    message = f"A body with media ids cannot be {error}. Send a simpler one."
+    return invalid_request("body_too_complex", message)
+
+
+def _no_media(name: str, why: NoMedia | None, one: Standing) -> Refused:
+    param = one.way.spelled()
+    if why is not None and why.code == "max_size_exceeded":
+        return too_large(why.message or f"The media of {name} is too large here.", param)
+    if why is None:
+        message = f"{name!r} is no media id: an id is jan_ and 26 letters and digits."
+        return invalid_request("media_not_found", message, param)
+    code = why.code if why.code.startswith("rendition") else "media_not_found"
+    return invalid_request(code, f"There is no media {name} to send. {why.message}".strip(), param)

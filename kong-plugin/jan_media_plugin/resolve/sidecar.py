@@ -1,55 +1,118 @@
-"""The sidecar's internal listener: msgpack over kept-alive HTTP, on TCP or a Unix socket.
+"""The sidecar's internal listener: msgpack over HTTP, on TCP or a Unix socket.
 
 The plugin's only network seam besides the issuers' keys.
 """
 
-import asyncio
 import logging
 from typing import Any
 
+import httpx
 import msgpack
 
-from jan_media_plugin.resolve.http import HttpServer
+from jan_media_plugin.auth.caller import Caller
 
 log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 64
+_MSGPACK = {"Content-Type": "application/msgpack"}
 
 
 class SidecarAway(Exception):
     """The sidecar cannot be reached, is too slow, or answers something else than it should."""
 
 
+class SidecarRefuses(Exception):
+    """The sidecar answers that this cannot be; ``code`` and ``message`` are of its error."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
 class Sidecar:
     """One sidecar. ``url`` is http(s)://host:port or unix:/path; ``timeout`` is in seconds."""
 
     def __init__(self, url: str, secret: str | None, timeout: float) -> None:
+        self._url = url
+        self._headers = {"X-Jan-Gateway-Secret": secret} if secret else {}
         self._timeout = timeout
-        headers = {"Content-Type": "application/msgpack"}
-        if secret:
-            headers["X-Jan-Gateway-Secret"] = secret
-        self._server = HttpServer(url, headers, connections=_MOST_CONNECTIONS)
+        self._client: httpx.AsyncClient | None = None
 
     async def ask(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
-        """Return the sidecar's answer to ``question``. Raises `SidecarAway`, which is logged."""
+        """Return the answer to ``question``. Raises `SidecarAway`, which is logged."""
         try:
-            return await self._ask(path, question)
-        except SidecarAway as away:
-            log.warning("the sidecar does not answer %s: %s", path, away)
-            raise
+            return _map(await self._post(path, msgpack.packb(question), _MSGPACK))
+        except SidecarRefuses as refusal:
+            log.warning("the sidecar refuses %s: status %d", path, refusal.status)
+            raise SidecarAway(f"status {refusal.status}") from refusal
 
-    async def _ask(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
+    async def content(self, media_id: str, fit: dict[str, Any] | None) -> bytes:
+        """Return the bytes of a medium. Raises `SidecarAway` and `SidecarRefuses`."""
+        question = msgpack.packb({"id": media_id, "fit": fit})
+        return (await self._post("/internal/content", question, _MSGPACK)).content
+
+    async def store(self, content: bytes, mime: str, caller: Caller) -> str:
+        """Keep ``content`` for ``caller`` and return its id.
+
+        Raises `SidecarAway`, and `SidecarRefuses` for what an upload would be refused for.
+        """
+        headers = {
+            "Content-Type": mime,
+            "X-Jan-User-Id": caller.subject,
+            "X-Jan-Issuer": caller.issuer,
+        }
+        stored = _map(await self._post("/internal/store", content, headers)).get("id")
+        if not isinstance(stored, str):
+            raise SidecarAway("it answers in another form")
+        return stored
+
+    async def _post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+        if self._client is None:
+            self._client = self._connected()
+        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         try:
-            async with asyncio.timeout(self._timeout):
-                said = await self._server.post(path, msgpack.packb(question))
-        except OSError as error:  # TimeoutError is one
+            answer = await self._client.post(path, content=content, headers=encoded)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            log.warning("the sidecar does not answer %s: %s", path, type(error).__name__)
             raise SidecarAway(type(error).__name__) from error
-        if said.status != 200:
-            raise SidecarAway(f"status {said.status}")
-        try:
-            answer = msgpack.unpackb(said.body)
-        except (ValueError, msgpack.UnpackException) as error:
-            raise SidecarAway("it does not speak msgpack") from error
-        if not isinstance(answer, dict):
-            raise SidecarAway("it answers no map")
-        return answer
+        if answer.status_code == 200:
+            return answer
+        refusal = _refusal(answer)
+        if refusal is None:
+            log.warning("the sidecar does not answer %s: status %d", path, answer.status_code)
+            raise SidecarAway(f"status {answer.status_code}")
+        raise refusal
+
+    def _connected(self) -> httpx.AsyncClient:
+        unix = self._url.removeprefix("unix:") if self._url.startswith("unix:") else None
+        limits = httpx.Limits(max_connections=_MOST_CONNECTIONS)
+        return httpx.AsyncClient(
+            base_url="http://sidecar" if unix else self._url,
+            headers=self._headers,
+            timeout=self._timeout,
+            trust_env=False,  # a proxy of the environment is not for the sidecar
+            transport=httpx.AsyncHTTPTransport(uds=unix, limits=limits, retries=1),
+        )
+
+
+def _map(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        said = msgpack.unpackb(answer.content)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise SidecarAway("it does not speak msgpack") from error
+    if not isinstance(said, dict):
+        raise SidecarAway("it answers no map")
+    return said
+
+
+def _refusal(answer: httpx.Response) -> SidecarRefuses | None:
+    """Return the error of an answer in the one shape, if it is the request that is at fault."""
+    if not 400 <= answer.status_code < 500 or answer.status_code in (401, 403):
+        return None
+    try:
+        error = answer.json()["error"]
+        return SidecarRefuses(answer.status_code, str(error["code"]), str(error["message"]))
+    except (ValueError, LookupError, TypeError):
+        return None

@@ -1,106 +1,127 @@
-"""Strings of a body that say a media id, found at the speed of a memory search, without parsing.
+"""Strings of a body that may name a medium, found by a search for bytes, without parsing.
 
-An id or placeholder ends with the closing quote, and holds the four characters ``jan_`` in any
-case, each of them plain or as the escape ``\\u00XX``. So two searches find them all: one for ``_``,
-one for ``\\u00``. No such text holds a quote, so the nearest quote before it opens the string, if
-what there is is JSON at all; whoever reads the rest tells that.
+An id, a placeholder and a URL of ours all hold ``jan_`` in some case, each character plain or as
+the escape ``\\u00XX``, and no quote. So the nearest quotes around it are those of its string, if
+what there is is JSON at all; `jan_media_plugin.rewrite.parsed` tells that.
 """
 
 import functools
+import json
 import re
 from collections.abc import Iterator
+from enum import Enum
 from typing import NamedTuple
 
-from jan_media.media_id import parse_media_id
+from jan_media.media_id import PATTERN, parse_media_id
 
-from jan_media_plugin.rewrite.places import unescaped
-
-_PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(jan_\w{26})", re.IGNORECASE)
-_MOST_CHARACTERS = 180  # of a placeholder with its quote
-_LONGEST_SPELLING = 6 * _MOST_CHARACTERS  # each an escape
-
-# Both patterns begin with literal bytes, which is what makes `re` fast: it looks for them and tries
-# nothing elsewhere. Neither has anything to go back to, so no input makes it slow. Characters are
-# read singly, which is slow, only where an escape comes after them.
-_ESCAPE = r"\\u00[3-7][0-9A-Fa-f]"
-_PLAIN = re.compile(
-    rf"_(?<=[jJ][aA][nN]_)(?:[0-9A-Za-z]{{26}}"
-    rf"|(?=[0-9A-Za-z]{{0,25}}+\\)(?:[0-9A-Za-z]|{_ESCAPE}){{26}})\"".encode()
-)
-_ESCAPED = re.compile(
-    rf"\\u00(?:[46][aAeE1]|5[fF])(?=[0-9A-Za-z_]{{0,{_MOST_CHARACTERS}}}+(?:\"|{_ESCAPE}))"
-    rf"(?:[0-9A-Za-z_]|{_ESCAPE}){{0,{_MOST_CHARACTERS}}}(\"?)".encode()
-)
-# A search for one byte (memchr) is some twenty times faster than any other per byte skipped, but
-# slow per byte found. So where one was found, a window from there on is searched by other ways.
-_WINDOW = 16384
-# Of those a pattern that begins with ``_`` is the fastest, but not in code, which is full of it.
-_SAMPLE, _OFTEN = 512, 8
-# A string that looks like an id costs microseconds, and megabytes of them seconds of everybody's.
+# Each string that is looked at costs microseconds, and megabytes of them seconds of everybody.
 MOST_LOOKED_AT = 100_000
+_LONGEST = 16 * 1024  # bytes of a string between its quotes: a signed URL as escapes has less
+_LETTERS = frozenset((b"6a", b"4a", b"61", b"41", b"6e", b"4e", b"5f"))  # of ``jan_``, in hex
+
+_PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(?:base64,)?(jan_\w*)", re.IGNORECASE)
+_URL_WITH_ID = re.compile(rf"https?://\S*?{PATTERN.pattern}\S*", re.IGNORECASE | re.ASCII)
 
 
-class TooManyLookAlikes(Exception):
-    """The body holds more strings that look like ids than are looked at."""
+_IS_KEY = re.compile(rb'"[ \t\n\r]*:')
+_ID_ANYWHERE = re.compile(PATTERN.pattern.lower().encode())
 
 
-class Found(NamedTuple):
-    """One id: it stands between the quotes of the string ``body[start:end]``."""
+class TooComplex(Exception):
+    """The body would take too long to read. The message ends "A body with media ids cannot be"."""
+
+
+class Kind(Enum):
+    """What a string says."""
+
+    ID = "id"
+    URL = "url"  # which may be one of ours: the sidecar knows
+    LOOK_ALIKE = "look-alike"  # it begins like an id and is none
+    INLINE = "inline"  # the bytes of a medium
+
+
+class Candidate(NamedTuple):
+    """A string that may name a medium: ``body[start:end]`` between its quotes."""
 
     start: int
     end: int
-    media_id: str  # canonical
+    kind: Kind
+    name: str  # the canonical id, the URL, or what is no id; empty for inline bytes
 
 
-def candidates(body: bytes, most: int) -> list[Found]:
-    """Return each string that says an id, wherever it stands, in order; no more than ``most``.
+def candidates(body: bytes) -> list[Candidate]:
+    """Return each value that says an id, something like one or a URL with one, in order.
 
-    What it returns of a body that is not JSON in UTF-8 means nothing. Raises `TooManyLookAlikes`.
+    What it returns of a body that is not JSON in UTF-8 means nothing. Raises `TooComplex`.
     """
-    found: dict[int, Found] = {}
-    for looked_at, (first, end) in enumerate(_ends(body)):
+    found: dict[int, Candidate] = {}
+    for looked_at, at in enumerate(_hits(body)):
         if looked_at == MOST_LOOKED_AT:
-            raise TooManyLookAlikes
-        # Twice as long, because the letters of a media type may be pairs of escapes.
-        start = body.rfind(b'"', max(0, end - 2 * _LONGEST_SPELLING), first) + 1
-        # Behind a backslash it does not open the string, which then holds more than an id.
-        if start and body[start - 2 : start - 1] != b"\\":
-            media_id = _media_id(body[start : end - 1])
-            if media_id:
-                found[start] = Found(start, end - 1, media_id)
-                if len(found) == most:
-                    break
+            raise TooComplex(f"of more than {MOST_LOOKED_AT} strings that look like ids")
+        start = body.rfind(b'"', max(0, at - _LONGEST), at) + 1
+        end = body.find(b'"', at, at + _LONGEST)
+        # Behind a backslash a quote does not end the string, which then says more than a name.
+        if start and end > 0 and b"\\" not in (body[start - 2 : start - 1], body[end - 1 : end]):
+            named = _named(body[start:end])
+            if named and not _IS_KEY.match(body, end):
+                found[start] = Candidate(start, end, *named)
     return sorted(found.values())
 
 
-def _ends(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where some of ``jan_`` may stand, and the end of the string; some of them twice."""
-    at = body.find(b"_")
+def inline_media(body: bytes, least: int) -> list[Candidate]:
+    """Return each string of at least ``least`` characters that may be the bytes of a medium.
+
+    That is a data URL, or base64 under a key that ends in ``data``.
+    """
+    return [*_strings_at(body, _DATA_URL, least), *_strings_at(body, _DATA_KEY, least)]
+
+
+def _strings_at(body: bytes, before: re.Pattern[bytes], least: int) -> Iterator[Candidate]:
+    """Yield the strings that begin where ``before`` ends, if they are long and hold no quote."""
+    at = 0
+    while found := before.search(body, at):
+        end = body.find(b'"', found.end())
+        is_escaped = b"\\" in (body[found.start() - 1 : found.start()], body[end - 1 : end])
+        if end - found.end() >= least and not is_escaped:
+            yield Candidate(found.end(), end, Kind.INLINE, "")
+        at = max(end, found.end())
+
+
+_DATA_URL = re.compile(rb'"(?=data:)')
+_DATA_KEY = re.compile(rb'data"[ \t\n\r]*:[ \t\n\r]*"(?!data:|")')
+
+
+def may_hold_id(body: bytes) -> bool:
+    """Whether an id stands anywhere in a text, in a string or not."""
+    return _ID_ANYWHERE.search(body.lower()) is not None
+
+
+def _hits(body: bytes) -> Iterator[int]:
+    """Yield where ``jan_`` stands, or an escape of one of its letters."""
+    lowered = body.lower()
+    at = lowered.find(b"jan_")
     while at >= 0:
-        stop = at + _WINDOW
-        is_code = body.count(b"_", at, at + _SAMPLE) > _OFTEN
-        if not is_code or body[max(0, at - 3) : stop].lower().rfind(b"jan_") >= 0:
-            for match in _PLAIN.finditer(body, at, stop + _LONGEST_SPELLING):
-                yield match.span()
-        at = body.find(b"_", stop)
-    at = body.find(b"\\")
+        yield at
+        at = lowered.find(b"jan_", at + 4)
+    at = lowered.find(b"\\u00")
     while at >= 0:
-        stop = at + _WINDOW
-        if body.rfind(b"\\u00", at, stop + 3) >= 0:
-            for match in _ESCAPED.finditer(body, at, stop + _LONGEST_SPELLING):
-                if match[1]:
-                    yield match.span()
-        at = body.find(b"\\", stop)
+        if lowered[at + 4 : at + 6] in _LETTERS:
+            yield at
+        at = lowered.find(b"\\u00", at + 6)
 
 
 @functools.lru_cache(1024)  # a conversation says its ids again in each of its requests
-def _media_id(spelled: bytes) -> str | None:
-    """The canonical id, if that is what a string of these raw bytes says, whole."""
+def _named(spelled: bytes) -> tuple[Kind, str] | None:
+    """Return what a string of these raw bytes names, white space around it aside."""
     try:
-        text = unescaped(spelled)
+        text: str = json.loads(b'"%b"' % spelled) if b"\\" in spelled else spelled.decode()
     except ValueError:  # no string of JSON in UTF-8
         return None
-    media_id = parse_media_id(text)
-    if media_id is None and (placeholder := _PLACEHOLDER.fullmatch(text)):
-        return parse_media_id(placeholder[1])
-    return media_id
+    text = text.strip()
+    placeholder = _PLACEHOLDER.fullmatch(text)
+    said = placeholder[1] if placeholder else text
+    if media_id := parse_media_id(said):
+        return Kind.ID, media_id
+    if said[:4].lower() == "jan_":
+        return Kind.LOOK_ALIKE, said[:80]
+    return (Kind.URL, text) if _URL_WITH_ID.fullmatch(text) else None

@@ -2,23 +2,62 @@
 
 A place such as ``messages[].content[].image_url.url`` or, shorter, ``image_url.url`` matches the
 tail of the keys that lead to a string; brackets are for the reader, array positions do not count.
+The key before the last may be the ``type`` of the object instead: ``input_file.file_id`` is the
+``file_id`` of an object with ``"type": "input_file"`` too.
 """
 
-import json
-import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Keys = tuple[str, ...]
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.:$@-]+")  # JSON has one other spelling of these: as escapes
-
 
 class Way(NamedTuple):
-    """What counts of the keys that lead from the root to a value."""
+    """How a value is reached from the root."""
 
-    keys: Keys  # the last ones, as many as the longest place has
+    up: "Way | None"
+    step: str | int | None  # the last key or array position; None at the root
+    keys: Keys  # the last keys, as many as the longest place has
     is_below_never: bool
+
+    def spelled(self) -> str:
+        """Return ``messages[0].content[1].image_url.url`` for such a way."""
+        way: Way | None = self
+        steps = []
+        while way is not None and way.step is not None:
+            steps.append(f"[{way.step}]" if isinstance(way.step, int) else f".{way.step}")
+            way = way.up
+        return "".join(reversed(steps)).removeprefix(".")
+
+
+class Places:
+    """``where`` lists the places of media; whatever is below one of ``never`` is left alone."""
+
+    def __init__(self, where: Sequence[str], never: Sequence[str]) -> None:
+        self._where = frozenset(map(parse_place, where))
+        self._never = frozenset(map(parse_place, never))
+        self._last_keys = frozenset(place[-1] for place in self._where)
+        self._longest = max(map(len, self._where | self._never), default=0)
+        self.root = Way(None, None, (), is_below_never=False)
+
+    def further(self, way: Way, step: str | int) -> Way:
+        """Return the way to a member, or to an element, of what is at the end of ``way``."""
+        if isinstance(step, int):
+            return Way(way, step, way.keys, way.is_below_never)
+        keys = (*way.keys, step)[-self._longest :]
+        below = way.is_below_never or _ends_with_any(way.keys, self._never)
+        return Way(way, step, keys, below)
+
+    def have(self, way: Way, holder_type: Any) -> bool:
+        """Whether a string to which ``way`` leads stands at a place of media.
+
+        ``holder_type`` is the ``type`` of the object that holds it. An element of an array stands
+        where the array does.
+        """
+        if way.is_below_never or not way.keys or way.keys[-1] not in self._last_keys:
+            return False
+        by_type = (*way.keys[:-1], holder_type, way.keys[-1])
+        return _ends_with_any(way.keys, self._where) or _ends_with_any(by_type, self._where)
 
 
 def parse_place(text: str) -> Keys:
@@ -29,53 +68,5 @@ def parse_place(text: str) -> Keys:
     return keys
 
 
-def unescaped(spelled: bytes) -> str:
-    """Return the text of a well-formed JSON string from the bytes between its quotes."""
-    if b"\\" in spelled:
-        text: str = json.loads(b'"%b"' % spelled)
-        return text
-    return spelled.decode()
-
-
-class Places:
-    """``where`` lists the places of media; whatever is below one of ``never`` is left alone."""
-
-    def __init__(self, where: Sequence[str], never: Sequence[str]) -> None:
-        self.tails = frozenset(map(parse_place, where))
-        self.ends_of_tails = frozenset(
-            tail[at:] for tail in self.tails for at in range(1, len(tail))
-        )
-        """What is less than a tail, and might become one with more keys before it."""
-        self.never = frozenset(map(parse_place, never))
-        self.barriers = sorted({part[-1] for part in self.never})
-        self.barrier = _colon_after(self.barriers)
-        """Matches the colon between one of ``barriers`` and an object or array, the number of its
-        group says which. Without a group it may be any. None if the keys have many spellings."""
-        self._longest = max(map(len, self.tails | self.never), default=0)
-        self.root = Way((), is_below_never=False)
-
-    def further(self, way: Way, key: str) -> Way:
-        """Return the way to the member ``key`` of the object at the end of ``way``."""
-        keys = (*way.keys, key)[-self._longest :]
-        return Way(keys, way.is_below_never or _ends_with_any(way.keys, self.never))
-
-    def have(self, way: Way) -> bool:
-        """Whether a string to which this way leads stands at a place of media.
-
-        An element of an array stands where the array does.
-        """
-        return not way.is_below_never and _ends_with_any(way.keys, self.tails)
-
-
-def _colon_after(keys: Sequence[str]) -> re.Pattern[bytes] | None:
-    if not all(map(_PLAIN.fullmatch, keys)):
-        return None
-    # It begins with the colon, which is a fourth of the quotes and so a fourth of the work. Those
-    # in texts are behind no quote or an escaped one, mostly: then the keys are not tried.
-    is_key = r"(?<=[\" \t\n\r]:)(?<!\\\":)"
-    after = [*(rf'(?<="({re.escape(key)})":)' for key in keys), r"(?<=[ \t\n\r]:)"]
-    return re.compile(rf":(?=[ \t\n\r]*+[\[{{]){is_key}(?:{'|'.join(after)})".encode())
-
-
-def _ends_with_any(keys: Keys, some: Iterable[Keys]) -> bool:
+def _ends_with_any(keys: Sequence[Any], some: Iterable[Keys]) -> bool:
     return any(keys[-len(part) :] == part for part in some)

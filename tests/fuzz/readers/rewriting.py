@@ -2,8 +2,11 @@
 
 import json
 
-from jan_media_plugin.rewrite.edits import Edit, apply_edits
-from jan_media_plugin.rewrite.find import TooComplex, find_media, name_place
+import pytest
+from jan_media_plugin.rewrite.candidates import Kind, TooComplex, candidates, may_hold_id
+from jan_media_plugin.rewrite.encodings import in_utf8
+from jan_media_plugin.rewrite.forms import Medium, edited, edits_for, in_order
+from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places
 
 from tests.unit.plugin import slow_rewrite
@@ -26,23 +29,57 @@ WORDS = [
 ]
 URL = "https://media.example/files/x?a=1&b=2"
 PLACES = Places(WHERE, NEVER)
+MEDIUM = Medium(ID, URL, "image/png")
+
+
+def found(body: bytes) -> list[Standing]:
+    """The ids at places of media, in a text in UTF-8 without a mark. Raises `NotJson`."""
+    standing = at_places(body, candidates(body), PLACES)
+    return [one for one in standing if one.candidate.kind is Kind.ID]
 
 
 def rewrite(body: bytes) -> bytes:
-    edits = [Edit(found.start, found.end, URL) for found in find_media(body, PLACES)]
-    return apply_edits(body, edits)
+    """The body with a URL in the place of each id. Raises `NotJson`."""
+    edits = [edit for one in found(body) for edit in edits_for(body, one, MEDIUM)]
+    ordered = in_order(edits)
+    assert ordered is not None
+    return edited(body, ordered)
 
 
-def assert_rewritten_as_the_reference_does(body: bytes) -> None:
-    assert rewrite(body) == slow_rewrite.rewrite(body, WHERE, NEVER, URL)
+def assert_rewritten_as_the_reference_does(sent: bytes) -> None:
+    body = without_mark(sent)
+    if body is None or not may_hold_id(body):
+        return
+    try:
+        expected = slow_rewrite.rewrite(body, WHERE, NEVER, URL)
+    except slow_rewrite.NotJson:
+        with pytest.raises(NotJson):
+            rewrite(body)
+    else:
+        assert rewrite(body) == expected
 
 
-def assert_found_and_named_as_the_reference_does(body: bytes) -> None:
-    expected = list(slow_rewrite.find(body, WHERE, NEVER))
-    found = find_media(body, PLACES)
-    assert [(one.start, one.end, one.media_id) for one in found] == [one[:3] for one in expected]
-    places = [name_place(body, PLACES, number) for number in range(len(found))]
-    assert places == [one[3] for one in expected]
+def assert_found_and_named_as_the_reference_does(sent: bytes) -> None:
+    body = without_mark(sent)
+    if body is None or not candidates(body):
+        return
+    try:
+        expected = list(slow_rewrite.find(body, WHERE, NEVER))
+    except slow_rewrite.NotJson:
+        return
+    told = [
+        (one.candidate.start, one.candidate.end, one.candidate.name, one.way.spelled())
+        for one in found(body)
+    ]
+    assert told == expected
+
+
+def without_mark(body: bytes) -> bytes | None:
+    """The body as the plugin reads it; None if it is in no encoding of JSON."""
+    try:
+        return in_utf8(body)
+    except UnicodeDecodeError:
+        return None
 
 
 def assert_the_reference_takes_for_json_what_the_standard_library_takes(body: bytes) -> None:
@@ -53,15 +90,11 @@ def assert_the_reference_takes_for_json_what_the_standard_library_takes(body: by
     except slow_rewrite.NotJson:
         is_json = False
     try:
-        json.loads(body.decode("latin-1"), parse_constant=_refuse, parse_int=len)
+        json.loads(body.decode("latin-1"), strict=False, parse_int=len)
         expected = True
     except ValueError:
         expected = False
     assert is_json == expected
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def check(data: bytes) -> None:
@@ -76,6 +109,8 @@ def check(data: bytes) -> None:
 def _assert_outlived(body: bytes) -> None:
     """The reference recurses, so nothing is said of deep bodies but that they are refused well."""
     try:
-        find_media(body, PLACES)
+        found(body)
+    except NotJson:
+        return
     except TooComplex:
         assert body.count(b"[") + body.count(b"{") > 400

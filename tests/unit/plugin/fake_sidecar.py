@@ -4,6 +4,7 @@ It is a stand-in, so that the plugin's tests need no sidecar; the contract is th
 """
 
 import contextlib
+import hashlib
 import json
 import socketserver
 import threading
@@ -16,12 +17,21 @@ from typing import Any
 
 import msgpack
 
+NOT_FOUND = (
+    b'{"error":{"type":"not_found_error","code":"media_not_found","message":"Gone.","param":null}}'
+)
+
 
 @dataclass
 class FakeSidecar:
     """What it says, and what it was asked."""
 
-    media: dict[str, str] = field(default_factory=dict)  # id: URL
+    media: dict[str, str] = field(default_factory=dict)  # id or URL of ours: URL
+    ids: dict[str, str] = field(default_factory=dict)  # URL of ours: id
+    contents: dict[str, bytes] = field(default_factory=dict)  # id: bytes
+    mime: str = "image/png"
+    foreign: list[str] = field(default_factory=list)  # URLs that are not ours
+    refusal: tuple[int, str] | None = None  # status and code, of everything that is to be kept
     errors: dict[str, str] = field(default_factory=dict)  # id: code
     ttl: float = 300.0
     left: float = 300.0  # seconds until URLs expire
@@ -50,13 +60,33 @@ class FakeSidecar:
             return 200, json.dumps(self.discovery).encode()
         if path == "/internal/keys/verify":
             return 200, msgpack.packb(self.keys.get(question["key"], {"valid": False}))
-        return 200, msgpack.packb(self.resolved(question["ids"]))
+        if path == "/internal/content":
+            content = self.contents.get(question["id"])
+            return (404, NOT_FOUND) if content is None else (200, content)
+        return 200, msgpack.packb(self.resolved(question["names"]))
 
-    def resolved(self, ids: list[str]) -> dict[str, Any]:
+    def stored(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        """What is said to bytes that are to be kept."""
+        self.asked.append(("/internal/store", (body, headers)))
+        if self.broken:
+            return 503, b""
+        if self.refusal is not None:
+            status, code = self.refusal
+            error = {"type": "invalid_request_error", "code": code, "message": "No.", "param": None}
+            return status, json.dumps({"error": error}).encode()
+        media_id = f"jan_0{hashlib.sha256(body).hexdigest()[:25]}"
+        self.media[media_id] = f"https://media.example/{media_id}"
+        answer = {"id": media_id, "mime": "image/png", "bytes": len(body), "deduped": False}
+        return 200, msgpack.packb(answer)
+
+    def resolved(self, names: list[str]) -> dict[str, Any]:
+        ids = [one for one in names if one not in self.foreign]
         media = {
             one: {
+                "id": self.ids.get(one, one),
                 "url": self.media[one],
-                "mime": "image/png",
+                "mime": self.mime,
+                "bytes": len(self.contents.get(self.ids.get(one, one), b"")),
                 "expires_at": time.time() + self.left,
                 "ttl": self.ttl,
             }
@@ -68,7 +98,11 @@ class FakeSidecar:
             for one in ids
             if one not in self.media
         }
-        return {"media": media, "errors": errors}
+        return {
+            "media": media,
+            "errors": errors,
+            "foreign": [one for one in names if one in self.foreign],
+        }
 
     def questions(self, path: str) -> list[Any]:
         """What was asked at ``path``."""
@@ -90,9 +124,13 @@ def running_fake_sidecar(socket: Path | None = None) -> Iterator[FakeSidecar]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            sidecar.headers.append({name.lower(): value for name, value in self.headers.items()})
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            sidecar.headers.append(headers)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, answer = sidecar.answer(self.path, body)
+            if self.path == "/internal/store":
+                status, answer = sidecar.stored(body, headers)
+            else:
+                status, answer = sidecar.answer(self.path, body)
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

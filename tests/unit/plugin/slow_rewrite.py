@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-STRING = re.compile(r'"((?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)"')
-SCALAR = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
+STRING = re.compile(r'"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)"')
+SCALAR = re.compile(
+    r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null|NaN|-?Infinity"
+)
 ID = re.compile(r"jan_[0-7][0-9a-hjkmnp-tv-z]{25}", re.IGNORECASE | re.ASCII)
-PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(jan_\w{26})", re.IGNORECASE)
+PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(?:base64,)?(jan_\w*)", re.IGNORECASE)
 SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -22,7 +24,8 @@ def unescape(inside: str) -> str:
         return chr(int(escape[1:], 16)) if escape[0] == "u" else SIMPLE.get(escape, escape)
 
     text = re.sub(r"\\(u[0-9a-fA-F]{4}|.)", one, inside)
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")  # joins pairs
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return joined if "\\" in inside else inside  # joins pairs, of escapes alone
 
 
 class Parser:
@@ -100,24 +103,25 @@ class Parser:
 def find(
     body: bytes, where: Sequence[str], never: Sequence[str]
 ) -> Iterator[tuple[int, int, str, str]]:
-    """Yield start and end of each id's spelling, the id in lower case, and its place."""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return
-    mark = "\ufeff" if text.startswith("\ufeff") else ""
-    parser = Parser(text.removeprefix(mark))
-    try:
-        parser.parse()
-    except NotJson:
-        return
+    """Yield start and end of each id's spelling, the id in lower case, and its place.
+
+    Raises `NotJson`.
+    """
+    text = body.decode("utf-8", "surrogateescape")
+    parser = Parser(text)
+    parser.parse()
     for start, end, path in parser.strings:
-        spelled = unescape(parser.text[start:end])
+        spelled = unescape(parser.text[start:end]).strip()
         placeholder = PLACEHOLDER.fullmatch(spelled)
         spelled = placeholder[1] if placeholder else spelled
         if ID.fullmatch(spelled) and stands_at_a_place(path, where, never):
-            before = len((mark + parser.text[:start]).encode())
-            yield before, before + len(parser.text[start:end].encode()), spelled.lower(), name(path)
+            before = len(_bytes(parser.text[:start]))
+            after = before + len(_bytes(parser.text[start:end]))
+            yield before, after, spelled.lower(), name(path)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def stands_at_a_place(
@@ -140,7 +144,10 @@ def name(path: tuple[str | int, ...]) -> str:
 
 
 def rewrite(body: bytes, where: Sequence[str], never: Sequence[str], url: str) -> bytes:
-    """Return the body with ``url`` in the place of every id, and no other byte changed."""
+    """Return the body with ``url`` in the place of every id, and no other byte changed.
+
+    Raises `NotJson`.
+    """
     for start, end, _, _ in reversed(list(find(body, where, never))):
         body = body[:start] + url.encode() + body[end:]
     return body

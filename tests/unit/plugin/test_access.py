@@ -1,5 +1,6 @@
 """What a request meets at the plugin, over the real protocol: admitted as whom, or answered how."""
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -344,9 +345,7 @@ def test_ids_become_urls_and_each_is_asked_for_once(ask: Ask, sidecar: FakeSidec
     for _ in range(2):
         _, request = ask({**bearer(), **JSON_TYPE}, chat(ID, ID.upper(), OTHER_ID))
         assert request.body_set == chat(URL, URL, URL + "&b")
-    assert sidecar.questions("/internal/resolve") == [
-        {"ids": [ID, OTHER_ID], "as": "url", "max_bytes": 524_288}
-    ]
+    assert sidecar.questions("/internal/resolve") == [{"names": [ID, OTHER_ID], "fit": None}]
 
 
 def test_a_url_with_less_than_half_its_life_left_is_asked_for_again(
@@ -382,8 +381,11 @@ def test_or_it_is_left_as_it_is_where_that_is_configured(ask: Ask, sidecar: Fake
 
 
 def test_media_too_large_to_be_put_in_is_a_size_error(ask: Ask, sidecar: FakeSidecar) -> None:
-    sidecar.errors[ID] = "max_size_exceeded"
-    outcome, _ = ask({**bearer(), **JSON_TYPE}, chat(ID), resolve_as="data_url")
+    sidecar.media[ID] = URL
+    sidecar.contents[ID] = b"x" * 4000
+    outcome, _ = ask(
+        {**bearer(), **JSON_TYPE}, chat(ID), resolve_as="data_url", max_body_bytes=4096
+    )
     assert error(outcome)["status"] == 413
 
 
@@ -469,8 +471,9 @@ def test_a_body_of_any_size_arrives_exact(ask: Ask, sidecar: FakeSidecar, size: 
 def test_bytes_put_in_arrive_in_pieces_that_kong_takes_quickly(
     ask: Ask, sidecar: FakeSidecar, size: int
 ) -> None:
-    url = "data:image/png;base64," + "A" * size
-    sidecar.media[ID] = url
+    sidecar.media[ID] = URL
+    sidecar.contents[ID] = bytes(size)
+    url = "data:image/png;base64," + base64.b64encode(bytes(size)).decode()
     outcome, request = ask({**bearer(), **JSON_TYPE}, chat(ID), resolve_as="data_url")
     assert outcome.kind == "passed"
     assert request.body_set == chat(url)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from jan_media_plugin.config import ConfigError, Issuer, Schema, read_config
+from jan_media_plugin.fit import FitOfRoute
 from jan_media_plugin.schema import Field, schema_of
 
 from tests.unit.plugin.conftest import Config, filled
@@ -89,7 +90,10 @@ def fields_in(fields: list[Field]) -> list[tuple[str, Field]]:
     return [next(iter(field.items())) for field in fields]
 
 
-@pytest.mark.parametrize(("name", "field"), fields_in(Schema) + fields_in(schema_of(Issuer)))
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [*fields_in(Schema), *fields_in(schema_of(Issuer)), *fields_in(schema_of(FitOfRoute))],
+)
 def test_each_field_is_one_that_kongs_metaschema_takes(name: str, field: Field) -> None:
     """After kong/db/schema/metaschema.lua: attributes, and which type may have which."""
     allowed = {
@@ -97,6 +101,7 @@ def test_each_field_is_one_that_kongs_metaschema_takes(name: str, field: Field) 
         "integer": {"between"},
         "boolean": set(),
         "array": {"elements"},
+        "record": {"fields"},
     }
     common = {"type", "required", "default", "description"}
     assert field.keys() <= allowed[field["type"]] | common

@@ -31,7 +31,7 @@ def test_a_body_is_left_behind_only_if_there_is_no_candidate_in_it(body: bytes) 
     gathered, _ = of(body)
     assert isinstance(gathered, str)
     if gathered == "":
-        assert candidates(body, 1) == []
+        assert candidates(body) == []
     else:
         assert gathered.encode("utf-8", "surrogateescape") == body
 

@@ -11,8 +11,8 @@ from jan_media_plugin.answers import Refused
 from jan_media_plugin.auth.caller import Caller, presented
 from jan_media_plugin.config import read_config
 from jan_media_plugin.headers import REMOVED, UpstreamHeaders, check_length, is_form
-from jan_media_plugin.rewrite.candidates import MOST_LOOKED_AT, _media_id
-from jan_media_plugin.rewrite.find import TooComplex, find_media
+from jan_media_plugin.rewrite.candidates import MOST_LOOKED_AT, TooComplex, candidates
+from jan_media_plugin.rewrite.parsed import NotJson, at_places
 from jan_media_plugin.rewrite.places import Places
 
 from tests.fuzz.readers.token import assert_refused
@@ -46,12 +46,10 @@ def test_any_headers(headers: dict[str, list[str]]) -> None:
 
 
 @pytest.mark.parametrize("spelled", [r"\u0061%d", r"\u006aan_%026d", "jan_%026d"])
-def test_megabytes_of_strings_that_look_like_ids_are_refused_soon(spelled: str) -> None:
+def test_megabytes_of_strings_that_look_like_ids_are_refused(spelled: str) -> None:
     body = json.dumps([spelled % number for number in range(3 * MOST_LOOKED_AT)])
-    ids_looked_at = _media_id.cache_info().misses
     with pytest.raises(TooComplex):
-        find_media(body.replace("\\\\", "\\").encode(), Places(WHERE, NEVER))
-    assert _media_id.cache_info().misses - ids_looked_at <= MOST_LOOKED_AT
+        candidates(body.replace("\\\\", "\\").encode())
 
 
 @given(
@@ -82,11 +80,9 @@ def test_any_bytes_in_a_token(header: bytes, body: bytes) -> None:
 def test_any_bytes_in_a_body(pieces: list[int]) -> None:
     media_id = b'"jan_01hqr8v9k2x3f4g5h6j7k8m9n0"'
     body = b"".join(media_id if piece < 0 else bytes([piece]) for piece in pieces)
-    with contextlib.suppress(TooComplex):
-        assert all(
-            body[found.start : found.end] in media_id
-            for found in find_media(body, Places(WHERE, NEVER))
-        )
+    with contextlib.suppress(TooComplex, NotJson):
+        standing = at_places(body, candidates(body), Places(WHERE, NEVER))
+        assert all(body[one.candidate.start : one.candidate.end] in media_id for one in standing)
 
 
 @given(st.lists(st.text("xXjJaAnNuUsSeErRiIdD-_.", min_size=1, max_size=14), max_size=6))

@@ -219,6 +219,9 @@ function Gate:header_filter(conf)
     end
   end
   response.clear_header(DECIDED)
+  if shared.jan_media_ids then -- of media that were stored from the request's body
+    response.set_header("X-Jan-Media", shared.jan_media_ids)
+  end
   if own.error or own.shaping then
     response.set_header("Content-Type", "application/json")
     response.clear_header("Content-Length")

@@ -6,16 +6,36 @@ from pathlib import Path
 
 import pytest
 from jan_media_plugin.bounded_cache import BoundedCache
+from jan_media_plugin.fit import Fit
+from jan_media_plugin.resolve.media import Answer, Foreign, Found, MediaLookup, NoMedia
 from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway
-from jan_media_plugin.resolve.urls import NoMedia, Urls
 
 from tests.unit.plugin.bodies import ID, OTHER_ID
 from tests.unit.plugin.fake_sidecar import FakeSidecar, running_fake_sidecar
 
 
-def urls(sidecar: FakeSidecar, *, cache_size: int = 100, timeout: float = 2) -> Urls:
-    client = Sidecar(sidecar.url, None, timeout)
-    return Urls(client, resolve_as="url", max_bytes=1, cache_size=cache_size)
+class Urls:
+    """A lookup, of which only the URLs are told."""
+
+    def __init__(self, client: Sidecar, cache_size: int = 100) -> None:
+        self.lookup = MediaLookup(client, cache_size=cache_size)
+
+    async def resolve(self, names: list[str]) -> dict[str, object]:
+        return told(await self.lookup.resolve(names, None))
+
+    def remembered(self, names: list[str]) -> dict[str, object]:
+        return told(self.lookup.remembered(names, None))
+
+
+def told(answers: dict[str, Answer]) -> dict[str, object]:
+    return {
+        name: answer.url if isinstance(answer, Found) else answer
+        for name, answer in answers.items()
+    }
+
+
+def urls(sidecar: FakeSidecar, *, timeout: float = 2) -> Urls:
+    return Urls(Sidecar(sidecar.url, None, timeout))
 
 
 def test_concurrent_questions_about_an_id_share_one_flight(sidecar: FakeSidecar) -> None:
@@ -27,7 +47,7 @@ def test_concurrent_questions_about_an_id_share_one_flight(sidecar: FakeSidecar)
             *(resolver.resolve([ID]) for _ in range(10)), resolver.resolve([ID, OTHER_ID])
         )
         assert answers == [{ID: "u1"}] * 10 + [{ID: "u1", OTHER_ID: "u2"}]
-        asked = [question["ids"] for question in sidecar.questions("/internal/resolve")]
+        asked = [question["names"] for question in sidecar.questions("/internal/resolve")]
         # Two questions are under way at once, on connections of their own: either may arrive first.
         assert sorted(asked) == sorted([[ID], [OTHER_ID]])
 
@@ -72,11 +92,23 @@ def test_what_has_no_media_is_asked_for_again(sidecar: FakeSidecar) -> None:
     asyncio.run(scenario())
 
 
-def test_large_data_urls_are_not_kept(sidecar: FakeSidecar) -> None:
-    sidecar.media = {ID: "data:image/png;base64," + "A" * 100_000}
+def test_a_url_that_is_not_ours_is_told_apart_and_not_kept(sidecar: FakeSidecar) -> None:
+    url = f"https://elsewhere.example/{ID}"
+    sidecar.foreign = [url]
     resolver = urls(sidecar)
-    asyncio.run(resolver.resolve([ID]))
-    assert resolver.remembered([ID]) == {}
+    assert isinstance(asyncio.run(resolver.resolve([url]))[url], Foreign)
+    assert resolver.remembered([url]) == {}
+
+
+def test_what_fits_one_route_is_not_taken_for_another(sidecar: FakeSidecar) -> None:
+    sidecar.media = {ID: "u1"}
+    lookup = MediaLookup(Sidecar(sidecar.url, None, 2), cache_size=10)
+    asyncio.run(lookup.resolve([ID], Fit(max_edge=2000)))
+    assert lookup.remembered([ID], None) == {}
+    assert lookup.remembered([ID], Fit(max_edge=8000)) == {}
+    assert ID in lookup.remembered([ID], Fit(max_edge=2000))
+    (question,) = sidecar.questions("/internal/resolve")
+    assert question["fit"]["max_edge"] == 2000
 
 
 def test_a_sidecar_that_is_broken_slow_or_gone_is_an_error_within_the_limit(
@@ -100,7 +132,7 @@ def test_the_sidecar_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
     with running_fake_sidecar(tmp_path / "sidecar.sock") as fake:
         fake.media = {ID: "u1"}
         client = Sidecar(f"unix:{tmp_path}/sidecar.sock", "s3cret", 2)
-        resolver = Urls(client, resolve_as="url", max_bytes=1, cache_size=1)
+        resolver = Urls(client)
         assert asyncio.run(resolver.resolve([ID])) == {ID: "u1"}
         assert fake.headers[0]["x-jan-gateway-secret"] == "s3cret"
 

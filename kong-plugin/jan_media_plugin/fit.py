@@ -1,0 +1,109 @@
+"""What a model takes: the presets of ``fit``, and what a request with so many images has to fit.
+
+Each preset has the page that says so and the month in which it was read. Any field of kong.yml's
+``fit`` overrides the preset's.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from jan_media_plugin import schema
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Limits of one image. None and an empty tuple: there is no such limit."""
+
+    types: tuple[str, ...] = ()  # media types, the ones to convert to first
+    max_bytes: int | None = None
+    max_edge: int | None = None  # pixels
+    max_pixels: int | None = None
+    strip_metadata: bool = False
+    many: int | None = None  # with more images than this in a request …
+    many_max_edge: int | None = None  # … this is the largest edge, in pixels
+
+    def for_images(self, count: int) -> "Fit":
+        """Return the limits of each of ``count`` images in one request."""
+        plain = replace(self, many=None, many_max_edge=None)
+        if self.many is None or count <= self.many or self.many_max_edge is None:
+            return plain
+        edges = (edge for edge in (self.max_edge, self.many_max_edge) if edge is not None)
+        return replace(plain, max_edge=min(edges))
+
+    def as_question(self) -> dict[str, Any]:
+        """Return what the sidecar is asked for."""
+        return {
+            "types": list(self.types),
+            "max_bytes": self.max_bytes,
+            "max_edge": self.max_edge,
+            "max_pixels": self.max_pixels,
+            "strip_metadata": self.strip_metadata,
+        }
+
+
+PRESETS: dict[str, Fit] = {
+    # https://platform.openai.com/docs/guides/images-vision#image-input-requirements, 2026-11.
+    # Larger ones are scaled down to 2048 pixels there, so no more need be sent.
+    "openai": Fit(
+        types=("image/jpeg", "image/png", "image/webp", "image/gif"),
+        max_bytes=20 * MIB,
+        max_edge=2048,
+    ),
+    # https://docs.anthropic.com/en/docs/build-with-claude/vision, 2026-11. The 5 MB are those of
+    # the base64 text, which has 4/3 of the bytes.
+    "anthropic": Fit(
+        types=("image/jpeg", "image/png", "image/webp", "image/gif"),
+        max_bytes=5 * MIB * 3 // 4,
+        max_edge=8000,
+        many=20,
+        many_max_edge=2000,
+    ),
+    # https://ai.google.dev/gemini-api/docs/image-understanding, 2026-11.
+    "gemini": Fit(
+        types=("image/jpeg", "image/png", "image/webp", "image/heic", "image/heif"),
+        max_bytes=7 * MIB,
+    ),
+    # https://www.alibabacloud.com/help/en/model-studio/vision, 2026-11.
+    "qwen": Fit(
+        types=("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff"),
+        max_bytes=10 * MIB,
+        max_pixels=16_777_216,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOfRoute:
+    """``fit`` in kong.yml: a preset, and what differs from it."""
+
+    preset: Literal["openai", "anthropic", "gemini", "qwen"] | None = schema.string(
+        "The limits of a provider, from fit.py. What else is given here overrides them.",
+        one_of=list(PRESETS),
+    )
+    types: tuple[str, ...] = schema.strings(
+        "Media types that the model takes, such as image/jpeg, the preferred one first. Empty: "
+        "those of the preset."
+    )
+    max_bytes: int | None = schema.integer("Of one image.", None, 1024, 1 << 30)
+    max_edge: int | None = schema.integer("Of one image, in pixels.", None, 16, 65_535)
+    max_pixels: int | None = schema.integer("Width times height.", None, 256, 1 << 30)
+    strip_metadata: bool | None = schema.boolean(
+        "Leave out what is no picture: the place where a photo was taken, for one.", None
+    )
+    many: int | None = schema.integer(
+        "With more images than this in a request, many_max_edge holds.", None, 1, 1000
+    )
+    many_max_edge: int | None = schema.integer("In pixels: see many.", None, 16, 65_535)
+
+    def limits(self) -> Fit:
+        """Return the preset's limits with what differs here."""
+        base = PRESETS[self.preset] if self.preset else Fit()
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        changed = {
+            name: value
+            for name, value in given.items()
+            if name != "preset" and value is not None and value != ()
+        }
+        return replace(base, **changed)

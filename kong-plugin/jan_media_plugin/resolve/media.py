@@ -1,0 +1,91 @@
+"""What a name stands for in a request to a model: a URL that works, with half its life left."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jan_media_plugin.bounded_cache import BoundedCache
+from jan_media_plugin.fit import Fit
+from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway
+from jan_media_plugin.single_flight import SingleFlight
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A medium, or its rendition for the route, and a URL to it."""
+
+    id: str
+    url: str
+    mime: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoMedia:
+    """There is nothing to put in a name's place; ``code`` and ``message`` are the sidecar's."""
+
+    code: str
+    message: str
+
+
+class Foreign:
+    """The name is a URL that is not ours, and stays as it is."""
+
+
+Answer = Found | NoMedia | Foreign
+Asked = tuple[str, Fit | None]
+"""A name, which is a canonical id or a URL, and what the medium has to fit."""
+
+
+class MediaLookup:
+    """Resolves names. What was found is kept for half the life of its URL; nothing else is."""
+
+    def __init__(
+        self, sidecar: Sidecar, *, cache_size: int, now: Callable[[], float] = time.time
+    ) -> None:
+        self._sidecar = sidecar
+        self._now = now
+        self._known: BoundedCache[Asked, Found] = BoundedCache(cache_size)
+        self._asking: SingleFlight[Asked, Answer] = SingleFlight(self._ask)
+
+    def remembered(self, names: Sequence[str], fit: Fit | None) -> dict[str, Answer]:
+        """Return what is known of ``names``."""
+        known = ((name, self._known.get((name, fit))) for name in names)
+        return {name: found for name, found in known if found is not None}
+
+    async def resolve(self, names: Sequence[str], fit: Fit | None) -> dict[str, Answer]:
+        """Resolve ``names`` by one question, shared with whoever asks the same at the same time.
+
+        Raises `SidecarAway`.
+        """
+        answers = await self._asking.get([(name, fit) for name in names])
+        return {name: answer for (name, _), answer in answers.items()}
+
+    async def _ask(self, asked: Sequence[Asked]) -> dict[Asked, Answer]:
+        fit = asked[0][1]  # the same for all of one request
+        question = {
+            "names": [name for name, _ in asked],
+            "fit": None if fit is None else fit.as_question(),
+        }
+        said = await self._sidecar.ask("/internal/resolve", question)
+        try:
+            return {each: self._take(each, said) for each in asked}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise SidecarAway("it answers in another form") from error
+
+    def _take(self, asked: Asked, said: dict[str, Any]) -> Answer:
+        name = asked[0]
+        if name in said.get("foreign", ()):
+            return Foreign()
+        media = said["media"].get(name)
+        if media is None:
+            error = said["errors"].get(name, {})
+            return NoMedia(str(error.get("code", "media_not_found")), str(error.get("message", "")))
+        url, ttl = media["url"], float(media["ttl"])
+        if not isinstance(url, str) or not url:
+            raise ValueError("no URL")
+        found = Found(str(media["id"]), url, str(media["mime"]), int(media["bytes"]))
+        left = min(float(media["expires_at"]) - self._now(), ttl)
+        self._known.put(asked, found, left - ttl / 2)
+        return found

@@ -1,0 +1,219 @@
+"""How each API names a medium, and how it is written there when its URL or its bytes are known.
+
+    Chat Completions   image_url {url}, file {file_id} or {file_data, filename}
+                       https://platform.openai.com/docs/api-reference/chat/create
+    Responses          input_image {image_url or file_id}, input_file {file_url or file_id}
+                       https://platform.openai.com/docs/api-reference/responses/create
+    Messages           source {type: url, url}, {type: file, file_id}
+                       or {type: base64, media_type, data}
+                       https://docs.anthropic.com/en/api/messages
+    generateContent    fileData {fileUri, mimeType}, inlineData {mimeType, data}; or snake_case
+                       https://ai.google.dev/api/caching#Part
+
+An edit replaces as few bytes as the form allows; all others stay as the client wrote them.
+"""
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from jan_media_plugin.exchange import Edit
+from jan_media_plugin.rewrite.candidates import Kind
+from jan_media_plugin.rewrite.members import Member, ObjectSpan, object_around
+from jan_media_plugin.rewrite.parsed import Standing
+
+_GEMINI_URL = {"fileUri": ("inlineData", "mimeType"), "file_uri": ("inline_data", "mime_type")}
+_GEMINI_INLINE = {"inlineData": ("fileData", "fileUri"), "inline_data": ("file_data", "file_uri")}
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """What goes on in the place of a name: a URL, and the bytes as base64 where they are wanted."""
+
+    id: str
+    url: str
+    mime: str
+    base64: bytes | None = None
+
+    def inside_url(self) -> bytes:
+        """Return the URL, or a data URL, as it stands between the quotes of a JSON string."""
+        if self.base64 is None:
+            return _inside(self.url)
+        return b"".join((b"data:", _inside(self.mime), b";base64,", self.base64))
+
+
+def needs_bytes(standing: Standing) -> bool:
+    """Whether the API has no form for a URL here, unless the medium is an image."""
+    return standing.way.keys[-2:] == ("file", "file_id")
+
+
+def takes_url(body: bytes, standing: Standing) -> bool:
+    """Whether there is a form with a URL for inline bytes that stand here."""
+    key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
+    if body.startswith(b"data:", standing.candidate.start) and key != "file_data":
+        return key != "data"
+    if key == "data":
+        return holder in (("source",), ("inlineData",), ("inline_data",))
+    return key == "file_data" and holder != ("file",)
+
+
+def edits_for(body: bytes, standing: Standing, medium: Medium) -> list[Edit]:
+    """Return the edits that put ``medium`` where ``standing`` names it. Raises `TooComplex`."""
+    start, end = standing.candidate.start, standing.candidate.end
+    key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
+    if standing.candidate.kind is Kind.INLINE:
+        return _stored(body, standing, medium)
+    if key in ("file_id", *_GEMINI_URL) or (holder == ("source",) and medium.base64 is not None):
+        around = object_around(body, start - 1)
+        member = around.member_at(start - 1)
+        if key in _GEMINI_URL:
+            return _gemini(body, around, member, key, medium)
+        if holder == ("source",):
+            return _anthropic(around, member, medium)
+        if holder == ("file",):
+            return _chat_file(body, around, member, medium)
+        if key == "file_id":
+            return _responses_file(body, around, member, medium)
+    return [Edit(start, end, medium.inside_url())]
+
+
+def _anthropic(around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
+    edits = []
+    type_ = around.named("type")
+    if type_ is not None:
+        kind = "url" if medium.base64 is None else "base64"
+        edits.append(Edit(type_.value_start, type_.value_end, _quoted(kind)))
+    if medium.base64 is None:
+        return [*edits, *_renamed(member, "url", _quoted(medium.url))]
+    stated = b'"media_type":%b,' % _quoted(medium.mime)
+    return [
+        *edits,
+        Edit(member.key_start, member.key_start, stated),
+        *_renamed(member, "data", b'"%b"' % medium.base64),
+    ]
+
+
+def _responses_file(body: bytes, around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
+    type_ = around.named("type")
+    is_file = type_ is not None and body[type_.value_start : type_.value_end] == b'"input_file"'
+    inside = b'"%b"' % medium.inside_url()
+    if not is_file:
+        return _renamed(member, "image_url", inside)
+    if medium.base64 is None:
+        return _renamed(member, "file_url", inside)
+    return [*_with_file_name(around, member, medium), *_renamed(member, "file_data", inside)]
+
+
+def _chat_file(body: bytes, around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
+    inside = b'"%b"' % medium.inside_url()
+    if not medium.mime.startswith("image/"):
+        return [*_with_file_name(around, member, medium), *_renamed(member, "file_data", inside)]
+    part = object_around(body, around.start)
+    file, type_ = part.member_at(around.start), part.named("type")
+    edits = [] if type_ is None else [Edit(type_.value_start, type_.value_end, b'"image_url"')]
+    return [*edits, *_renamed(file, "image_url", b'{"url":%b}' % inside)]
+
+
+def _with_file_name(around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
+    """OpenAI refuses file_data without a name."""
+    if around.named("filename") is not None:
+        return []
+    extension = medium.mime.partition("/")[2]
+    stated = b'"filename":%b,' % _quoted(f"{medium.id}.{extension}")
+    return [Edit(member.key_start, member.key_start, stated)]
+
+
+def _gemini(
+    body: bytes, around: ObjectSpan, member: Member, key: str, medium: Medium
+) -> list[Edit]:
+    inline, type_name = _GEMINI_URL[key]
+    edits = _stating_type(around, member, type_name, medium)
+    if medium.base64 is None:
+        return [*edits, Edit(member.value_start, member.value_end, _quoted(medium.url))]
+    part = object_around(body, around.start)
+    holder = part.member_at(around.start)
+    return [
+        Edit(holder.key_start, holder.key_end, _quoted(inline)),
+        *edits,
+        *_renamed(member, "data", b'"%b"' % medium.base64),
+    ]
+
+
+def _stored(body: bytes, standing: Standing, medium: Medium) -> list[Edit]:
+    """The form with a URL of what came as bytes; `takes_url` has said that there is one."""
+    start, end = standing.candidate.start, standing.candidate.end
+    key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
+    if key not in ("data", "file_data"):
+        return [Edit(start, end, _inside(medium.url))]
+    around = object_around(body, start - 1)
+    member = around.member_at(start - 1)
+    if key == "file_data":
+        return _renamed(member, "file_url", _quoted(medium.url))
+    if holder == ("source",):
+        type_, media_type = around.named("type"), around.named("media_type")
+        edits = _renamed(member, "url", _quoted(medium.url))
+        if type_ is not None:
+            edits.append(Edit(type_.value_start, type_.value_end, b'"url"'))
+        if media_type is not None:
+            edits.append(_without(around, media_type))
+        return edits
+    part = object_around(body, around.start)
+    outer = part.member_at(around.start)
+    url_holder, uri = _GEMINI_INLINE[holder[0]]
+    type_name = _GEMINI_URL[uri][1]
+    return [
+        Edit(outer.key_start, outer.key_end, _quoted(url_holder)),
+        *_stating_type(around, member, type_name, medium),
+        *_renamed(member, uri, _quoted(medium.url)),
+    ]
+
+
+def _stating_type(around: ObjectSpan, member: Member, name: str, medium: Medium) -> list[Edit]:
+    stated = around.named("mimeType", "mime_type")
+    if stated is not None:
+        return [Edit(stated.value_start, stated.value_end, _quoted(medium.mime))]
+    text = b"%b:%b," % (_quoted(name), _quoted(medium.mime))
+    return [Edit(member.key_start, member.key_start, text)]
+
+
+def _renamed(member: Member, key: str, value: bytes) -> list[Edit]:
+    return [
+        Edit(member.key_start, member.key_end, _quoted(key)),
+        Edit(member.value_start, member.value_end, value),
+    ]
+
+
+def _without(around: ObjectSpan, member: Member) -> Edit:
+    """The edit that takes a member out, with the comma behind it or the one before it."""
+    at = around.members.index(member)
+    if at + 1 < len(around.members):
+        return Edit(member.key_start, around.members[at + 1].key_start, b"")
+    before = around.members[at - 1].value_end if at else around.start + 1
+    return Edit(before, member.value_end, b"")
+
+
+def in_order(edits: Iterable[Edit]) -> list[Edit] | None:
+    """Return edits in rising order, each once, or None if two of them touch the same bytes."""
+    ordered = sorted(set(edits), key=lambda edit: (edit.start, edit.end))
+    for one, next_one in itertools.pairwise(ordered):
+        if next_one.start < one.end or (one.start, one.end) == (next_one.start, next_one.end):
+            return None
+    return ordered
+
+
+def edited(body: bytes, edits: Sequence[Edit]) -> bytes:
+    """Return ``body`` with ``edits`` (in rising order) made."""
+    pieces, kept = [], 0
+    for edit in edits:
+        pieces += [body[kept : edit.start], edit.replacement]
+        kept = edit.end
+    return b"".join([*pieces, body[kept:]])
+
+
+def _inside(text: str) -> bytes:
+    return json.dumps(text)[1:-1].encode()
+
+
+def _quoted(text: str) -> bytes:
+    return json.dumps(text).encode()
