@@ -121,9 +121,7 @@ def test_everything_but_the_id_stays_byte_for_byte(
     assert arrived[len(before) : -len(after)].startswith("http")
 
 
-@pytest.mark.parametrize(
-    "body", ['{"no": "id",  "n": 1.50}', "not json jan_01hqr8v9k2x3f4g5h6j7k8m9n0", "[1, 2 ,3]"]
-)
+@pytest.mark.parametrize("body", ['{"no": "id",  "n": 1.50}', "not json jan_01", "[1, 2 ,3]"])
 def test_a_body_without_an_id_arrives_untouched(
     guest: httpx.Client, received: Callable[[], list[Any]], body: str
 ) -> None:
