@@ -7,14 +7,19 @@
 import functools
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.command import Options, run
-from bench.figures import Spread, in_turn
-from bench.report import Result, Table
-from bench.served import Cost, cost_of
-from tests.support.kong_driver import Binary, KongDriver, multi_map, running_plugin_server
-from tests.support.kong_load import Script
+from bench.processes import Processes
+from bench.report import Options, Spread, Table, in_turn, run
+from tests.support.kong_driver import (
+    Binary,
+    KongDriver,
+    PluginServerProcess,
+    multi_map,
+    running_plugin_server,
+)
+from tests.support.kong_load import Script, run_load
 
 CONNECTIONS = 8
 OURS = "jan_media_plugin"
@@ -42,7 +47,15 @@ SCRIPT = Script.of(
 )
 
 
-def measure(options: Options) -> Result:
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What events cost one server."""
+
+    rate: float  # events a second
+    processor_us: float  # of the plugin server alone, for one event
+
+
+def measure(options: Options) -> list[Table]:
     """Load the three in turn."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -54,42 +67,34 @@ def measure(options: Options) -> Result:
             )
             with KongDriver(server.path, plugin="five", connections=1) as kong:
                 instance = kong.start_instance({})
-            sides[side] = functools.partial(
-                cost_of,
-                server,
-                instance,
-                SCRIPT,
-                connections=CONNECTIONS,
-                seconds=options.seconds,
-            )
-        taken = in_turn(sides, options.passes)
-    return _result(taken)
+            sides[side] = functools.partial(_cost, server, instance, options.seconds)
+        return [_table(in_turn(sides, options.passes))]
 
 
-def _result(taken: dict[str, list[Cost]]) -> Result:
-    rates = {side: Spread.of(cost.rate for cost in costs) for side, costs in taken.items()}
+def _cost(server: PluginServerProcess, instance: int, seconds: float) -> Cost:
+    processes = Processes(server.pid)
+    before = processes.cpu_seconds()
+    rate = run_load(server.path, instance, SCRIPT, connections=CONNECTIONS, seconds=seconds)
+    return Cost(rate, (processes.cpu_seconds() - before) / (rate * seconds) * 1e6)
+
+
+def _table(taken: dict[str, list[Cost]]) -> Table:
+    rate = {side: Spread.of(cost.rate for cost in costs) for side, costs in taken.items()}
     processor = {side: Spread.of(c.processor_us for c in costs) for side, costs in taken.items()}
     rows = [
         [
             side,
-            f"{rates[side]:,.0f}",
-            f"{rates[OURS].median / rates[side].median:.1f}×",
+            f"{rate[side]:,.0f}",
+            f"{rate[OURS].median / rate[side].median:.1f}×",
             f"{processor[side]:.0f}",
             f"{processor[side].median / processor[OURS].median:.1f}×",
         ]
         for side in taken
     ]
-    table = Table(
-        ["plugin server", "events/s", "ours is", "µs CPU/event", "of ours"],
-        rows,
-        "Five PDK calls an event, 8 connections: median (least to most) of the passes.",
-    )
-    figures = {
-        side: {"rate": rates[side].as_json(), "processor_us": processor[side].as_json()}
-        for side in taken
-    }
-    return Result("plugin_server", [table], figures)
+    columns = ["plugin server", "events/s", "ours is", "µs CPU/event", "of ours"]
+    title = "Five PDK calls an event, 8 connections: median (least to most) of the passes."
+    return Table(columns, rows, title)
 
 
 if __name__ == "__main__":
-    run(measure, __doc__, passes=5, seconds=2)
+    run("plugin_server", measure, __doc__, passes=5, seconds=2)

@@ -1,13 +1,15 @@
-"""What a process and its children have used, as Linux counts it (proc(5))."""
+"""What processes have used, as Linux counts it (proc(5))."""
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _RESET_PEAKS = "5"
-# Of the fields of stat after the name: times of the process, and of children that have ended.
-_OWN, _ENDED = slice(11, 13), slice(13, 15)
+# Of the fields of stat after the name: the group, times of the process, and of ended children.
+_GROUP, _OWN, _ENDED = 2, slice(11, 13), slice(13, 15)
 
 
 class Processes:
@@ -23,8 +25,8 @@ class Processes:
 
         With ``ended`` also of the children that have ended.
         """
-        ticks = sum(map(_ticks, self._folders))
-        return (ticks + (_ticks(self._folders[0], of=_ENDED) if ended else 0)) / _TICKS
+        ticks = sum(_ticks(folder, _OWN) for folder in self._folders)
+        return (ticks + (_ticks(self._folders[0], _ENDED) if ended else 0)) / _TICKS
 
     def reset_peaks(self) -> None:
         """Let `peak_bytes` count from now."""
@@ -53,10 +55,37 @@ class Processes:
         return files + sum(_bytes(rollup, "Pss_Anon") for rollup in rollups)
 
 
-def _ticks(folder: Path, *, of: slice = _OWN) -> int:
+def group_cpu_seconds(group: int) -> float:
+    """Processor time of what now runs in a process group: a gateway and its plugin server."""
+    return sum(_ticks(folder, _OWN) for folder in _of_group(group)) / _TICKS
+
+
+def reset_group_peaks(group: int) -> None:
+    """Let `group_peak_bytes` count from now."""
+    for folder in _of_group(group):
+        (folder / "clear_refs").write_text(_RESET_PEAKS)
+
+
+def group_peak_bytes(group: int) -> int:
+    """The peaks of resident memory of what runs in a process group, added."""
+    return sum(_bytes(folder / "status", "VmHWM") for folder in _of_group(group))
+
+
+def _of_group(group: int) -> Iterator[Path]:
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if int(_stat(folder)[_GROUP]) == group:
+                    yield folder
+
+
+def _stat(folder: Path) -> list[str]:
     # The second field, the name, may hold spaces and brackets.
-    fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[of]))
+    return (folder / "stat").read_text().rpartition(")")[2].split()
+
+
+def _ticks(folder: Path, which: slice) -> int:
+    return sum(map(int, _stat(folder)[which]))
 
 
 def _bytes(file: Path, name: str) -> int:

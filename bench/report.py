@@ -1,81 +1,120 @@
-"""A bench's result: tables for people, in Markdown, and a file of figures for programs."""
+"""What every bench shares: sides measured in turn, tables in Markdown, and the command line.
 
+Taking turns lets whatever else the machine does fall on all sides alike, so that ratios stand where
+absolute figures shake.
+"""
+
+import argparse
 import json
 import os
 import platform
+import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much to measure."""
+
+    passes: int
+    seconds: float  # of one side in one pass
+    quick: bool  # only see that it runs: the figures mean nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The median of what the passes said, and the least and the most of it."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread":
+        """Return the spread of at least one value."""
+        ordered = sorted(values)
+        return cls(statistics.median(ordered), ordered[0], ordered[-1])
+
+    def __format__(self, spec: str) -> str:
+        """Return ``median (least to most)``, each with ``spec``."""
+        return f"{self.median:{spec}} ({self.least:{spec}} to {self.most:{spec}})"
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns after the first ``texts`` are set to the right."""
+    """A table; its first column is text and stands left, the others are figures."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    title: str = ""
-    texts: int = 1
+    title: str
 
     def __str__(self) -> str:
         lines = [self.columns, *self.rows]
         widths = [max(len(line[at]) for line in lines) for at in range(len(self.columns))]
-        marks = [
-            "-" * width if at < self.texts else "-" * (width - 1) + ":"
-            for at, width in enumerate(widths)
-        ]
-        text = [self._line(self.columns, widths), self._line(marks, widths)]
-        text += [self._line(row, widths) for row in self.rows]
-        return "\n".join([*([self.title, ""] if self.title else []), *text])
+        marks = ["-" * (width - (at > 0)) + ":" * (at > 0) for at, width in enumerate(widths)]
+        shown = [_line(line, widths) for line in (self.columns, marks, *self.rows)]
+        return "\n".join([self.title, "", *shown])
 
-    def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
-        padded = [
-            cell.ljust(width) if at < self.texts else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return f"| {' | '.join(padded)} |"
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell.rjust(width) if at else cell.ljust(width)
+        for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return f"| {' | '.join(padded)} |"
+
+
+def in_turn(sides: Mapping[str, Callable[[], T]], passes: int) -> dict[str, list[T]]:
+    """Measure every side once in each pass, one after the other; return each side's figures."""
+    taken: dict[str, list[T]] = {name: [] for name in sides}
+    for _ in range(passes):
+        for name, measure in sides.items():
+            taken[name].append(measure())
+    return taken
 
 
 def machine() -> str:
     """Say what this ran on, and how busy that was with other things."""
-    model = "an unnamed processor"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    cores = len(os.sched_getaffinity(0))
-    day = time.strftime("%Y-%m-%d", time.gmtime())
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
     return (
-        f"{cores} cores of {model}, Linux, Python {platform.python_version()}, {day}, "
+        f"{len(os.sched_getaffinity(0))} cores of {models[0] if models else 'an unnamed processor'}"
+        f", Python {platform.python_version()}, {time.strftime('%Y-%m-%d', time.gmtime())}, "
         f"load {os.getloadavg()[0]:.1f} at the end"
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a bench has measured."""
+def run(
+    name: str,
+    measure: Callable[[Options], Sequence[Table]],
+    doc: str | None,
+    *,
+    passes: int,
+    seconds: float,
+) -> None:
+    """Measure as the command line says; print the tables and keep them in bench/results.
 
-    name: str
-    tables: Sequence[Table]
-    figures: Any
-    """Plain numbers, for the file."""
-    machine: str = field(default_factory=machine)
-
-    def __str__(self) -> str:
-        return "\n\n".join([*map(str, self.tables), f"Machine: {self.machine}."])
-
-    def write(self, file: Path) -> None:
-        """Write figures and tables as JSON."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        content = {
-            "bench": self.name,
-            "machine": self.machine,
-            "figures": self.figures,
-            "text": str(self),
-        }
-        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    ``passes`` and ``seconds`` are what the command line says unless told otherwise.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("--passes", type=int, default=passes, help=f"{passes} unless given")
+    parser.add_argument("--seconds", type=float, default=seconds, help=f"{seconds} unless given")
+    parser.add_argument("--quick", action="store_true", help="only see that it runs")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where figures are kept")
+    given = parser.parse_args()
+    options = Options(given.passes, given.seconds, quick=False)
+    tables = measure(Options(1, 1, quick=True) if given.quick else options)
+    text = "\n\n".join([*map(str, tables), f"Machine: {machine()}."])
+    print(text)
+    given.results.mkdir(parents=True, exist_ok=True)
+    kept = {"bench": name, "text": text}
+    (given.results / f"{name}.json").write_text(json.dumps(kept, ensure_ascii=False), "utf-8")

@@ -1,137 +1,100 @@
 """Time and memory of large bodies: the sidecar on PostgreSQL and Ceph, with two workers.
 
-``python -m bench.sidecar_memory`` says what the sidecar's three processes hold after the start,
-uploads a 15 MB image several times, each of them new, as a data URL and from a URL, then offers a
-199 MB body, once with its length announced and once in chunks without. In the end it says what
-they hold after some seconds of small uploads and look-ups. ``--beside DIR`` measures the sidecar of
-another source tree after that.
-
-Memory is that of all processes, added. In RSS a page that several of them share counts for each, in
-PSS it is divided among all that have it. Linux keeps the peak of RSS only; the peak of PSS is
-reckoned as PSS afterwards, and what RSS was higher before: what a request frees again nobody
-shares. Of libraries that other programs on the machine have loaded too, PSS counts a part; what it
-leaves out is in the last column.
+``python -m bench.sidecar_memory`` says what the sidecar's processes hold after the start, uploads
+new 15 MB images as a data URL and from a URL, then offers a 199 MB body, once with its length
+announced and once in chunks without. Memory is that of all processes, added: in RSS a page that
+several of them share counts for each, in PSS it is divided among all that have it.
 """
 
-import argparse
+import functools
 import http.client
 import itertools
 import json
-import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.processes import Processes
-from bench.sidecar import (
-    USER,
-    Figures,
-    kinds_of,
-    measure,
-    running_services,
-    sidecar_on,
-    upload_json,
-)
+from bench.report import Options, Spread, Table, in_turn, run
+from bench.sidecar import USER, running_services, sidecar_on, upload_json
 from tests.support.pictures import large_picture
 from tests.support.sidecar import RunningSidecar
 
 MIB = 1024 * 1024
 IMAGE = 15_000_000
 HUGE = 199_000_000
-SECONDS = 2  # of each kind of request, at the end
 HEADERS = USER | {"Content-Type": "application/json"}
+PEER = {"15 MB image as a data URL": "257 ms, 119 MiB", "199 MB body, announced": "803 MiB"}
 
 
-def main() -> None:
-    """Run the bench and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--passes", type=int, default=5)
-    parser.add_argument("--beside", type=Path, help="another source tree of the project")
-    flags = parser.parse_args()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jan-bench-")))
-        site = stack.enter_context(website())
-        services = stack.enter_context(running_services())
-        trees = {"MiB": None} | ({"beside": flags.beside} if flags.beside else {})
-        for name, tree in trees.items():
-            side = folder / name
-            side.mkdir()
-            with sidecar_on(services, side, tree) as sidecar:
-                print(f"{name:<36}{'ms':>7}{'RSS':>7}{'more':>7}{'PSS':>7}{'alone':>7}{'peer':>18}")
-                measure_side(sidecar, site, side, flags.passes)
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one request."""
+
+    milliseconds: float
+    peak: float  # MiB, as RSS
+    more: float  # MiB that the request added
+    after: float  # MiB, as PSS
 
 
-def measure_side(sidecar: RunningSidecar, site: "Website", folder: Path, passes: int) -> None:
-    """Print a sidecar's table, line by line. ``folder`` is for what the load is made from."""
-    report_held("after the start", sidecar)
-    for _ in range(4):  # until the workers have opened what they need
-        upload(sidecar, large_picture(100_000))
-        upload_from(site, sidecar, large_picture(100_000))
-    for name, send, peer in (
-        ("15 MB image as a data URL", upload_large, "257 ms, 119 MiB"),
-        ("15 MB image from a URL", partial(upload_large_from, site), ""),
-        ("199 MB body, length announced", announce_huge, "803 MiB"),
-        ("199 MB body, in chunks", stream_huge, "803 MiB"),
+def measure(options: Options) -> list[Table]:
+    """Send each kind of body in turn."""
+    with (
+        tempfile.TemporaryDirectory(prefix="jan-bench-") as folder,
+        website() as site,
+        running_services() as services,
+        sidecar_on(services, Path(folder)) as sidecar,
     ):
-        report(name, sidecar, send, peer, passes)
-    kinds = kinds_of(sidecar, folder)
-    for kind in kinds:
-        measure(kind, sidecar, folder, SECONDS, Figures())
-    report_held(f"after {len(kinds) * SECONDS} s under load", sidecar)
+        for _ in range(4):  # until the workers have opened what they need
+            _upload(sidecar, large_picture(100_000))
+            _upload_from(site, sidecar, large_picture(100_000))
+        kinds: dict[str, Callable[[], float]] = {
+            "15 MB image as a data URL": lambda: _upload(sidecar, large_picture(IMAGE)),
+            "15 MB image from a URL": lambda: _upload_from(site, sidecar, large_picture(IMAGE)),
+            "199 MB body, announced": lambda: _send(
+                sidecar, _huge(), HEADERS | {"Content-Length": str(HUGE)}, 413
+            ),
+            "199 MB body, in chunks": lambda: _send(sidecar, _huge(), HEADERS, 413),
+        }
+        sides = {name: functools.partial(_measured, sidecar, send) for name, send in kinds.items()}
+        return [_table(in_turn(sides, options.passes))]
 
 
-def report(
-    name: str,
-    sidecar: RunningSidecar,
-    send: Callable[[RunningSidecar], float],
-    peer: str,
-    passes: int,
-) -> None:
-    """Print a line of medians: the peaks of a request."""
+def _measured(sidecar: RunningSidecar, send: Callable[[], float]) -> Figures:
     processes = Processes(sidecar.process.pid)
-    measured = []
-    for _ in range(passes):
-        processes.reset_peaks()
-        before = processes.resident_bytes()
-        seconds = send(sidecar)
-        peak = processes.peak_bytes()
-        freed = peak - processes.resident_bytes()
-        measured.append(
-            (
-                seconds * 1000,
-                peak / MIB,
-                (peak - before) / MIB,
-                (processes.proportional_bytes() + freed) / MIB,
-                (processes.alone_bytes() + freed) / MIB,
-            )
-        )
-    milliseconds, *memory = map(statistics.median, zip(*measured, strict=True))
-    print_line(name, f"{milliseconds:.0f}", memory, peer)
+    processes.reset_peaks()
+    before = processes.resident_bytes()
+    seconds = send()
+    peak = processes.peak_bytes()
+    held = processes.proportional_bytes()
+    return Figures(seconds * 1000, peak / MIB, (peak - before) / MIB, held / MIB)
 
 
-def report_held(name: str, sidecar: RunningSidecar) -> None:
-    """Print a line of what is held now."""
-    processes = Processes(sidecar.process.pid)
-    held = processes.resident_bytes(), processes.proportional_bytes(), processes.alone_bytes()
-    resident, *others = (each / MIB for each in held)
-    print_line(name, "", [resident, None, *others], "")
-
-
-def print_line(name: str, milliseconds: str, memory: Sequence[float | None], peer: str) -> None:
-    """Print a line of the table. ``memory`` is in MiB."""
-    figures = "".join(f"{'' if each is None else f'{each:.1f}':>7}" for each in memory)
-    print(f"{name:<36}{milliseconds:>7}{figures}{peer:>18}", flush=True)
+def _table(taken: dict[str, list[Figures]]) -> Table:
+    rows = [
+        [
+            name,
+            f"{Spread.of(each.milliseconds for each in passes):,.0f}",
+            f"{Spread.of(each.peak for each in passes).median:.0f}",
+            f"{Spread.of(each.more for each in passes).median:.1f}",
+            f"{Spread.of(each.after for each in passes).median:.0f}",
+            PEER.get(name, ""),
+        ]
+        for name, passes in taken.items()
+    ]
+    columns = ["body", "ms", "peak RSS, MiB", "added, MiB", "PSS after, MiB", "peer"]
+    return Table(columns, rows, "Two workers and what else the sidecar runs, all added.")
 
 
 @contextmanager
 def website() -> Iterator["Website"]:
-    """A web server on loopback, in a thread."""
+    """Run a web server on loopback, in a thread."""
     with Website() as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         yield site
@@ -160,36 +123,14 @@ class _Visit(BaseHTTPRequestHandler):
         return
 
 
-def upload_large_from(site: Website, sidecar: RunningSidecar) -> float:
-    """Have a new large image fetched; how many seconds the answer took."""
-    return upload_from(site, sidecar, large_picture(IMAGE))
-
-
-def upload_from(site: Website, sidecar: RunningSidecar, data: bytes) -> float:
-    """Have an image fetched from ``site``; how many seconds the answer took."""
-    site.page = data
-    source = {"type": "remote_url", "url": f"http://127.0.0.1:{site.server_port}/image"}
-    return _send(sidecar, json.dumps({"source": source}).encode(), HEADERS, 200)
-
-
-def upload_large(sidecar: RunningSidecar) -> float:
-    """Upload a new large image; how many seconds the answer took."""
-    return upload(sidecar, large_picture(IMAGE))
-
-
-def upload(sidecar: RunningSidecar, data: bytes) -> float:
-    """Upload an image as a data URL; how many seconds the answer took."""
+def _upload(sidecar: RunningSidecar, data: bytes) -> float:
     return _send(sidecar, upload_json(data, "image/bmp"), HEADERS, 200)
 
 
-def announce_huge(sidecar: RunningSidecar) -> float:
-    """Offer a body that says how large it is."""
-    return _send(sidecar, _huge(), HEADERS | {"Content-Length": str(HUGE)}, 413)
-
-
-def stream_huge(sidecar: RunningSidecar) -> float:
-    """Send a body of the same size that does not say so."""
-    return _send(sidecar, _huge(), HEADERS, 413)
+def _upload_from(site: Website, sidecar: RunningSidecar, data: bytes) -> float:
+    site.page = data
+    source = {"type": "remote_url", "url": f"http://127.0.0.1:{site.server_port}/image"}
+    return _send(sidecar, json.dumps({"source": source}).encode(), HEADERS, 200)
 
 
 def _huge() -> Iterator[bytes]:
@@ -201,6 +142,7 @@ def _huge() -> Iterator[bytes]:
 def _send(
     sidecar: RunningSidecar, body: bytes | Iterator[bytes], headers: dict[str, str], status: int
 ) -> float:
+    """Return how many seconds the answer took. Raises RuntimeError for another status."""
     address = urlsplit(sidecar.public_url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
     since = time.perf_counter()
@@ -218,4 +160,4 @@ def _send(
 
 
 if __name__ == "__main__":
-    main()
+    run("sidecar_memory", measure, __doc__, passes=3, seconds=0)

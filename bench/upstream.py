@@ -1,6 +1,7 @@
-"""An upstream that answers at once, so that it is not what a bench of the gateway measures.
+"""A model that answers at once, so that it is not what a bench of the gateway measures.
 
-``python -m bench.upstream`` serves on a free port of loopback and prints its URL.
+``python -m bench.upstream`` serves on a free port of loopback and prints its URL. Its answer says
+in ``X-Received-Bytes`` how long the request's body was.
 """
 
 import asyncio
@@ -15,12 +16,11 @@ from typing import cast
 import httptools
 import uvloop
 
-_BODY = json.dumps(
-    {"object": "chat.completion", "choices": [{"message": {"content": "I see." * 20}}]}
-).encode()
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(_BODY),
-    _BODY,
+_CHOICE = {"message": {"content": "I see." * 20}}
+_BODY = json.dumps({"object": "chat.completion", "choices": [_CHOICE]}).encode()
+_ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    b"X-Received-Bytes: %%d\r\n\r\n%b" % (len(_BODY), _BODY)
 )
 
 
@@ -30,12 +30,17 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._parser = httptools.HttpRequestParser(self)
+        self._received = 0
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
+    def on_body(self, piece: bytes) -> None:
+        self._received += len(piece)
+
     def on_message_complete(self) -> None:
-        self._transport.write(_ANSWER)
+        self._transport.write(_ANSWER % self._received)
+        self._received = 0
 
 
 async def _serve() -> None:
@@ -51,20 +56,16 @@ async def _serve() -> None:
 @contextlib.contextmanager
 def running_upstream() -> Iterator[str]:
     """Run it in a process of its own; return its URL."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.upstream"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        if not url:
-            raise RuntimeError("the upstream did not start")
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
+    command = [sys.executable, "-m", "bench.upstream"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            if not url:
+                raise RuntimeError("the upstream did not start")
+            yield url
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":
