@@ -6,7 +6,7 @@
 #   make fuzz         input that nobody thought of, led by coverage and at random (15 minutes)
 #   make soak         the storage invariant at length: 200 SIGKILLs under load and more (20 minutes)
 #   make check        style and types
-#   make bench        what everything costs, in tables and a plot (under ten minutes)
+#   make bench        what everything costs, in tables (under ten minutes)
 #   make constraints  new versions of everything that is installed
 #   make clean        away with what was made here (data under var/ too)
 #
@@ -22,7 +22,7 @@ READY := $(VENV)/.ready
 # What the tests run besides Python: COMMAND=PACKAGE.
 TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
-  sqlite3=sqlite3 rclone=rclone tesseract=tesseract-ocr
+  sqlite3=sqlite3 rclone=rclone tesseract=tesseract-ocr wrk=wrk
 
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 
@@ -97,7 +97,7 @@ check: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(call need,wrk=wrk $(filter postgres% ceph% radosgw%,$(TOOLS)))
+	$(call need,$(filter wrk% postgres% ceph% radosgw%,$(TOOLS)))
 	$(BIN)/python -m bench
 
 # The newest versions that fit pyproject.toml, from an environment that holds nothing else.

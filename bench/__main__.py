@@ -12,7 +12,7 @@ import time
 
 from bench.report import RESULTS, ROOT
 
-BENCHES = ["plugin_server", "gateway", "large_bodies", "renditions", "sidecar", "sidecar_memory"]
+BENCHES = ["plugin_server", "gateway", "large_bodies", "sidecar", "sidecar_memory"]
 PAGE = ROOT / "docs" / "performance.md"
 SHOWN = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- end of bench -->)", re.DOTALL)
 

@@ -83,12 +83,12 @@ def _with_routes(written: str, routes: Mapping[str, Mapping[str, Any]]) -> str:
     config: dict[str, Any] = yaml.safe_load(written)
     (llm,) = (each for each in config["services"] if each["name"] == "jan-llm")
     usual = copy.deepcopy(next(each for each in llm["routes"] if each["name"] == "llm"))
-    for route in llm["routes"]:
-        _without_limits(route)
+    # A load of one guest is what rate limits are made against.
+    for limited in (*llm["routes"], *config.get("consumers", ())):
+        _without_limits(limited)
     llm["routes"].append({"name": "plain", "paths": ["/plain/"], "strip_path": True})
     for name, fields in routes.items():
         route = copy.deepcopy(usual) | {"name": name, "paths": [f"/{name}/"]}
-        _without_limits(route)
         for plugin in route["plugins"]:
             if plugin["name"] == "jan-media":
                 plugin["config"].update(fields)
@@ -96,9 +96,9 @@ def _with_routes(written: str, routes: Mapping[str, Mapping[str, Any]]) -> str:
     return yaml.safe_dump(config, sort_keys=False, width=1000)
 
 
-def _without_limits(route: dict[str, Any]) -> None:
-    """Take rate limits off a route: a load of one guest is what they are made against."""
-    route["plugins"] = [each for each in route["plugins"] if each["name"] != "rate-limiting"]
+def _without_limits(limited: dict[str, Any]) -> None:
+    plugins = limited.get("plugins", ())
+    limited["plugins"] = [each for each in plugins if each["name"] != "rate-limiting"]
 
 
 def chat(*parts: dict[str, Any], text: str = "What is in these pictures?") -> dict[str, Any]:

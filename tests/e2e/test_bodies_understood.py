@@ -23,7 +23,11 @@ def saw_one_image(answer: httpx.Response) -> bool:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
 def test_a_compressed_body(guest: httpx.Client, upload: Callable[[str], str], coding: str) -> None:
-    compress = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.compress}
+    compress: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "zstd": zstandard.compress,
+    }
     body = compress[coding](chat(upload("a.png")))
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
     assert saw_one_image(guest.post("/v1/chat/completions", content=body, headers=headers))
