@@ -84,7 +84,7 @@ def _with_routes(written: str, routes: Mapping[str, Mapping[str, Any]]) -> str:
     (llm,) = (each for each in config["services"] if each["name"] == "jan-llm")
     usual = copy.deepcopy(next(each for each in llm["routes"] if each["name"] == "llm"))
     # A load of one guest is what rate limits are made against.
-    for limited in (*llm["routes"], *config.get("consumers", ())):
+    for limited in (config, *llm["routes"]):
         _without_limits(limited)
     llm["routes"].append({"name": "plain", "paths": ["/plain/"], "strip_path": True})
     for name, fields in routes.items():
