@@ -211,6 +211,15 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
         "response_class": Response,
         "responses": _errors(403, 404),
     },
+    "GET /v1/media/{id}/thumbnail": {
+        "response_class": Response,
+        "responses": {
+            200: {"content": {"image/*": {}}},
+            206: {"description": "A range of the bytes"},
+            304: {"description": "Not modified"},
+            **_errors(400, 404, 409, 416, 503),
+        },
+    },
     "GET /v1/media/{id}/content": {
         "response_class": Response,
         "responses": {

@@ -1,0 +1,85 @@
+"""Media as a model takes it: renditions that are there, or are made while the request waits."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from jan_media.catalog.interface import Media, Rendition
+from jan_media.content.decoders import PROCESSES
+from jan_media.content.sniff import CHECKED
+from jan_media.errors import Refused
+from jan_media.library import renditions
+from jan_media.library.links import Link, filename
+from jan_media.library.resolve import Found
+from jan_media.renditions.fit import Fit
+from jan_media.sidecar import Sidecar
+
+
+def fit_of(asked: Mapping[str, Any]) -> Fit | None:
+    """The limits that a message of the plugin names; None if it names none. Raises `Refused`."""
+    given = asked.get("fit")
+    if given is None:
+        return None
+    try:
+        return Fit.parse(given if isinstance(given, dict) else {"types": given})
+    except ValueError as problem:
+        raise Refused("invalid_field", str(problem), "fit") from None
+
+
+async def fitted(sidecar: Sidecar, media: Media, fit: Fit) -> Media:
+    """Ready media as it fits. Raises `Refused`, `CatalogUnavailable` and `StorageUnavailable`."""
+    made = await _renditions(sidecar, [media], fit)
+    return renditions.as_it_fits(media, _settled(made.get(media.sha256)))
+
+
+async def all_fitted(
+    sidecar: Sidecar, found: Mapping[str, Found], fit: Fit
+) -> tuple[dict[str, Found], dict[str, Refused]]:
+    """Ready media as it fits, by the same names; and by name why others cannot be made to."""
+    made = await _renditions(sidecar, [each.media for each in found.values()], fit)
+    fitting, refused = {}, {}
+    for name, each in found.items():
+        try:
+            media = renditions.as_it_fits(each.media, _settled(made.get(each.media.sha256)))
+        except Refused as refusal:
+            refused[name] = refusal
+        else:
+            fitting[name] = Found(media, _link(sidecar, media, each.link))
+    return fitting, refused
+
+
+def _link(sidecar: Sidecar, media: Media, original: Link) -> Link:
+    url = sidecar.library.storage.presign_get(
+        media.storage_key, mime=media.mime, filename=filename(media), ttl=original.ttl
+    )
+    return Link(url=url, ttl=original.ttl, expires_at=original.expires_at)
+
+
+Made = Rendition | Refused | None
+
+
+def _settled(made: Made) -> Rendition | None:
+    if isinstance(made, Refused):
+        raise made
+    return made
+
+
+async def _renditions(sidecar: Sidecar, media: list[Media], fit: Fit) -> dict[str, Made]:
+    """By SHA-256 the renditions of these pictures, or why there is none."""
+    made: dict[str, Made] = {
+        **await sidecar.lanes.resolves.run(renditions.known, sidecar.library, media, fit)
+    }
+    missing = {each.sha256: each for each in media if each.mime in CHECKED}.values()
+    places = asyncio.Semaphore(PROCESSES)  # one request takes no more threads than can be used
+
+    async def make(each: Media) -> None:
+        async with places:
+            try:
+                made[each.sha256] = await sidecar.lanes.uploads.run(
+                    renditions.make, sidecar.library, each, fit
+                )
+            except Refused as refusal:
+                made[each.sha256] = refusal
+
+    await asyncio.gather(*(make(each) for each in missing if each.sha256 not in made))
+    return made
