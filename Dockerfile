@@ -1,23 +1,41 @@
 # syntax=docker/dockerfile:1
-# Two images from one file:
-#   docker build --target kong -t jan-media-kong .
-#   docker build --target sidecar -t jan-media-sidecar .
-# Written without a Docker engine at hand: not built yet.
+# Three images from one file:
+#   docker build --target kong -t jan-media-kong .          Kong with the plugin
+#   docker build --target sidecar -t jan-media-sidecar .    the sidecar
+#   docker build --target demo-llm -t jan-media-demo-llm .  the demo model, for compose.yaml
+# `make images` builds the last two with buildah, runs them, and checks what they promise: a user
+# without rights, a root file system that is only read, no compiler, no pip.
+#
+# DEBIAN and KONG name the images that they stand on; SIDECAR one that is built already. PIP_CERT is a file with certificates, where
+# packages come through a proxy of your own: build with --volume FILE:/run/ca.pem:ro and
+# --build-arg PIP_CERT=/run/ca.pem.
+ARG DEBIAN=debian:trixie-slim
+ARG KONG=kong:3.9
+ARG SIDECAR=sidecar
 
-FROM kong:3.9 AS kong
+# ---------------------------------------------------------------------------------------------
+# Kong with the plugin. Its own Python is used, so it is installed on Kong's own image.
+# ---------------------------------------------------------------------------------------------
+FROM ${KONG} AS kong-python
 USER root
 RUN apt-get update \
- && apt-get install -y --no-install-recommends python3 python3-venv \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 \
  && rm -rf /var/lib/apt/lists/*
+
+FROM kong-python AS kong-build
+ARG PIP_CERT
+RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv
+RUN python3 -m venv /build && python3 -m venv --without-pip /opt/jan
 COPY pyproject.toml constraints.txt README.md /src/
 COPY sidecar /src/sidecar
 COPY kong-plugin /src/kong-plugin
-RUN python3 -m venv /opt/jan \
- && /opt/jan/bin/pip install --no-cache-dir '/src[plugin]' -c /src/constraints.txt \
- && ln -s /opt/jan/lib/python3*/site-packages /opt/jan/lua \
- && rm -rf /src
-COPY kong-errors.json /etc/kong/kong-errors.json
-COPY kong.yml /etc/kong/kong.yml
+RUN /build/bin/pip --python /opt/jan install --no-cache-dir '/src[plugin]' -c /src/constraints.txt \
+ && rm -rf /opt/jan/bin/pip* /opt/jan/lib/python3*/site-packages/pip* \
+ && ln -s /opt/jan/lib/python3*/site-packages /opt/jan/lua
+
+FROM kong-python AS kong
+COPY --from=kong-build /opt/jan /opt/jan
+COPY kong-errors.json kong.yml /etc/kong/
 ENV KONG_DATABASE=off \
     KONG_DECLARATIVE_CONFIG=/etc/kong/kong.yml \
     KONG_PLUGINS=bundled,jan-media-gate,jan-media \
@@ -37,24 +55,55 @@ ENV KONG_DATABASE=off \
     KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS="4 32k" \
     KONG_ADMIN_LISTEN=off
 USER kong
+# Through the plugin: Kong listens half a second before its plugin server does.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+  CMD ["/opt/jan/bin/python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 
-FROM python:3.13-slim AS sidecar
+# ---------------------------------------------------------------------------------------------
+# The sidecar.
+# ---------------------------------------------------------------------------------------------
+FROM ${DEBIAN} AS python
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 ca-certificates \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 10001 --user-group --shell /usr/sbin/nologin --create-home --home-dir /data jan
+
+FROM python AS build
+ARG PIP_CERT
+RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv
+RUN python3 -m venv /build && python3 -m venv --without-pip /opt/jan
 COPY pyproject.toml constraints.txt README.md /src/
 COPY sidecar /src/sidecar
 COPY kong-plugin /src/kong-plugin
-RUN pip install --no-cache-dir '/src[sidecar]' -c /src/constraints.txt \
- && rm -rf /src \
- && useradd --system --create-home --home-dir /data jan
-USER jan
-ENV MEDIA_LISTEN=0.0.0.0:8285 \
+# sqlite-utils names pip among what it needs, for its own plugins. Nobody here installs any.
+RUN /build/bin/pip --python /opt/jan install --no-cache-dir '/src[sidecar]' -c /src/constraints.txt \
+ && rm -rf /opt/jan/bin/pip* /opt/jan/lib/python3*/site-packages/pip*
+
+FROM python AS sidecar
+COPY --from=build /opt/jan /opt/jan
+# Run it with a read-only root: it writes to /data and /tmp alone.
+ENV PATH=/opt/jan/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONUNBUFFERED=1 \
+    MEDIA_LISTEN=0.0.0.0:8285 \
     MEDIA_INTERNAL_LISTEN=0.0.0.0:8286 \
     MEDIA_DATA_DIR=/data/media
+USER 10001:10001
+WORKDIR /data
 VOLUME /data
 EXPOSE 8285 8286
+STOPSIGNAL SIGTERM
+# Alive, not ready: a storage that is away for a while is no reason to be started again.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
+  CMD ["/opt/jan/bin/python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['MEDIA_LISTEN'].rpartition(':')[2] + '/healthz', timeout=4)"]
 CMD ["jan-media", "serve"]
 
-# The demo model, for compose.yaml.
-FROM sidecar AS demo-llm
+# ---------------------------------------------------------------------------------------------
+# The demo model.
+# ---------------------------------------------------------------------------------------------
+FROM ${SIDECAR} AS demo-llm
 COPY demo /app/demo
 WORKDIR /app
+EXPOSE 8287
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
+  CMD ["/opt/jan/bin/python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8287/healthz', timeout=4)"]
 CMD ["python", "-m", "demo.llm", "--host", "0.0.0.0"]

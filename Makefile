@@ -7,6 +7,8 @@
 #   make soak         the storage invariant at length: 200 SIGKILLs under load and more (20 minutes)
 #   make check        style and types
 #   make bench        what everything costs, in tables (under ten minutes)
+#   make wheel        the package, into dist/
+#   make images       the sidecar's and the demo model's image, built, run and checked (as root)
 #   make constraints  new versions of everything that is installed
 #   make clean        away with what was made here (data under var/ too)
 #
@@ -22,11 +24,11 @@ READY := $(VENV)/.ready
 # What the tests run besides Python: COMMAND=PACKAGE.
 TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
-  sqlite3=sqlite3 rclone=rclone tesseract=tesseract-ocr wrk=wrk
+  sqlite3=sqlite3 rclone=rclone tesseract=tesseract-ocr wrk=wrk systemd-analyze=systemd
 
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 
-.PHONY: setup demo up test say fuzz soak e2e check bench constraints clean
+.PHONY: setup demo up test say fuzz soak e2e check bench wheel images constraints clean
 
 # Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE;
 # Debian keeps PostgreSQL's programs, and Ceph's helpers, outside of PATH.
@@ -99,6 +101,17 @@ check: $(READY)
 bench: $(READY)
 	$(call need,$(filter wrk% postgres% ceph% radosgw%,$(TOOLS)))
 	$(BIN)/python -m bench
+
+# From a fresh build folder: an old one brings back files that are gone.
+wheel: $(PLAYS)
+	@rm -rf build dist
+	@$(BIN)/python -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
+	@rm -rf build
+	@ls dist/*.whl
+
+images: $(PLAYS)
+	$(call need,buildah=buildah debootstrap=debootstrap)
+	@$(BIN)/python -m deploy.images
 
 # The newest versions that fit pyproject.toml, from an environment that holds nothing else.
 constraints:
