@@ -282,7 +282,8 @@ def main() -> int:
             print(f"── {image.name}: what is inside", flush=True)
             check_contents(image, size_of_base, empty)
         print("── both, behind devkong", flush=True)
-        with StackOfImages(work / "stack", free_ports(), images=images) as stack:
+        stack = StackOfImages(work / "stack", free_ports(), images=images)
+        with stack:
             check_service(stack)
             check_stop(stack)
     except subprocess.CalledProcessError as failed:

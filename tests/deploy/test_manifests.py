@@ -152,8 +152,8 @@ def test_the_sidecar_starts_with_the_settings_of_the_manifest() -> None:
 def env_file(name: str) -> dict[str, str]:
     """Return the variables of a file that systemd reads."""
     lines = (DEPLOY / "systemd" / name).read_text("utf-8").splitlines()
-    pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    return {name: value for name, value in pairs}
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}
 
 
 def test_the_sidecar_starts_with_the_settings_of_the_systemd_unit() -> None:
