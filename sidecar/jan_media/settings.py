@@ -129,6 +129,7 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
     internal_listen = read("MEDIA_INTERNAL_LISTEN", "127.0.0.1:8286", _address)
     data_dir = read("MEDIA_DATA_DIR", "./var/media", lambda text: Path(text).absolute())
     backend = read("MEDIA_STORAGE_BACKEND", "s3", _one_of("s3", "local"))
+    presign_ttl = read("MEDIA_S3_PRESIGN_TTL", "5m", _whole_seconds(1, 7 * 86400))
     settings = Settings(
         listen=listen,
         internal_listen=internal_listen,
@@ -150,12 +151,8 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
                 _boolean,
             ),
         ),
-        presign_ttl=read("MEDIA_S3_PRESIGN_TTL", "5m", _whole_seconds(1, 7 * 86400)),
-        llm_url_ttl=read(
-            "MEDIA_LLM_URL_TTL",
-            environment.get("MEDIA_S3_PRESIGN_TTL", "").strip() or "5m",
-            _whole_seconds(1, 7 * 86400),
-        ),
+        presign_ttl=presign_ttl,
+        llm_url_ttl=read("MEDIA_LLM_URL_TTL", f"{presign_ttl}s", _whole_seconds(1, 7 * 86400)),
         upload_ttl=read("MEDIA_UPLOAD_TTL", "15m", _whole_seconds(1, 7 * 86400)),
         max_bytes=read("MEDIA_MAX_BYTES", "20971520", _size),
         retention_days=read("MEDIA_RETENTION_DAYS", "30", _positive_number),
