@@ -153,15 +153,15 @@ def test_ids_are_resolved_while_a_hundred_uploads_wait_for_a_slow_storage(tmp_pa
         id = api.upload(picture())["id"]
         storage.slow.set()
 
-        def upload(data: bytes) -> int:
+        def upload(data: bytes, user: str) -> int:
             with Api(sidecar) as sender:
                 return sender.http.post(
                     "/v1/media",
                     content=data,
-                    headers=sender.as_user("ann") | {"Content-Type": "image/png"},
+                    headers=sender.as_user(user) | {"Content-Type": "image/png"},
                 ).status_code
 
-        uploads = [senders.submit(upload, picture()) for _ in range(100)]
+        uploads = [senders.submit(upload, picture(), f"user-{number}") for number in range(100)]
         for _ in range(16):  # as many as a worker writes at once
             assert storage.waiting.acquire(timeout=20)
 
