@@ -19,6 +19,7 @@ from jan_media.api.access_log import AccessLog
 from jan_media.api.bodies import read_body, refuse_announced_size
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly, owner_of
 from jan_media.api.finding import find_all, find_ready
+from jan_media.api.fitting import all_fitted, fit_of, fitted
 from jan_media.api.routes import Routed, Routes
 from jan_media.api.serving import Served, serve
 from jan_media.api.uploads import RawBody, take_in
@@ -27,6 +28,7 @@ from jan_media.errors import Refused, megabytes, too_large
 from jan_media.library.links import filename
 from jan_media.library.resolve import Found, Resolved, not_found, why_not
 from jan_media.media_id import PATTERN, parse_media_id
+from jan_media.renditions.fit import Fit
 from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import ObjectMissing, Storage
 
@@ -56,7 +58,8 @@ def _routes(sidecar: Sidecar) -> Routes:
         """URLs for ids, and for URLs of ours; what has none is told apart by name."""
         asked = await _unpacked(request)
         if "names" in asked:
-            return _packed(await _resolved(sidecar, _strings(asked, "names")))
+            names, fit = _strings(asked, "names"), fit_of(asked)
+            return _packed(await _resolved(sidecar, names, fit))
         ids = _ids(asked)
         resolved = await find_all(sidecar, [id for id in ids if parse_media_id(id) == id])
         if asked.get("as", "url") == "url":
@@ -70,7 +73,10 @@ def _routes(sidecar: Sidecar) -> Routes:
         named = asked.get("id")
         if not isinstance(named, str):
             raise Refused("missing_field", "id is required", "id")
+        fit = fit_of(asked)
         media = (await find_ready(sidecar, named)).media
+        if fit is not None:
+            media = await fitted(sidecar, media, fit)
         storage = sidecar.library.storage
         served = Served(
             total=media.bytes,
@@ -128,8 +134,8 @@ def _routes(sidecar: Sidecar) -> Routes:
     return routes
 
 
-async def _resolved(sidecar: Sidecar, names: list[str]) -> dict[str, Any]:
-    """What is known of ``names``, by name: ids, and URLs that may be ours."""
+async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict[str, Any]:
+    """What is known of ``names``, by name: ids, and URLs that may be ours; media as it fits."""
     ids = {name: parse_media_id(name) or media_id_of_url(sidecar, name) for name in names}
     foreign = [name for name, id in ids.items() if id is None and "://" in name]
     resolved = await find_all(
@@ -137,11 +143,17 @@ async def _resolved(sidecar: Sidecar, names: list[str]) -> dict[str, Any]:
         list(dict.fromkeys(id for id in ids.values() if id is not None)),
         ttl=sidecar.settings.llm_url_ttl,
     )
+    ready, refused = resolved.found, dict[str, Refused]()
+    if fit is not None:
+        ready, refused = await all_fitted(sidecar, ready, fit)
     media: dict[str, Any] = {}
     errors: dict[str, Any] = {}
     for name, id in ids.items():
-        found = resolved.found.get(id or "")
-        if found is not None:
+        found = ready.get(id or "")
+        refusal = refused.get(id or "")
+        if refusal is not None:
+            errors[name] = {"code": refusal.code, "message": refusal.message}
+        elif found is not None:
             media[name] = _answer(found, found.link.url)
         elif id is not None or "://" not in name:
             errors[name] = _error(resolved.unready.get(id or ""))
@@ -249,8 +261,6 @@ def _strings(asked: dict[str, Any], field: str) -> list[str]:
         raise Refused("invalid_field", f"{field} must be a list of at most {MAX_NAMES}", field)
     if not all(isinstance(value, str) for value in values):
         raise Refused("invalid_field", f"{field} must hold strings", field)
-    if not isinstance(asked.get("fit"), dict | None):
-        raise Refused("invalid_field", "fit must be a map or nil", "fit")
     return values
 
 

@@ -97,6 +97,19 @@ def test_content_is_the_bytes(api: Api) -> None:
         assert api.ask("/internal/content", wrong)[0] == status
 
 
+def test_media_is_answered_as_it_fits(api: Api) -> None:
+    media_id = api.upload(picture(size=(200, 100)))["id"]
+    fit = {"types": ["image/jpeg"], "max_edge": 50}
+    _, answer = api.ask("/internal/resolve", {"names": [media_id, UNKNOWN], "fit": fit})
+    found = answer["media"][media_id]
+    assert (found["id"], found["mime"]) == (media_id, "image/jpeg")
+    made = api.http.get(found["url"]).content
+    assert (len(made), made[:2]) == (found["bytes"], b"\xff\xd8")
+    assert answer["errors"].keys() == {UNKNOWN}
+    packed = msgpack.packb({"id": media_id, "fit": fit})
+    assert api.internal.post("/internal/content", content=packed).content == made
+
+
 def test_store_keeps_a_file_for_the_caller_as_an_upload_does(api: Api) -> None:
     data = picture()
     headers = api.as_user("bob") | {"Content-Type": "image/jpeg"}
