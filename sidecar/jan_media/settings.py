@@ -95,6 +95,10 @@ class Settings:
     proxy_download: bool
     allowed_types: AllowedTypes
     max_pixels: int
+    quota_bytes: int  # what one owner may keep, 0: without limit
+    quota_files: int
+    guest_quota_bytes: int  # what a guest of this installation may
+    guest_quota_files: int
     fetch_allow: str  # a comma list of CIDRs and host names, checked
     fetch_deny: str
     gateway_secret: str
@@ -160,6 +164,10 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
         proxy_download=read("MEDIA_PROXY_DOWNLOAD", "true", _boolean),
         allowed_types=read("MEDIA_ALLOWED_TYPES", DEFAULT_ALLOWED_TYPES, AllowedTypes),
         max_pixels=read("MEDIA_MAX_PIXELS", "100000000", _integer(1)),
+        quota_bytes=read("MEDIA_QUOTA_BYTES", "20GiB", _size_or_none),
+        quota_files=read("MEDIA_QUOTA_FILES", "200000", _integer(0)),
+        guest_quota_bytes=read("MEDIA_GUEST_QUOTA_BYTES", "1GiB", _size_or_none),
+        guest_quota_files=read("MEDIA_GUEST_QUOTA_FILES", "10000", _integer(0)),
         fetch_allow=read("MEDIA_FETCH_ALLOW", "", _places),
         fetch_deny=read("MEDIA_FETCH_DENY", "", _places),
         gateway_secret=read("MEDIA_GATEWAY_SECRET", "", str),
@@ -363,6 +371,10 @@ def _size(text: str) -> int:
     if not size:
         raise ValueError(f"must be a size in bytes above 0, or as in 20MB, not {text!r}")
     return size
+
+
+def _size_or_none(text: str) -> int:
+    return 0 if text == "0" else _size(text)
 
 
 def _positive_number(text: str) -> float:

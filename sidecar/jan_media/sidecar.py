@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jan_media.catalog.interface import Quota
 from jan_media.catalog.open import open_catalog
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.remote import RemoteFetcher
@@ -16,7 +17,7 @@ from jan_media.library.library import Library, Rules
 from jan_media.metrics import Metrics
 from jan_media.places import Places
 from jan_media.settings import Settings
-from jan_media.storage.interface import Storage
+from jan_media.storage.interface import SignsItsOwnUrls, Storage
 from jan_media.storage.local import LocalStorage
 from jan_media.storage.local_urls import LocalUrls
 
@@ -92,6 +93,9 @@ def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
             hold_ms=int(settings.sweep_grace * 1000),
             download_ttl=settings.presign_ttl,
             upload_ttl=settings.upload_ttl,
+            quota=Quota(settings.quota_bytes, settings.quota_files),
+            guest_quota=Quota(settings.guest_quota_bytes, settings.guest_quota_files),
+            guest_issuer=settings.issuer,
         ),
         spool_dir=spool_dir,
     )
@@ -126,7 +130,7 @@ def assemble(settings: Settings) -> Sidecar:
             timeout=settings.remote_fetch_timeout,
             max_bytes=settings.max_bytes,
         ),
-        local_urls=library.storage.urls if isinstance(library.storage, LocalStorage) else None,
+        local_urls=library.storage.urls if isinstance(library.storage, SignsItsOwnUrls) else None,
         lanes=lanes,
         uploads=Places(settings.max_uploads),
         fetches=Places(settings.max_fetches),

@@ -12,10 +12,10 @@ from uuid import uuid4
 import httpx
 import pytest
 import requests
-from jan_media.storage.interface import PresignedPost, Storage
+from jan_media.storage.interface import PresignedPost
 
 from tests.support import storages
-from tests.support.storages import Served
+from tests.support.storages import Served, TakingUploads
 
 MIME = "image/jpeg"
 MAX_BYTES = 1000
@@ -36,7 +36,7 @@ def served(
 
 
 @pytest.fixture
-def storage(served: Served) -> Storage:
+def storage(served: Served) -> TakingUploads:
     return served.storage
 
 
@@ -47,8 +47,8 @@ def key() -> str:
 
 
 @pytest.fixture
-def form(storage: Storage, key: str) -> PresignedPost:
-    return storage.presign_post(key, mime=MIME, max_bytes=MAX_BYTES, ttl=60)
+def form(storage: TakingUploads, key: str) -> PresignedPost:
+    return storage.presign_post(key, max_bytes=MAX_BYTES, ttl=60)
 
 
 def upload(form: PresignedPost, data: bytes = b"picture", fields: Fields | None = None) -> int:
@@ -58,7 +58,7 @@ def upload(form: PresignedPost, data: bytes = b"picture", fields: Fields | None 
     return answer.status_code
 
 
-def stored(storage: Storage, key: str) -> bytes | None:
+def stored(storage: TakingUploads, key: str) -> bytes | None:
     if storage.size(key) is None:
         return None
     with storage.read(key) as reading:
@@ -73,13 +73,15 @@ def with_policy(form: PresignedPost, change: Callable[[str], str]) -> Fields:
     return form.fields | {"policy": base64.b64encode(changed.encode()).decode()}
 
 
-def test_a_form_takes_the_object(storage: Storage, key: str, form: PresignedPost) -> None:
+def test_a_form_takes_the_object(storage: TakingUploads, key: str, form: PresignedPost) -> None:
     assert upload(form, b"the picture") == 204
 
     assert stored(storage, key) == b"the picture"
 
 
-def test_the_form_works_with_requests(storage: Storage, key: str, form: PresignedPost) -> None:
+def test_the_form_works_with_requests(
+    storage: TakingUploads, key: str, form: PresignedPost
+) -> None:
     answer = requests.post(
         form.url, data=form.fields, files={"file": io.BytesIO(b"picture")}, timeout=30
     )
@@ -91,7 +93,6 @@ def test_the_form_works_with_requests(storage: Storage, key: str, form: Presigne
 def test_the_fields_are_those_of_s3(form: PresignedPost, key: str) -> None:
     assert {name for name in form.fields if name != "x-amz-security-token"} == {
         "key",
-        "Content-Type",
         "policy",
         "x-amz-algorithm",
         "x-amz-credential",
@@ -101,13 +102,12 @@ def test_the_fields_are_those_of_s3(form: PresignedPost, key: str) -> None:
     assert form.fields["key"] == key
     policy = json.loads(base64.b64decode(form.fields["policy"]))
     assert {"key": key} in policy["conditions"]
-    assert {"Content-Type": MIME} in policy["conditions"]
     assert ["content-length-range", 1, MAX_BYTES] in policy["conditions"]
 
 
 @pytest.mark.parametrize("size", [1, MAX_BYTES])
 def test_both_ends_of_the_size_range_are_taken(
-    storage: Storage, key: str, form: PresignedPost, size: int
+    storage: TakingUploads, key: str, form: PresignedPost, size: int
 ) -> None:
     assert upload(form, b"x" * size) == 204
     assert storage.size(key) == size
@@ -115,7 +115,7 @@ def test_both_ends_of_the_size_range_are_taken(
 
 @pytest.mark.parametrize("size", [0, MAX_BYTES + 1, 5_000_000])
 def test_a_size_outside_the_range_is_refused(
-    storage: Storage, key: str, form: PresignedPost, size: int
+    storage: TakingUploads, key: str, form: PresignedPost, size: int
 ) -> None:
     assert upload(form, b"x" * size) in (400, 403, 413)
     assert storage.size(key) is None
@@ -126,8 +126,6 @@ def test_a_size_outside_the_range_is_refused(
     [
         ("key", "uploads/another"),
         ("key", "uploads/${filename}"),
-        ("Content-Type", "text/html"),
-        ("Content-Type", "image/png"),
         ("x-amz-date", "20200101T000000Z"),
         ("x-amz-credential", "someone/20200101/us-east-1/s3/aws4_request"),
         ("x-amz-signature", "0" * 64),
@@ -135,7 +133,7 @@ def test_a_size_outside_the_range_is_refused(
     ],
 )
 def test_a_field_with_another_value_is_refused(
-    storage: Storage, key: str, form: PresignedPost, name: str, value: str
+    storage: TakingUploads, key: str, form: PresignedPost, name: str, value: str
 ) -> None:
     assert upload(form, fields=form.fields | {name: value}) in (400, 403)
 
@@ -148,7 +146,7 @@ def test_a_field_with_another_value_is_refused(
     "name", ["key", "policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date"]
 )
 def test_a_form_without_a_field_that_must_be_there_is_refused(
-    storage: Storage, key: str, form: PresignedPost, name: str
+    storage: TakingUploads, key: str, form: PresignedPost, name: str
 ) -> None:
     fields = {other: value for other, value in form.fields.items() if other != name}
 
@@ -157,7 +155,7 @@ def test_a_form_without_a_field_that_must_be_there_is_refused(
 
 
 def test_a_form_without_a_signature_is_refused(
-    storage: Storage, key: str, form: PresignedPost
+    storage: TakingUploads, key: str, form: PresignedPost
 ) -> None:
     fields = {name: value for name, value in form.fields.items() if name != "x-amz-signature"}
 
@@ -166,14 +164,16 @@ def test_a_form_without_a_signature_is_refused(
 
 
 def test_a_field_that_the_policy_does_not_name_is_refused(
-    storage: Storage, key: str, form: PresignedPost
+    storage: TakingUploads, key: str, form: PresignedPost
 ) -> None:
     assert upload(form, fields=form.fields | {"x-amz-meta-note": "hello"}) == 403
     assert upload(form, fields=form.fields | {"acl": "public-read"}) == 403
     assert storage.size(key) is None
 
 
-def test_a_field_to_be_ignored_is_ignored(storage: Storage, key: str, form: PresignedPost) -> None:
+def test_a_field_to_be_ignored_is_ignored(
+    storage: TakingUploads, key: str, form: PresignedPost
+) -> None:
     assert upload(form, fields=form.fields | {"x-ignore-note": "hello"}) == 204
     assert stored(storage, key) == b"picture"
 
@@ -183,24 +183,23 @@ def test_a_field_to_be_ignored_is_ignored(storage: Storage, key: str, form: Pres
     [
         lambda policy: policy.replace("uploads/", "content/"),
         lambda policy: policy.replace(f"1,{MAX_BYTES}", f"1,{MAX_BYTES}0"),
-        lambda policy: policy.replace(MIME, "text/html"),
         lambda policy: policy.replace('"expiration":"20', '"expiration":"21'),
         lambda policy: '{"expiration":"2999-01-01T00:00:00.000Z","conditions":[]}',
         lambda policy: "not JSON",
     ],
-    ids=["key", "size", "type", "time", "everything allowed", "nonsense"],
+    ids=["key", "size", "time", "everything allowed", "nonsense"],
 )
 def test_a_policy_that_was_changed_is_refused(
-    storage: Storage, key: str, form: PresignedPost, change: Callable[[str], str]
+    storage: TakingUploads, key: str, form: PresignedPost, change: Callable[[str], str]
 ) -> None:
     assert upload(form, fields=with_policy(form, change)) in (400, 403)
     assert storage.size(key) is None
 
 
 def test_a_signature_of_another_form_is_refused(
-    storage: Storage, key: str, form: PresignedPost
+    storage: TakingUploads, key: str, form: PresignedPost
 ) -> None:
-    other = storage.presign_post("uploads/another", mime=MIME, max_bytes=MAX_BYTES, ttl=60)
+    other = storage.presign_post("uploads/another", max_bytes=MAX_BYTES, ttl=60)
 
     stolen = form.fields | {"x-amz-signature": other.fields["x-amz-signature"]}
 
@@ -211,16 +210,16 @@ def test_a_signature_of_another_form_is_refused(
 def test_an_expired_form_is_refused(served: Served, key: str) -> None:
     past = served.signing_in_the_past()
 
-    expired = past.presign_post(key, mime=MIME, max_bytes=MAX_BYTES, ttl=3600 - 60)
+    expired = past.presign_post(key, max_bytes=MAX_BYTES, ttl=3600 - 60)
     assert upload(expired) in (400, 403)
     assert served.storage.size(key) is None
 
-    live = past.presign_post(key, mime=MIME, max_bytes=MAX_BYTES, ttl=3600 + 60)
+    live = past.presign_post(key, max_bytes=MAX_BYTES, ttl=3600 + 60)
     assert upload(live) == 204
 
 
 def test_fields_after_the_file_do_not_count(
-    storage: Storage, key: str, form: PresignedPost
+    storage: TakingUploads, key: str, form: PresignedPost
 ) -> None:
     before = [(name, (None, value)) for name, value in form.fields.items()]
     after = ("submit", (None, "Upload"))
@@ -232,7 +231,7 @@ def test_fields_after_the_file_do_not_count(
 
 
 def test_a_file_before_its_policy_is_refused(
-    storage: Storage, key: str, form: PresignedPost
+    storage: TakingUploads, key: str, form: PresignedPost
 ) -> None:
     late = [(name, (None, value)) for name, value in form.fields.items()]
 
@@ -243,7 +242,7 @@ def test_a_file_before_its_policy_is_refused(
 
 
 def test_a_replayed_form_can_only_write_its_own_key_again(
-    storage: Storage, key: str, form: PresignedPost
+    storage: TakingUploads, key: str, form: PresignedPost
 ) -> None:
     assert upload(form, b"first") == 204
     storage.copy(key, f"content/{key}", mime=MIME)

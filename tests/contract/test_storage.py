@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from jan_media.storage.interface import CHUNK, ObjectMissing, Storage, StorageUnavailable
+from jan_media.storage.interface import CHUNK, ObjectMissing, StorageUnavailable
 from jan_media.storage.local import LocalStorage
 
 from tests.support import storages
-from tests.support.storages import Served
+from tests.support.storages import Served, TakingUploads
 
 PNG = "image/png"
 BAD_KEYS = ["", "/a", "a/", "a//b", "a/../b", "..", ".", "./a", "A", "a b", "a,b", "ä", "a" * 201]
@@ -34,7 +34,7 @@ def served(
 
 
 @pytest.fixture
-def storage(served: Served) -> Storage:
+def storage(served: Served) -> TakingUploads:
     return served.storage
 
 
@@ -50,11 +50,11 @@ def pattern(size: int, seed: str = "") -> bytes:
     return b"".join(blocks)[:size]
 
 
-def put(storage: Storage, key: str, data: bytes) -> None:
+def put(storage: TakingUploads, key: str, data: bytes) -> None:
     storage.put(key, io.BytesIO(data), size=len(data), mime=PNG)
 
 
-def get(storage: Storage, key: str, start: int = 0, stop: int | None = None) -> bytes:
+def get(storage: TakingUploads, key: str, start: int = 0, stop: int | None = None) -> bytes:
     with storage.read(key, start=start, stop=stop) as reading:
         return b"".join(reading.chunks())
 
@@ -63,7 +63,7 @@ def get(storage: Storage, key: str, start: int = 0, stop: int | None = None) -> 
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7])
-def test_what_was_put_is_read_back(storage: Storage, key: str, size: int) -> None:
+def test_what_was_put_is_read_back(storage: TakingUploads, key: str, size: int) -> None:
     put(storage, key, pattern(size))
 
     with storage.read(key) as reading:
@@ -72,7 +72,7 @@ def test_what_was_put_is_read_back(storage: Storage, key: str, size: int) -> Non
 
 
 def test_put_takes_the_announced_bytes_from_the_position_of_the_source(
-    storage: Storage, key: str
+    storage: TakingUploads, key: str
 ) -> None:
     source = io.BytesIO(b"before|object|after")
     source.seek(7)
@@ -83,7 +83,7 @@ def test_put_takes_the_announced_bytes_from_the_position_of_the_source(
 
 
 def test_put_refuses_a_source_that_is_too_short_and_writes_nothing(
-    storage: Storage, key: str
+    storage: TakingUploads, key: str
 ) -> None:
     with pytest.raises(ValueError, match="announced"):
         storage.put(key, io.BytesIO(b"abc"), size=4, mime=PNG)
@@ -91,14 +91,16 @@ def test_put_refuses_a_source_that_is_too_short_and_writes_nothing(
     assert storage.size(key) is None
 
 
-def test_put_replaces_an_object(storage: Storage, key: str) -> None:
+def test_put_replaces_an_object(storage: TakingUploads, key: str) -> None:
     put(storage, key, b"the first, longer one")
     put(storage, key, b"the second")
 
     assert get(storage, key) == b"the second"
 
 
-def test_a_reader_sees_one_whole_object_while_others_are_put(storage: Storage, key: str) -> None:
+def test_a_reader_sees_one_whole_object_while_others_are_put(
+    storage: TakingUploads, key: str
+) -> None:
     versions = {pattern(3 * CHUNK, "a"), pattern(3 * CHUNK, "b")}
     put(storage, key, pattern(3 * CHUNK, "a"))
     done = threading.Event()
@@ -119,7 +121,7 @@ def test_a_reader_sees_one_whole_object_while_others_are_put(storage: Storage, k
     assert seen <= versions
 
 
-def test_objects_are_put_and_read_from_many_threads(storage: Storage, key: str) -> None:
+def test_objects_are_put_and_read_from_many_threads(storage: TakingUploads, key: str) -> None:
     def round_trip(number: int) -> bool:
         data = pattern(50_000, str(number))
         put(storage, f"{key}/{number}", data)
@@ -133,7 +135,7 @@ def test_objects_are_put_and_read_from_many_threads(storage: Storage, key: str) 
     ("start", "stop"),
     [(0, 1), (5, None), (10, 20), (CHUNK - 1, CHUNK + 1), (0, 10**9), (2 * CHUNK - 1, 2 * CHUNK)],
 )
-def test_a_range_is_read(storage: Storage, key: str, start: int, stop: int | None) -> None:
+def test_a_range_is_read(storage: TakingUploads, key: str, start: int, stop: int | None) -> None:
     data = pattern(2 * CHUNK)
     put(storage, key, data)
 
@@ -144,7 +146,7 @@ def test_a_range_is_read(storage: Storage, key: str, start: int, stop: int | Non
 
 @pytest.mark.parametrize(("start", "stop"), [(3, 3), (5, 4), (6, None), (99, 100)])
 def test_a_range_beyond_the_end_is_empty(
-    storage: Storage, key: str, start: int, stop: int | None
+    storage: TakingUploads, key: str, start: int, stop: int | None
 ) -> None:
     put(storage, key, b"object")
 
@@ -153,7 +155,7 @@ def test_a_range_beyond_the_end_is_empty(
         assert list(reading.chunks()) == []
 
 
-def test_no_piece_is_larger_than_a_chunk(storage: Storage, key: str) -> None:
+def test_no_piece_is_larger_than_a_chunk(storage: TakingUploads, key: str) -> None:
     put(storage, key, pattern(5 * CHUNK + 1))
 
     with storage.read(key) as reading:
@@ -162,7 +164,7 @@ def test_no_piece_is_larger_than_a_chunk(storage: Storage, key: str) -> None:
 
 @pytest.mark.parametrize(("start", "stop"), [(0, None), (3, 9), (4, 4)])
 def test_reading_what_is_not_there_is_object_missing(
-    storage: Storage, key: str, start: int, stop: int | None
+    storage: TakingUploads, key: str, start: int, stop: int | None
 ) -> None:
     with pytest.raises(ObjectMissing), storage.read(key, start=start, stop=stop):
         pass
@@ -170,7 +172,7 @@ def test_reading_what_is_not_there_is_object_missing(
 
 @pytest.mark.parametrize("change", ["deleted", "rewritten"])
 def test_an_opened_object_is_read_to_its_end_or_not_at_all(
-    storage: Storage, key: str, change: str
+    storage: TakingUploads, key: str, change: str
 ) -> None:
     old = pattern(20 * CHUNK, "old")
     put(storage, key, old)
@@ -193,14 +195,14 @@ def test_an_opened_object_is_read_to_its_end_or_not_at_all(
 # --- size, copy, delete, keys
 
 
-def test_size_is_in_bytes_and_none_if_there_is_no_object(storage: Storage, key: str) -> None:
+def test_size_is_in_bytes_and_none_if_there_is_no_object(storage: TakingUploads, key: str) -> None:
     put(storage, key, pattern(12_345))
 
     assert storage.size(key) == 12_345
     assert storage.size(f"{key}/other") is None
 
 
-def test_a_copy_has_the_bytes_and_returns_their_number(storage: Storage, key: str) -> None:
+def test_a_copy_has_the_bytes_and_returns_their_number(storage: TakingUploads, key: str) -> None:
     put(storage, key, pattern(54_321))
 
     assert storage.copy(key, f"{key}/copy", mime=PNG) == 54_321
@@ -209,9 +211,11 @@ def test_a_copy_has_the_bytes_and_returns_their_number(storage: Storage, key: st
 
 
 @pytest.mark.parametrize("change", ["deleted", "rewritten", "rewritten by its policy"])
-def test_nothing_done_to_the_source_changes_a_copy(storage: Storage, key: str, change: str) -> None:
+def test_nothing_done_to_the_source_changes_a_copy(
+    storage: TakingUploads, key: str, change: str
+) -> None:
     put(storage, key, b"as it was")
-    form = storage.presign_post(key, mime=PNG, max_bytes=100, ttl=60)
+    form = storage.presign_post(key, max_bytes=100, ttl=60)
     storage.copy(key, f"{key}/copy", mime=PNG)
 
     if change == "deleted":
@@ -228,7 +232,7 @@ def test_nothing_done_to_the_source_changes_a_copy(storage: Storage, key: str, c
 
 
 def test_a_copy_is_one_version_of_a_source_that_changes_all_the_time(
-    storage: Storage, key: str
+    storage: TakingUploads, key: str
 ) -> None:
     versions = [pattern(CHUNK + 1, "a"), pattern(2 * CHUNK, "b")]
     put(storage, key, versions[0])
@@ -253,14 +257,14 @@ def test_a_copy_is_one_version_of_a_source_that_changes_all_the_time(
         rewriting.result()
 
 
-def test_copying_what_is_not_there_is_object_missing(storage: Storage, key: str) -> None:
+def test_copying_what_is_not_there_is_object_missing(storage: TakingUploads, key: str) -> None:
     with pytest.raises(ObjectMissing):
         storage.copy(key, f"{key}/copy", mime=PNG)
 
     assert storage.size(f"{key}/copy") is None
 
 
-def test_deleted_objects_are_gone_and_others_stay(storage: Storage, key: str) -> None:
+def test_deleted_objects_are_gone_and_others_stay(storage: TakingUploads, key: str) -> None:
     for name in "abc":
         put(storage, f"{key}/{name}", b"x")
 
@@ -269,7 +273,7 @@ def test_deleted_objects_are_gone_and_others_stay(storage: Storage, key: str) ->
     assert list(storage.keys(key)) == [f"{key}/b"]
 
 
-def test_an_object_that_is_not_there_counts_as_deleted(storage: Storage, key: str) -> None:
+def test_an_object_that_is_not_there_counts_as_deleted(storage: TakingUploads, key: str) -> None:
     put(storage, key, b"x")
 
     storage.delete([f"{key}/never", key, f"{key}/never"])
@@ -279,7 +283,7 @@ def test_an_object_that_is_not_there_counts_as_deleted(storage: Storage, key: st
     assert storage.size(key) is None
 
 
-def test_more_keys_than_a_page_are_listed_and_deleted(storage: Storage, key: str) -> None:
+def test_more_keys_than_a_page_are_listed_and_deleted(storage: TakingUploads, key: str) -> None:
     names = {f"{key}/{number}" for number in range(1_005)}
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: put(storage, name, b"x"), names))
@@ -292,7 +296,7 @@ def test_more_keys_than_a_page_are_listed_and_deleted(storage: Storage, key: str
     assert list(storage.keys(f"{key}/")) == []
 
 
-def test_keys_are_filtered_by_prefix(storage: Storage, key: str) -> None:
+def test_keys_are_filtered_by_prefix(storage: TakingUploads, key: str) -> None:
     for name in ("one/a", "one/b", "two/a", "one"):
         put(storage, f"{key}/{name}", b"x")
 
@@ -301,7 +305,9 @@ def test_keys_are_filtered_by_prefix(storage: Storage, key: str) -> None:
 
 
 @pytest.mark.parametrize("bad", BAD_KEYS)
-def test_what_is_no_key_is_refused_by_every_method(storage: Storage, key: str, bad: str) -> None:
+def test_what_is_no_key_is_refused_by_every_method(
+    storage: TakingUploads, key: str, bad: str
+) -> None:
     put(storage, key, b"x")
     uses: list[Callable[[], object]] = [
         lambda: put(storage, bad, b"x"),
@@ -312,21 +318,21 @@ def test_what_is_no_key_is_refused_by_every_method(storage: Storage, key: str, b
         lambda: storage.delete([bad]),
         lambda: storage.presign_get(bad, mime=PNG, filename="x", ttl=60),
         lambda: storage.presign_put(bad, mime=PNG, ttl=60),
-        lambda: storage.presign_post(bad, mime=PNG, max_bytes=1, ttl=60),
+        lambda: storage.presign_post(bad, max_bytes=1, ttl=60),
     ]
     for use in uses:
         with pytest.raises(ValueError, match="not a storage key"):
             use()
 
 
-def test_check_is_content_with_a_storage_that_works(storage: Storage) -> None:
+def test_check_is_content_with_a_storage_that_works(storage: TakingUploads) -> None:
     storage.check()
 
 
 # --- presigned downloads
 
 
-def test_a_presigned_url_serves_the_object_to_anyone(storage: Storage, key: str) -> None:
+def test_a_presigned_url_serves_the_object_to_anyone(storage: TakingUploads, key: str) -> None:
     put(storage, key, pattern(100_000))
 
     answer = httpx.get(storage.presign_get(key, mime="image/webp", filename="cat.webp", ttl=60))
@@ -337,7 +343,7 @@ def test_a_presigned_url_serves_the_object_to_anyone(storage: Storage, key: str)
     assert answer.headers["Content-Disposition"] == 'inline; filename="cat.webp"'
 
 
-def test_a_presigned_url_serves_a_range(storage: Storage, key: str) -> None:
+def test_a_presigned_url_serves_a_range(storage: TakingUploads, key: str) -> None:
     put(storage, key, b"0123456789")
     url = storage.presign_get(key, mime=PNG, filename="x.png", ttl=60)
 
@@ -347,19 +353,92 @@ def test_a_presigned_url_serves_a_range(storage: Storage, key: str) -> None:
     assert answer.content == b"234"
 
 
-def test_a_filename_of_any_characters_arrives(storage: Storage, key: str) -> None:
-    put(storage, key, b"x")
-    url = storage.presign_get(key, mime=PNG, filename='ü "1"\r\n/&?.png', ttl=60)
+@pytest.mark.parametrize(
+    "filename", ["", "a/b.png", 'a".png', "ü.png", "a\r\nb", "../a", "a" * 101]
+)
+def test_a_filename_that_no_url_can_carry_as_it_is_is_refused(
+    storage: TakingUploads, key: str, filename: str
+) -> None:
+    with pytest.raises(ValueError, match="file name"):
+        storage.presign_get(key, mime=PNG, filename=filename, ttl=60)
 
-    disposition = httpx.get(url).headers["Content-Disposition"]
 
-    assert disposition == (
-        "inline; filename=\"_ _1______.png\"; filename*=UTF-8''%C3%BC%20%221%22%0D%0A%2F%26%3F.png"
+# --- whose a URL is
+
+ID = "jan_01hqr8v9k2x3f4g5h6j7k8m9n0"
+
+
+def test_a_download_url_names_its_media_id(served: Served, key: str) -> None:
+    url = served.storage.presign_get(key, mime=PNG, filename=f"{ID}.png", ttl=60)
+    expired = served.signing_in_the_past().presign_get(
+        key, mime=PNG, filename=f"{ID}.png", ttl=3600 - 60
     )
+
+    assert served.storage.media_id_of_url(url) == ID
+    assert served.storage.media_id_of_url(expired) == ID
+    assert served.storage.media_id_of_url(url[:-8]) == ID  # the signature does not matter
+    assert f"{ID}.png" in url
+
+
+def test_the_type_of_what_is_downloaded_can_be_told_by_the_url(
+    storage: TakingUploads, key: str
+) -> None:
+    """Some model servers go by the extension."""
+    url = storage.presign_get(key, mime=PNG, filename=f"{ID}.png", ttl=60)
+    parts = urlsplit(url)
+    if "response-content-type" not in parts.query:
+        assert parts.path.endswith(".png")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda url: url.replace("http://", "https://", 1),
+        lambda url: url.replace("127.0.0.1", "attacker.example", 1),
+        lambda url: url.replace("127.0.0.1", "127.0.0.1@attacker.example", 1),
+        lambda url: url.replace("http://127.0.0.1", "http://attacker.example/http://127.0.0.1", 1),
+        lambda url: url.replace("/tests/", "x/tests/").replace("/files", "/other"),
+        lambda url: url.replace(ID, "jan_nothing"),
+        lambda url: url.replace(ID, f"{ID}0"),
+        lambda url: "",
+        lambda url: ID,
+        lambda url: "http://[",
+        lambda url: url + "&x=y" * 10_000,
+    ],
+    ids=[
+        "scheme",
+        "host",
+        "user",
+        "path of another",
+        "folder",
+        "no id",
+        "too long an id",
+        "empty",
+        "an id",
+        "no URL",
+        "endless",
+    ],
+)
+def test_a_url_that_is_not_of_this_storage_names_no_id(
+    storage: TakingUploads, key: str, change: Callable[[str], str]
+) -> None:
+    url = storage.presign_get(key, mime=PNG, filename=f"{ID}.png", ttl=60)
+
+    assert storage.media_id_of_url(change(url)) is None
+
+
+def test_a_url_of_this_storage_without_an_id_names_none(storage: TakingUploads, key: str) -> None:
+    url = storage.presign_get(key, mime=PNG, filename="plain.png", ttl=60)
+    upload = storage.presign_put(f"images/{ID}", mime=PNG, ttl=60)
+
+    assert storage.media_id_of_url(url) is None
+    assert storage.media_id_of_url(upload.url) in (None, ID)
 
 
 @pytest.mark.parametrize("part", ["key", "signature", "time", "type", "name"])
-def test_a_presigned_url_that_was_changed_is_refused(storage: Storage, key: str, part: str) -> None:
+def test_a_presigned_url_that_was_changed_is_refused(
+    storage: TakingUploads, key: str, part: str
+) -> None:
     put(storage, key, b"x")
     put(storage, f"{key}x", b"secret")
     url = storage.presign_get(key, mime="image/gif", filename="plain.gif", ttl=777)
@@ -384,7 +463,7 @@ def later(url: str) -> str:
     return url.replace(f"{name}={parameters[name]}", f"{name}={int(parameters[name]) + 1}")
 
 
-def test_a_presigned_url_is_for_reading_only(storage: Storage, key: str) -> None:
+def test_a_presigned_url_is_for_reading_only(storage: TakingUploads, key: str) -> None:
     put(storage, key, b"x")
     url = storage.presign_get(key, mime=PNG, filename="x.png", ttl=60)
 
@@ -403,7 +482,7 @@ def test_a_presigned_url_expires(served: Served, key: str) -> None:
     assert httpx.get(expired).status_code == 403
 
 
-def test_a_presigned_url_of_nothing_is_not_found(storage: Storage, key: str) -> None:
+def test_a_presigned_url_of_nothing_is_not_found(storage: TakingUploads, key: str) -> None:
     url = storage.presign_get(key, mime=PNG, filename="x.png", ttl=60)
 
     assert httpx.get(url).status_code == 404
@@ -412,7 +491,7 @@ def test_a_presigned_url_of_nothing_is_not_found(storage: Storage, key: str) -> 
 # --- presigned uploads by PUT (those by form: test_direct_upload_s3.py)
 
 
-def test_a_presigned_put_takes_the_object(storage: Storage, key: str) -> None:
+def test_a_presigned_put_takes_the_object(storage: TakingUploads, key: str) -> None:
     target = storage.presign_put(key, mime=PNG, ttl=60)
 
     answer = httpx.put(target.url, content=pattern(100_000), headers=target.headers)
@@ -423,7 +502,7 @@ def test_a_presigned_put_takes_the_object(storage: Storage, key: str) -> None:
 
 @pytest.mark.parametrize("type_sent", ["image/gif", None])
 def test_a_presigned_put_refuses_another_content_type(
-    storage: Storage, key: str, type_sent: str | None
+    storage: TakingUploads, key: str, type_sent: str | None
 ) -> None:
     target = storage.presign_put(key, mime=PNG, ttl=60)
     headers = {} if type_sent is None else {"Content-Type": type_sent}
@@ -432,7 +511,7 @@ def test_a_presigned_put_refuses_another_content_type(
     assert storage.size(key) is None
 
 
-def test_a_presigned_put_is_for_its_key_only(storage: Storage, key: str) -> None:
+def test_a_presigned_put_is_for_its_key_only(storage: TakingUploads, key: str) -> None:
     target = storage.presign_put(key, mime=PNG, ttl=60)
 
     other = target.url.replace(key, f"{key}x")
@@ -452,7 +531,7 @@ def test_a_presigned_put_expires(served: Served, key: str) -> None:
 # --- a storage that is away
 
 
-def io_uses(storage: Storage) -> list[Callable[[], object]]:
+def io_uses(storage: TakingUploads) -> list[Callable[[], object]]:
     return [
         storage.check,
         lambda: put(storage, "away/new", b"x"),
@@ -465,7 +544,9 @@ def io_uses(storage: Storage) -> list[Callable[[], object]]:
 
 
 @pytest.fixture
-def broken(request: pytest.FixtureRequest, served: Served, tmp_path: Path) -> Iterator[Storage]:
+def broken(
+    request: pytest.FixtureRequest, served: Served, tmp_path: Path
+) -> Iterator[TakingUploads]:
     """A storage with an object in it, whose service is away."""
     if served.name == "local":
         folder = tmp_path / "objects"
@@ -479,13 +560,13 @@ def broken(request: pytest.FixtureRequest, served: Served, tmp_path: Path) -> It
             yield served.storage
 
 
-def test_every_method_says_that_the_storage_is_away(broken: Storage) -> None:
+def test_every_method_says_that_the_storage_is_away(broken: TakingUploads) -> None:
     for use in io_uses(broken):
         with pytest.raises(StorageUnavailable):
             use()
 
 
-def test_presigning_needs_no_service(broken: Storage, key: str) -> None:
+def test_presigning_needs_no_service(broken: TakingUploads, key: str) -> None:
     assert broken.presign_get(key, mime=PNG, filename="x.png", ttl=60)
     assert broken.presign_put(key, mime=PNG, ttl=60)
-    assert broken.presign_post(key, mime=PNG, max_bytes=1, ttl=60)
+    assert broken.presign_post(key, max_bytes=1, ttl=60)

@@ -9,11 +9,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import boto3
 import httpx
 import pytest
+from botocore.credentials import RefreshableCredentials
 from jan_media.storage.interface import StorageRefused, StorageUnavailable
 from jan_media.storage.s3 import MIB, S3Storage
 
@@ -67,9 +71,9 @@ def test_a_large_object_is_sent_in_parts(ceph: Ceph, bucket: str) -> None:
 def test_without_its_connections_it_works_as_before(ceph: Ceph, bucket: str) -> None:
     storage = s3_storage(ceph, bucket)
     before = connections()
-    storage.check()  # by boto3
-    put(storage, "small/object", b"x")  # by a client of our own
-    assert len(connections() - before) == 2
+    storage.check()
+    put(storage, "small/object", b"x")
+    assert connections() > before
     storage.disconnect()
     assert connections() <= before
     storage.check()
@@ -89,7 +93,7 @@ def connections() -> set[str]:
 def test_parts_of_a_failed_upload_are_given_back(ceph: Ceph, bucket: str) -> None:
     class Failing(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
-            if self.tell() > 6 * MIB:
+            if self.tell() >= 5 * MIB:
                 raise OSError("the spool broke")
             return super().read(size)
 
@@ -362,7 +366,7 @@ def test_urls_are_signed_for_the_public_endpoint(ceph: Ceph, bucket: str) -> Non
 
         url = storage.presign_get("public/a", mime=PNG, filename="a.png", ttl=60)
         target = storage.presign_put("public/b", mime=PNG, ttl=60)
-        form = storage.presign_post("public/c", mime=PNG, max_bytes=9, ttl=60)
+        form = storage.presign_post("public/c", max_bytes=9, ttl=60)
 
         assert url.startswith(f"{public}/{bucket}/public/a?")
         assert target.url.startswith(f"{public}/{bucket}/public/b?")
@@ -378,18 +382,77 @@ def test_the_endpoint_of_aws_is_that_of_the_region() -> None:
     storage = S3Storage("media", region="eu-west-1", access_key="A", secret_key="S")
 
     url = storage.presign_get("a", mime=PNG, filename="a.png", ttl=60)
-    form = storage.presign_post("a", mime=PNG, max_bytes=9, ttl=60)
+    form = storage.presign_post("a", max_bytes=9, ttl=60)
 
     assert url.startswith("https://media.s3.eu-west-1.amazonaws.com/a?")
     assert form.url == "https://media.s3.eu-west-1.amazonaws.com"
     storage.close()
 
 
-def test_a_form_without_a_content_type_is_refused_by_s3(storage: S3Storage) -> None:
-    form = storage.presign_post("form/a", mime=PNG, max_bytes=9, ttl=60)
-    fields = {name: value for name, value in form.fields.items() if name != "Content-Type"}
+def test_the_form_leaves_the_type_open(ceph: Ceph, bucket: str, storage: S3Storage) -> None:
+    form = storage.presign_post("form/a", max_bytes=9, ttl=60)
 
-    assert httpx.post(form.url, data=fields, files={"file": b"x"}).status_code == 403
+    assert "Content-Type" not in form.fields
+    answer = httpx.post(form.url, data=form.fields, files={"file": ("a.jpg", b"x", "image/jpeg")})
+    assert answer.status_code == 204
+    assert get(storage, "form/a") == b"x"
+
+
+class Issuer:
+    """Issues numbered credentials that expire before long, as a role's would."""
+
+    def __init__(self, minutes: float) -> None:
+        self.issued = 0
+        self.minutes = minutes
+
+    def issue(self) -> dict[str, str]:
+        self.issued += 1
+        return {
+            "access_key": f"ASIA{self.issued}",
+            "secret_key": "secret",
+            "token": f"token{self.issued}",
+            "expiry_time": (datetime.now(UTC) + timedelta(minutes=self.minutes)).isoformat(),
+        }
+
+
+def with_temporary_credentials(monkeypatch: pytest.MonkeyPatch, issuer: Issuer) -> S3Storage:
+    credentials = RefreshableCredentials.create_from_metadata(issuer.issue(), issuer.issue, "test")
+    monkeypatch.setattr(boto3.Session, "get_credentials", lambda self: credentials)
+    return S3Storage("media", region="eu-west-1")
+
+
+def signed_by(storage: S3Storage) -> str:
+    url = storage.presign_get("a", mime=PNG, filename="a.png", ttl=60)
+    return parse_qs(urlsplit(url).query)["X-Amz-Security-Token"][0]
+
+
+def test_temporary_credentials_sign_until_they_are_old_and_are_renewed_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fresh = with_temporary_credentials(monkeypatch, Issuer(minutes=60))
+    assert {signed_by(fresh) for _ in range(5)} == {"token1"}
+    fresh.close()
+
+    issuer = Issuer(minutes=5)
+    old = with_temporary_credentials(monkeypatch, issuer)
+    issuer.minutes = 60
+    assert {signed_by(old) for _ in range(5)} == {"token2"}
+    old.close()
+
+
+def test_credentials_that_cannot_be_renewed_are_said_to_be_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    issuer = Issuer(minutes=0.001)
+    storage = with_temporary_credentials(monkeypatch, issuer)
+
+    def away() -> dict[str, str]:
+        raise ConnectionError("the issuer is away")
+
+    monkeypatch.setattr(storage._credential_source, "_refresh_using", away)
+    with pytest.raises(StorageUnavailable):
+        signed_by(storage)
+    storage.close()
 
 
 def test_presigning_takes_microseconds(storage: S3Storage) -> None:

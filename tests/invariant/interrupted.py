@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
 
-from jan_media.storage.interface import PresignedPost, PresignedPut, Reading, Storage
+from jan_media.storage.interface import PresignedPost, PresignedPut, Reading
+
+from tests.support.storages import TakingUploads
 
 
 class Killed(BaseException):
@@ -14,7 +16,7 @@ class Killed(BaseException):
 class InterruptedStorage:
     """Passes everything on to ``storage``; at one chosen moment it calls what was asked for."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: TakingUploads) -> None:
         self._storage = storage
         self._moment = ""
         self._action: Callable[[], None] = lambda: None
@@ -36,11 +38,9 @@ class InterruptedStorage:
             self._moment = ""
             self._action()
 
-    def put(
-        self, key: str, source: BinaryIO, *, size: int, mime: str, sha256: str | None = None
-    ) -> None:
+    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         self._at("before put")
-        self._storage.put(key, source, size=size, mime=mime, sha256=sha256)
+        self._storage.put(key, source, size=size, mime=mime)
         self.written = key
         self._at("after put")
 
@@ -81,8 +81,11 @@ class InterruptedStorage:
     def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
         return self._storage.presign_get(key, mime=mime, filename=filename, ttl=ttl)
 
+    def media_id_of_url(self, url: str) -> str | None:
+        return self._storage.media_id_of_url(url)
+
     def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
         return self._storage.presign_put(key, mime=mime, ttl=ttl)
 
-    def presign_post(self, key: str, *, mime: str, max_bytes: int, ttl: int) -> PresignedPost:
-        return self._storage.presign_post(key, mime=mime, max_bytes=max_bytes, ttl=ttl)
+    def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
+        return self._storage.presign_post(key, max_bytes=max_bytes, ttl=ttl)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from jan_media.storage.interface import Storage
+from jan_media.storage.interface import Storage, TakesUploads
 from jan_media.storage.local import LocalStorage
 from jan_media.storage.s3 import S3Storage
 
@@ -17,15 +18,19 @@ Clock = Callable[[], float]
 URL_SECRET = "a secret of the tests, 32 bytes."
 
 
+class TakingUploads(Storage, TakesUploads, Protocol):
+    """What both storages are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """A storage, and the same one signing by another clock (what is "expired" needs no wait)."""
 
     name: str
-    storage: Storage
-    signing_at: Callable[[Clock], Storage]
+    storage: TakingUploads
+    signing_at: Callable[[Clock], TakingUploads]
 
-    def signing_in_the_past(self) -> Storage:
+    def signing_in_the_past(self) -> TakingUploads:
         """Signs as if it were an hour ago."""
         return self.signing_at(lambda: time.time() - 3600)
 

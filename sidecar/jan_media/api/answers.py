@@ -6,6 +6,7 @@ from typing import Any
 from jan_media.catalog.interface import Claimed, Media
 from jan_media.library.direct_upload import Prepared
 from jan_media.library.links import Link
+from jan_media.library.owned import Share
 
 
 def iso_time(milliseconds: int) -> str:
@@ -34,6 +35,15 @@ def info(media: Media, link: Link) -> dict[str, Any]:
         "presigned_url": link.url,
         "url": link.url,
         "expires_at": iso_time(link.expires_at),
+    }
+
+
+def usage(share: Share) -> dict[str, Any]:
+    return {
+        "bytes": share.used.bytes,
+        "files": share.used.files,
+        "quota_bytes": share.quota.bytes,
+        "quota_files": share.quota.files,
     }
 
 

@@ -9,7 +9,12 @@ from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused, TooBusy, too_large
 from jan_media.storage.interface import StorageUnavailable
-from jan_media.storage.refusals import AccessExpired, AccessRefused, FieldMissing, FieldRefused
+from jan_media.storage.local_urls import (
+    AccessExpired,
+    AccessRefused,
+    FieldMissing,
+    FieldRefused,
+)
 
 RETRY_AFTER = "2"  # seconds
 
@@ -40,6 +45,8 @@ STATUS_AND_TYPE = {
     "not_found": (404, "not_found_error"),
     "method_not_allowed": (405, INVALID),
     "max_size_exceeded": (413, "size_error"),
+    "quota_bytes_exceeded": (413, "size_error"),
+    "quota_files_exceeded": (429, "rate_limit_error"),
     "range_not_satisfiable": (416, INVALID),
     "too_many_requests": (429, "rate_limit_error"),
     "remote_fetch_failed": (502, "api_error"),

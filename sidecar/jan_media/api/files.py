@@ -22,12 +22,11 @@ from jan_media.library.resolve import not_found
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import ObjectMissing
-from jan_media.storage.local_urls import LocalUrls
-from jan_media.storage.post_policy import AcceptedPost
-from jan_media.storage.refusals import AccessExpired
+from jan_media.storage.local_urls import AcceptedPost, AccessExpired, LocalUrls
 
 # The form's fields and boundaries besides the file.
 FORM_OVERHEAD = 128 * 1024
+ANY_TYPE = "application/octet-stream"  # what it is the bytes say, when the id is first used
 
 
 def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
@@ -38,10 +37,10 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
     uploads = sidecar.uploads
     max_bytes = sidecar.settings.max_bytes
 
-    @routes.on("GET /files/{key:path}", "HEAD /files/{key:path}")
-    async def download(request: Request, key: str) -> Response:
+    @routes.on("GET /files/{path:path}", "HEAD /files/{path:path}")
+    async def download(request: Request, path: str) -> Response:
         """Read an object with a presigned URL."""
-        allowed = urls.check_get(key, _query(request), time.time())
+        allowed = urls.check_get(path, _query(request), time.time())
         total = await sidecar.lanes.downloads.run(storage.size, allowed.key)
         if total is None:
             raise not_found()
@@ -57,11 +56,11 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
         except ObjectMissing:
             raise not_found() from None
 
-    @routes.on("PUT /files/{key:path}")
-    async def put(request: Request, key: str) -> Response:
+    @routes.on("PUT /files/{path:path}")
+    async def put(request: Request, path: str) -> Response:
         """Write an object with a presigned URL."""
         allowed = urls.check_put(
-            key, _query(request), request.headers.get("content-type"), time.time()
+            path, _query(request), request.headers.get("content-type"), time.time()
         )
         refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
         body = Arriving(request)
@@ -71,7 +70,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
             uploads.taken(client_address(request), whole=whole) as body.place,
         ):
             await receive(body, spool.write, None)
-            await keep(spool, allowed.key, allowed.mime, None)
+            await keep(spool, allowed.key, None)
         return Response(status_code=200)
 
     @routes.on("POST /files")
@@ -91,7 +90,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
             async with uploads.taken(client_address(request)) as body.place:
                 await receive(body, form.feed, "file")
                 allowed = form.close()
-                await keep(spool, allowed.key, allowed.mime, "file")
+                await keep(spool, allowed.key, "file")
         return Response(status_code=204)
 
     async def receive(body: Arriving, take: Callable[[bytes], None], param: str | None) -> None:
@@ -101,7 +100,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
         except ContentTooLarge as error:
             raise too_large(error.limit, param) from None
 
-    async def keep(spool: Spool, key: str, mime: str, param: str | None) -> None:
+    async def keep(spool: Spool, key: str, param: str | None) -> None:
         if spool.size == 0:
             raise Refused("empty_file", "The file is empty: send at least one byte", param)
         # One that drips may end when a sweep has forgotten its key: the bytes would stay for good.
@@ -109,7 +108,7 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
         if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
             raise AccessExpired("The upload took too long. Ask for a new one.")
         await sidecar.lanes.checks.run(
-            storage.put, key, spool.from_start(), size=spool.size, mime=mime
+            storage.put, key, spool.from_start(), size=spool.size, mime=ANY_TYPE
         )
 
     return routes

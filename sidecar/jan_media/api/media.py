@@ -8,7 +8,7 @@ from jan_media.api.callers import owner_of
 from jan_media.api.finding import find_ready, known_id
 from jan_media.api.routes import Routes
 from jan_media.errors import Refused
-from jan_media.library.owned import give_up, page
+from jan_media.library.owned import give_up, page, share
 from jan_media.media_id import parse_media_id
 from jan_media.sidecar import Sidecar
 
@@ -19,6 +19,12 @@ LARGEST_PAGE = 200
 def routes(sidecar: Sidecar) -> Routes:
     """The routes below ``/v1/media/{id}``, and the listing."""
     routes = Routes("media")
+
+    @routes.on("GET /v1/media/usage")
+    async def usage(request: Request) -> Response:
+        """How much the caller keeps, and how much is the most. A quota of 0 is none."""
+        kept = await sidecar.lanes.resolves.run(share, sidecar.library, identify(request))
+        return JSONResponse(answers.usage(kept))
 
     @routes.on("GET /v1/media/{id}")
     async def get_info(request: Request, id: str) -> Response:

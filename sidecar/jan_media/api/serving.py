@@ -14,7 +14,6 @@ from starlette.types import Receive, Scope, Send
 
 from jan_media.api.errors import error_response
 from jan_media.lanes import Lane
-from jan_media.storage.disposition import inline_disposition
 from jan_media.storage.interface import Reading
 
 SAFE_HEADERS = {
@@ -56,7 +55,7 @@ async def serve(request: Request, lane: Lane, served: Served) -> Response:
         common["Content-Range"] = f"bytes {start}-{stop - 1}/{served.total}"
     common["Content-Length"] = str(stop - start)
     common["Content-Type"] = served.mime
-    common["Content-Disposition"] = inline_disposition(served.filename)
+    common["Content-Disposition"] = f'inline; filename="{served.filename}"'
     if request.method == "HEAD":
         return Response(status_code=status, headers=common)
     opened = served.open(start, stop)

@@ -9,6 +9,11 @@ the whole change has been made.
 What callers keep to: strings are valid Unicode without NUL, and an owner has at most 1024 bytes
 of UTF-8 (an index holds it).
 
+How much an owner keeps
+    Every claim that is made or given up changes its owner's row in `usage` in the same transaction,
+    so that a quota is checked at constant cost and holds under any number of concurrent calls. What
+    has expired counts until `expire` removes it.
+
 How bytes and rows stay in step
     Bytes live under storage keys that are never reused. A key is in at most one of two places:
     in `contents` (something refers to it) or in `garbage` (it may be deleted from `due_at` on).
@@ -17,7 +22,7 @@ How bytes and rows stay in step
     either committed bytes or a garbage row, so a sweep never has to list the storage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -104,6 +109,35 @@ class Rendition:
     failure_message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an owner keeps. A content counts in full for each of its owners, and an id that waits
+    for its direct upload counts as a file without bytes."""
+
+    bytes: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The most that an owner may keep. 0 means that there is no limit."""
+
+    bytes: int = 0
+    files: int = 0
+
+
+NO_QUOTA = Quota()
+
+
+class QuotaExceeded(Exception):
+    """One more would be more than the owner may keep; nothing has been changed."""
+
+    def __init__(self, used: Usage, quota: Quota) -> None:
+        super().__init__(f"{used} of {quota}")
+        self.used = used
+        self.quota = quota
+
+
 class Catalog(Protocol):
     """Ids, their owners and their contents. See the module for the promises of every method."""
 
@@ -132,14 +166,20 @@ class Catalog(Protocol):
         """
 
     def claim_known(
-        self, content: Content, owner: str, *, now: int, expires_at: int
+        self,
+        content: Content,
+        owner: str,
+        *,
+        now: int,
+        expires_at: int,
+        quota: Quota = NO_QUOTA,
     ) -> Claimed | None:
         """Claim a content that is already stored and has a live id; None if there is none.
 
         Of several it is the one that became ready first, so that a direct upload of the same
         bytes, completed later under an older id, does not change the answer. Its retention
         becomes the later of its own and ``expires_at``, and ``owner`` owns it too. ``deduped``
-        is True.
+        is True. Raises `QuotaExceeded` unless the owner has it already.
         """
 
     def claim_or_intend(
@@ -151,8 +191,12 @@ class Catalog(Protocol):
         now: int,
         expires_at: int,
         due_at: int,
+        quota: Quota = NO_QUOTA,
     ) -> Claimed | None:
-        """What an upload begins with: `claim_known`; if that is None, `intend` ``storage_key``."""
+        """What an upload begins with: `claim_known`; if that is None, `intend` ``storage_key``.
+
+        Raises `QuotaExceeded` also if `commit_upload` would at this moment.
+        """
 
     def commit_upload(
         self,
@@ -163,6 +207,7 @@ class Catalog(Protocol):
         *,
         now: int,
         expires_at: int,
+        quota: Quota = NO_QUOTA,
     ) -> Claimed:
         """Give bytes just written under an intended ``storage_key`` their id.
 
@@ -173,7 +218,8 @@ class Catalog(Protocol):
         calls for one content exactly one answers ``deduped=False``.
 
         Raises `IntentLapsed` if a sweep has taken ``storage_key`` and it would be needed; the key
-        is due garbage then, so bytes written after the sweep's deletion go as well.
+        is due garbage then, so bytes written after the sweep's deletion go as well. Raises
+        `QuotaExceeded`; ``storage_key`` is held as before then.
 
         Repeating a commit whose answer was lost is harmless and answers the same.
         """
@@ -181,24 +227,40 @@ class Catalog(Protocol):
     # --- direct upload
 
     def create_pending(
-        self, new_id: str, mime: str, upload_key: str, owner: str, *, now: int, upload_until: int
+        self,
+        new_id: str,
+        mime: str,
+        upload_key: str,
+        owner: str,
+        *,
+        now: int,
+        upload_until: int,
+        quota: Quota = NO_QUOTA,
     ) -> Media:
         """Promise ``new_id`` to a direct upload, which will have ended by ``upload_until``.
 
         ``upload_key`` is garbage from ``upload_until`` on whatever happens, since its upload
         policy could write it again. That has to outlast the policy by as much as an upload takes:
-        one that ends after the key is forgotten is never deleted.
+        one that ends after the key is forgotten is never deleted. Raises `QuotaExceeded`.
         """
 
     def complete_pending(
-        self, id: str, content: Content, storage_key: str, *, now: int, expires_at: int
+        self,
+        id: str,
+        content: Content,
+        storage_key: str,
+        *,
+        now: int,
+        expires_at: int,
+        quota_of: Callable[[str], Quota] = lambda owner: NO_QUOTA,
     ) -> Media | None:
         """Turn a pending id into a ready one whose bytes are under an intended ``storage_key``.
 
         Shares the stored bytes of a content that is known (``storage_key`` is then due garbage).
         A pending id past its time can still be completed, as long as `expire` has not removed it.
         If the id is no longer pending, changes nothing of it, makes ``storage_key`` due garbage
-        and returns the id as it is, or None if it is gone. Raises `IntentLapsed` as above.
+        and returns the id as it is, or None if it is gone. Raises `IntentLapsed` as above, and
+        `QuotaExceeded` if an owner of the id would have more than ``quota_of`` it.
         """
 
     def reject_pending(self, id: str, code: str, message: str, *, now: int) -> Media | None:
@@ -223,6 +285,9 @@ class Catalog(Protocol):
         self, owner: str, *, now: int, limit: int, before: str | None = None
     ) -> list[Media]:
         """Ready ids of ``owner``, newest (greatest id) first, those below ``before`` only."""
+
+    def usage(self, owner: str) -> Usage:
+        """What ``owner`` keeps."""
 
     # --- renditions
 

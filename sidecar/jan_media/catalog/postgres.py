@@ -13,10 +13,6 @@ How it keeps the contract
     each other needlessly, nothing else. Rows are held by SELECT … FOR UPDATE. If the server still
     reports a deadlock or a serialisation failure, the transaction runs again from the start.
 
-    *Many uploads at once.* What each begins with, and the commits of first ones, are done for all
-    that ask at the same time by one statement: `jan_media.catalog.postgres_uploads`. Such a commit
-    takes the locks of all its contents, in their order.
-
     *In time.* Connecting, waiting for a free connection, waiting for a lock and running a
     statement are bounded each, and every call as a whole by `_READ` or `_WRITE` seconds, on this
     side of the wire: a server that is frozen or unreachable without a sign cannot hold a thread
@@ -25,9 +21,9 @@ How it keeps the contract
     *Unavailable.* Any failure to reach the server or to get an answer becomes
     `CatalogUnavailable`. If the connection broke during COMMIT the change may have been made.
 
-    *Coming back.* A connection is tried before it is given out, and replaced if it is dead, so the
-    first call after the server's return works. While the server is away nothing is retried in the
-    background for more than a second: no threads or sockets pile up.
+    *Coming back.* The pool tries a connection before it gives it out and replaces it if it is
+    dead, so the first call after the server's return works. While the server is away nothing is
+    retried in the background for more than a second: no threads or sockets pile up.
 
 What it needs
     A database (better one of its own: the tables have plain names; or a schema of its own, by
@@ -46,10 +42,9 @@ Beware
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
@@ -58,13 +53,9 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
-from jan_media.catalog import postgres_uploads
-from jan_media.catalog.interface import CatalogUnavailable, Claimed, Content
+from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.catalog.migrations import migrations_after
-from jan_media.catalog.postgres_uploads import GO_ALONE, Beginning, Begun, Commit, Committed
-from jan_media.catalog.sql import Overtaken, SqlCatalog, Transaction, content_lock
-from jan_media.catalog.together import Together
-from jan_media.idle_socket import has_news
+from jan_media.catalog.sql import Overtaken, SqlCatalog, Transaction
 
 T = TypeVar("T")
 
@@ -78,8 +69,6 @@ _STATEMENT = 4.0
 _READ = 4.0  # below the gateway plugin's patience
 _WRITE = 7.0
 _MIGRATION = 600.0  # a later step may have to rewrite a big table
-
-_SURELY_ALIVE = 1.0  # after its last answer, unless the connection has been closed
 
 _ATTEMPTS = 5  # of one transaction that the server broke off for another's sake
 
@@ -128,13 +117,11 @@ class PostgresCatalog(SqlCatalog):
             reconnect_timeout=1.0,
             max_idle=300.0,
             configure=_configure,
-            check=_check,
+            check=ConnectionPool.check_connection,
             num_workers=2,
             name="catalog",
             open=False,
         )
-        self._beginnings = Together(self._begin_all)
-        self._first_commits = Together(self._commit_all)
 
     def migrate(self) -> None:
         self._reach()
@@ -167,80 +154,16 @@ class PostgresCatalog(SqlCatalog):
     def close(self) -> None:
         self._pool.close()
 
-    def claim_or_intend(
-        self,
-        content: Content,
-        owner: str,
-        storage_key: str,
-        *,
-        now: int,
-        expires_at: int,
-        due_at: int,
-    ) -> Claimed | None:
-        with _in_time(_WRITE) as give_up_at:
-            begun = self._beginnings.do(
-                Beginning(content, owner, storage_key, now, expires_at, due_at, give_up_at)
-            )
-            if begun is GO_ALONE:
-                return super().claim_or_intend(
-                    content, owner, storage_key, now=now, expires_at=expires_at, due_at=due_at
-                )
-            return begun
-
-    def commit_upload(
-        self,
-        new_id: str,
-        content: Content,
-        storage_key: str,
-        owner: str,
-        *,
-        now: int,
-        expires_at: int,
-    ) -> Claimed:
-        with _in_time(_WRITE) as give_up_at:
-            committed = self._first_commits.do(
-                Commit(new_id, content, storage_key, owner, now, expires_at, give_up_at)
-            )
-            if committed is GO_ALONE:
-                return super().commit_upload(
-                    new_id, content, storage_key, owner, now=now, expires_at=expires_at
-                )
-            return committed
-
-    def _begin_all(self, uploads: Sequence[Beginning]) -> list[Begun]:
-        with _until(min(each.give_up_at for each in uploads)):
-            return self._persistently(lambda db: postgres_uploads.claim_or_intend(db, uploads))
-
-    def _commit_all(self, commits: Sequence[Commit]) -> list[Committed]:
-        with _until(min(each.give_up_at for each in commits)):
-            return self._persistently(
-                lambda db: postgres_uploads.commit_first(
-                    db, commits, lambda sha256: _lock_key(content_lock(sha256))
-                )
-            )
-
     def _read(self, work: Callable[[Transaction], T]) -> T:
         with _unavailable_on_database_error(), _in_time(_READ), self._pool.connection() as db:
             return work(_Statements(db))
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
-        def transaction(db: "_Connection") -> T:
-            result = work(_Statements(db, begin="BEGIN ISOLATION LEVEL READ COMMITTED"))
-            db.commit()
-            return result
-
-        return self._persistently(transaction)
-
-    def _write_one(self, sql: str, *parameters: Any) -> int:
-        return self._persistently(lambda db: _Statements(db).change(sql, *parameters))
-
-    def _persistently(self, work: "Callable[[_Connection], T]") -> T:
-        """Run ``work``; again if the server broke it off for another transaction's sake."""
         with _unavailable_on_database_error(), _in_time(_WRITE):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
-                    with self._pool.connection() as db:  # rolls back if this fails
-                        return work(db)
+                    with self._pool.connection() as db, db.transaction():
+                        return work(_Statements(db))
                 except (
                     Overtaken,
                     psycopg.errors.DeadlockDetected,
@@ -261,8 +184,6 @@ class _Pool(ConnectionPool["_Connection"]):
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that never waits for the server longer than the call may take."""
 
-    answered_at = 0.0  # monotonic seconds
-
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         give_up_at = _give_up_at.get()
         if give_up_at is not None:
@@ -270,9 +191,7 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
         elif timeout is None:
             timeout = _STATEMENT  # the pool's own work
         try:
-            answer = super().wait(gen, interval, timeout)
-            self.answered_at = time.monotonic()
-            return answer
+            return super().wait(gen, interval, timeout)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()  # the answer is still to come: nobody can use this any more
@@ -280,11 +199,10 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
 
 
 class _Statements:
-    """A `Transaction` on one connection, which ``begin``, if given, begins."""
+    """A `Transaction` on one connection, or single queries."""
 
-    def __init__(self, db: _Connection, *, begin: str = "") -> None:
+    def __init__(self, db: _Connection) -> None:
         self._db = db
-        self._begin = begin
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self._run(sql, parameters).fetchall()
@@ -295,28 +213,25 @@ class _Statements:
     def change(self, sql: str, *parameters: Any) -> int:
         return self._run(sql, parameters).rowcount
 
+    def insert(self, table: str, **row: Any) -> None:
+        self._run(_insert(table, row), list(row.values()))
+
+    def insert_new(self, table: str, **row: Any) -> bool:
+        sql = f"{_insert(table, row)} ON CONFLICT DO NOTHING"
+        return self._run(sql, list(row.values())).rowcount == 1
+
     def lock(self, names: Sequence[str]) -> None:
-        # Most transactions begin with a lock; both go in one message, which takes no parameters
-        # and cannot be prepared.
-        keys = ",".join(map(str, sorted({_lock_key(name) for name in names})))
-        wait = f"SELECT pg_advisory_xact_lock(key) FROM unnest('{{{keys}}}'::bigint[]) key"  # noqa: S608
-        self._db.execute(f"{self._begin};{wait}", prepare=False)
-        self._begin = ""
+        keys = sorted({_lock_key(name) for name in names})
+        self._db.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) key", [keys])
 
     def _run(self, sql: str, parameters: Sequence[Any]) -> psycopg.Cursor[tuple[Any, ...]]:
-        if self._begin:
-            self._db.execute(self._begin)
-            self._begin = ""
-        return self._db.execute(_in_postgres(sql), parameters)
+        # The shared statements contain no percent sign and no question mark but the placeholders'.
+        return self._db.execute(sql.replace("?", "%s"), parameters)
 
 
-def _check(db: _Connection) -> None:
-    """Try a connection before it is given out; raise if it is dead.
-
-    One that has just answered, and has not been closed from the other side since, lives.
-    """
-    if time.monotonic() - db.answered_at > _SURELY_ALIVE or has_news(db.fileno()):
-        ConnectionPool.check_connection(db)
+def _insert(table: str, row: Mapping[str, Any]) -> str:
+    marks = ", ".join("?" * len(row))
+    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608 (constants)
 
 
 def _configure(db: _Connection) -> None:
@@ -326,20 +241,11 @@ def _configure(db: _Connection) -> None:
 
 
 @contextmanager
-def _in_time(seconds: float) -> Iterator[float]:
-    """Whatever waits for the server inside must be done within ``seconds``, if not earlier by what
-    is around it; gives the end in monotonic seconds."""
-    give_up_at = time.monotonic() + seconds
-    around = _give_up_at.get()
-    with _until(give_up_at if around is None else min(around, give_up_at)) as earlier:
-        yield earlier
-
-
-@contextmanager
-def _until(give_up_at: float) -> Iterator[float]:
-    token = _give_up_at.set(give_up_at)
+def _in_time(seconds: float) -> Iterator[None]:
+    """Whatever waits for the server inside must be done within ``seconds``."""
+    token = _give_up_at.set(time.monotonic() + seconds)
     try:
-        yield give_up_at
+        yield
     finally:
         _give_up_at.reset(token)
 
@@ -366,12 +272,6 @@ def _schema_version(db: _Connection) -> int:
         return 0
     ((version,),) = db.execute("SELECT version FROM schema_version").fetchall()
     return int(version)
-
-
-@lru_cache(maxsize=1024)
-def _in_postgres(sql: str) -> str:
-    # The shared statements contain no percent sign and no question mark but the placeholders'.
-    return sql.replace("?", "%s")
 
 
 def _lock_key(name: str) -> int:

@@ -17,7 +17,8 @@ Why concurrent transactions cannot hurt each other
     can win: a commit deletes the row if it is ``held``, a sweep sets it to ``taken``.
 
     Locks are always taken in one order, so that no two transactions wait for each other: the
-    sweep's, then contents (several only by `expire`, sorted), then media rows, then garbage rows.
+    sweep's, then contents (several only by `expire`, sorted), then media rows, then garbage rows,
+    then usage rows.
     `release` has to look at an id before it knows which content to lock; if the id changed
     meanwhile it starts again (`Overtaken`).
 
@@ -37,15 +38,19 @@ from dataclasses import asdict
 from typing import Any, Protocol, TypeVar
 
 from jan_media.catalog.interface import (
+    NO_QUOTA,
     ApiKey,
     Claimed,
     Content,
     Expired,
     IntentLapsed,
     Media,
+    Quota,
+    QuotaExceeded,
     Released,
     Rendition,
     State,
+    Usage,
 )
 from jan_media.catalog.transfer import Record
 
@@ -53,14 +58,15 @@ T = TypeVar("T")
 
 # Bounds the statement's parameters, and the locks that one `expire` holds at a time.
 _BATCH = 500
+_UNLIMITED = 2**62  # as a quota: more than anybody keeps
 
-MEDIA_COLUMNS = """
+_COLUMNS = """
     m.id, m.state, COALESCE(c.mime, m.promised_mime), COALESCE(c.bytes, 0),
     COALESCE(m.sha256, ''), COALESCE(c.storage_key, m.upload_key),
     m.created_at, m.expires_at, m.rejection_code, m.rejection_message
 """
 _MEDIA_TABLES = "FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256"
-_MEDIA = f"SELECT {MEDIA_COLUMNS} {_MEDIA_TABLES}"
+_MEDIA = f"SELECT {_COLUMNS} {_MEDIA_TABLES}"
 # Of a content's ids the one to answer an upload with. The parameters are its hash and now.
 _FIRST_LIVE = "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1"
 _RENDITION = """
@@ -92,6 +98,12 @@ class Transaction(Protocol):
     def change(self, sql: str, *parameters: Any) -> int:
         """Run a change; how many rows it touched."""
 
+    def insert(self, table: str, **row: Any) -> None:
+        """Add a row. Raises the driver's ``IntegrityError`` if its key is there."""
+
+    def insert_new(self, table: str, **row: Any) -> bool:
+        """Add a row unless it is in conflict with one that is there; whether it was added."""
+
     def lock(self, names: Sequence[str]) -> None:
         """Wait until no other transaction has locked these names; keep them to the end."""
 
@@ -113,29 +125,28 @@ class SqlCatalog(ABC):
         Raises `CatalogUnavailable`. Nothing is changed if ``work`` raises.
         """
 
-    def _write_one(self, sql: str, *parameters: Any) -> int:
-        """Run one change as a durable transaction; how many rows it touched."""
-        return self._write(lambda tx: tx.change(sql, *parameters))
-
     def check(self) -> None:
         self._read(lambda tx: tx.rows("SELECT version FROM schema_version"))
 
     # --- bytes on their way in
 
     def intend(self, storage_key: str, *, due_at: int) -> None:
-        self._write_one(
-            "INSERT INTO garbage (storage_key, due_at, hold) VALUES (?, ?, 'held')"
-            " ON CONFLICT (storage_key) DO NOTHING",
-            storage_key,
-            due_at,
+        self._write(
+            lambda tx: tx.insert_new("garbage", storage_key=storage_key, due_at=due_at, hold="held")
         )
 
     def claim_known(
-        self, content: Content, owner: str, *, now: int, expires_at: int
+        self,
+        content: Content,
+        owner: str,
+        *,
+        now: int,
+        expires_at: int,
+        quota: Quota = NO_QUOTA,
     ) -> Claimed | None:
         seen = self._read(
             lambda tx: tx.rows(
-                f"SELECT {MEDIA_COLUMNS}, EXISTS"
+                f"SELECT {_COLUMNS}, EXISTS"
                 f" (SELECT 1 FROM claims k WHERE k.id = m.id AND k.owner = ?) {_MEDIA_TABLES}"
                 f" WHERE m.id = ({_FIRST_LIVE})",
                 owner,
@@ -146,13 +157,13 @@ class SqlCatalog(ABC):
         if not seen:
             return None
         *row, owned = seen[0]
-        media = to_media(row)
+        media = _to_media(row)
         if owned and media.expires_at >= expires_at:
             return Claimed(media, deduped=True)  # there is nothing to change
 
         def work(tx: Transaction) -> Claimed | None:
             _lock_content(tx, content.sha256)
-            return _claim_live(tx, content.sha256, owner, now=now, expires_at=expires_at)
+            return _claim_live(tx, content, owner, now=now, expires_at=expires_at, quota=quota)
 
         return self._write(work)
 
@@ -165,9 +176,12 @@ class SqlCatalog(ABC):
         now: int,
         expires_at: int,
         due_at: int,
+        quota: Quota = NO_QUOTA,
     ) -> Claimed | None:
-        known = self.claim_known(content, owner, now=now, expires_at=expires_at)
+        known = self.claim_known(content, owner, now=now, expires_at=expires_at, quota=quota)
         if known is None:
+            if quota != NO_QUOTA:
+                _require_room(self.usage(owner), content.bytes, quota)
             self.intend(storage_key, due_at=due_at)
         return known
 
@@ -180,10 +194,11 @@ class SqlCatalog(ABC):
         *,
         now: int,
         expires_at: int,
+        quota: Quota = NO_QUOTA,
     ) -> Claimed:
         def work(tx: Transaction) -> Claimed | None:
             _lock_content(tx, content.sha256)
-            claimed = _claim_live(tx, content.sha256, owner, now=now, expires_at=expires_at)
+            claimed = _claim_live(tx, content, owner, now=now, expires_at=expires_at, quota=quota)
             if claimed is not None:
                 _drop(tx, storage_key, now=now)
                 # The id can only be there already if this very commit was done before and its
@@ -191,16 +206,16 @@ class SqlCatalog(ABC):
                 return Claimed(claimed.media, deduped=claimed.media.id != new_id)
             if not _keep_bytes(tx, content, storage_key, now=now):
                 return None
-            tx.change(
-                "INSERT INTO media (id, state, sha256, place, created_at, expires_at)"
-                f" VALUES (?, 'ready', ?, ({_NEXT_PLACE}), ?, ?)",
-                new_id,
-                content.sha256,
-                content.sha256,
-                now,
-                expires_at,
+            tx.insert(
+                "media",
+                id=new_id,
+                state=State.READY.value,
+                sha256=content.sha256,
+                place=_next_place(tx, content.sha256),
+                created_at=now,
+                expires_at=expires_at,
             )
-            _add_claim(tx, new_id, owner)
+            _add_claim(tx, new_id, owner, bytes=content.bytes, quota=quota)
             return Claimed(_media(tx, new_id), deduped=False)
 
         return _unless_lapsed(self._write(work), storage_key)
@@ -208,30 +223,41 @@ class SqlCatalog(ABC):
     # --- direct upload
 
     def create_pending(
-        self, new_id: str, mime: str, upload_key: str, owner: str, *, now: int, upload_until: int
+        self,
+        new_id: str,
+        mime: str,
+        upload_key: str,
+        owner: str,
+        *,
+        now: int,
+        upload_until: int,
+        quota: Quota = NO_QUOTA,
     ) -> Media:
         def work(tx: Transaction) -> Media:
-            tx.change(
-                "INSERT INTO media (id, state, promised_mime, upload_key, created_at, expires_at)"
-                " VALUES (?, 'pending', ?, ?, ?, ?)",
-                new_id,
-                mime,
-                upload_key,
-                now,
-                upload_until,
+            tx.insert(
+                "media",
+                id=new_id,
+                state=State.PENDING.value,
+                promised_mime=mime,
+                upload_key=upload_key,
+                created_at=now,
+                expires_at=upload_until,
             )
-            _add_claim(tx, new_id, owner)
-            tx.change(
-                "INSERT INTO garbage (storage_key, due_at, hold) VALUES (?, ?, 'dropped')",
-                upload_key,
-                upload_until,
-            )
+            tx.insert("garbage", storage_key=upload_key, due_at=upload_until, hold="dropped")
+            _add_claim(tx, new_id, owner, bytes=0, quota=quota)
             return _media(tx, new_id)
 
         return self._write(work)
 
     def complete_pending(
-        self, id: str, content: Content, storage_key: str, *, now: int, expires_at: int
+        self,
+        id: str,
+        content: Content,
+        storage_key: str,
+        *,
+        now: int,
+        expires_at: int,
+        quota_of: Callable[[str], Quota] = lambda owner: NO_QUOTA,
     ) -> Media | None:
         def work(tx: Transaction) -> tuple[Media | None] | None:
             _lock_content(tx, content.sha256)
@@ -248,6 +274,8 @@ class SqlCatalog(ABC):
                 expires_at,
                 id,
             )
+            for owner in _owners(tx, id):
+                _charge(tx, owner, bytes=content.bytes, files=0, quota=quota_of(owner))
             return (_media(tx, id),)
 
         return _unless_lapsed(self._write(work), storage_key)[0]
@@ -270,7 +298,7 @@ class SqlCatalog(ABC):
             f"{_MEDIA} WHERE m.state = 'pending' AND m.expires_at <= ? AND m.id > ?"
             " ORDER BY m.id LIMIT ?"
         )
-        return [to_media(row) for row in self._read(lambda tx: tx.rows(sql, now, after, limit))]
+        return [_to_media(row) for row in self._read(lambda tx: tx.rows(sql, now, after, limit))]
 
     # --- reading
 
@@ -282,7 +310,7 @@ class SqlCatalog(ABC):
                 for row in tx.rows(
                     f"{_MEDIA} WHERE m.id IN ({_marks(batch)}) AND {_LIVE}", *batch, now
                 ):
-                    found[row[0]] = to_media(row)
+                    found[row[0]] = _to_media(row)
             return found
 
         return self._read(work) if ids else {}
@@ -304,8 +332,11 @@ class SqlCatalog(ABC):
             " ORDER BY k.id DESC LIMIT ?"
         )
         return [
-            to_media(row) for row in self._read(lambda tx: tx.rows(sql, owner, now, *bound, limit))
+            _to_media(row) for row in self._read(lambda tx: tx.rows(sql, owner, now, *bound, limit))
         ]
+
+    def usage(self, owner: str) -> Usage:
+        return self._read(lambda tx: _usage(tx, owner))
 
     # --- renditions
 
@@ -370,6 +401,7 @@ class SqlCatalog(ABC):
                 raise Overtaken  # completed meanwhile: its content has to be locked first
             if not tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", owner, id):
                 return Released.NOT_OWNER
+            _give_back(tx, owner, bytes=_media(tx, id).bytes)
             if tx.rows("SELECT 1 FROM claims WHERE id = ? LIMIT 1", id):
                 return Released.SHARED
             tx.change("DELETE FROM media WHERE id = ?", id)
@@ -394,18 +426,20 @@ class SqlCatalog(ABC):
             hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
             _lock_content(tx, *hashes)
             # Renewed or completed since it was read: no longer over, or of a content not locked.
-            states = [
-                state
-                for (state,) in tx.rows(
-                    f"DELETE FROM media WHERE id IN ({_marks(ids)}) AND expires_at <= ?"
-                    f" AND (sha256 IS NULL OR sha256 IN ({_marks(hashes)})) RETURNING state",
+            going = dict(
+                tx.hold(
+                    f"SELECT id, state FROM media WHERE id IN ({_marks(ids)}) AND expires_at <= ?"
+                    f" AND (sha256 IS NULL OR sha256 IN ({_marks(hashes)}))",
                     *ids,
                     now,
                     *hashes,
                 )
-            ]
+            )
+            states = list(going.values())
             if not states:
                 raise Overtaken  # others may be over: all zeros would say that none is
+            _give_back_all(tx, list(going))
+            tx.change(f"DELETE FROM media WHERE id IN ({_marks(list(going))})", *going)
             ready = states.count(State.READY)
             return Expired(
                 media=ready,
@@ -510,7 +544,7 @@ class SqlCatalog(ABC):
                 for row in media:
                     if row[0] in owners:
                         found[row[0]] = Record(
-                            to_media(row), tuple(owners[row[0]]), places.get(row[0])
+                            _to_media(row), tuple(owners[row[0]]), places.get(row[0])
                         )
             return found
 
@@ -528,7 +562,7 @@ class SqlCatalog(ABC):
                 return False
             _take_in_ready(tx, record)
             for owner in record.owners:
-                _add_claim(tx, media.id, owner)
+                _add_claim(tx, media.id, owner, bytes=media.bytes)
             return True
 
         return _unless_lapsed(self._write(work), storage_key or "")
@@ -537,30 +571,16 @@ class SqlCatalog(ABC):
         def work(tx: Transaction) -> None:
             _take_in_unready(tx, record.media, key_due_at=key_due_at)
             for owner in record.owners:
-                _add_claim(tx, record.media.id, owner)
+                _add_claim(tx, record.media.id, owner, bytes=0)
 
         self._write(work)
 
     # --- API keys
 
     def add_api_key(self, key: ApiKey) -> None:
-        sql = (
-            "INSERT INTO api_keys (id, prefix, key_hash, owner, group_names, created_at,"
-            " expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        )
-        added = self._write(
-            lambda tx: tx.change(
-                sql,
-                key.id,
-                key.prefix,
-                key.key_hash,
-                key.owner,
-                json.dumps(key.groups),
-                key.created_at,
-                key.expires_at,
-                key.revoked_at,
-            )
-        )
+        row = asdict(key)
+        row["group_names"] = json.dumps(row.pop("groups"))
+        added = self._write(lambda tx: tx.insert_new("api_keys", **row))
         if not added:
             raise ValueError(f"there is an API key with the id {key.id} or the same hash already")
 
@@ -599,9 +619,9 @@ def _lock_sweep(tx: Transaction) -> None:
 
 
 def _claim_live(
-    tx: Transaction, sha256: str, owner: str, *, now: int, expires_at: int
+    tx: Transaction, content: Content, owner: str, *, now: int, expires_at: int, quota: Quota
 ) -> Claimed | None:
-    live = tx.rows(_FIRST_LIVE, sha256, now)
+    live = tx.rows(_FIRST_LIVE, content.sha256, now)
     if not live:
         return None
     ((id,),) = live
@@ -611,7 +631,7 @@ def _claim_live(
         id,
         expires_at,
     )
-    _add_claim(tx, id, owner)
+    _add_claim(tx, id, owner, bytes=content.bytes, quota=quota)
     return Claimed(_media(tx, id), deduped=True)
 
 
@@ -624,13 +644,7 @@ def _keep_bytes(tx: Transaction, content: Content, storage_key: str, *, now: int
     if not stored and tx.change(
         "DELETE FROM garbage WHERE storage_key = ? AND hold = 'held'", storage_key
     ):
-        tx.change(
-            "INSERT INTO contents (sha256, mime, bytes, storage_key) VALUES (?, ?, ?, ?)",
-            content.sha256,
-            content.mime,
-            content.bytes,
-            storage_key,
-        )
+        tx.insert("contents", **asdict(content), storage_key=storage_key)
         return True
     _drop(tx, storage_key, now=now)
     return bool(stored)
@@ -675,6 +689,9 @@ def _drop_unreferenced(tx: Transaction, hashes: Sequence[str], *, now: int) -> i
 def _take_in_ready(tx: Transaction, record: Record) -> None:
     """Hold a ready id of a content that is stored."""
     media = record.media
+    if tx.hold("SELECT id FROM media WHERE id = ? AND sha256 IS NULL", media.id):
+        for owner in _owners(tx, media.id):  # it was not ready here, and had no bytes
+            _charge(tx, owner, bytes=media.bytes, files=0)
     taken = tx.rows(
         "SELECT 1 FROM media WHERE sha256 = ? AND place = ? AND id <> ?",
         media.sha256,
@@ -713,12 +730,7 @@ def _take_in_unready(tx: Transaction, media: Media, *, key_due_at: int) -> None:
         media.rejection_code,
         media.rejection_message,
     )
-    tx.change(
-        "INSERT INTO garbage (storage_key, due_at, hold) VALUES (?, ?, 'dropped')"
-        " ON CONFLICT (storage_key) DO NOTHING",
-        media.storage_key,
-        key_due_at,
-    )
+    tx.insert_new("garbage", storage_key=media.storage_key, due_at=key_due_at, hold="dropped")
 
 
 def _next_place(tx: Transaction, sha256: str) -> int:
@@ -726,8 +738,71 @@ def _next_place(tx: Transaction, sha256: str) -> int:
     return int(place)
 
 
-def _add_claim(tx: Transaction, id: str, owner: str) -> None:
-    tx.change("INSERT INTO claims (owner, id) VALUES (?, ?) ON CONFLICT DO NOTHING", owner, id)
+def _owners(tx: Transaction, id: str) -> list[str]:
+    return [owner for (owner,) in tx.rows("SELECT owner FROM claims WHERE id = ? ORDER BY 1", id)]
+
+
+def _add_claim(
+    tx: Transaction, id: str, owner: str, *, bytes: int, quota: Quota = NO_QUOTA
+) -> None:
+    """Make ``owner`` an owner of ``id``, whose content has ``bytes``. Raises `QuotaExceeded`."""
+    if tx.insert_new("claims", owner=owner, id=id):
+        _charge(tx, owner, bytes=bytes, files=1, quota=quota)
+
+
+# --- what an owner keeps
+
+
+def _usage(tx: Transaction, owner: str) -> Usage:
+    found = tx.rows("SELECT bytes, files FROM usage WHERE owner = ?", owner)
+    return Usage(*found[0]) if found else Usage(0, 0)
+
+
+def _charge(
+    tx: Transaction, owner: str, *, bytes: int, files: int, quota: Quota = NO_QUOTA
+) -> None:
+    """Add to what ``owner`` keeps. Raises `QuotaExceeded`, which undoes the transaction.
+
+    The check and the change are one statement, and the row is locked by it: of two uploads that
+    would both just fit, the second sees the first.
+    """
+    most_bytes, most_files = quota.bytes or _UNLIMITED, quota.files or _UNLIMITED
+    charged = tx.change(
+        "INSERT INTO usage (owner, bytes, files) SELECT ?, ?, ? WHERE ? <= ? AND ? <= ?"
+        " ON CONFLICT (owner) DO UPDATE SET bytes = usage.bytes + excluded.bytes,"
+        " files = usage.files + excluded.files"
+        " WHERE usage.bytes + excluded.bytes <= ? AND usage.files + excluded.files <= ?",
+        *(owner, bytes, files),
+        *(bytes, most_bytes, files, most_files),
+        *(most_bytes, most_files),
+    )
+    if not charged:
+        raise QuotaExceeded(_usage(tx, owner), quota)
+
+
+def _require_room(used: Usage, bytes: int, quota: Quota) -> None:
+    """Raise `QuotaExceeded` if there is no room for one file of ``bytes`` more."""
+    most_bytes, most_files = quota.bytes or _UNLIMITED, quota.files or _UNLIMITED
+    if used.bytes + bytes > most_bytes or used.files + 1 > most_files:
+        raise QuotaExceeded(used, quota)
+
+
+def _give_back(tx: Transaction, owner: str, *, bytes: int) -> None:
+    """Take one file of ``bytes`` from what ``owner`` keeps. Who keeps nothing has no row."""
+    tx.change("UPDATE usage SET bytes = bytes - ?, files = files - 1 WHERE owner = ?", bytes, owner)
+    tx.change("DELETE FROM usage WHERE owner = ? AND files = 0", owner)
+
+
+def _give_back_all(tx: Transaction, ids: Sequence[str]) -> None:
+    """Take ids from what their owners keep, before they and their claims go."""
+    tx.change(
+        "UPDATE usage SET bytes = usage.bytes - gone.bytes, files = usage.files - gone.files FROM ("
+        " SELECT k.owner, COUNT(*) AS files, SUM(COALESCE(c.bytes, 0)) AS bytes"
+        f" {_MEDIA_TABLES} JOIN claims k ON k.id = m.id WHERE m.id IN ({_marks(ids)})"
+        " GROUP BY k.owner) AS gone WHERE gone.owner = usage.owner",
+        *ids,
+    )
+    tx.change("DELETE FROM usage WHERE files = 0")  # which has an index of its own
 
 
 def _unless_lapsed(outcome: T | None, storage_key: str) -> T:
@@ -742,15 +817,15 @@ def _unless_lapsed(outcome: T | None, storage_key: str) -> T:
 
 def _media(tx: Transaction, id: str) -> Media:
     (row,) = tx.rows(f"{_MEDIA} WHERE m.id = ?", id)
-    return to_media(row)
+    return _to_media(row)
 
 
 def _live_media(tx: Transaction, id: str, *, now: int) -> Media | None:
     found = tx.rows(f"{_MEDIA} WHERE m.id = ? AND {_LIVE}", id, now)
-    return to_media(found[0]) if found else None
+    return _to_media(found[0]) if found else None
 
 
-def to_media(row: Sequence[Any]) -> Media:
+def _to_media(row: Sequence[Any]) -> Media:
     id, state, *rest = row
     return Media(id, State(state), *rest)
 

@@ -206,6 +206,15 @@ class _Statements:
     def change(self, sql: str, *parameters: Any) -> int:
         return self._db.execute(sql, parameters).rowcount
 
+    def insert(self, table: str, **row: Any) -> None:
+        self._db.table(table).insert(row)
+
+    def insert_new(self, table: str, **row: Any) -> bool:
+        # Not insert(ignore=True), which looks for the rowid of what was there: ours have none.
+        marks = ", ".join(f":{name}" for name in row)
+        sql = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608
+        return self._db.execute(sql, row).rowcount == 1
+
     def lock(self, names: Sequence[str]) -> None:
         pass
 

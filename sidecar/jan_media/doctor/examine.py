@@ -9,9 +9,7 @@ from jan_media.doctor.shared_settings import check_settings
 from jan_media.findings import Finding, Verdict
 from jan_media.settings import Settings
 from jan_media.sidecar import open_storage
-from jan_media.storage.interface import StorageUnavailable
-from jan_media.storage.s3 import S3Storage
-from jan_media.storage.s3_diagnosis import diagnose
+from jan_media.storage.interface import CanBeDiagnosed, StorageUnavailable
 
 
 def examine(
@@ -34,9 +32,9 @@ def _s3(settings: Settings) -> Iterator[Finding]:
     except (StorageUnavailable, ValueError) as error:
         yield Finding("credentials", Verdict.PROBLEM, str(error))
         return
-    assert isinstance(storage, S3Storage)
     try:
-        yield from diagnose(storage)
+        if isinstance(storage, CanBeDiagnosed):
+            yield from storage.diagnose()
     finally:
         storage.close()
 

@@ -8,12 +8,12 @@ knows, and everything after that looks at the copy.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import Content, IntentLapsed, Media, State
+from jan_media.catalog.interface import Content, IntentLapsed, Media, QuotaExceeded, State
 from jan_media.errors import Refused, too_large
-from jan_media.library.ingest import ATTEMPTS, discard, examine
+from jan_media.library.ingest import ATTEMPTS, discard, examine, within_quota
 from jan_media.library.keys import fresh_content_key, held_until, upload_key
 from jan_media.library.library import Library
-from jan_media.library.owner import require_owner
+from jan_media.library.owner import over_quota, require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import (
@@ -21,6 +21,7 @@ from jan_media.storage.interface import (
     PresignedPost,
     PresignedPut,
     StorageUnavailable,
+    TakesUploads,
 )
 
 OVERDUE_BATCH = 500
@@ -39,10 +40,14 @@ class Prepared:
 def prepare(library: Library, mime: str, owner: str) -> Prepared:
     """Promise a new id to a direct upload of type ``mime``.
 
-    Raises `Refused` for a type that is not allowed or an owner that cannot be, and
-    `CatalogUnavailable`.
+    Raises `Refused` for a type that is not allowed, an owner that cannot be, and a storage that
+    takes no direct uploads, for one file more than the owner may keep; and `CatalogUnavailable`.
     """
-    rules = library.rules
+    rules, storage = library.rules, library.storage
+    if not isinstance(storage, TakesUploads):
+        raise Refused(
+            "not_supported", "Direct upload is not available here: send the file to POST /v1/media"
+        )
     if not rules.allowed_types.admits(mime):
         raise Refused(
             "unsupported_media_type",
@@ -51,21 +56,24 @@ def prepare(library: Library, mime: str, owner: str) -> Prepared:
     now = library.clock()
     media_id = new_media_id(now)
     key = upload_key(media_id)
-    media = library.catalog.create_pending(
-        media_id,
-        mime,
-        key,
-        require_owner(owner),
-        now=now,
-        # An upload that begins in the last moment takes its time too.
-        upload_until=now + rules.upload_ttl * 1000 + rules.hold_ms,
+    require_owner(owner)
+    media = within_quota(
+        library,
+        lambda: library.catalog.create_pending(
+            media_id,
+            mime,
+            key,
+            owner,
+            now=now,
+            # An upload that begins in the last moment takes its time too.
+            upload_until=now + rules.upload_ttl * 1000 + rules.hold_ms,
+            quota=rules.quota_of(owner),
+        ),
     )
     return Prepared(
         media=media,
-        post=library.storage.presign_post(
-            key, mime=mime, max_bytes=rules.max_bytes, ttl=rules.upload_ttl
-        ),
-        put=library.storage.presign_put(key, mime=mime, ttl=rules.upload_ttl),
+        post=storage.presign_post(key, max_bytes=rules.max_bytes, ttl=rules.upload_ttl),
+        put=storage.presign_put(key, mime=mime, ttl=rules.upload_ttl),
         expires_in=rules.upload_ttl,
     )
 
@@ -134,9 +142,18 @@ def _settle(library: Library, media: Media, key: str) -> Media | None:
         discard(library, key)
         return _reject(library, media, refusal)
     now = library.clock()
-    settled = library.catalog.complete_pending(
-        media.id, content, key, now=now, expires_at=library.rules.kept_until(now)
-    )
+    try:
+        settled = library.catalog.complete_pending(
+            media.id,
+            content,
+            key,
+            now=now,
+            expires_at=library.rules.kept_until(now),
+            quota_of=library.rules.quota_of,
+        )
+    except QuotaExceeded as exceeded:
+        discard(library, key)
+        return _reject(library, media, over_quota(exceeded))
     if settled is None or settled.storage_key != key:
         discard(library, key)
     return settled

@@ -5,19 +5,24 @@ the bytes are written, then the commit takes the key out of garbage.
 """
 
 import contextlib
+from collections.abc import Callable
+from typing import TypeVar
 
-from jan_media.catalog.interface import Claimed, Content, IntentLapsed
+from jan_media.catalog.interface import Claimed, Content, IntentLapsed, QuotaExceeded
 from jan_media.content.refusals import MediaRefused
 from jan_media.content.sniff import sniff
 from jan_media.errors import Refused
 from jan_media.library.keys import fresh_content_key
 from jan_media.library.library import Library
-from jan_media.library.owner import require_owner
+from jan_media.library.owner import over_quota, require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import StorageUnavailable
 
+T = TypeVar("T")
+
 ATTEMPTS = 3
+SWEPT_FOR_ROOM = 100  # expired ids
 
 
 def store(library: Library, spool: Spool, owner: str) -> Claimed:
@@ -25,10 +30,32 @@ def store(library: Library, spool: Spool, owner: str) -> Claimed:
 
     Raises `Refused` for bytes that are not allowed media and for an owner that cannot be,
     `StorageUnavailable` and `CatalogUnavailable` when those are away; nothing is stored then, or
-    a sweep removes it.
+    a sweep removes it. Raises `Refused` also for more than the owner may keep.
     """
     require_owner(owner)
     content = examine(library, spool)
+    return within_quota(library, lambda: _store(library, spool, content, owner))
+
+
+def within_quota(library: Library, keep: Callable[[], T]) -> T:
+    """Do what keeps one thing more. Raises `Refused` if the owner may not have it.
+
+    What has expired counts until it is swept, so some of it is swept before that is said.
+    """
+    try:
+        return keep()
+    except QuotaExceeded as exceeded:
+        swept = library.catalog.expire(now=library.clock(), limit=SWEPT_FOR_ROOM)
+        if not swept.media and not swept.uploads:
+            raise over_quota(exceeded) from None
+    try:
+        return keep()
+    except QuotaExceeded as exceeded:
+        raise over_quota(exceeded) from None
+
+
+def _store(library: Library, spool: Spool, content: Content, owner: str) -> Claimed:
+    quota = library.rules.quota_of(owner)
     for _ in range(ATTEMPTS):
         key, now = fresh_content_key(), library.clock()
         known = library.catalog.claim_or_intend(
@@ -38,6 +65,7 @@ def store(library: Library, spool: Spool, owner: str) -> Claimed:
             now=now,
             expires_at=library.rules.kept_until(now),
             due_at=now + library.rules.hold_ms,
+            quota=quota,
         )
         try:
             return known or _write_and_commit(library, spool, content, key, owner)
@@ -65,18 +93,21 @@ def _write_and_commit(
     library: Library, spool: Spool, content: Content, key: str, owner: str
 ) -> Claimed:
     """Store the bytes under an intended key. Raises `IntentLapsed` if that took too long."""
-    library.storage.put(
-        key, spool.from_start(), size=content.bytes, mime=content.mime, sha256=content.sha256
-    )
+    library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
     now = library.clock()
-    claimed = library.catalog.commit_upload(
-        new_media_id(now),
-        content,
-        key,
-        owner,
-        now=now,
-        expires_at=library.rules.kept_until(now),
-    )
+    try:
+        claimed = library.catalog.commit_upload(
+            new_media_id(now),
+            content,
+            key,
+            owner,
+            now=now,
+            expires_at=library.rules.kept_until(now),
+            quota=library.rules.quota_of(owner),
+        )
+    except QuotaExceeded:  # others of this owner were faster
+        discard(library, key)
+        raise
     if claimed.media.storage_key != key:
         discard(library, key)
     return claimed

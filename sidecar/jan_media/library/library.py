@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jan_media.catalog.interface import Catalog
+from jan_media.catalog.interface import NO_QUOTA, Catalog, Quota
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.storage.interface import Storage
 
@@ -21,6 +21,14 @@ class Rules:
     hold_ms: int  # how long a key is held for bytes being written before it is garbage
     download_ttl: int  # seconds that a presigned download URL lives
     upload_ttl: int  # seconds that a direct upload may take
+    quota: Quota = NO_QUOTA  # what one owner may keep
+    guest_quota: Quota = NO_QUOTA  # what a guest may
+    guest_issuer: str = ""  # the issuer of the guests' names; "" if there are none
+
+    def quota_of(self, owner: str) -> Quota:
+        """What ``owner``, whose name begins with its issuer, may keep."""
+        is_guest = self.guest_issuer and owner.startswith(f"{self.guest_issuer}|")
+        return self.guest_quota if is_guest else self.quota
 
     def kept_until(self, now: int) -> int:
         """The end (ms) of the retention of what is uploaded at ``now``.

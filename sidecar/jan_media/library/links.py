@@ -1,5 +1,6 @@
 """Presigned download URLs."""
 
+import re
 from dataclasses import dataclass
 
 from jan_media.catalog.interface import Media
@@ -11,6 +12,9 @@ _USUAL_EXTENSIONS = {
     "audio/mpeg": "mp3",
     "text/plain": "txt",
 }
+
+
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +38,5 @@ def link(library: Library, media: Media, *, ttl: int | None = None) -> Link:
 def filename(media: Media) -> str:
     """The name that a download is saved under: the id and the usual extension of its type."""
     subtype = media.mime.partition("/")[2].removeprefix("x-")
-    return f"{media.id}.{_USUAL_EXTENSIONS.get(media.mime, subtype)}"
+    extension = _USUAL_EXTENSIONS.get(media.mime) or _NOT_PLAIN.sub("-", subtype)[:60]
+    return f"{media.id}.{extension}"

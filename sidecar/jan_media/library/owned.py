@@ -3,7 +3,7 @@
 import contextlib
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import CatalogUnavailable, Released
+from jan_media.catalog.interface import CatalogUnavailable, Quota, Released, Usage
 from jan_media.errors import Refused
 from jan_media.library.library import Library
 from jan_media.library.links import link
@@ -34,6 +34,19 @@ def page(library: Library, owner: str, *, limit: int, before: str | None) -> Pag
         items=[Found(each, link(library, each)) for each in shown],
         next=shown[-1].id if len(media) > limit else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What an owner keeps, and what is the most. A quota of 0 is none."""
+
+    used: Usage
+    quota: Quota
+
+
+def share(library: Library, owner: str) -> Share:
+    """How much ``owner`` keeps. Raises `Refused` and `CatalogUnavailable`."""
+    return Share(library.catalog.usage(require_owner(owner)), library.rules.quota_of(owner))
 
 
 def give_up(library: Library, media_id: str, owner: str) -> None:

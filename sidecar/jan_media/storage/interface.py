@@ -1,17 +1,31 @@
-"""What the library asks of a storage: keep bytes under a key, and sign URLs for it.
+"""What the library asks of a storage: keep bytes under a key, and sign download URLs for it.
 
-All methods but the presigning ones are synchronous I/O and may be called from any thread. Keys
-are ASCII, made of ``[a-z0-9_./-]``, relative, without empty or dot segments, at most 200
-characters (anything else is a `ValueError`); the library never writes one key twice, apart from
-the upload key of a direct upload, which a client writes through a presigned URL. Every I/O method
-raises `StorageUnavailable` when the service is away, refuses our credentials or does not answer
-in time. Presigning is pure computation: no I/O, no failure.
+All methods but `presign_get` and `media_id_of_url` are synchronous I/O and may be called from any
+thread. Every I/O method raises `StorageUnavailable` when the service is away, refuses our
+credentials or does not answer in time. The library never writes one key twice, apart from the
+upload key of a direct upload, which a client writes through a presigned URL.
+
+Keys are ASCII, made of ``[a-z0-9_./-]``, relative, without empty or dot segments, at most 200
+characters; anything else is a `ValueError`. The rule is narrower than any service's, so that a key
+is the same text in a file name, a URL path, a form field and a signature: nothing ever needs
+escaping.
+
+Beside `Storage` stand optional abilities, each a protocol of its own. Whoever needs one asks for it
+with ``isinstance(storage, TakesUploads)``: `TakesUploads` for direct uploads, `CanBeDiagnosed` for
+``jan-media doctor``, `SignsItsOwnUrls` where the sidecar answers the storage's URLs itself.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+
+from jan_media.media_id import parse_media_id
+
+if TYPE_CHECKING:
+    from jan_media.findings import Finding
+    from jan_media.storage.local_urls import LocalUrls
 
 CHUNK = 256 * 1024  # bytes: no more of an object than this is ever held in memory at once
 
@@ -67,12 +81,8 @@ class Storage(Protocol):
     def close(self) -> None:
         """Give back connections. The storage cannot be used afterwards."""
 
-    def put(
-        self, key: str, source: BinaryIO, *, size: int, mime: str, sha256: str | None = None
-    ) -> None:
+    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         """Write ``size`` bytes of ``source`` (from its position; seekable) under ``key``.
-
-        ``sha256`` is their hash (lower-case hex), if known, which may spare hashing them again.
 
         Replaces an object that is there. Raises `ValueError` if the source has fewer bytes.
         Durable when it returns. A reader sees the whole object or none; a crash leaves no
@@ -109,12 +119,83 @@ class Storage(Protocol):
         """A URL that serves the object for ``ttl`` seconds to anyone who holds it.
 
         It is answered with ``Content-Type: mime`` and ``Content-Disposition: inline`` with
-        ``filename``. Costs a few HMACs.
+        ``filename``, which is made of ``[A-Za-z0-9_.-]`` (anything else is a `ValueError`) and
+        stands in the URL as it is. Costs a few HMACs and does no I/O, unless temporary credentials
+        are due to be renewed; raises `StorageUnavailable` if they cannot be.
         """
 
-    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
-        """A URL that takes a PUT of the object, of that content type, for ``ttl`` seconds."""
+    def media_id_of_url(self, url: str) -> str | None:
+        """The media id (canonical) that a URL of `presign_get` names by its file name.
 
-    def presign_post(self, key: str, *, mime: str, max_bytes: int, ttl: int) -> PresignedPost:
-        """A form that takes the object for ``ttl`` seconds: exactly this key, this content type,
-        between 1 and ``max_bytes`` bytes; anything else is refused by the storage itself."""
+        None if the URL does not lead to this storage or its file name is not an id's. Neither the
+        signature nor the time of the URL matter. Pure computation.
+        """
+
+
+@runtime_checkable
+class TakesUploads(Protocol):
+    """A storage to which clients may write directly."""
+
+    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
+        """A URL that takes a PUT of the object, of that content type, for ``ttl`` seconds.
+
+        Raises as `Storage.presign_get` does.
+        """
+
+    def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
+        """A form that takes the object for ``ttl`` seconds: exactly this key, and between 1 and
+        ``max_bytes`` bytes; anything else is refused by the storage itself. The type is left open:
+        it is what the bytes say. Raises as `Storage.presign_get` does."""
+
+
+@runtime_checkable
+class CanBeDiagnosed(Protocol):
+    """A storage that can tell an operator what is wrong with its set-up."""
+
+    def diagnose(self) -> "Iterator[Finding]":
+        """Use the storage as the sidecar and its clients do. Never raises for what it finds."""
+
+
+@runtime_checkable
+class SignsItsOwnUrls(Protocol):
+    """A storage whose URLs lead to the sidecar, which has to check and answer them."""
+
+    @property
+    def urls(self) -> "LocalUrls":
+        """Signs and checks."""
+
+
+LONGEST_URL = 8192  # characters of a URL that is looked at
+MAX_KEY = 200  # characters: a file name holds 255 bytes, an S3 key 1024
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[a-z0-9_.-]+"
+_KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
+_FILENAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,100}", re.ASCII)
+
+
+def is_key(text: str) -> bool:
+    """Whether ``text`` may be a storage key."""
+    return len(text) <= MAX_KEY and _KEY.fullmatch(text) is not None
+
+
+def require_key(key: str) -> str:
+    """Return ``key``. Raises `ValueError` if it is none: a mistake of the caller."""
+    if not is_key(key):
+        raise ValueError(f"not a storage key: {key!r}")
+    return key
+
+
+def is_filename(text: str) -> bool:
+    """Whether ``text`` may be the file name in a download URL."""
+    return _FILENAME.fullmatch(text) is not None
+
+
+def require_filename(filename: str) -> str:
+    """Return ``filename``. Raises `ValueError` if no download URL can carry it."""
+    if not is_filename(filename):
+        raise ValueError(f"not a plain file name: {filename!r}")
+    return filename
+
+
+def media_id_of_filename(filename: str) -> str | None:
+    """The media id in a file name such as ``jan_01hqr8v9k2x3f4g5h6j7k8m9n0.png``, or None."""
+    return parse_media_id(filename.partition(".")[0])

@@ -52,8 +52,8 @@ from jan_media.storage.interface import (
     PresignedPost,
     PresignedPut,
     StorageUnavailable,
+    require_key,
 )
-from jan_media.storage.keys import require_key
 from jan_media.storage.local_urls import LocalUrls
 from jan_media.storage.window import window_of
 
@@ -111,9 +111,7 @@ class LocalStorage:
     def close(self) -> None:
         pass
 
-    def put(
-        self, key: str, source: BinaryIO, *, size: int, mime: str, sha256: str | None = None
-    ) -> None:
+    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         target = self._path(key)
         window = window_of(source, size)
         with _failures_mapped(), self._new_file() as (file, path):
@@ -182,11 +180,14 @@ class LocalStorage:
     def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
         return self.urls.presign_get(key, mime=mime, filename=filename, ttl=ttl)
 
+    def media_id_of_url(self, url: str) -> str | None:
+        return self.urls.media_id_of_url(url)
+
     def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
         return self.urls.presign_put(key, mime=mime, ttl=ttl)
 
-    def presign_post(self, key: str, *, mime: str, max_bytes: int, ttl: int) -> PresignedPost:
-        return self.urls.presign_post(key, mime=mime, max_bytes=max_bytes, ttl=ttl)
+    def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
+        return self.urls.presign_post(key, max_bytes=max_bytes, ttl=ttl)
 
     def _path(self, key: str) -> Path:
         name = require_key(key).replace("/", ",")

@@ -4,14 +4,15 @@ How the contract is kept
     S3 itself promises what `interface.Storage` does: a PUT is atomic and durable when it is
     answered, and reads see it at once. What is left to this module:
 
-    ``put`` streams from the source: at most a chunk of the object is held in memory.
-    From ``multipart_threshold`` on it is sent in parts, so a retry repeats one part and not all.
+    ``put`` is boto3's ``upload_fileobj``: one PUT that streams from the source, or parts from
+    ``multipart_threshold`` on, so that a retry repeats one part and not all. One part is in memory.
     ``copy`` is one CopyObject, done by the service and atomic. The size is read from the target,
     not from the source, which a client may have rewritten in between. (CopyObject's condition on
     the source's ETag is no way to tie them: RGW checks it before it opens the version to copy.)
     CopyObject takes up to 5 GiB, and so do the forms and PUTs by which a source gets there.
     ``read`` is one GET of one version, so bytes of two objects never mix.
-    Presigned URLs and forms are computed by `sigv4`, for the public endpoint.
+    Presigned URLs and forms are computed by `sigv4`, for the public endpoint. A download URL names
+    its media id in ``response-content-disposition``.
 
 Permissions (IAM actions)
     On ``arn:aws:s3:::BUCKET``: ``s3:ListBucket`` (without it S3 answers 403, not 404, for an
@@ -24,13 +25,19 @@ CORS, for browsers that upload or fetch with JavaScript
     The bucket must allow ``GET``, ``PUT`` and ``POST`` from the site's origin, with the header
     ``content-type``, and should expose ``ETag``. `s3_diagnosis` checks it and prints a rule.
 
+Credentials
+    They are those of the settings, or of boto3's default chain. Temporary ones are renewed by boto3
+    when they are next used, a quarter of an hour before their end: a presigned URL is good for
+    about as long at most, whatever its own time says.
+
 Timeouts and retries
     ``connect_timeout`` and ``read_timeout`` are those of one attempt; ``attempts`` counts all of
     them. With the defaults a service that accepts connections and says nothing costs a caller
     under 20 seconds. Refusals are not retried, throttling and 5xx are.
 
 Beware
-    A form without a ``Content-Type`` field is refused, since the policy promises the type.
+    A form has no ``Content-Type`` field, and S3 refuses one, as it does every field that the policy
+    does not name: the type is what the bytes say.
     A presigned PUT cannot limit the size; only the form can. The library measures either way.
     A process killed during a multipart upload leaves parts that are not listed as objects. Give
     the bucket a lifecycle rule ``AbortIncompleteMultipartUpload`` of one day.
@@ -39,49 +46,44 @@ Beware
     they are sent only where the protocol demands them.
 """
 
-import ssl
+import ipaddress
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BufferedReader
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
-import botocore.session
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
-from botocore.httpsession import get_cert_path
 from botocore.response import StreamingBody
-from botocore.utils import get_environ_proxies
 
-from jan_media.storage.disposition import inline_disposition
+from jan_media.findings import Finding
 from jan_media.storage.interface import (
     CHUNK,
+    LONGEST_URL,
     ObjectMissing,
     PresignedPost,
     PresignedPut,
     StorageUnavailable,
+    media_id_of_filename,
+    require_filename,
+    require_key,
 )
-from jan_media.storage.kept_connections import KeptConnections
-from jan_media.storage.keys import require_key
-from jan_media.storage.post_policy import signed_form
-from jan_media.storage.s3_address import bucket_address
-from jan_media.storage.s3_credentials import CurrentCredentials
-from jan_media.storage.s3_endpoints import keep_called_services
 from jan_media.storage.s3_failures import failures_mapped, status_of
-from jan_media.storage.s3_operations import keep_called_operations
-from jan_media.storage.s3_small_put import SmallPut
-from jan_media.storage.sigv4 import Signer
-from jan_media.storage.window import Window, window_of
+from jan_media.storage.sigv4 import Credentials, Signer, signed_form
+from jan_media.storage.window import window_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 MIB = 1024 * 1024
-_MOST_PARTS = 10_000
 _MOST_DELETIONS = 1000  # of one DeleteObjects request
+_FILENAME = re.compile(r'filename="([^"]*)"')
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +128,16 @@ class S3Storage:
         chain needs to find credentials; raises `StorageUnavailable` if it finds none and
         `ValueError` for an endpoint that cannot be.
         """
-        settings = botocore.session.get_session()
-        keep_called_services(settings)
-        keep_called_operations(settings)
-        session = boto3.session.Session(
+        session = boto3.Session(
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             region_name=region,
-            botocore_session=settings,
         )
         with failures_mapped("the look-up of credentials"):
             credentials = session.get_credentials()
             if credentials is None:
                 raise NoCredentialsError
-            self._credentials = CurrentCredentials(credentials)
+            self._credential_source = credentials
         self.client: S3Client = session.client(
             "s3",
             endpoint_url=endpoint,
@@ -159,26 +157,12 @@ class S3Storage:
             public_endpoint or self.client.meta.endpoint_url, bucket, path_style=path_style
         )
         self._signer = Signer(region)
-        reached_at = self.client.meta.endpoint_url
-        bucket_at = bucket_address(reached_at, bucket, path_style=path_style)
-        self._connections = KeptConnections(
-            bucket_at.origin,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            tls=_tls(settings) if reached_at.startswith("https:") else None,
+        # Threads of its own would only add to those that call this.
+        self._transfer = TransferConfig(
+            multipart_threshold=multipart_threshold,
+            multipart_chunksize=part_size,
+            use_threads=False,
         )
-        self._small_put = SmallPut(
-            self._connections,
-            bucket_at,
-            self._signer,
-            self._credentials.get,
-            attempts=attempts,
-            clock=clock,
-        )
-        # Proxies are left to boto3: then no object is small.
-        self._small = -1 if get_environ_proxies(reached_at) else CHUNK
-        self._multipart_threshold = multipart_threshold
-        self._part_size = part_size
         self._clock = clock
 
     def check(self) -> None:
@@ -187,32 +171,21 @@ class S3Storage:
             self.client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
 
     def disconnect(self) -> None:
-        self._connections.disconnect()
         self.client.close()
 
     def close(self) -> None:
-        self._credentials.close()
-        self._connections.close()
         self.client.close()
 
-    def put(
-        self, key: str, source: BinaryIO, *, size: int, mime: str, sha256: str | None = None
-    ) -> None:
+    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         require_key(key)
         window = window_of(source, size)
         with failures_mapped("an upload"):
-            if size <= self._small:
-                self._small_put.put(key, source.read(size), mime=mime, sha256=sha256)
-                return
-            if size >= self._multipart_threshold:
-                self._put_parts(key, source, window, mime)
-                return
-            self.client.put_object(
-                Bucket=self.bucket,
-                Key=key,
-                Body=BufferedReader(window, CHUNK),
-                ContentLength=size,
-                ContentType=mime,
+            self.client.upload_fileobj(
+                cast(BinaryIO, window),
+                self.bucket,
+                key,
+                ExtraArgs={"ContentType": mime},
+                Config=self._transfer,
             )
 
     @contextmanager
@@ -268,28 +241,48 @@ class S3Storage:
             key,
             ttl,
             query={
-                "response-content-disposition": inline_disposition(filename),
+                "response-content-disposition": f'inline; filename="{require_filename(filename)}"',
                 "response-content-type": mime,
             },
         )
+
+    def media_id_of_url(self, url: str) -> str | None:
+        if len(url) > LONGEST_URL:
+            return None
+        try:
+            parts = urlsplit(url)
+            named = parse_qs(parts.query, max_num_fields=50).get("response-content-disposition", [])
+        except ValueError:
+            return None
+        origin = f"{parts.scheme}://{parts.netloc}".lower()
+        if origin != self._public.origin.lower() or len(named) != 1:
+            return None
+        if not parts.path.startswith(f"{self._public.path}/"):
+            return None
+        filename = _FILENAME.search(named[0])
+        return media_id_of_filename(filename[1]) if filename else None
 
     def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
         return PresignedPut(
             self._presign("PUT", key, ttl, content_type=mime), {"Content-Type": mime}
         )
 
-    def presign_post(self, key: str, *, mime: str, max_bytes: int, ttl: int) -> PresignedPost:
+    def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
         fields = signed_form(
             self._signer,
-            self._credentials.get(),
+            self._credentials(),
             key=require_key(key),
-            mime=mime,
             max_bytes=max_bytes,
             ttl=ttl,
             now=self._clock(),
             bucket=self.bucket,
         )
         return PresignedPost(self._public.origin + self._public.path, fields)
+
+    def diagnose(self) -> Iterator[Finding]:
+        from jan_media.storage.s3_diagnosis import diagnose  # which only the doctor needs
+
+        return diagnose(self)
 
     def _presign(
         self,
@@ -301,7 +294,7 @@ class S3Storage:
         content_type: str | None = None,
     ) -> str:
         return self._signer.presign(
-            self._credentials.get(),
+            self._credentials(),
             method,
             origin=self._public.origin,
             host=self._public.host,
@@ -311,6 +304,14 @@ class S3Storage:
             query=query,
             content_type=content_type,
         )
+
+    def _credentials(self) -> Credentials:
+        """The current ones. boto3 renews temporary ones here when they are old."""
+        with failures_mapped("the renewal of credentials"):
+            current = self._credential_source.get_frozen_credentials()
+            if not current.access_key or not current.secret_key:
+                raise NoCredentialsError
+        return Credentials(current.access_key, current.secret_key, current.token or None)
 
     def _open(self, key: str, start: int, stop: int | None) -> tuple[int, StreamingBody] | None:
         """The object's total size and the body of the range; None if the range is empty."""
@@ -332,36 +333,6 @@ class S3Storage:
         with failures_mapped("a look at an object", require_key(key)):
             return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
 
-    def _put_parts(self, key: str, source: BinaryIO, whole: Window, mime: str) -> None:
-        size = len(whole)
-        part_size = max(self._part_size, -(-size // _MOST_PARTS))
-        upload_id = self.client.create_multipart_upload(
-            Bucket=self.bucket, Key=key, ContentType=mime
-        )["UploadId"]
-        try:
-            parts: list[CompletedPartTypeDef] = []
-            for number, first in enumerate(range(0, size, part_size), start=1):
-                length = min(part_size, size - first)
-                part = self.client.upload_part(
-                    Bucket=self.bucket,
-                    Key=key,
-                    UploadId=upload_id,
-                    PartNumber=number,
-                    Body=BufferedReader(Window(source, whole.start + first, length), CHUNK),
-                    ContentLength=length,
-                )
-                parts.append({"PartNumber": number, "ETag": part["ETag"]})
-            self.client.complete_multipart_upload(
-                Bucket=self.bucket,
-                Key=key,
-                UploadId=upload_id,
-                MultipartUpload={"Parts": parts},
-            )
-        except BaseException:
-            with suppress(Exception):  # the first failure is the one to report
-                self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
-            raise
-
     def _delete_batch(self, keys: Sequence[str]) -> None:
         with failures_mapped("a deletion"):
             answer = self.client.delete_objects(
@@ -376,7 +347,40 @@ class S3Storage:
             )
 
 
-def _tls(settings: botocore.session.Session) -> ssl.SSLContext:
-    """TLS with the certificates that boto3 trusts: those of AWS_CA_BUNDLE, or certifi's."""
-    bundle = settings.get_config_variable("ca_bundle") or get_cert_path(True)
-    return ssl.create_default_context(cafile=bundle)
+@dataclass(frozen=True, slots=True)
+class BucketAddress:
+    """``origin`` + ``path`` is the bucket's URL, without a slash at its end."""
+
+    origin: str
+    host: str  # as a client sends it in the Host header: without a default port
+    path: str
+
+
+def bucket_address(endpoint: str, bucket: str, *, path_style: bool) -> BucketAddress:
+    """The address of ``bucket`` at ``endpoint``: ``https://host/bucket`` in path style,
+    ``https://bucket.host`` otherwise. Raises `ValueError` if the endpoint is no http(s) URL, or is
+    an IP address, below which there are no names, and ``path_style`` is off."""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(f"not an http(s) endpoint: {endpoint!r}")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if parts.port is not None and parts.port != _DEFAULT_PORTS[parts.scheme]:
+        host = f"{host}:{parts.port}"
+    path = parts.path.rstrip("/")
+    if path_style:
+        path = f"{path}/{bucket}"
+    elif _is_ip_address(parts.hostname):
+        raise ValueError(
+            f"the endpoint {endpoint!r} is an IP address, so the bucket cannot be part of its "
+            "name: set MEDIA_S3_USE_PATH_STYLE=true"
+        )
+    else:
+        host = f"{bucket}.{host}"
+    return BucketAddress(f"{parts.scheme}://{host}", host, path)
+
+
+def _is_ip_address(host: str) -> bool:
+    with suppress(ValueError):
+        ipaddress.ip_address(host)
+        return True
+    return False

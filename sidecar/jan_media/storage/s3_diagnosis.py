@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jan_media.findings import Finding, Verdict
 from jan_media.storage.interface import ObjectMissing, StorageUnavailable
-from jan_media.storage.s3 import S3Storage
 from jan_media.storage.s3_failures import advice, error_code
+
+if TYPE_CHECKING:
+    from jan_media.storage.s3 import S3Storage
 
 _PROBE = b"jan-media doctor was here"
 _MIME = "application/octet-stream"
@@ -39,22 +42,24 @@ _ASK_FOR_CORS = (
 )
 
 
-def diagnose(storage: S3Storage, *, clock: Callable[[], float] = time.time) -> list[Finding]:
+def diagnose(storage: "S3Storage", *, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Check credentials, bucket, clock, permissions, CORS and presigned URLs, in this order.
 
     Never raises for what it finds. ``clock`` gives this machine's Unix seconds.
     """
     key = f"doctor/{secrets.token_hex(8)}"
-    findings = list(_access(storage, clock))
-    if all(finding.verdict is not Verdict.PROBLEM for finding in findings):
-        findings.append(_permissions(storage, key))
-        findings.append(_cors(storage))
+    usable = True
+    for finding in _access(storage, clock):
+        usable = usable and finding.verdict is not Verdict.PROBLEM
+        yield finding
+    if usable:
+        yield _permissions(storage, key)
+        yield _cors(storage)
         with _probes_removed(storage, [key, f"{key}/post", f"{key}/put"]):
-            findings.extend(_presigned(storage, key))
-    return findings
+            yield from _presigned(storage, key)
 
 
-def _access(storage: S3Storage, clock: Callable[[], float]) -> Iterator[Finding]:
+def _access(storage: "S3Storage", clock: Callable[[], float]) -> Iterator[Finding]:
     """Whether the service answers, knows us, has the bucket, and agrees on the time."""
     refusal: ClientError | None = None
     try:
@@ -96,7 +101,7 @@ def _clock_skew(ahead: float) -> Finding:
     return Finding("clock", Verdict.OK, "This machine's clock agrees with the service's.")
 
 
-def _permissions(storage: S3Storage, key: str) -> Finding:
+def _permissions(storage: "S3Storage", key: str) -> Finding:
     """Do everything that the sidecar does with an object, once."""
     doing = "write"
     try:
@@ -120,7 +125,7 @@ def _permissions(storage: S3Storage, key: str) -> Finding:
     return Finding("permissions", Verdict.OK, "Objects can be written, read, copied and deleted.")
 
 
-def _cors(storage: S3Storage) -> Finding:
+def _cors(storage: "S3Storage") -> Finding:
     """Whether some site's pages may upload and fetch."""
     fix = _ASK_FOR_CORS.format(bucket=storage.bucket)
     try:
@@ -152,9 +157,9 @@ def _cors(storage: S3Storage) -> Finding:
     return Finding("cors", Verdict.OK, f"Pages of {', '.join(origins)} may upload and fetch.")
 
 
-def _presigned(storage: S3Storage, key: str) -> Iterator[Finding]:
+def _presigned(storage: "S3Storage", key: str) -> Iterator[Finding]:
     """Use the URLs that clients get, at the public endpoint."""
-    form = storage.presign_post(f"{key}/post", mime=_MIME, max_bytes=len(_PROBE), ttl=60)
+    form = storage.presign_post(f"{key}/post", max_bytes=len(_PROBE), ttl=60)
     put = storage.presign_put(f"{key}/put", mime=_MIME, ttl=60)
     get = storage.presign_get(f"{key}/post", mime="image/png", filename="probe.png", ttl=60)
     with httpx.Client(timeout=10.0) as client:
@@ -203,7 +208,7 @@ def _used(
 
 
 @contextmanager
-def _probes_removed(storage: S3Storage, keys: list[str]) -> Iterator[None]:
+def _probes_removed(storage: "S3Storage", keys: list[str]) -> Iterator[None]:
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4: the two forms that are handed to clients, and that of small uploads.
+"""AWS Signature Version 4: the URLs and upload forms that are handed to clients.
 
 Written from the AWS documentation:
 
@@ -6,16 +6,18 @@ Written from the AWS documentation:
   https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 - "Authenticating Requests in Browser-Based Uploads Using POST (AWS Signature Version 4)"
   https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-authentication-HTTPPOST.html
+- "POST Policy": https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
 
-Why not botocore's: ``generate_presigned_url`` resolves endpoints, runs event hooks and
-serializes a whole request, about a millisecond each. What the protocol asks for is one SHA-256
-and one HMAC: the signing key depends on the day only and is kept.
+Why not botocore's: ``generate_presigned_url`` resolves endpoints, runs event hooks and serializes a
+whole request, 25 times the work of this. docs/dependencies.md has the figures.
 
 Everything here is pure computation.
 """
 
+import base64
 import hashlib
 import hmac
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,40 +99,6 @@ class Signer:
         signature = self._sign(credentials, stamp[:8], f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}")
         return f"{origin}{path}?{canonical_query}&X-Amz-Signature={signature}"
 
-    def authorize(
-        self,
-        credentials: Credentials,
-        method: str,
-        *,
-        host: str,
-        path: str,
-        headers: Mapping[str, str],
-        body_sha256: str,
-        now: float,
-    ) -> dict[str, str]:
-        """Return ``headers`` and those that sign them and the body, for a request of our own.
-
-        From "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)",
-        https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html. ``path`` is
-        as in `presign`; the names of ``headers`` are lower case.
-        """
-        stamp = timestamp(now)
-        sent = {**headers, "x-amz-content-sha256": body_sha256, "x-amz-date": stamp}
-        if credentials.token is not None:
-            sent["x-amz-security-token"] = credentials.token
-        pairs = sorted({**sent, "host": host}.items())
-        signed = ";".join(name for name, _ in pairs)
-        lines = "".join(f"{name}:{value}\n" for name, value in pairs)
-        request = f"{method}\n{path}\n\n{lines}\n{signed}\n{body_sha256}"
-        scope = self._scope(stamp[:8])
-        hashed = hashlib.sha256(request.encode()).hexdigest()
-        signature = self._sign(credentials, stamp[:8], f"{ALGORITHM}\n{stamp}\n{scope}\n{hashed}")
-        sent["authorization"] = (
-            f"{ALGORITHM} Credential={credentials.access_key}/{scope},"
-            f"SignedHeaders={signed},Signature={signature}"
-        )
-        return sent
-
     def credential(self, credentials: Credentials, day: str) -> str:
         """The ``x-amz-credential`` of ``day`` (``YYYYMMDD``)."""
         return f"{credentials.access_key}/{self._scope(day)}"
@@ -154,6 +122,46 @@ class Signer:
         for part in (day, self._region, self._service, "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")
         return key
+
+
+def signed_form(
+    signer: Signer,
+    credentials: Credentials,
+    *,
+    key: str,
+    max_bytes: int,
+    ttl: int,
+    now: float,
+    bucket: str | None = None,
+) -> dict[str, str]:
+    """Return the fields of an upload form that come before the file.
+
+    It allows exactly ``key``, 1 to ``max_bytes`` bytes of any type, until ``ttl`` seconds after
+    ``now`` (Unix seconds).
+    """
+    stamp = timestamp(now)
+    fields = {
+        "key": key,
+        "x-amz-algorithm": ALGORITHM,
+        "x-amz-credential": signer.credential(credentials, stamp[:8]),
+        "x-amz-date": stamp,
+    }
+    if credentials.token is not None:
+        fields["x-amz-security-token"] = credentials.token
+    conditions: list[dict[str, str] | list[str | int]] = [
+        *({name: value} for name, value in fields.items()),
+        ["content-length-range", 1, max_bytes],
+    ]
+    if bucket is not None:
+        conditions.append({"bucket": bucket})
+    expiration = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now + ttl))
+    text = json.dumps({"expiration": expiration, "conditions": conditions}, separators=(",", ":"))
+    policy = base64.b64encode(text.encode()).decode()
+    return {
+        **fields,
+        "policy": policy,
+        "x-amz-signature": signer.sign_policy(credentials, stamp[:8], policy),
+    }
 
 
 def timestamp(now: float) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.storage.keys import is_key, require_key
+from jan_media.storage.interface import is_key, require_key
 
 
 @pytest.mark.parametrize("text", ["a", "a/b/c", "content/ab/0.png", "a.b", "..a", "a..", ".a", "-"])

@@ -1,7 +1,7 @@
 """Where a bucket is."""
 
 import pytest
-from jan_media.storage.s3_address import BucketAddress, bucket_address
+from jan_media.storage.s3 import BucketAddress, bucket_address
 
 
 @pytest.mark.parametrize(

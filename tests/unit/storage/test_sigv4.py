@@ -10,9 +10,8 @@ import pytest
 from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.storage.post_policy import signed_form
-from jan_media.storage.s3_address import bucket_address
-from jan_media.storage.sigv4 import LONGEST_TTL, Credentials, Signer, timestamp
+from jan_media.storage.s3 import bucket_address
+from jan_media.storage.sigv4 import LONGEST_TTL, Credentials, Signer, signed_form, timestamp
 
 ENDPOINT = "http://s3.example.test:9000"
 KEY = "content/2c/f24dba5fb0a30e.bin"
@@ -161,7 +160,6 @@ def test_a_form_of_temporary_credentials_carries_their_token() -> None:
         Signer("eu-central-1"),
         TEMPORARY,
         key="k",
-        mime="a/b",
         max_bytes=1,
         ttl=1,
         now=0,
