@@ -1,7 +1,7 @@
 """What the doctor finds on a real S3 service, set up rightly and in each wrong way."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from jan_media.findings import Finding, Verdict
@@ -39,6 +39,10 @@ def allow_browsers(ceph: Ceph, bucket: str, methods: list[str]) -> None:
     )
 
 
+def found_with(storage: S3Storage, *, clock: Callable[[], float] = time.time) -> list[Finding]:
+    return list(diagnose(storage, clock=clock))
+
+
 def about(subject: str, findings: list[Finding]) -> Finding:
     (found,) = [finding for finding in findings if finding.subject == subject]
     return found
@@ -47,7 +51,7 @@ def about(subject: str, findings: list[Finding]) -> Finding:
 def test_a_right_set_up_has_nothing_to_fix(ceph: Ceph, bucket: str, storage: S3Storage) -> None:
     allow_browsers(ceph, bucket, ["GET", "PUT", "POST"])
 
-    findings = diagnose(storage)
+    findings = found_with(storage)
 
     assert [finding.subject for finding in findings] == [
         "endpoint",
@@ -65,7 +69,7 @@ def test_a_right_set_up_has_nothing_to_fix(ceph: Ceph, bucket: str, storage: S3S
 
 
 def test_a_diagnosis_leaves_no_object(storage: S3Storage) -> None:
-    diagnose(storage)
+    found_with(storage)
 
     assert list(storage.keys()) == []
 
@@ -73,7 +77,7 @@ def test_a_diagnosis_leaves_no_object(storage: S3Storage) -> None:
 def test_a_bucket_without_cors_is_a_warning_with_the_command(
     bucket: str, storage: S3Storage
 ) -> None:
-    found = about("cors", diagnose(storage))
+    found = about("cors", found_with(storage))
 
     assert found.verdict is Verdict.WARNING
     assert f"put-bucket-cors --bucket {bucket}" in found.message
@@ -82,7 +86,7 @@ def test_a_bucket_without_cors_is_a_warning_with_the_command(
 def test_a_method_that_cors_lacks_is_named(ceph: Ceph, bucket: str, storage: S3Storage) -> None:
     allow_browsers(ceph, bucket, ["GET"])
 
-    found = about("cors", diagnose(storage))
+    found = about("cors", found_with(storage))
 
     assert found.verdict is Verdict.WARNING
     assert "POST, PUT" in found.message
@@ -91,7 +95,7 @@ def test_a_method_that_cors_lacks_is_named(ceph: Ceph, bucket: str, storage: S3S
 def test_a_missing_bucket_is_a_problem(ceph: Ceph) -> None:
     storage = s3_storage(ceph, "no-such-bucket")
 
-    findings = diagnose(storage)
+    findings = found_with(storage)
 
     assert about("credentials", findings).verdict is Verdict.OK
     assert about("bucket", findings).verdict is Verdict.PROBLEM
@@ -104,7 +108,7 @@ def test_a_bucket_of_someone_else_is_a_problem(ceph: Ceph, bucket: str) -> None:
     access_key, secret_key = ceph.new_user()
     storage = s3_storage(ceph, bucket, access_key=access_key, secret_key=secret_key)
 
-    found = about("bucket", diagnose(storage))
+    found = about("bucket", found_with(storage))
 
     assert found.verdict is Verdict.PROBLEM
     assert "grant" in found.message
@@ -116,7 +120,7 @@ def test_a_bucket_that_may_only_be_read_is_a_problem(ceph: Ceph, bucket: str) ->
     ceph.client().put_bucket_acl(Bucket=bucket, ACL="public-read")
     storage = s3_storage(ceph, bucket, access_key=access_key, secret_key=secret_key)
 
-    findings = diagnose(storage)
+    findings = found_with(storage)
 
     assert about("bucket", findings).verdict is Verdict.OK
     assert about("permissions", findings).verdict is Verdict.PROBLEM
@@ -136,7 +140,7 @@ def test_wrong_credentials_are_a_problem(
 ) -> None:
     storage = s3_storage(ceph, bucket, access_key=access_key, secret_key=secret_key)
 
-    found = about("credentials", diagnose(storage))
+    found = about("credentials", found_with(storage))
 
     assert found.verdict is Verdict.PROBLEM
     assert setting in found.message
@@ -148,7 +152,7 @@ def test_wrong_credentials_are_a_problem(
     [(0, Verdict.OK), (120, Verdict.WARNING), (-120, Verdict.WARNING), (1200, Verdict.PROBLEM)],
 )
 def test_a_clock_that_is_off_is_found(storage: S3Storage, ahead: float, verdict: Verdict) -> None:
-    found = about("clock", diagnose(storage, clock=lambda: time.time() + ahead))
+    found = about("clock", found_with(storage, clock=lambda: time.time() + ahead))
 
     assert found.verdict is verdict
 
@@ -156,7 +160,7 @@ def test_a_clock_that_is_off_is_found(storage: S3Storage, ahead: float, verdict:
 def test_an_endpoint_that_is_away_is_a_problem(ceph: Ceph, bucket: str) -> None:
     storage = s3_storage(ceph, bucket, endpoint="http://127.0.0.1:1")
 
-    (found,) = diagnose(storage)
+    (found,) = found_with(storage)
 
     assert found.verdict is Verdict.PROBLEM
     assert "MEDIA_S3_ENDPOINT" in found.message
@@ -174,7 +178,7 @@ def test_a_public_endpoint_that_is_not_the_service_is_a_problem(ceph: Ceph, buck
         path_style=True,
     )
 
-    findings = diagnose(storage)
+    findings = found_with(storage)
 
     assert about("permissions", findings).verdict is Verdict.OK
     for subject in ("presigned form", "presigned put", "presigned get"):
@@ -194,7 +198,7 @@ def test_a_public_endpoint_under_another_name_is_a_problem(ceph: Ceph, bucket: s
         path_style=True,
     )
 
-    found = about("presigned get", diagnose(storage))
+    found = about("presigned get", found_with(storage))
 
     assert found.verdict is Verdict.PROBLEM
     assert "exactly the scheme, host and port" in found.message

@@ -4,9 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
 
-from jan_media.storage.interface import PresignedPost, PresignedPut, Reading
-
-from tests.support.storages import TakingUploads
+from jan_media.storage.interface import (
+    PresignedPost,
+    PresignedPut,
+    Reading,
+    Storage,
+    TakesUploads,
+)
 
 
 class Killed(BaseException):
@@ -16,7 +20,7 @@ class Killed(BaseException):
 class InterruptedStorage:
     """Passes everything on to ``storage``; at one chosen moment it calls what was asked for."""
 
-    def __init__(self, storage: TakingUploads) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._moment = ""
         self._action: Callable[[], None] = lambda: None
@@ -85,7 +89,9 @@ class InterruptedStorage:
         return self._storage.media_id_of_url(url)
 
     def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
+        assert isinstance(self._storage, TakesUploads)
         return self._storage.presign_put(key, mime=mime, ttl=ttl)
 
     def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
+        assert isinstance(self._storage, TakesUploads)
         return self._storage.presign_post(key, max_bytes=max_bytes, ttl=ttl)

@@ -85,6 +85,15 @@ class PreparedUpload(BaseModel):
     expires_in: int = Field(description="Seconds", examples=[900])
 
 
+class Usage(BaseModel):
+    """What the caller keeps. A file counts in full for each of its owners."""
+
+    bytes: int
+    files: int
+    quota_bytes: int = Field(description="The most that may be kept; 0 if there is no limit")
+    quota_files: int = Field(description="The most that may be kept; 0 if there is no limit")
+
+
 class GuestToken(BaseModel):
     """A token for a new guest."""
 

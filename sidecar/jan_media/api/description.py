@@ -21,6 +21,7 @@ from jan_media.api.answer_models import (
     ResolvedIds,
     ResolvedPayload,
     Uploaded,
+    Usage,
 )
 from jan_media.api.internal import MSGPACK
 from jan_media.api.media import DEFAULT_PAGE, LARGEST_PAGE
@@ -182,7 +183,7 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
     },
     "POST /v1/media": {
         "response_model": Uploaded,
-        "responses": _errors(400, 401, 413, 415, 502, 503, 504),
+        "responses": _errors(400, 401, 413, 415, 429, 502, 503, 504),
         "openapi_extra": {"requestBody": _UPLOAD},
     },
     "GET /v1/media": {
@@ -192,7 +193,7 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
     },
     "POST /v1/media/prepare-upload": {
         "response_model": PreparedUpload,
-        "responses": _errors(400, 401, 413, 415, 503),
+        "responses": _errors(400, 401, 413, 415, 429, 503),
         "openapi_extra": {"requestBody": _PREPARE},
     },
     "POST /v1/media/resolve": {
@@ -200,11 +201,12 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
         "responses": _errors(400, 401, 404, 409, 413, 415, 503),
         "openapi_extra": {"requestBody": _RESOLVE},
     },
+    "GET /v1/media/usage": {"response_model": Usage, "responses": _errors(401, 503)},
     "GET /v1/media/{id}": {"response_model": Info, "responses": _errors(404, 409)},
     "GET /v1/media/{id}/presign": {"response_model": Presigned, "responses": _errors(404, 409)},
     "POST /v1/media/{id}/complete": {
         "response_model": Info,
-        "responses": _errors(400, 404, 409, 413, 415),
+        "responses": _errors(400, 404, 409, 413, 415, 429),
     },
     "DELETE /v1/media/{id}": {
         "status_code": 204,

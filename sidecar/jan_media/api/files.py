@@ -37,10 +37,10 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
     uploads = sidecar.uploads
     max_bytes = sidecar.settings.max_bytes
 
-    @routes.on("GET /files/{path:path}", "HEAD /files/{path:path}")
-    async def download(request: Request, path: str) -> Response:
+    @routes.on("GET /files/{key:path}", "HEAD /files/{key:path}")
+    async def download(request: Request, key: str) -> Response:
         """Read an object with a presigned URL."""
-        allowed = urls.check_get(path, _query(request), time.time())
+        allowed = urls.check_get(key, _query(request), time.time())
         total = await sidecar.lanes.downloads.run(storage.size, allowed.key)
         if total is None:
             raise not_found()
@@ -56,11 +56,11 @@ def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
         except ObjectMissing:
             raise not_found() from None
 
-    @routes.on("PUT /files/{path:path}")
-    async def put(request: Request, path: str) -> Response:
+    @routes.on("PUT /files/{key:path}")
+    async def put(request: Request, key: str) -> Response:
         """Write an object with a presigned URL."""
         allowed = urls.check_put(
-            path, _query(request), request.headers.get("content-type"), time.time()
+            key, _query(request), request.headers.get("content-type"), time.time()
         )
         refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
         body = Arriving(request)
