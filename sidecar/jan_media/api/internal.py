@@ -180,7 +180,7 @@ def media_id_of_url(sidecar: Sidecar, url: str) -> str | None:
             return parse_media_id(match[1])
     except ValueError:
         return None
-    return None
+    return sidecar.library.storage.media_id_of_url(url)
 
 
 def _where(url: str) -> tuple[str, int]:

@@ -17,6 +17,7 @@ import httpcore
 from jan_media.fetch.addresses import Address, parse_address
 from jan_media.fetch.errors import FetchFailed, UrlNotAllowed
 from jan_media.fetch.intake import Intake
+from jan_media.fetch.lenient_head import LenientStream
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.streams import SocketStream, connect
 
@@ -59,7 +60,8 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._admitted_addresses(host, port)
-                return await self._connect(addresses, port, socket_options or ())
+                stream = await self._connect(addresses, port, socket_options or ())
+                return LenientStream(stream)
         except TimeoutError:
             raise httpcore.ConnectTimeout("connecting took too long") from None
 

@@ -7,6 +7,8 @@ from jan_media.fetch.errors import FetchFailed
 
 _PIECE = 64 * 1024
 _MOST_MEMBERS = 1000
+# How JPEG, PNG, GIF, WebP, WAV, BMP, TIFF, PDF and HEIF begin, and bare deflate hardly ever does.
+_MEDIA = {b"\xff\xd8", b"\x89P", b"GI", b"RI", b"BM", b"II", b"MM", b"%P", b"\0\0"}
 _GZIP = 16 + zlib.MAX_WBITS
 _RAW = -zlib.MAX_WBITS
 
@@ -23,14 +25,18 @@ class Identity:
 
 
 class Inflate:
-    """Content that is sent compressed (gzip or deflate, RFC 9110, section 8.4.1)."""
+    """Content that is sent compressed (gzip or deflate, RFC 9110, section 8.4.1).
+
+    Servers label content so that is not: what does not begin like it is taken as it is.
+    """
 
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
-        self._decoder = zlib.decompressobj(_GZIP) if gzip else None
+        self._decoder: zlib._Decompress | None = None
         self._start = b""
         self._members_left = _MOST_MEMBERS
         self._padded = False  # all that still comes means nothing
+        self._mislabelled = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The decoded bytes of the next piece, in pieces of at most 64 KiB, made on demand.
@@ -39,12 +45,21 @@ class Inflate:
         """
         if self._padded:
             return  # a decoder would keep it, and copy it with each piece
+        if self._mislabelled:
+            yield data
+            return
         if self._decoder is None:
             data = self._start + data
             if len(data) < 2:
                 self._start = data
                 return
-            self._decoder = zlib.decompressobj(_deflate_bits(data))
+            self._start = b""
+            bits = _GZIP if self._gzip else _deflate_bits(data)
+            if not _begins_compressed(data, bits):
+                self._mislabelled = True
+                yield data
+                return
+            self._decoder = zlib.decompressobj(bits)
         piece = b""
         while data or len(piece) == _PIECE:  # a full one may have left some in the decoder
             try:
@@ -70,6 +85,8 @@ class Inflate:
 
     def close(self) -> None:
         """Raises `FetchFailed` if the compressed content has no end."""
+        if self._mislabelled:
+            return
         if self._decoder is None or not self._decoder.eof:
             raise FetchFailed("The server's compressed content was cut off.")
 
@@ -81,8 +98,14 @@ def _deflate_bits(start: bytes) -> int:
     return zlib.MAX_WBITS if has_header else _RAW
 
 
+def _begins_compressed(start: bytes, bits: int) -> bool:
+    if bits == _GZIP:
+        return start.startswith(b"\x1f\x8b")
+    return bits != _RAW or start[:2] not in _MEDIA
+
+
 def decoder_for(content_encoding: str) -> Identity | Inflate:
-    """Raises `FetchFailed` for an encoding that was not asked for and is not known."""
+    """An encoding that nobody asked for and that is not known means the bytes as they are."""
     match content_encoding.strip().lower():
         case "" | "identity":
             return Identity()
@@ -90,4 +113,4 @@ def decoder_for(content_encoding: str) -> Identity | Inflate:
             return Inflate(gzip=True)
         case "deflate":
             return Inflate(gzip=False)
-    raise FetchFailed("The server sent the content in an encoding that is not supported.")
+    return Identity()

@@ -6,6 +6,7 @@ carries the headers below and no others.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -41,6 +42,7 @@ Sink = Callable[[bytes], Awaitable[None]]
 
 MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
+_WITHOUT_CONTENT = {204, 205}  # RFC 9110, section 15.3
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 10.0
 _PIECE = 64 * 1024
@@ -132,8 +134,8 @@ class RemoteFetcher:
                 ) as response,
             ):
                 if response.status in _REDIRECTS:
-                    return _header(response, b"location") or _refuse_redirect(url)
-                if response.status != 200:
+                    return _location(response) or _refuse_redirect(url)
+                if not 200 <= response.status < 300 or response.status in _WITHOUT_CONTENT:
                     raise FetchFailed(f"The server at {url.host} answered {response.status}.")
                 await self._hand_on(response, sink, intake)
                 return None
@@ -174,6 +176,19 @@ class RemoteFetcher:
 def _header(response: httpcore.Response, name: bytes) -> str:
     values = [value for key, value in response.headers if key.lower() == name]
     return values[0].decode("utf-8", "replace") if values else ""
+
+
+def _location(response: httpcore.Response) -> str:
+    """The Location, in ASCII but for its host: browsers and curl send raw bytes of a path on."""
+    values = [value for key, value in response.headers if key.lower() == b"location"]
+    found = _WITH_HOST.fullmatch(values[0].strip()) if values else None
+    if found is None:
+        return ""
+    path = re.sub(rb"[\x80-\xff]", lambda byte: b"%%%02X" % byte[0][0], found[2])
+    return (found[1] or b"").decode("utf-8", "replace") + path.decode("ascii")
+
+
+_WITH_HOST = re.compile(rb"((?:[a-z]+:)?//[^/?#]*)?(.*)", re.IGNORECASE | re.DOTALL)
 
 
 def _refuse_redirect(url: RemoteUrl) -> str:

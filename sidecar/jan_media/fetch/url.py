@@ -96,7 +96,7 @@ def normal_host(host: str) -> str:
     Raises `InvalidUrl` for what is neither, for IPv4 in any other notation than four decimal
     numbers, and for IPv6 with a scope.
     """
-    host = _ascii(host.lower())
+    host = _ascii(host.lower()).lower()
     if ":" in host:
         return str(_address(host.removeprefix("[").removesuffix("]")))
     host = host.removesuffix(".")
@@ -108,13 +108,21 @@ def normal_host(host: str) -> str:
 
 
 def _ascii(host: str) -> str:
-    """International names as the DNS has them (RFC 5891)."""
+    """International names as browsers look them up: UTS 46, and each label in Punycode.
+
+    What becomes ASCII by that, full-width digits for one, is judged like any other host.
+    """
     if host.isascii():
         return host
     try:
-        return idna.encode(host).decode()
+        mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
+        return ".".join(map(_label, mapped.split(".")))
     except UnicodeError:
         raise InvalidUrl("The URL's host is not valid.") from None
+
+
+def _label(label: str) -> str:
+    return label if label.isascii() else f"xn--{label.encode('punycode').decode()}"
 
 
 def _address(text: str) -> IPv4Address | IPv6Address:
