@@ -42,7 +42,7 @@ Sink = Callable[[bytes], Awaitable[None]]
 
 MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
-_WITHOUT_CONTENT = {204, 205}  # RFC 9110, section 15.3
+_WITHOUT_CONTENT = {202, 204, 205, 206}  # none, or not all of it: RFC 9110, section 15.3
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 10.0
 _PIECE = 64 * 1024
