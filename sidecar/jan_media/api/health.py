@@ -1,6 +1,7 @@
 """Whether the process is alive, and whether it can do its work."""
 
 import asyncio
+import time
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,6 +15,7 @@ from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import StorageUnavailable
 
 CHECK_SECONDS = 3.0
+_COUNT_AT_ONCE = 0.2  # seconds that a scrape waits for a count of the catalog's rows
 
 
 def routes(sidecar: Sidecar) -> Routes:
@@ -48,18 +50,47 @@ def routes(sidecar: Sidecar) -> Routes:
 def metrics_routes(sidecar: Sidecar) -> Routes:
     """``/metrics``, for the internal listener alone."""
     routes = Routes("health")
+    sizes = _Sizes(sidecar)
 
     @routes.on("GET /metrics")
     async def scrape(request: Request) -> Response:
         """Counters of all workers and sizes of the catalog, in Prometheus' text format."""
-        try:
-            sizes = await sidecar.lanes.downloads.run(sidecar.library.catalog.counts)
-        except CatalogUnavailable:
-            sizes = {}
+        known = await sizes.known()
         counted = await sidecar.lanes.downloads.run(sidecar.metrics.of_all_workers)
         return Response(
-            counted.text({f"catalog_{name}": size for name, size in sizes.items()}),
+            counted.text({f"catalog_{name}": size for name, size in known.items()}),
             media_type=metrics.CONTENT_TYPE,
         )
 
     return routes
+
+
+class _Sizes:
+    """The sizes of the catalog. Counting rows takes longer the more there are, so a count that took
+    long is kept, and renewed beside the scrapes in one part of a hundred of the time."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self._sidecar = sidecar
+        self._sizes: dict[str, int] = {}
+        self._next_count = 0.0
+        self._counting: asyncio.Task[None] | None = None
+
+    async def known(self) -> dict[str, int]:
+        """Return the latest sizes; none while the catalog is away."""
+        if self._counting is None and time.monotonic() >= self._next_count:
+            self._counting = asyncio.create_task(self._count())
+        if self._counting is not None:
+            await asyncio.wait([self._counting], timeout=_COUNT_AT_ONCE)
+        return self._sizes
+
+    async def _count(self) -> None:
+        began = time.monotonic()
+        try:
+            self._sizes = await self._sidecar.lanes.downloads.run(
+                self._sidecar.library.catalog.counts
+            )
+        except CatalogUnavailable:
+            self._sizes = {}
+        took = time.monotonic() - began
+        self._next_count = began + (took * 100 if took > _COUNT_AT_ONCE else 0)
+        self._counting = None
