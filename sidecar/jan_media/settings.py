@@ -116,6 +116,8 @@ class Settings:
     workers: int
     max_uploads: int
     max_fetches: int
+    console: bool
+    console_gateway_url: str  # "" where the console lies one folder below the gateway's root
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,8 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
         workers=read("MEDIA_WORKERS", "1", _integer(1, 64)),
         max_uploads=read("MEDIA_MAX_UPLOADS", "32", _integer(1, 10_000)),
         max_fetches=read("MEDIA_MAX_FETCHES", "16", _integer(1, 10_000)),
+        console=read("MEDIA_CONSOLE", "true", _boolean),
+        console_gateway_url=read("MEDIA_CONSOLE_GATEWAY_URL", "", _optional(_http_url)),
     )
     problems = read.problems + ([] if read.problems else _contradictions(settings))
     if problems:

@@ -17,6 +17,7 @@ from jan_media.api.access_log import AccessLog
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly
 from jan_media.api.open_files import OpenFiles
 from jan_media.api.routes import Routed
+from jan_media.console import site as console
 from jan_media.sidecar import Sidecar
 
 
@@ -33,7 +34,8 @@ def public_app(sidecar: Sidecar) -> ASGIApp:
     ]
     if sidecar.local_urls is not None:
         parts.append(files.routes(sidecar, sidecar.local_urls))
-    guarded: ASGIApp = Routed([*parts, describing.routes(sidecar, "Jan Media API", parts)])
+    pages = [console.routes(sidecar)] if sidecar.settings.console else []
+    guarded: ASGIApp = Routed([*parts, *pages, describing.routes(sidecar, "Jan Media API", parts)])
     if sidecar.local_urls is not None:
         guarded = OpenFiles(guarded)
     if sidecar.gateway_secret.configured:

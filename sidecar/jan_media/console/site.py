@@ -1,0 +1,155 @@
+"""The console's files, with headers that let the page do nothing but what it is for.
+
+The gateway's route `/` and `/console/` lead here. Everything in a page is named relative to it, so
+it works below any path and behind https.
+"""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from jan_media.api.errors import error_response
+from jan_media.api.routes import Routes
+from jan_media.settings import Settings
+from jan_media.sidecar import Sidecar
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of the page, as it is sent."""
+
+    content: bytes
+    packed: bytes  # gzip
+    kind: str
+    etag: str
+
+
+def routes(sidecar: Sidecar) -> Routes:
+    """The page, its files, and ``config.json``: what it must know of this installation."""
+    routes = Routes("console")
+    known = _files()
+    headers = security_headers(sidecar.settings, storage_origin(sidecar))
+    config = console_config(sidecar.settings)
+
+    @routes.on("GET /", "HEAD /")
+    async def root(request: Request) -> Response:
+        """The page, one folder above its files."""
+        return _answer(request, known[""], headers)
+
+    @routes.on("GET /console", "HEAD /console")
+    async def without_slash(request: Request) -> Response:
+        """To the page: relative, since what stands before the path is the gateway's affair."""
+        return Response(status_code=307, headers={"Location": "console/"})
+
+    @routes.on("GET /console/config.json", "HEAD /console/config.json")
+    async def configuration(request: Request) -> Response:
+        """What the page must know."""
+        return JSONResponse(config, headers=headers)
+
+    @routes.on("GET /console/{path:path}", "HEAD /console/{path:path}")
+    async def file(request: Request, path: str) -> Response:
+        """A file of the page."""
+        found = known.get(path or "index.html")
+        if found is None:
+            return error_response("not_found", "The console has no such file")
+        return _answer(request, found, headers)
+
+    return routes
+
+
+def console_config(settings: Settings) -> dict[str, object]:
+    """What ``config.json`` holds. ``gateway`` is relative to the console's folder, or a URL."""
+    return {
+        "gateway": settings.console_gateway_url + "/" if settings.console_gateway_url else "../",
+        "guests": settings.guest_login,
+        "max_bytes": settings.max_bytes,
+        "retention_days": settings.retention_days,
+    }
+
+
+def storage_origin(sidecar: Sidecar) -> str:
+    """Where download URLs lead: browsers must be allowed to go there."""
+    url = sidecar.library.storage.presign_get("0", mime="image/png", filename="0", ttl=1)
+    return _origin(url)
+
+
+def security_headers(settings: Settings, storage: str) -> dict[str, str]:
+    """The headers of every answer of the console."""
+    gateway = _origin(settings.console_gateway_url)
+    policy = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": f"'self' blob: {storage}",
+        "media-src": f"blob: {storage}",
+        "connect-src": f"'self' {storage} {gateway}".strip(),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        # No text ever becomes markup or a script, whatever the page's code does.
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    return {
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",  # a new version is seen at once; usually the answer is a 304
+        "Vary": "Accept-Encoding",
+    }
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+
+
+def _files() -> dict[str, _File]:
+    """Every file of the page by its path; under "" the page as it is above its folder."""
+    known: dict[str, _File] = {}
+
+    def add(folder: Traversable, prefix: str) -> None:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                add(entry, f"{prefix}{entry.name}/")
+            elif kind := _TYPES.get(PurePosixPath(entry.name).suffix):
+                known[prefix + entry.name] = _file(entry.read_bytes(), kind)
+
+    add(files("jan_media.console").joinpath("static"), "")
+    page = known["index.html"]
+    known[""] = _file(page.content.replace(b'="./', b'="./console/'), page.kind)
+    return known
+
+
+def _file(content: bytes, kind: str) -> _File:
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return _File(content, gzip.compress(content, mtime=0), kind, etag)
+
+
+def _answer(request: Request, file: _File, headers: dict[str, str]) -> Response:
+    headers = headers | {"ETag": file.etag, "Content-Type": file.kind}
+    if file.etag in request.headers.get("if-none-match", "").replace("W/", ""):
+        return Response(status_code=304, headers=headers)
+    content = file.content
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        content = file.packed
+    if request.method == "HEAD":
+        return Response(headers=headers | {"Content-Length": str(len(content))})
+    return Response(content, headers=headers)
