@@ -146,8 +146,8 @@ export class Library {
       h(
         "span",
         { class: "buttons" },
-        button(texts.picture.copyId, () => copy(id), { icon: "⧉", class: "quiet" }),
-        button(texts.picture.ask, () => this.onask(picture), { icon: "?", class: "quiet" }),
+        button(words.copyId, () => copy(id), { class: "quiet" }),
+        button(words.ask, () => this.onask(picture), { class: "quiet" }),
         button(texts.picture.delete, () => this.#delete(picture), { icon: "✕", class: "quiet" }),
       ),
     );

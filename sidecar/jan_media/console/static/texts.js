@@ -78,6 +78,8 @@ export const texts = {
     days: (/** @type {number} */ days) =>
       days > 1 ? `${days} days left` : days === 1 ? "1 day left" : "hours left",
     noPreview: "No preview",
+    copyId: "Copy id",
+    ask: "Ask",
   },
 
   picture: {
