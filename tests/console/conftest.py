@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from demo.stack import Stack
 from tests.e2e.browser import chromium
@@ -57,8 +57,13 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
     tab.set_default_timeout(15_000)
     faults: list[str] = []
     hosts: set[str] = set()
+
+    def note_dialog(dialog: Dialog) -> None:
+        faults.append(f"a dialog: {dialog.message}")
+        dialog.accept()
+
     tab.on("pageerror", lambda error: faults.append(str(error)))
-    tab.on("dialog", lambda dialog: (faults.append(f"a dialog: {dialog.message}"), dialog.accept()))
+    tab.on("dialog", note_dialog)
     tab.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
     yield tab
     faults += tab.evaluate("window.violations ?? []")
