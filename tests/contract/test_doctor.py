@@ -150,8 +150,10 @@ def test_kong_yml_is_checked_if_it_is_named(tmp_path: Path) -> None:
     assert (fine.returncode, verdicts(fine)["kong.yml"]) == (0, "ok"), fine.stdout
     unguarded = tmp_path / "kong.yml"
     text = (ROOT / "kong.yml").read_text("utf-8")
-    unguarded.write_text(text.replace("- name: acl", "- name: acl\n            enabled: false"))
+    open_way = '/console/"]'
+    assert open_way in text
+    unguarded.write_text(text.replace(open_way, '/"]'))
     found = doctor("--kong", str(unguarded), data_dir=tmp_path, LISTEN="127.0.0.1:8285")
-    assert (found.returncode, verdicts(found)["route llm"]) == (1, "problem")
+    assert (found.returncode, verdicts(found)["route console"]) == (1, "problem")
     missing = doctor("--kong", str(tmp_path / "nowhere.yml"), data_dir=tmp_path)
     assert (missing.returncode, verdicts(missing)["kong.yml"]) == (1, "problem")

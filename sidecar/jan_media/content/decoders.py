@@ -204,5 +204,5 @@ def _limit(cpu_seconds: int, max_pixels: int) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sidecar ends on Ctrl-C, and this with it
     os.nice(5)  # chats go first
-    with contextlib.suppress(_Died):
+    with contextlib.suppress(_Died, OSError):  # the sidecar has gone, perhaps before we were ready
         _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -10,6 +10,7 @@ Of several plugins of one name Kong runs one: that of the route, else that of it
 the global one. A plugin that is not enabled does not count.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -57,6 +58,8 @@ class Route:
     plugins: Mapping[str, Entity]
     limited: frozenset[str]
     """The ids of consumers that have a rate-limiting of their own on it."""
+    kept_paths: tuple[str, ...] = ()
+    """Its paths, if they go on to the upstream as they are (``strip_path: false``)."""
 
     @property
     def jan_media(self) -> Entity | None:
@@ -191,7 +194,7 @@ def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
             if (
                 protected.asks_who_calls
                 and protected.upstream is not None
-                and route.upstream.overlaps(protected.upstream)
+                and _reaches(route, route.upstream, protected.upstream)
             ):
                 yield _problem(
                     _at(route),
@@ -199,6 +202,25 @@ def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
                     f"route {protected.name}. Give it jan-media and the acl, or a narrower path.",
                 )
                 break
+
+
+_EXACT_PATH = re.compile(r"~(/[\w./-]*)\$", re.ASCII)
+
+
+def _reaches(route: Route, upstream: Upstream, protected: Upstream) -> bool:
+    """Whether a route's requests may be such that lead to ``protected``."""
+    if not route.kept_paths:
+        return upstream.overlaps(protected)
+    for path in route.kept_paths:
+        exact = _EXACT_PATH.fullmatch(path)
+        if path.startswith("~") and exact is None:
+            return upstream.overlaps(protected)
+        reached = Upstream(upstream.host, upstream.port, upstream.path.rstrip("/") + path)
+        if exact is None and reached.overlaps(protected):
+            return True
+        if exact and (upstream.path.rstrip("/") + exact[1]).startswith(protected.path):
+            return True
+    return False
 
 
 # --- the gate
@@ -459,7 +481,8 @@ def _route(
     ):
         plugins[each["name"]] = each
     enabled = {name: each for name, each in plugins.items() if each.get("enabled", True)}
-    return Route(name, _upstream(service), enabled, limits.get(name, frozenset()))
+    kept = () if route.get("strip_path", True) else tuple(map(str, route.get("paths") or ()))
+    return Route(name, _upstream(service), enabled, limits.get(name, frozenset()), kept)
 
 
 def _upstream(service: Entity | None) -> Upstream | None:
