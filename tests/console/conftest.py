@@ -34,7 +34,7 @@ addEventListener("securitypolicyviolation", (event) => {
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All parts, on local storage."""
-    with start_stack(tmp_path_factory.mktemp("console"), MEDIA_MAX_BYTES="4MiB") as running:
+    with start_stack(tmp_path_factory.mktemp("console"), MEDIA_MAX_BYTES="6MiB") as running:
         yield running
 
 

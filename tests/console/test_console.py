@@ -1,13 +1,16 @@
 """What people do on the console, and what nobody can do to them there."""
 
 import base64
+import io
 import json
+import random
 import re
 import subprocess
 import sys
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from demo.image_host import ImageHost
@@ -160,6 +163,26 @@ def test_pictures_are_dropped_and_pasted(console: Page, event: str) -> None:
     expect(console.locator(".tasks .done")).to_contain_text("given.png")
 
 
+def test_a_large_file_goes_straight_to_the_storage(console: Page) -> None:
+    noise = io.BytesIO()
+    Image.frombytes("RGB", (1280, 1200), random.Random(7).randbytes(1280 * 1200 * 3)).save(
+        noise, "PNG", compress_level=0
+    )
+    asked: list[str] = []
+    console.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
+    console.locator("input[type=file]").set_input_files(
+        FilePayload(name="noise.png", mimeType="image/png", buffer=noise.getvalue())
+    )
+    expect(console.locator(".tasks .done")).to_contain_text("noise.png")
+    posted = [each for each in asked if each.startswith("POST")]
+    assert ["prepare-upload" in posted[0], "/media/files" in posted[1], posted[2][-8:]] == [
+        True,
+        True,
+        "complete",
+    ]
+    expect(console.locator(".grid li")).to_contain_text("4.4 MiB")
+
+
 def test_the_gateway_fetches_an_address(console: Page) -> None:
     with ImageHost() as host:
         console.get_by_label("Address of a picture").fill(f"{host.base_url}/far.png")
@@ -173,13 +196,13 @@ def test_what_is_refused_says_why(console: Page) -> None:
         [
             FilePayload(name="words.png", mimeType="image/png", buffer=b"no picture"),
             FilePayload(name="empty.png", mimeType="image/png", buffer=b""),
-            FilePayload(name="large.png", mimeType="image/png", buffer=bytes(4 * 2**20 + 1)),
+            FilePayload(name="large.png", mimeType="image/png", buffer=bytes(6 * 2**20 + 1)),
         ]
     )
     tasks = console.locator(".tasks .failed")
     expect(tasks).to_have_count(3)
     expect(tasks.filter(has_text="empty.png")).to_contain_text("The file is empty.")
-    expect(tasks.filter(has_text="large.png")).to_contain_text("the gateway takes up to 4.0 MiB")
+    expect(tasks.filter(has_text="large.png")).to_contain_text("the gateway takes up to 6.0 MiB")
     expect(tasks.filter(has_text="words.png").locator(".says")).not_to_be_empty()
 
 
