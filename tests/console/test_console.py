@@ -7,9 +7,11 @@ import random
 import re
 import subprocess
 import sys
+from typing import Literal
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, Route, expect
 
@@ -348,3 +350,21 @@ def test_it_fits_a_phone_and_needs_no_mouse(page: Page) -> None:
     store(page, "phone.png")
     page.get_by_label("Your question").press("Enter")
     expect(page.get_by_role("log")).to_contain_text("I see 1 image")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(console: Page, scheme: Literal["light", "dark"]) -> None:
+    console.emulate_media(color_scheme=scheme)
+    (media_id,) = store(console, f"{scheme}.png")
+    ask(console, "What is this?")
+    expect(console.get_by_label("What the model received").locator("mark")).to_be_visible()
+    assert faults(console) == []
+    console.get_by_role("button", name=f"Open {media_id}").click()
+    assert faults(console) == []
+
+
+def faults(page: Page) -> list[str]:
+    """What axe objects to in the page as it is."""
+    report = Axe().run(page).response
+    assert len(report["passes"]) > 10
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in report["violations"]]

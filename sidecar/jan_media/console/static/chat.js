@@ -1,6 +1,6 @@
 /** Asking a model about pictures, and what the request was on both sides of the gateway. */
 import { button, h, notify } from "./dom.js";
-import { codeChooser } from "./library.js";
+import { codeChooser } from "./snippets.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./gateway.js").Picture} Picture */
@@ -156,6 +156,7 @@ export class Chat {
   }
 }
 
+/** What was asked last: as it was sent, as the model received it, and as code. */
 class RequestPanel {
   /** @param {import("./gateway.js").Gateway} gateway */
   constructor(gateway) {
@@ -184,7 +185,7 @@ class RequestPanel {
   sent(body) {
     this.element.classList.remove("nothing");
     this.note.textContent = "";
-    this.sentCode.textContent = JSON.stringify(body, null, 2);
+    fill(this.sentCode, JSON.stringify(body, null, 2), /(jan_[0-9a-z]{26})/);
     this.receivedCode.textContent = "…";
     const code = codeChooser(this.gateway, () => body);
     this.code.replaceChildren(h("h3", {}, texts.request.code), code);
@@ -193,7 +194,7 @@ class RequestPanel {
   /** @param {string | null} body */
   received(body) {
     this.note.textContent = body === null ? texts.request.foreign : texts.request.receivedNote;
-    this.receivedCode.replaceChildren(...marked(pretty(body ?? "")));
+    fill(this.receivedCode, pretty(body ?? ""), /(https?:\/\/[^"\s]*jan_[^"\s]*)/);
   }
 }
 
@@ -212,10 +213,16 @@ function pretty(text) {
 }
 
 /**
- * The same text, with the signed links marked.
+ * Show a text with what the gateway replaced marked, the latest of it in sight.
+ * @param {HTMLElement} code
  * @param {string} text
+ * @param {RegExp} replaced with a group around all of it
  */
-function marked(text) {
-  const pieces = text.split(/(https?:\/\/[^"\s]*jan_[^"\s]*)/);
-  return pieces.map((piece, index) => (index % 2 ? h("mark", {}, piece) : piece));
+function fill(code, text, replaced) {
+  const pieces = text.split(replaced);
+  code.replaceChildren(
+    ...pieces.map((piece, index) => (index % 2 ? h("mark", {}, piece) : piece)),
+  );
+  const last = /** @type {HTMLElement | null} */ (code.querySelector("mark:last-of-type"));
+  code.scrollTop = last ? last.offsetTop - code.clientHeight / 2 : 0;
 }

@@ -1,6 +1,6 @@
 /** One's own pictures: a grid, and a dialog for each. */
 import { button, bytes, copy, date, h, notify } from "./dom.js";
-import { LANGUAGES, snippet } from "./snippets.js";
+import { codeChooser } from "./snippets.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./gateway.js").Picture} Picture */
@@ -279,24 +279,4 @@ function codeOf(gateway, id) {
   ];
   const body = { model: gateway.model, messages: [{ role: "user", content }] };
   return codeChooser(gateway, () => body);
-}
-
-/**
- * Shows a request as code, without the token; copies it with the token.
- * @param {import("./gateway.js").Gateway} gateway
- * @param {() => object} body
- */
-export function codeChooser(gateway, body) {
-  const select = h(
-    "select",
-    { "aria-label": texts.request.language, onchange: () => show() },
-    LANGUAGES.map((language) => h("option", {}, language)),
-  );
-  const code = h("pre", { tabindex: 0, class: "code", "aria-label": texts.request.code });
-  const written = (/** @type {string} */ token) =>
-    snippet(select.value, gateway.url("v1"), token, body());
-  const show = () => (code.textContent = written(texts.request.hidden));
-  const copyIt = () => copy(written(gateway.session.current?.token ?? ""), texts.request.secret);
-  show();
-  return h("div", {}, h("div", { class: "row spread" }, select, button(texts.copy, copyIt)), code);
 }

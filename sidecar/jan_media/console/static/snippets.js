@@ -1,6 +1,8 @@
 /** A request for chat completions as code that works when it is pasted. */
+import { button, copy, h } from "./dom.js";
+import { texts } from "./texts.js";
 
-export const LANGUAGES = ["cURL", "Python", "JavaScript", "OpenAI SDK"];
+const LANGUAGES = ["cURL", "Python", "JavaScript", "OpenAI SDK"];
 
 /**
  * @param {string} language one of `LANGUAGES`
@@ -9,7 +11,7 @@ export const LANGUAGES = ["cURL", "Python", "JavaScript", "OpenAI SDK"];
  * @param {object} body
  * @returns {string}
  */
-export function snippet(language, base, token, body) {
+function snippet(language, base, token, body) {
   const json = JSON.stringify(body, null, 2);
   const url = JSON.stringify(`${base}/chat/completions`);
   const bearer = JSON.stringify(`Bearer ${token}`);
@@ -57,4 +59,24 @@ print(client.chat.completions.create(**body).choices[0].message.content)
  */
 function shell(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/**
+ * Shows a request as code, without the token; copies it with the token.
+ * @param {import("./gateway.js").Gateway} gateway
+ * @param {() => object} body
+ */
+export function codeChooser(gateway, body) {
+  const select = h(
+    "select",
+    { "aria-label": texts.request.language, onchange: () => show() },
+    LANGUAGES.map((language) => h("option", {}, language)),
+  );
+  const code = h("pre", { tabindex: 0, class: "code", "aria-label": texts.request.code });
+  const written = (/** @type {string} */ token) =>
+    snippet(select.value, gateway.url("v1"), token, body());
+  const show = () => (code.textContent = written(texts.request.hidden));
+  const copyIt = () => copy(written(gateway.session.current?.token ?? ""), texts.request.secret);
+  show();
+  return h("div", {}, h("div", { class: "row spread" }, select, button(texts.copy, copyIt)), code);
 }

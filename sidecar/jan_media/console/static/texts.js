@@ -5,7 +5,6 @@ export const texts = {
   intro:
     "Drop a picture, get an id, ask a model about it, and copy the request that did so. " +
     "Nothing else to install.",
-  views: { try: "Try", library: "Library" },
   skip: "Skip to the content",
   close: "Close",
   copy: "Copy",
@@ -37,7 +36,6 @@ export const texts = {
     drop: "Drop pictures here",
     dropHint: "or paste them anywhere on this page",
     choose: "Choose files",
-    camera: "Take a photo",
     url: "Address of a picture",
     urlPlaceholder: "https://…",
     urlButton: "Fetch",
@@ -52,14 +50,11 @@ export const texts = {
     cancel: "Cancel",
     retry: "Try again",
     dismiss: "Remove from this list",
-    clear: "Clear the list",
     lost: "The connection was lost. Check your network, then try again.",
     empty: "The file is empty.",
     tooLarge: (/** @type {string} */ size, /** @type {string} */ limit) =>
       `This file has ${size}; the gateway takes up to ${limit}. Send a smaller version.`,
     tasks: "Uploads",
-    ended: (/** @type {string} */ name) => `${name} is stored.`,
-    refused: (/** @type {string} */ name) => `${name} was refused.`,
   },
 
   library: {
@@ -116,10 +111,8 @@ export const texts = {
     empty: "Add a picture, write a question, and see the answer as the model writes it.",
     attached: "Pictures of the next message",
     detach: (/** @type {string} */ id) => `Leave out ${id}`,
-    you: "You",
     thinking: "The model is at work",
     asked: "Describe this.",
-    broken: "The answer broke off.",
   },
 
   request: {
