@@ -9,6 +9,7 @@
 #   make bench        what everything costs, in tables (under ten minutes)
 #   make wheel        the package, into dist/
 #   make images       the sidecar's and the demo model's image, built, run and checked (as root)
+#   make screenshots  the README's picture of the console, drawn anew
 #   make constraints  new versions of everything that is installed
 #   make clean        away with what was made here (data under var/ too)
 #
@@ -28,7 +29,7 @@ TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
 
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 
-.PHONY: setup demo up test say fuzz soak e2e check bench wheel images constraints clean
+.PHONY: setup demo up test say fuzz soak e2e check bench wheel images screenshots constraints clean
 
 # Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE;
 # Debian keeps PostgreSQL's programs, and Ceph's helpers, outside of PATH.
@@ -112,6 +113,10 @@ wheel: $(PLAYS)
 images: $(PLAYS)
 	$(call need,buildah=buildah debootstrap=debootstrap)
 	@$(BIN)/python -m deploy.images
+
+screenshots: $(READY)
+	$(call need,chromium=chromium)
+	@$(BIN)/python -m tests.console.screenshots docs/console.png
 
 # The newest versions that fit pyproject.toml, from an environment that holds nothing else.
 constraints:
