@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import FilePayload, sync_playwright
+from playwright.sync_api import FilePayload, ViewportSize, sync_playwright
 
 from demo.addresses import free_ports
 from demo.images import drawn
@@ -14,7 +14,7 @@ from demo.stack import Stack
 from tests.console.conftest import FLAGS
 from tests.e2e.browser import chromium
 
-SIZE = {"width": 1200, "height": 1040}
+SIZE: ViewportSize = {"width": 1200, "height": 1040}
 
 
 def main() -> None:
