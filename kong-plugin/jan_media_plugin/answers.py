@@ -46,6 +46,17 @@ def no_credentials() -> Refused:
     )
 
 
+def no_consumer() -> Refused:
+    """No plugin of Kong's has said who is calling, on a route that takes its word."""
+    return Refused(
+        401,
+        "authentication_error",
+        "unauthenticated",
+        "Send the credential that this gateway asks for, such as an API key in the header apikey.",
+        headers={"WWW-Authenticate": _CHALLENGE},
+    )
+
+
 def invalid_token(message: str, code: str = "invalid_token") -> Refused:
     """A token or key was sent and does not count; ``message`` says why and quotes none of it."""
     described = message.replace("…", "...")  # RFC 6750: ASCII, and no quotes

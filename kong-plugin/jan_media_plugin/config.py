@@ -62,9 +62,10 @@ class Config:
     """One use of the plugin in kong.yml."""
 
     # Who is calling.
-    auth: Literal["required", "optional", "off"] = schema.choice(
-        "optional admits callers without credentials, never ones with bad credentials.",
-        *("required", "optional", "off"),
+    auth: Literal["required", "optional", "consumer", "off"] = schema.choice(
+        "optional admits callers without credentials, never ones with bad credentials. consumer "
+        "takes the Kong consumer that another plugin has authenticated, such as key-auth.",
+        *("required", "optional", "consumer", "off"),
     )
     issuers: tuple[Issuer, ...] = schema.records("Whose bearer tokens (JWT) are accepted.", Issuer)
     api_keys: bool = schema.boolean("Whether the sidecar's sk_… keys are accepted.", True)
@@ -167,6 +168,11 @@ class Config:
     upstream_authorization: str | None = schema.secret(
         "The Authorization header that the upstream gets."
     )
+    identity_headers: bool | None = schema.boolean(
+        "Tell the upstream who is calling, in the headers below. Default: true, and false with "
+        "upstream_authorization, since such an upstream is somebody else's.",
+        None,
+    )
     user_header: str = schema.string(
         "Says who the caller is.", default="X-Jan-User-Id", **_HEADER_NAME
     )
@@ -193,7 +199,7 @@ def read_config(given: dict[str, Any]) -> Config:
 
 def _problems(config: Config) -> list[str]:
     problems = []
-    if config.auth != "off" and not config.issuers and not config.api_keys:
+    if config.auth in ("required", "optional") and not config.issuers and not config.api_keys:
         problems.append("auth needs issuers or api_keys: nobody could be admitted")
     if not _is_sidecar_url(config.sidecar_url):
         problems.append("sidecar_url must be http(s)://host:port or unix:/path")

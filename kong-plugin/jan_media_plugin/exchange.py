@@ -47,6 +47,11 @@ class Exchange:
         self._new_body: list[tuple[int, int, bytes | int]] | int | None = None
         """For the gate: edits, or of how many pieces another body was made."""
 
+    def consumer(self) -> dict[str, Any]:
+        """Return Kong's consumer, if another plugin has authenticated one; else an empty dict."""
+        consumer = self._kong.client.get_consumer()
+        return consumer if isinstance(consumer, dict) else {}
+
     def body(self) -> bytes:
         """Return the body as sent; empty if nothing in it can concern us."""
         if self._body is not None:

@@ -6,12 +6,11 @@ from typing import Any
 
 from jan_media_plugin.answers import Refused, no_credentials
 from jan_media_plugin.auth.api_keys import ApiKeys
-from jan_media_plugin.auth.caller import Caller, presented
+from jan_media_plugin.auth.caller import Caller, caller_of_kong, presented
 from jan_media_plugin.auth.tokens import token_checker
 from jan_media_plugin.config import read_config
 from jan_media_plugin.exchange import Exchange, Identity, refuse
 from jan_media_plugin.headers import (
-    Headers,
     UpstreamHeaders,
     check_connection,
     check_length,
@@ -62,7 +61,7 @@ class Plugin:
             headers = exchange.headers
             check_size(headers, self._config.max_header_bytes)
             check_connection(headers)
-            caller = self._identify(headers)
+            caller = self._identify(exchange)
             length = check_length(headers, self._config.max_body_bytes)
             if self._config.resolve and length != 0 and not is_form(headers):
                 self._media.resolve(exchange, caller)
@@ -85,7 +84,7 @@ class Plugin:
 
         Both, since Kong's acl takes a consumer's groups from its database without a credential.
         """
-        if caller is None:
+        if caller is None or self._config.auth == "consumer":
             return None
         consumer_id = self._consumers.get(caller.issuer)
         if consumer_id is None and not self._config.set_consumer:
@@ -96,11 +95,13 @@ class Plugin:
             consumer = {"id": consumer_id}
         return consumer, {"id": own_id, "consumer_id": consumer["id"]}
 
-    def _identify(self, headers: Headers) -> Caller | None:
+    def _identify(self, exchange: Exchange) -> Caller | None:
         """Return the caller, None for nobody in particular where that is allowed."""
         if self._config.auth == "off":
             return None
-        credential = presented(headers, api_keys=self._config.api_keys)
+        if self._config.auth == "consumer":
+            return caller_of_kong(exchange.consumer())
+        credential = presented(exchange.headers, api_keys=self._config.api_keys)
         if credential is None:
             if self._config.auth == "optional":
                 return None

@@ -100,6 +100,9 @@ class UpstreamHeaders:
         self._user = config.user_header
         self._issuer = config.issuer_header
         self._groups = config.groups_header
+        self._tells = config.identity_headers
+        if self._tells is None:
+            self._tells = config.upstream_authorization is None
         self._always: Changes = {}
         if config.send_gateway_secret and config.gateway_secret:
             self._always[SECRET_HEADER] = config.gateway_secret
@@ -112,7 +115,7 @@ class UpstreamHeaders:
         self._removed_prefixes = (
             _OURS,
             *(_folded(name[:-1]) for name in hidden if name.endswith("*")),
-            *(() if config.auth == "off" else _IDENTITY_OF_KONG),
+            *(() if config.auth in ("off", "consumer") else _IDENTITY_OF_KONG),
         )
         self._set_always = frozenset(map(str.lower, self._always))
         self._set_for_caller = self._set_always.union(map(str.lower, ours))
@@ -122,7 +125,7 @@ class UpstreamHeaders:
         """Return what to set, and to remove: names that are ours in any confusable spelling."""
         changes = dict(self._always)
         names_set = self._set_always
-        if caller is not None:
+        if caller is not None and self._tells:
             changes[self._user] = caller.subject
             changes[self._issuer] = caller.issuer
             changes[self._groups] = ",".join(map(_spelled_group, caller.groups))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jan_media_plugin.answers import ambiguous_credentials, invalid_token
+from jan_media_plugin.answers import ambiguous_credentials, invalid_token, no_consumer
 
 _KEY_PREFIX = "sk_"
 _PROVIDERS_PREFIX = "sk-"  # of OpenAI, Anthropic and others
@@ -46,6 +46,24 @@ def groups_of(value: object) -> tuple[str, ...]:
     return tuple(
         group for group in value if isinstance(group, str) and group.isprintable() and group
     )
+
+
+KONG = "kong"
+"""Who vouches for a consumer of Kong's. An issuer of tokens is a URL, so this is none of them."""
+
+
+def caller_of_kong(consumer: Mapping[str, object]) -> Caller:
+    """Return the caller that Kong's consumer is: its custom_id, else its username, else its id.
+
+    Raises `Refused` without a consumer, and for one that no header can name.
+    """
+    names = (consumer.get("custom_id"), consumer.get("username"), consumer.get("id"))
+    subject = next(filter(None, names), None)
+    if subject is None:
+        raise no_consumer()
+    if not is_subject(subject):
+        raise invalid_token("The consumer's name is too long, or has characters of no text.")
+    return Caller(str(subject), KONG, ())
 
 
 class Credential(NamedTuple):

@@ -75,7 +75,11 @@ def ask(plugin_server: PluginServerProcess, config: Config) -> Iterator[Ask]:
     with KongDriver(plugin_server.path, plugin="jan-media") as kong:
 
         def send(
-            headers: dict[Any, Any] | None = None, body: bytes = b"", **changes: Any
+            headers: dict[Any, Any] | None = None,
+            body: bytes = b"",
+            *,
+            consumer: dict[str, str] | None = None,
+            **changes: Any,
         ) -> tuple[Outcome, ScriptedRequest]:
             headers = dict(headers or {})
             if body and not headers.keys() & {"content-length", "transfer-encoding"}:
@@ -84,6 +88,7 @@ def ask(plugin_server: PluginServerProcess, config: Config) -> Iterator[Ask]:
             gate = Gate(asked.headers, body).access()
             asked.shared[GATHERED] = gate.gathered
             asked.pdk[PIECE] = gate.piece
+            asked.pdk["kong.client.get_consumer"] = lambda: consumer
             asked.pdk[ADMIT] = lambda *args: _admit(asked, gate, *args)
             outcome = kong.request(asked, filled({**config, **changes}))
             del asked.shared[GATHERED]

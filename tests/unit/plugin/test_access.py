@@ -303,6 +303,47 @@ def test_the_upstream_gets_its_own_key_and_the_sidecar_its_secret(ask: Ask) -> N
     assert request.headers_set["X-Jan-Gateway-Secret"] == "s" * 32
 
 
+def test_an_upstream_with_a_key_of_its_own_is_not_told_who_calls(ask: Ask) -> None:
+    identity = {"X-Jan-User-Id", "X-Jan-Issuer", "X-Jan-Groups"}
+    _, request = ask({**bearer(), "x-jan-user-id": "root"}, upstream_authorization="Bearer theirs")
+    assert request.headers_set["x-jan-user-id"] == []
+    assert not identity & request.headers_set.keys()
+    own = {"upstream_authorization": "Bearer ours", "identity_headers": True}
+    assert identity <= ask(bearer(), **own)[1].headers_set.keys()
+    assert not identity & ask(bearer(), identity_headers=False)[1].headers_set.keys()
+
+
+@pytest.mark.parametrize(
+    ("consumer", "subject"),
+    [
+        ({"id": "u-1", "username": "shop", "custom_id": "shop-7"}, "shop-7"),
+        ({"id": "u-1", "username": "shop"}, "shop"),
+        ({"id": "u-1"}, "u-1"),
+    ],
+)
+def test_a_consumer_of_kongs_is_the_caller(
+    ask: Ask, consumer: dict[str, str], subject: str
+) -> None:
+    outcome, request = ask(auth="consumer", consumer=consumer, issuers=[], api_keys=False)
+    assert outcome.kind == "passed"
+    assert request.headers_set["X-Jan-User-Id"] == subject
+    assert request.headers_set["X-Jan-Issuer"] == "kong"
+    assert request.shared["authenticated_groups"] == ["jan-users"]
+    assert request.authenticated is None  # Kong knows its consumer already
+
+
+def test_without_a_consumer_nobody_gets_in_whatever_the_headers_say(ask: Ask) -> None:
+    forged = {**bearer(), "x-consumer-id": "u-1", "x-consumer-username": "shop"}
+    outcome, request = ask(forged, auth="consumer")
+    assert error(outcome)["status"] == 401
+    assert request.shared == {}
+
+
+def test_a_consumer_whose_name_no_header_can_hold_is_refused(ask: Ask) -> None:
+    outcome, _ = ask(auth="consumer", consumer={"id": "u-1", "username": "a\nb"})
+    assert error(outcome)["status"] == 401
+
+
 def test_so_many_headers_that_kong_may_hide_some_are_refused(ask: Ask) -> None:
     many = {f"x-{number}": "" for number in range(999)}
     assert error(ask({**many, **bearer()})[0])["status"] == 431

@@ -45,7 +45,7 @@ def test_whole_numbers_may_have_passed_through_lua() -> None:
 @pytest.mark.parametrize(
     ("config", "named"),
     [
-        ({"auth": "sometimes"}, "auth must be one of required, optional, off"),
+        ({"auth": "sometimes"}, "auth must be one of required, optional, consumer, off"),
         ({"max_ids": 0}, "max_ids must be between 1 and 1000"),
         ({"max_ids": 1.5}, "max_ids must be of type integer"),
         ({"max_ids": True}, "max_ids must be of type integer"),
