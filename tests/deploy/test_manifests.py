@@ -153,7 +153,7 @@ def env_file(name: str) -> dict[str, str]:
     """Return the variables of a file that systemd reads."""
     lines = (DEPLOY / "systemd" / name).read_text("utf-8").splitlines()
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name: value for name, _, value in pairs}
+    return {name: value.strip('"') for name, _, value in pairs}
 
 
 def test_the_sidecar_starts_with_the_settings_of_the_systemd_unit() -> None:
@@ -162,6 +162,13 @@ def test_the_sidecar_starts_with_the_settings_of_the_systemd_unit() -> None:
 
 
 KONG_TOLD = kong_environment(Path("/usr/local/kong"), Path("/etc/kong/kong.yml"), Ports(), "secret")
+# The chart, the unit and Kong's own defaults have these.
+OF_ONE_MACHINE = {
+    *("KONG_DATABASE", "KONG_DECLARATIVE_CONFIG", "KONG_PREFIX", "KONG_PROXY_LISTEN"),
+    *("KONG_ADMIN_LISTEN", "KONG_ADMIN_GUI_LISTEN", "KONG_STATUS_LISTEN"),
+    *("KONG_NGINX_DAEMON", "KONG_NGINX_USER", "KONG_NGINX_WORKER_PROCESSES"),
+    *("KONG_LOG_LEVEL", "KONG_PROXY_ERROR_LOG", "KONG_ANONYMOUS_REPORTS"),
+}
 OF_A_PLACE = {"KONG_LUA_PACKAGE_PATH", "KONG_ERROR_TEMPLATE_JSON", "KONG_NGINX_USER"}
 
 
@@ -179,9 +186,7 @@ def test_kong_is_told_what_make_up_tells_it(told: dict[str, str], prefix: str) -
             continue
         expected = re.sub(r"^\S*/bin/python[0-9.]*", "/opt/jan/bin/python", KONG_TOLD[name])
         assert value == expected.replace("/usr/local/kong", prefix), name
-    for name in KONG_TOLD:
-        if "PLUGIN" in name or "LUA" in name:
-            assert name in told
+    assert {name for name in KONG_TOLD if name.startswith("KONG_")} - set(told) <= OF_ONE_MACHINE
 
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+return { name = "key-auth", fields = { { config = { type = "record", fields = {} } } } }
