@@ -32,6 +32,7 @@ from jan_media_plugin.rewrite.forms import (
     needs_bytes,
     takes_url,
 )
+from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places
 from jan_media_plugin.server.event import wait_for
@@ -154,13 +155,14 @@ class _Replacing:
             )
         answers = self._answers([*names, *stored.values()])
         edits: list[Edit] = []
+        objects = Objects(self.body)
         for one in standing:
             name = stored.get(one.candidate.start, one.candidate.name)
             answer = answers.get(name)
             if isinstance(answer, Found):
                 medium = self._medium(answer, one)
                 try:
-                    edits += edits_for(self.body, one, medium)
+                    edits += edits_for(objects, one, medium)
                 except TooComplex as error:
                     raise _too_complex(error) from None
             elif isinstance(answer, NoMedia):

@@ -20,8 +20,7 @@ _LONGEST = 16 * 1024  # bytes of a string between its quotes: a signed URL as es
 _LETTERS = frozenset((b"6a", b"4a", b"61", b"41", b"6e", b"4e", b"5f"))  # of ``jan_``, in hex
 
 _PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(?:base64,)?(jan_\w*)", re.IGNORECASE)
-_URL_WITH_ID = re.compile(rf"https?://\S*?{PATTERN.pattern}\S*", re.IGNORECASE | re.ASCII)
-
+_URL = re.compile(r"https?://\S+", re.IGNORECASE | re.ASCII)
 
 _IS_KEY = re.compile(rb'"[ \t\n\r]*:')
 _ID_ANYWHERE = re.compile(PATTERN.pattern.lower().encode())
@@ -55,13 +54,12 @@ def candidates(body: bytes) -> list[Candidate]:
     What it returns of a body that is not JSON in UTF-8 means nothing. Raises `TooComplex`.
     """
     found: dict[int, Candidate] = {}
-    for looked_at, at in enumerate(_hits(body)):
+    for looked_at, (at, end) in enumerate(_strings_hit(body)):
         if looked_at == MOST_LOOKED_AT:
             raise TooComplex(f"of more than {MOST_LOOKED_AT} strings that look like ids")
-        start = body.rfind(b'"', max(0, at - _LONGEST), at) + 1
-        end = body.find(b'"', at, at + _LONGEST)
+        start = body.rfind(b'"', max(0, end - _LONGEST), at) + 1
         # Behind a backslash a quote does not end the string, which then says more than a name.
-        if start and end > 0 and b"\\" not in (body[start - 2 : start - 1], body[end - 1 : end]):
+        if start and b"\\" not in (body[start - 2 : start - 1], body[end - 1 : end]):
             named = _named(body[start:end])
             if named and not _IS_KEY.match(body, end):
                 found[start] = Candidate(start, end, *named)
@@ -92,22 +90,26 @@ _DATA_KEY = re.compile(rb'data"[ \t\n\r]*:[ \t\n\r]*"(?!data:|")')
 
 
 def may_hold_id(body: bytes) -> bool:
-    """Whether an id stands anywhere in a text, in a string or not."""
-    return _ID_ANYWHERE.search(body.lower()) is not None
+    """Whether an id stands anywhere in a text, in a string or not, in UTF-16 or UTF-32 too."""
+    return _ID_ANYWHERE.search(body.lower().replace(b"\0", b"")) is not None
 
 
-def _hits(body: bytes) -> Iterator[int]:
-    """Yield where ``jan_`` stands, or an escape of one of its letters."""
+def _strings_hit(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where ``jan_`` stands, or an escape of one of its letters, and the next quote.
+
+    Once before each quote: what has more than one hit before it is one string.
+    """
     lowered = body.lower()
-    at = lowered.find(b"jan_")
-    while at >= 0:
-        yield at
-        at = lowered.find(b"jan_", at + 4)
-    at = lowered.find(b"\\u00")
-    while at >= 0:
-        if lowered[at + 4 : at + 6] in _LETTERS:
-            yield at
-        at = lowered.find(b"\\u00", at + 6)
+    for hit in (b"jan_", b"\\u00"):
+        at = lowered.find(hit)
+        while at >= 0:
+            if hit == b"jan_" or lowered[at + 4 : at + 6] in _LETTERS:
+                end = body.find(b'"', at)
+                if end < 0:
+                    break
+                yield at, end
+                at = end
+            at = lowered.find(hit, at + 1)
 
 
 @functools.lru_cache(1024)  # a conversation says its ids again in each of its requests
@@ -124,4 +126,5 @@ def _named(spelled: bytes) -> tuple[Kind, str] | None:
         return Kind.ID, media_id
     if said[:4].lower() == "jan_":
         return Kind.LOOK_ALIKE, said[:80]
-    return (Kind.URL, text) if _URL_WITH_ID.fullmatch(text) else None
+    is_url = _URL.fullmatch(text) and PATTERN.search(text)
+    return (Kind.URL, text) if is_url else None

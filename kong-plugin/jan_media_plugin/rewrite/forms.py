@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from jan_media_plugin.exchange import Edit
 from jan_media_plugin.rewrite.candidates import Kind
-from jan_media_plugin.rewrite.members import Member, ObjectSpan, object_around
+from jan_media_plugin.rewrite.members import Member, Objects, ObjectSpan
 from jan_media_plugin.rewrite.parsed import Standing
 
 _GEMINI_URL = {"fileUri": ("inlineData", "mimeType"), "file_uri": ("inline_data", "mime_type")}
@@ -58,21 +58,25 @@ def takes_url(body: bytes, standing: Standing) -> bool:
     return key == "file_data" and holder != ("file",)
 
 
-def edits_for(body: bytes, standing: Standing, medium: Medium) -> list[Edit]:
-    """Return the edits that put ``medium`` where ``standing`` names it. Raises `TooComplex`."""
+def edits_for(objects: Objects, standing: Standing, medium: Medium) -> list[Edit]:
+    """Return the edits that put ``medium`` where ``standing`` names it.
+
+    ``objects`` are those of the body, the same for all that stands in it. Raises `TooComplex`.
+    """
+    body = objects.body
     start, end = standing.candidate.start, standing.candidate.end
     key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
     if standing.candidate.kind is Kind.INLINE:
-        return _stored(body, standing, medium)
+        return _stored(objects, standing, medium)
     if key in ("file_id", *_GEMINI_URL) or (holder == ("source",) and medium.base64 is not None):
-        around = object_around(body, start - 1)
+        around = objects.around(start - 1)
         member = around.member_at(start - 1)
         if key in _GEMINI_URL:
-            return _gemini(body, around, member, key, medium)
+            return _gemini(objects, around, member, key, medium)
         if holder == ("source",):
             return _anthropic(around, member, medium)
         if holder == ("file",):
-            return _chat_file(body, around, member, medium)
+            return _chat_file(objects, around, member, medium)
         if key == "file_id":
             return _responses_file(body, around, member, medium)
     return [Edit(start, end, medium.inside_url())]
@@ -105,11 +109,11 @@ def _responses_file(body: bytes, around: ObjectSpan, member: Member, medium: Med
     return [*_with_file_name(around, member, medium), *_renamed(member, "file_data", inside)]
 
 
-def _chat_file(body: bytes, around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
+def _chat_file(objects: Objects, around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
     inside = b'"%b"' % medium.inside_url()
     if not medium.mime.startswith("image/"):
         return [*_with_file_name(around, member, medium), *_renamed(member, "file_data", inside)]
-    part = object_around(body, around.start)
+    part = objects.around(around.start)
     file, type_ = part.member_at(around.start), part.named("type")
     edits = [] if type_ is None else [Edit(type_.value_start, type_.value_end, b'"image_url"')]
     return [*edits, *_renamed(file, "image_url", b'{"url":%b}' % inside)]
@@ -125,13 +129,13 @@ def _with_file_name(around: ObjectSpan, member: Member, medium: Medium) -> list[
 
 
 def _gemini(
-    body: bytes, around: ObjectSpan, member: Member, key: str, medium: Medium
+    objects: Objects, around: ObjectSpan, member: Member, key: str, medium: Medium
 ) -> list[Edit]:
     inline, type_name = _GEMINI_URL[key]
     edits = _stating_type(around, member, type_name, medium)
     if medium.base64 is None:
         return [*edits, Edit(member.value_start, member.value_end, _quoted(medium.url))]
-    part = object_around(body, around.start)
+    part = objects.around(around.start)
     holder = part.member_at(around.start)
     return [
         Edit(holder.key_start, holder.key_end, _quoted(inline)),
@@ -140,13 +144,13 @@ def _gemini(
     ]
 
 
-def _stored(body: bytes, standing: Standing, medium: Medium) -> list[Edit]:
+def _stored(objects: Objects, standing: Standing, medium: Medium) -> list[Edit]:
     """The form with a URL of what came as bytes; `takes_url` has said that there is one."""
     start, end = standing.candidate.start, standing.candidate.end
     key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
     if key not in ("data", "file_data"):
         return [Edit(start, end, _inside(medium.url))]
-    around = object_around(body, start - 1)
+    around = objects.around(start - 1)
     member = around.member_at(start - 1)
     if key == "file_data":
         return _renamed(member, "file_url", _quoted(medium.url))
@@ -158,7 +162,7 @@ def _stored(body: bytes, standing: Standing, medium: Medium) -> list[Edit]:
         if media_type is not None:
             edits.append(_without(around, media_type))
         return edits
-    part = object_around(body, around.start)
+    part = objects.around(around.start)
     outer = part.member_at(around.start)
     url_holder, uri = _GEMINI_INLINE[holder[0]]
     type_name = _GEMINI_URL[uri][1]

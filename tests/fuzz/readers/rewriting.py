@@ -6,6 +6,7 @@ import pytest
 from jan_media_plugin.rewrite.candidates import Kind, TooComplex, candidates, may_hold_id
 from jan_media_plugin.rewrite.encodings import in_utf8
 from jan_media_plugin.rewrite.forms import Medium, edited, edits_for, in_order
+from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places
 
@@ -40,7 +41,8 @@ def found(body: bytes) -> list[Standing]:
 
 def rewrite(body: bytes) -> bytes:
     """The body with a URL in the place of each id. Raises `NotJson`."""
-    edits = [edit for one in found(body) for edit in edits_for(body, one, MEDIUM)]
+    objects = Objects(body)
+    edits = [edit for one in found(body) for edit in edits_for(objects, one, MEDIUM)]
     ordered = in_order(edits)
     assert ordered is not None
     return edited(body, ordered)

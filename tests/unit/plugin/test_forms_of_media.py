@@ -7,6 +7,7 @@ import pytest
 from jan_media_plugin.config import Schema
 from jan_media_plugin.rewrite.candidates import Kind, candidates, inline_media
 from jan_media_plugin.rewrite.forms import Medium, edited, edits_for, in_order
+from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import at_places
 from jan_media_plugin.rewrite.places import Places
 
@@ -29,7 +30,8 @@ def rewritten(text: str, medium: Medium) -> str:
     body = text.encode()
     found = sorted([*candidates(body), *inline_media(body, 60)])
     standing = at_places(body, found, USUAL)
-    edits = in_order(edit for one in standing for edit in edits_for(body, one, medium))
+    objects = Objects(body)
+    edits = in_order(edit for one in standing for edit in edits_for(objects, one, medium))
     assert edits is not None
     return edited(body, edits).decode()
 

@@ -12,12 +12,14 @@ from jan_media_plugin.auth.caller import Caller, presented
 from jan_media_plugin.config import read_config
 from jan_media_plugin.headers import REMOVED, UpstreamHeaders, check_length, is_form
 from jan_media_plugin.rewrite.candidates import MOST_LOOKED_AT, TooComplex, candidates
+from jan_media_plugin.rewrite.forms import Medium, edits_for
+from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import NotJson, at_places
 from jan_media_plugin.rewrite.places import Places
 
 from tests.fuzz.readers.token import assert_refused
 from tests.support.fuzzing import examples
-from tests.unit.plugin.bodies import NEVER, WHERE
+from tests.unit.plugin.bodies import ID, NEVER, WHERE
 from tests.unit.plugin.test_tokens import checker, issuer, pem
 from tests.unit.plugin.tokens import EC_KEY, claims, part, raw_token
 
@@ -50,6 +52,35 @@ def test_megabytes_of_strings_that_look_like_ids_are_refused(spelled: str) -> No
     body = json.dumps([spelled % number for number in range(3 * MOST_LOOKED_AT)])
     with pytest.raises(TooComplex):
         candidates(body.replace("\\\\", "\\").encode())
+
+
+BESIDE = f'"file_id":"{ID}"'
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [BESIDE] * 1000 + ['"x":1'] * 200_000,
+        ['"x":"' + r"\"" * 500_000 + '"', *[BESIDE] * 1000],
+        ['"x":"' + r"\\" * 500_000 + '"', *[BESIDE] * 1000],
+        ['"x":"' + "y" * 1_000_000 + '"', *[BESIDE] * 1000],
+        ['"x":[' + "[]," * 100_000 + "0]", *[BESIDE] * 1000],
+    ],
+    ids=["members", "quotes", "backslashes", "a long string", "arrays"],
+)
+def test_what_is_beside_many_ids_is_not_read_for_each(members: list[str]) -> None:
+    body = ('{"type":"input_image",' + ",".join(members) + "}").encode()
+    medium, objects = Medium(ID, "https://media.example/x", "image/png"), Objects(body)
+    standing = at_places(body, candidates(body), Places(["input_image.file_id"], []))
+    assert len(standing) == 1000
+    with pytest.raises(TooComplex):
+        [edits_for(objects, one, medium) for one in standing]
+
+
+def test_ids_in_prose_are_read_once_for_each_string() -> None:
+    long = [f"{number} {ID} jan_" * 400 for number in range(MOST_LOOKED_AT // 200)]
+    urls = [f"https://{ID * 400}{number} x" for number in range(100)]
+    assert candidates(json.dumps(long + urls).encode()) == []
 
 
 @given(
