@@ -96,6 +96,7 @@ class MediaInBody:
     def _standing(self, body: bytes, may_store: bool) -> list[Standing]:
         """Return what names media in ``body``, at places of media."""
         least = self._config.inline_min_bytes
+        named = []
         try:
             named = candidates(body)
             inline = inline_media(body, least) if self._stores and may_store else []
@@ -106,7 +107,7 @@ class MediaInBody:
         except TooComplex as error:
             raise _too_complex(error) from None
         except NotJson:
-            if not may_hold_id(body):
+            if not may_hold_id(body) and all(one.kind is Kind.LOOK_ALIKE for one in named):
                 return []
             raise invalid_request(
                 "invalid_json",
@@ -153,7 +154,10 @@ class _Replacing:
                 f"The request has {len(set(names))} media ids. "
                 f"The most that is accepted is {self.config.max_ids}.",
             )
-        answers = self._answers([*names, *stored.values()])
+        try:
+            answers = self._answers([*names, *stored.values()])
+        except SidecarAway:
+            raise unavailable("Media cannot be resolved at the moment. Try again.") from None
         edits: list[Edit] = []
         objects = Objects(self.body)
         for one in standing:
@@ -170,14 +174,12 @@ class _Replacing:
         return edits
 
     def _answers(self, names: Sequence[str]) -> dict[str, Answer]:
+        """Raises `SidecarAway`."""
         names = list(dict.fromkeys(names))
         answers = self.lookup.remembered(names, self.fit)
         missing = [name for name in names if name not in answers]
         if missing:
-            try:
-                answers |= wait_for(self.lookup.resolve(missing, self.fit))
-            except SidecarAway:
-                raise unavailable("Media cannot be resolved at the moment. Try again.") from None
+            answers |= wait_for(self.lookup.resolve(missing, self.fit))
         return answers
 
     def _refuse(self, name: str, why: NoMedia, one: Standing) -> None:
@@ -239,8 +241,13 @@ class _Replacing:
         text = memoryview(self.body)[one.candidate.start : one.candidate.end]
         digest = hashlib.sha256(text).digest()
         known = _stored_ids.get((caller.issuer, caller.subject, digest))
-        if known is not None and not isinstance(self._answers([known])[known], NoMedia):
-            return known
+        if known is not None:
+            try:
+                if not isinstance(self._answers([known])[known], NoMedia):
+                    return known
+            except SidecarAway:
+                self._check_may_go_on()
+                return None
         mime, encoded = _split_data_url(bytes(text).replace(b"\\/", b"/"))
         if encoded is None:
             return None
@@ -255,8 +262,7 @@ class _Replacing:
         try:
             media_id = wait_for(self.sidecar.store(content, mime, caller))
         except SidecarAway:
-            if self.fit is not None:
-                raise unavailable("Media cannot be stored at the moment. Try again.") from None
+            self._check_may_go_on()
             return None
         except SidecarRefuses as refusal:
             if self.config.inline_refused == "reject":
@@ -270,6 +276,11 @@ class _Replacing:
             return None
         _stored_ids.put((caller.issuer, caller.subject, digest), media_id, _STORED_SECONDS)
         return media_id
+
+    def _check_may_go_on(self) -> None:
+        """Refuse a medium that has to fit, while the sidecar is away; others go on as they came."""
+        if self.fit is not None:
+            raise unavailable("Media cannot be stored at the moment. Try again.")
 
 
 # By issuer, subject and the hash of what the client sent: whose upload it was counts.

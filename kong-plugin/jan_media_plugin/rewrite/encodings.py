@@ -17,6 +17,8 @@ ACCEPTED = "gzip, deflate, zstd"
 _MOST_CODINGS = 4
 _LARGEST_WINDOW = 1 << 27  # bytes: what `zstd --long` makes; more is a way to fill the memory
 _ZSTD_STEP = 1024
+_GZIP_STEP = 64 * 1024
+_MOST_FRAMES = 1000  # one behind the other; each costs microseconds and may hold nothing
 
 
 def codings_of(headers: Headers) -> list[str]:
@@ -63,15 +65,22 @@ def in_utf8(body: bytes) -> bytes:
 
 def _gunzip(body: bytes, most: int) -> bytes:
     """A file of gzip may have several members, one behind the other (RFC 1952, 2.2)."""
-    pieces, left = [], most
-    while body and left > 0:
-        decoder = zlib.decompressobj(wbits=31)
-        piece = decoder.decompress(body, left)
-        if not decoder.eof and len(piece) < left:
-            raise EOFError
-        pieces.append(piece)
-        left -= len(piece)
-        body = decoder.unused_data.lstrip(b"\0")
+    pieces, left, frames = [], most, 1
+    decoder = zlib.decompressobj(wbits=31)
+    for start in range(0, len(body), _GZIP_STEP):
+        rest = body[start : start + _GZIP_STEP]
+        while rest and left > 0:
+            if decoder.eof:
+                rest = rest.lstrip(b"\0")
+                if not rest:
+                    break
+                frames = _one_more(frames)
+                decoder = zlib.decompressobj(wbits=31)
+            pieces.append(decoder.decompress(rest, left))
+            left -= len(pieces[-1])
+            rest = decoder.unused_data
+    if not decoder.eof and left > 0:
+        raise EOFError
     return b"".join(pieces)
 
 
@@ -92,7 +101,7 @@ def _whole(decoder: "zlib._Decompress", body: bytes, most: int) -> bytes:
 
 def _unzstd(body: bytes, most: int) -> bytes:
     """There may be several frames, one behind the other (RFC 8878, 3.1)."""
-    pieces, left = [], most
+    pieces, left, frames = [], most, 1
     view = memoryview(body)
     decoder = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj()
     # A kilobyte unpacks to 32 MiB at most, so no more is made than is asked for and that.
@@ -100,6 +109,7 @@ def _unzstd(body: bytes, most: int) -> bytes:
         rest: bytes | memoryview = view[start : start + _ZSTD_STEP]
         while rest and left > 0:
             if decoder.eof:
+                frames = _one_more(frames)
                 decoder = zstandard.ZstdDecompressor(
                     max_window_size=_LARGEST_WINDOW
                 ).decompressobj()
@@ -109,6 +119,14 @@ def _unzstd(body: bytes, most: int) -> bytes:
     if not decoder.eof and left > 0:
         raise EOFError
     return b"".join(pieces)
+
+
+def _one_more(frames: int) -> int:
+    if frames == _MOST_FRAMES:
+        raise too_large(
+            f"The body is compressed in more than {_MOST_FRAMES} parts. Compress it in one."
+        )
+    return frames + 1
 
 
 _DECODERS: dict[str, Callable[[bytes, int], bytes]] = {

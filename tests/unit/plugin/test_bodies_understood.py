@@ -49,6 +49,16 @@ def test_deflate_without_its_head_is_decoded_too(ask: Ask, sidecar: FakeSidecar)
     assert request.body_set == chat(URL)
 
 
+@pytest.mark.parametrize(
+    ("coding", "empty"), [("gzip", gzip.compress(b"")), ("zstd", zstandard.compress(b""))]
+)
+def test_a_body_compressed_in_thousands_of_parts_is_refused(
+    ask: Ask, coding: str, empty: bytes
+) -> None:
+    outcome, _ = ask({**bearer(), "content-encoding": coding}, empty * 5000)
+    assert error(outcome)["status"] == 413
+
+
 def test_gzip_may_have_several_members(ask: Ask, sidecar: FakeSidecar) -> None:
     sidecar.media[ID] = URL
     body = gzip.compress(chat(ID)[:50]) + gzip.compress(chat(ID)[50:])
@@ -124,10 +134,14 @@ def test_json_may_be_in_any_encoding_of_unicode(
         f"image_url={ID}",
         f'{{"image_url":"{ID}"',
         f'{{"image_url":"{ID}"}}{{}}',
+        f'{{"image_url":"\\u006a{ID[1:]}",}}',
+        f'{{"image_url":"{ID}"}}'.encode("utf-16") + b"x",
+        f'{{"image_url":"{ID}"}}'.encode("utf-32-le") + b"x",
     ],
 )
-def test_a_body_with_an_id_that_is_no_json_is_refused(ask: Ask, body: str) -> None:
-    outcome, _ = ask({**bearer(), "content-type": "application/json"}, body.encode())
+def test_a_body_with_an_id_that_is_no_json_is_refused(ask: Ask, body: str | bytes) -> None:
+    sent = body if isinstance(body, bytes) else body.encode()
+    outcome, _ = ask({**bearer(), "content-type": "application/json"}, sent)
     assert (error(outcome)["status"], error(outcome)["code"]) == (400, "invalid_json")
 
 

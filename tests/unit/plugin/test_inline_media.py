@@ -109,6 +109,17 @@ def test_without_the_sidecar_the_body_goes_on_unless_it_has_to_fit(
     assert error(outcome)["status"] == 503
 
 
+def test_without_the_sidecar_what_was_kept_before_goes_on_as_it_came(
+    ask: Ask, sidecar: FakeSidecar
+) -> None:
+    body = chat(data_url(os.urandom(5000)))
+    sidecar.left = 0  # so that URLs are not remembered
+    ask(bearer(), body, **STORE)
+    sidecar.broken = True
+    outcome, request = ask(bearer(), body, **STORE)
+    assert (outcome.kind, request.body_set) == ("passed", None)
+
+
 def test_ids_and_inline_media_in_one_request(ask: Ask, sidecar: FakeSidecar) -> None:
     sidecar.media[ID] = "https://media.example/id"
     content = os.urandom(3000)
