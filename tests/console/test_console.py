@@ -323,6 +323,18 @@ def test_markup_in_an_answer_is_text(console: Page) -> None:
     expect(console.locator(".turn img, .turn script")).to_have_count(0)
 
 
+def test_markdown_in_an_answer_is_shown_as_meant(console: Page) -> None:
+    text = f"# Title\n\n- **one**\n- `two`\n\n```js\n{MARKUP}\n```\n[x](javascript:alert(1))"
+    kind = "text/event-stream"
+    console.route(CHAT, lambda route: route.fulfill(content_type=kind, body=streamed(text)))
+    ask(console, "Write.")
+    answer = console.locator(".turn").last
+    expect(answer.locator("li")).to_have_text(["one", "two"])
+    expect(answer.locator("li strong, li code")).to_have_count(2)
+    expect(answer.locator("pre")).to_have_text(f"{MARKUP}\n")
+    expect(answer.locator("a, img, script")).to_have_count(0)
+
+
 def test_an_answer_can_be_stopped(console: Page) -> None:
     console.route(CHAT, lambda route: None)  # a model that thinks for ever
     ask(console, "Think.")

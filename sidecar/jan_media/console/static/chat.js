@@ -1,5 +1,6 @@
 /** Asking a model about pictures, and what the request was on both sides of the gateway. */
 import { button, h, notify } from "./dom.js";
+import { markdown } from "./markdown.js";
 import { codeChooser } from "./snippets.js";
 import { texts } from "./texts.js";
 
@@ -113,7 +114,7 @@ export class Chat {
     const asked = { role: "user", content };
     const body = { model: this.model.value, messages: [...this.#turns, asked] };
     this.request.sent(body);
-    const answer = h("p", {}, h("span", { class: "hint" }, words.thinking));
+    const answer = h("div", {}, h("span", { class: "hint" }, words.thinking));
     this.log.append(h("div", { class: "turn" }, answer));
     await this.#hear(body, asked, answer);
   }
@@ -127,21 +128,29 @@ export class Chat {
     this.#answering = new AbortController();
     this.#busy(true);
     let heard = "";
+    let drawing = 0;
+    const draw = () => {
+      cancelAnimationFrame(drawing);
+      drawing = 0;
+      answer.replaceChildren(...markdown(heard));
+      this.log.scrollTop = this.log.scrollHeight;
+    };
     const note = (/** @type {string} */ kind, /** @type {string} */ text) =>
       answer.after(h("p", { class: kind }, text));
     try {
       const name = await this.gateway.chat(body, this.#answering.signal, (piece) => {
         heard += piece;
-        answer.textContent = heard; // a text node: markup in an answer stays text
-        this.log.scrollTop = this.log.scrollHeight;
+        // However many pieces come, the answer is drawn once for each picture on the screen.
+        drawing ||= requestAnimationFrame(draw);
       });
       this.request.received(await this.gateway.received(name));
     } catch (problem) {
       const { name, message, param } = /** @type {import("./gateway.js").ApiError} */ (problem);
-      if (!heard) answer.textContent = "";
+      if (!heard) answer.replaceChildren();
       if (name === "AbortError") note("hint", words.stopped);
       else note("problem", param ? `${message} (${texts.errors.place(param)})` : message);
     }
+    if (heard) draw();
     if (heard) this.#turns.push(asked, { role: "assistant", content: heard });
     this.#answering = null;
     this.#busy(false);
