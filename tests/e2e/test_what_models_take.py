@@ -15,7 +15,7 @@ from tests.e2e import kong_yml
 from tests.e2e.conftest import client_for, guest_token, start_stack
 
 FIT = {"fit": {"preset": "anthropic", "strip_metadata": True}}
-ROUTES = {
+ROUTES: dict[str, dict[str, Any]] = {
     "store": {"inline": "store", "inline_min_bytes": 1024, **FIT},
     "bytes": {**FIT, "resolve_as": "data_url"},
 }
