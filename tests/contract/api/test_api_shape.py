@@ -10,7 +10,7 @@ from tests.support.waiting import wait_until
 from tests.unit.content.drawings import encoded
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/media/", "/v2/media", "/v1/media/x/y", "/files"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/media/", "/v2/media", "/v1/media/x/y", "/files"])
 def test_an_unknown_path_is_404(api: Api, path: str) -> None:
     response = api.get(path)
     assert response.status_code in (404, 405)

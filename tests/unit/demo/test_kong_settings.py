@@ -33,6 +33,7 @@ def test_every_address_follows_the_ports() -> None:
         "jan-media-health": "http://127.0.0.1:9001/healthz",
         "jan-media-ready": "http://127.0.0.1:9001/readyz",
         "jan-media-files": "http://127.0.0.1:9001/files",
+        "jan-media-console": "http://127.0.0.1:9001",
         "jan-llm": "http://127.0.0.1:9003/v1",
     }
     for name in ("jan-media-sidecar", "jan-llm"):
