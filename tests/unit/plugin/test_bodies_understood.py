@@ -49,13 +49,9 @@ def test_deflate_without_its_head_is_decoded_too(ask: Ask, sidecar: FakeSidecar)
     assert request.body_set == chat(URL)
 
 
-@pytest.mark.parametrize(
-    ("coding", "empty"), [("gzip", gzip.compress(b"")), ("zstd", zstandard.compress(b""))]
-)
-def test_a_body_compressed_in_thousands_of_parts_is_refused(
-    ask: Ask, coding: str, empty: bytes
-) -> None:
-    outcome, _ = ask({**bearer(), "content-encoding": coding}, empty * 5000)
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_a_body_compressed_in_thousands_of_parts_is_refused(ask: Ask, coding: str) -> None:
+    outcome, _ = ask({**bearer(), "content-encoding": coding}, CODINGS[coding](b"") * 5000)
     assert error(outcome)["status"] == 413
 
 
