@@ -18,15 +18,14 @@ from jan_media.api import describing, health
 from jan_media.api.access_log import AccessLog
 from jan_media.api.bodies import read_body, refuse_announced_size
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly, owner_of
+from jan_media.api.downloads import serve_media
 from jan_media.api.finding import find_all, find_ready
 from jan_media.api.fitting import all_fitted, fit_of, fitted
 from jan_media.api.routes import Routed, Routes
-from jan_media.api.serving import Served, serve
 from jan_media.api.uploads import RawBody, take_in
 from jan_media.catalog.interface import Media, State
 from jan_media.errors import Refused, megabytes, too_large
-from jan_media.library.links import filename
-from jan_media.library.resolve import Found, Resolved, not_found, why_not
+from jan_media.library.resolve import Found, Resolved, why_not
 from jan_media.media_id import PATTERN, parse_media_id
 from jan_media.renditions.fit import Fit
 from jan_media.sidecar import Sidecar
@@ -77,18 +76,7 @@ def _routes(sidecar: Sidecar) -> Routes:
         media = (await find_ready(sidecar, named)).media
         if fit is not None:
             media = await fitted(sidecar, media, fit)
-        storage = sidecar.library.storage
-        served = Served(
-            total=media.bytes,
-            mime=media.mime,
-            filename=filename(media),
-            etag=media.sha256,
-            open=lambda start, stop: storage.read(media.storage_key, start=start, stop=stop),
-        )
-        try:
-            return await serve(request, sidecar.lanes.downloads, served)
-        except ObjectMissing:  # deleted since we looked
-            raise not_found() from None
+        return await serve_media(request, sidecar, media)
 
     @routes.on("POST /internal/store")
     async def store(request: Request) -> Response:
