@@ -17,7 +17,7 @@ def main() -> None:
             f"jan-media: the sidecar is not installed here: {', '.join(missing)} missing.\n"
             "Install it, in an environment of its own: pip install 'jan-media-gateway[sidecar]'"
         )
-    from jan_media.cli import main as command
+    from jan_media.commands.entry import main as command
 
     command()
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jan_media.api.upload_places import Places
 from jan_media.catalog.interface import Quota
 from jan_media.catalog.open import open_catalog
 from jan_media.fetch.policy import FetchPolicy
@@ -10,12 +11,11 @@ from jan_media.fetch.remote import RemoteFetcher
 from jan_media.identity.api_keys import ApiKeyring
 from jan_media.identity.gateway_secret import GatewaySecret
 from jan_media.identity.guest import GuestLogin
+from jan_media.identity.kept_secret import kept_secret
 from jan_media.identity.signing_keys import SigningKeys
-from jan_media.kept_secret import kept_secret
-from jan_media.lanes import Lane
 from jan_media.library.library import Library, Rules
-from jan_media.metrics import Metrics
-from jan_media.places import Places
+from jan_media.server.lanes import Lane
+from jan_media.server.metrics import Metrics
 from jan_media.settings import Settings
 from jan_media.storage.interface import SignsItsOwnUrls, Storage
 from jan_media.storage.local import LocalStorage

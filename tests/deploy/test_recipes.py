@@ -17,8 +17,8 @@ import jwt
 import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
+from jan_media.doctor.finding import Verdict
 from jan_media.doctor.kong_yml import check_kong_yml
-from jan_media.findings import Verdict
 from jan_media.settings import load_settings
 
 from demo.addresses import HOST, free_ports

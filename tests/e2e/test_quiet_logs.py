@@ -19,7 +19,7 @@ FOLDERS = ["/srv/jan", "/tmp/jan-kong-x"]
         "-----BEGIN PRIVATE KEY-----",
         "cannot open /srv/media/objects/1f/content,ab,cd",
         "cannot open /srv/media/keys/url-secret",
-        '  File "/app/jan_media/serve.py", line 3',
+        '  File "/app/jan_media/server/serve.py", line 3',
         f"secret {SECRET}",
     ],
 )

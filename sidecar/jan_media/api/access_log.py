@@ -8,7 +8,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jan_media.metrics import Metrics
+from jan_media.server.metrics import Metrics
 
 log = logging.getLogger("jan_media.access")
 

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
+from jan_media.api.upload_places import Place
 from jan_media.errors import Refused, too_large
-from jan_media.places import Place
 
 PIECE = 256 * 1024
 BEGINNING = 64 * 1024  # about what a connection holds in any case

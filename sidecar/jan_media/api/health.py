@@ -6,11 +6,11 @@ import time
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from jan_media import metrics
 from jan_media.api.errors import unavailable_response
 from jan_media.api.routes import Routes
 from jan_media.catalog.interface import CatalogUnavailable
-from jan_media.lanes import Lane
+from jan_media.server import metrics
+from jan_media.server.lanes import Lane
 from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import StorageUnavailable
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from jan_media.api.errors import error_response
-from jan_media.lanes import Lane
+from jan_media.server.lanes import Lane
 from jan_media.storage.interface import Reading
 
 SAFE_HEADERS = {

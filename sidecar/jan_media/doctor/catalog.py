@@ -11,7 +11,7 @@ from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.catalog.migrations import newest_version
 from jan_media.catalog.open import open_catalog
 from jan_media.catalog.postgres import CONNECTIONS
-from jan_media.findings import Finding, Verdict
+from jan_media.doctor.finding import Finding, Verdict
 from jan_media.settings import Settings
 
 SUBJECT = "catalog"

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jan_media.doctor.catalog import check_catalog
+from jan_media.doctor.finding import Finding, Verdict
 from jan_media.doctor.local_storage import check_local_storage
 from jan_media.doctor.shared_settings import check_settings
-from jan_media.findings import Finding, Verdict
 from jan_media.settings import Settings
 from jan_media.sidecar import open_storage
 from jan_media.storage.interface import CanBeDiagnosed, StorageUnavailable

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from jan_media.findings import Finding, Verdict
+from jan_media.doctor.finding import Finding, Verdict
 from jan_media.identity.gateway_secret import GatewaySecret
 from jan_media.settings import Settings
 

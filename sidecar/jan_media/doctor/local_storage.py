@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from jan_media.findings import Finding, Verdict
+from jan_media.doctor.finding import Finding, Verdict
 from jan_media.settings import Settings
 
 SUBJECT = "data folder"

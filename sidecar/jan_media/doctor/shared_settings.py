@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from jan_media.findings import Finding, Verdict
+from jan_media.doctor.finding import Finding, Verdict
 from jan_media.identity.signing_keys import SigningKeys
 from jan_media.settings import Settings
 

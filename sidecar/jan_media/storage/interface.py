@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 from jan_media.media_id import parse_media_id
 
 if TYPE_CHECKING:
-    from jan_media.findings import Finding
+    from jan_media.doctor.finding import Finding
     from jan_media.storage.local_urls import LocalUrls
 
 CHUNK = 256 * 1024  # bytes: no more of an object than this is ever held in memory at once

@@ -61,7 +61,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.response import StreamingBody
 
-from jan_media.findings import Finding
+from jan_media.doctor.finding import Finding
 from jan_media.storage.interface import (
     CHUNK,
     LONGEST_URL,

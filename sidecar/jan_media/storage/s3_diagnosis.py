@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jan_media.findings import Finding, Verdict
+from jan_media.doctor.finding import Finding, Verdict
 from jan_media.storage.interface import ObjectMissing, StorageUnavailable
 from jan_media.storage.s3_failures import advice, error_code
 

@@ -75,9 +75,14 @@ def test_a_signal_while_the_workers_are_made_leaves_nobody(tmp_path: Path) -> No
 
 
 def test_workers_share_nothing_where_the_system_gives_orphans_to_nobody(tmp_path: Path) -> None:
-    without = "import jan_media.supervisor as s; s._PR_SET_CHILD_SUBREAPER = -1"
+    without = "import jan_media.server.supervisor as s; s._PR_SET_CHILD_SUBREAPER = -1"
     process = subprocess.Popen(
-        [sys.executable, "-c", f"{without}; from jan_media.cli import main; main()", "serve"],
+        [
+            sys.executable,
+            "-c",
+            f"{without}; from jan_media.commands.entry import main; main()",
+            "serve",
+        ],
         env=environment(tmp_path, WORKERS="2"),
         stdout=subprocess.PIPE,
         start_new_session=True,

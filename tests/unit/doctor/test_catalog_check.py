@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from jan_media.doctor.catalog import check_catalog
-from jan_media.findings import Verdict
+from jan_media.doctor.finding import Verdict
 from jan_media.settings import load_settings
 
 

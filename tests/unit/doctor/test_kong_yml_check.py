@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from jan_media.doctor.finding import Finding, Verdict
 from jan_media.doctor.kong_yml import check_kong_yml
-from jan_media.findings import Finding, Verdict
 from jan_media.settings import Settings, load_settings
 
 from demo.kong_settings import ROOT

@@ -8,7 +8,7 @@ import pytest
 # glibc gives a thread an arena of its own with its first allocation, until there are too many.
 ALLOCATE = """
 import ctypes, threading
-from jan_media.malloc import use_two_arenas
+from jan_media.server.malloc import use_two_arenas
 {call}
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p

@@ -15,14 +15,14 @@ def main() -> None:
     if sys.argv[1:] == ["serve"]:
         serve_until_stopped()
         return
-    from jan_media.commands import app
+    from jan_media.commands.app import app
 
     app()
 
 
 def serve_until_stopped() -> None:
     """Serve both listeners until SIGTERM or Ctrl-C."""
-    from jan_media.serve import serve
+    from jan_media.server.serve import serve
 
     settings = settings_of_environment()
     try:

@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from jan_media import places
+from jan_media.api import upload_places
 from jan_media.api.bodies import Arriving
 from jan_media.api.errors import response_to
+from jan_media.api.upload_places import Places
 from jan_media.errors import Refused, TooBusy
-from jan_media.places import Places
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -148,8 +148,8 @@ async def send_nothing() -> Message:
 def test_a_slow_sender_loses_its_place_to_who_waits(
     receive: Callable[[], Coroutine[Any, Any, Message]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places, "FAIR_SECONDS", 0.1)
-    monkeypatch.setattr(places, "LOOK_AGAIN", 0.02)
+    monkeypatch.setattr(upload_places, "FAIR_SECONDS", 0.1)
+    monkeypatch.setattr(upload_places, "LOOK_AGAIN", 0.02)
 
     async def scenario() -> None:
         all_places = Places(2, patience=5)
@@ -175,8 +175,8 @@ def test_a_slow_sender_loses_its_place_to_who_waits(
 def test_a_slow_sender_keeps_its_place_while_nobody_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(places, "FAIR_SECONDS", 0.05)
-    monkeypatch.setattr(places, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(upload_places, "FAIR_SECONDS", 0.05)
+    monkeypatch.setattr(upload_places, "LOOK_AGAIN", 0.01)
 
     async def scenario() -> None:
         all_places = Places(2)

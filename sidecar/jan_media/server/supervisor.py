@@ -124,7 +124,7 @@ class Supervisor:
                 os.close(start)
 
         try:
-            from jan_media.worker import Worker
+            from jan_media.server.worker import Worker
 
             worker = Worker(self._settings, *self._sockets, self._metrics)
             if count > 1 and not _forked(count):

@@ -21,14 +21,14 @@ from jan_media.api.internal import internal_app
 from jan_media.api.public import public_app
 from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
 from jan_media.errors import CannotStart
-from jan_media.http_protocol import JanHttpProtocol
-from jan_media.listener import Listener
-from jan_media.malloc import use_two_arenas
+from jan_media.server.http_protocol import JanHttpProtocol
+from jan_media.server.listener import Listener
+from jan_media.server.malloc import use_two_arenas
+from jan_media.server.supervisor import STOP_SIGNALS
+from jan_media.server.sweep_schedule import sweep_now_and_then
 from jan_media.settings import Settings
 from jan_media.sidecar import Sidecar, assemble
 from jan_media.storage.interface import Storage, StorageRefused, StorageUnavailable
-from jan_media.supervisor import STOP_SIGNALS
-from jan_media.sweeping import sweep_now_and_then
 
 log = logging.getLogger("jan_media.serve")
 

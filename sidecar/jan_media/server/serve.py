@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from jan_media.listening import listening, with_real_ports
+from jan_media.server.sockets import listening, with_real_ports
+from jan_media.server.supervisor import Supervisor
 from jan_media.settings import Address, Settings
-from jan_media.supervisor import Supervisor
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -28,7 +28,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             )
 
         if settings.workers == 1:
-            from jan_media.worker import Worker
+            from jan_media.server.worker import Worker
 
             Worker(settings, public, internal).work(ready)
         else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jan_media.catalog.interface import ApiKey, CatalogUnavailable
-from jan_media.cli import fail, fail_for, serve_until_stopped, settings_of_environment
+from jan_media.commands.entry import fail, fail_for, serve_until_stopped, settings_of_environment
 from jan_media.settings import Settings, WrongSettings, duration
 from jan_media.storage.interface import StorageUnavailable
 
@@ -72,7 +72,7 @@ def doctor_command(
     The exit status is 1 if there is a problem, 0 if there are only warnings.
     """
     from jan_media.doctor.examine import examine
-    from jan_media.findings import Verdict
+    from jan_media.doctor.finding import Verdict
 
     settings = settings_of_environment()
     problems = 0
@@ -108,7 +108,7 @@ def migrate_command(
     where it stopped. An S3 source needs MEDIA_S3_ENDPOINT and so on; if the target is S3 too, give
     the source's as FROM_MEDIA_S3_ENDPOINT and so on.
     """
-    from jan_media.moving import CannotMove, run_move, source_settings
+    from jan_media.commands.migration import CannotMove, run_move, source_settings
 
     settings = settings_of_environment()
     try:
@@ -144,8 +144,8 @@ def verify_command(
 
     The exit status is 1 if there are any and they were not removed.
     """
+    from jan_media.commands.migration import opened_side
     from jan_media.library.verify import give_up_lost, lost
-    from jan_media.moving import opened_side
 
     settings = settings_of_environment()
     found = 0

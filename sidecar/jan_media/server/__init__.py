@@ -1,0 +1,1 @@
+"""Running the sidecar: sockets, worker processes, threads, metrics."""
