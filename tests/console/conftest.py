@@ -1,6 +1,5 @@
 """A running gateway, a browser, and a page that may do nothing it should not."""
 
-import json
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -48,10 +47,25 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+def address(stack: Stack) -> str:
+    """Where people find the gateway."""
+    return stack.base_url
+
+
+@pytest.fixture
+def storage() -> str:
+    """Where else the page may go: the storage, if browsers reach it at another address."""
+    return ""
+
+
+@pytest.fixture
+def page(browser: Browser, address: str, storage: str) -> Iterator[Page]:
     """An empty tab. At its end nothing was violated, failed or loaded from elsewhere."""
-    context = browser.new_context(base_url=stack.base_url, reduced_motion="reduce")
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=stack.base_url)
+    context = browser.new_context(
+        base_url=address, reduced_motion="reduce", ignore_https_errors=True
+    )
+    origin = urlsplit(address)._replace(path="").geturl()
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=origin)
     context.add_init_script(WATCH)
     tab = context.new_page()
     tab.set_default_timeout(15_000)
@@ -69,18 +83,13 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
     faults += tab.evaluate("window.violations ?? []")
     context.close()
     assert faults == []
-    assert hosts <= {"", urlsplit(stack.base_url).netloc}
+    assert hosts <= {"", urlsplit(address).netloc, urlsplit(storage).netloc}
 
 
 @pytest.fixture
-def console(page: Page) -> Page:
+def console(page: Page, address: str) -> Page:
     """The console, with a new guest signed in."""
-    page.goto("/")
+    page.goto(f"{address}/")
     page.get_by_role("button", name="Continue as guest").click()
     page.get_by_text("Nothing is stored yet").wait_for()
     return page
-
-
-def token_of(page: Page) -> str:
-    """The token that the page has kept."""
-    return str(json.loads(page.evaluate("sessionStorage.getItem('jan-session')"))["token"])

@@ -1,9 +1,7 @@
 """What people do on the console, and what nobody can do to them there."""
 
 import base64
-import io
 import json
-import random
 import re
 import subprocess
 import sys
@@ -12,41 +10,17 @@ from typing import Literal
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from PIL import Image
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from demo.image_host import ImageHost
 from demo.images import drawn
 from demo.stack import Stack
-from tests.console.conftest import token_of
+from tests.console.acts import ask, choose, clipboard, noise, store, token_of
 from tests.e2e.conftest import guest_token
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 UPLOAD = "**/media/v1/media"
 CHAT = "**/v1/chat/completions"
-
-
-def choose(page: Page, *names: str) -> None:
-    """Chooses files of these names, each with another picture."""
-    files = [FilePayload(name=name, mimeType="image/png", buffer=drawn(name)) for name in names]
-    page.locator("input[type=file]").set_input_files(files)
-
-
-def store(page: Page, *names: str) -> list[str]:
-    """Uploads pictures; returns the ids in the library, newest first."""
-    before = page.locator(".tasks .done").count()
-    choose(page, *names)
-    expect(page.locator(".tasks .done")).to_have_count(before + len(names))
-    return page.locator(".grid .id").all_inner_texts()
-
-
-def ask(page: Page, text: str) -> None:
-    page.get_by_label("Your question").fill(text)
-    page.get_by_role("button", name="Send").click()
-
-
-def clipboard(page: Page) -> str:
-    return str(page.evaluate("navigator.clipboard.readText()"))
 
 
 def streamed(text: str) -> str:
@@ -166,15 +140,9 @@ def test_pictures_are_dropped_and_pasted(console: Page, event: str) -> None:
 
 
 def test_a_large_file_goes_straight_to_the_storage(console: Page) -> None:
-    noise = io.BytesIO()
-    Image.frombytes("RGB", (1280, 1200), random.Random(7).randbytes(1280 * 1200 * 3)).save(
-        noise, "PNG", compress_level=0
-    )
     asked: list[str] = []
     console.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
-    console.locator("input[type=file]").set_input_files(
-        FilePayload(name="noise.png", mimeType="image/png", buffer=noise.getvalue())
-    )
+    console.locator("input[type=file]").set_input_files(noise("noise.png"))
     expect(console.locator(".tasks .done")).to_contain_text("noise.png")
     posted = [each for each in asked if each.startswith("POST")]
     assert ["prepare-upload" in posted[0], "/media/files" in posted[1], posted[2][-8:]] == [

@@ -54,8 +54,13 @@ def chromium() -> str:
     raise FileNotFoundError("no Chromium: install the package chromium, or name it in CHROMIUM")
 
 
-def read_in_browser(sources: Sequence[str], photo: bytes, folder: Path) -> list[Outcome]:
-    """Runs JavaScript examples as modules of one page, in order. Raises TimeoutError."""
+def read_in_browser(
+    sources: Sequence[str], photo: bytes, folder: Path, port: int = 0
+) -> list[Outcome]:
+    """Runs JavaScript examples as modules of one page, in order. Raises TimeoutError.
+
+    The page comes from 127.0.0.1 and ``port``, or any that is free.
+    """
     files = {"/": ("text/html", PAGE.replace("COUNT", str(len(sources))).encode())}
     files["/photo.jpg"] = ("image/jpeg", photo)
     for index, source in enumerate(sources):
@@ -82,7 +87,7 @@ def read_in_browser(sources: Sequence[str], photo: bytes, folder: Path) -> list[
         def log_message(self, format: str, *args: object) -> None:
             """Stays quiet."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as site:
+    with ThreadingHTTPServer(("127.0.0.1", port), Site) as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         browser = subprocess.Popen(
             [
