@@ -1,5 +1,6 @@
 """``jan-media verify`` finds ids without their bytes, on both storages and catalogs."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,9 @@ def test_lost_and_damaged_bytes_are_found_and_can_be_uploaded_anew(
     def verify(*options: str) -> tuple[int, list[str]]:
         done = run_jan_media("verify", *options, data_dir=data_dir, **settings)
         assert "Traceback" not in done.stderr
-        return done.returncode, sorted(done.stdout.split())
+        found = sorted(done.stdout.split())
+        assert f"without their bytes: {len(found)}" in done.stderr
+        return done.returncode, found
 
     with running_sidecar(data_dir, **settings) as sidecar, Api(sidecar) as api:
         ids = [api.upload(data)["id"] for data in (whole, gone, cut, changed)]
@@ -56,6 +59,10 @@ def test_lost_and_damaged_bytes_are_found_and_can_be_uploaded_anew(
         overwrite(installed, changed, changed[:-1] + b"?")
         assert verify() == (1, ids[1:3])
         assert verify("--hash") == (1, ids[1:])
+        as_json = run_jan_media("verify", "--hash", "--json", data_dir=data_dir, **settings)
+        told = json.loads(as_json.stdout)
+        assert (told["looked_at"], sorted(told["lost"]), told["removed"]) == (4, ids[1:], False)
+        assert "looked at 4 ids" in as_json.stderr
         assert verify("--hash", "--give-up") == (0, ids[1:])
         assert verify("--hash") == (0, [])
         assert [api.get(f"/v1/media/{id}").status_code for id in ids] == [200, 404, 404, 404]

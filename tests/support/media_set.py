@@ -59,7 +59,7 @@ def filled(sidecar: RunningSidecar, *, uploads: int, **settings: str) -> MediaSe
         for _ in range(2)
     )
     keys = run_jan_media("keys", "list", data_dir=sidecar.data_dir, **settings).stdout
-    (handle,) = [line.split("\t")[0] for line in keys.splitlines() if made.revoked_key[:11] in line]
+    (handle,) = [line.split()[0] for line in keys.splitlines() if made.revoked_key[:11] in line]
     revoked = run_jan_media("keys", "revoke", handle, data_dir=sidecar.data_dir, **settings)
     assert revoked.returncode == 0
     return made

@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 from jan_media.errors import CannotStart
-from jan_media.settings import Settings, WrongSettings, load_settings
+from jan_media.settings import Settings, WrongSettings, duration, load_settings
 
 
 def main() -> None:
@@ -22,9 +22,9 @@ def main() -> None:
 
 def serve_until_stopped() -> None:
     """Serve both listeners until SIGTERM or Ctrl-C."""
+    settings = settings_of_environment()
     from jan_media.server.serve import serve
 
-    settings = settings_of_environment()
     try:
         serve(settings, announce=lambda line: print(line, flush=True))
     except CannotStart as problem:
@@ -52,6 +52,14 @@ def settings_of_environment() -> Settings:
     for warning in loaded.warnings:
         print(f"jan-media: warning: {warning}", file=sys.stderr, flush=True)
     return loaded.settings
+
+
+def duration_of(option: str) -> float:
+    """The seconds that an option such as ``30d`` means. Ends the process if it means none."""
+    try:
+        return duration(option)
+    except ValueError as problem:
+        fail(str(problem))
 
 
 def fail_for(wrong: WrongSettings) -> NoReturn:

@@ -6,25 +6,75 @@ besides its bucket's name are the same ``MEDIA_S3_…`` variables; where both en
 source's have ``FROM_`` in front. So no secret stands in a command line.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from jan_media.catalog.migrations import newest_version
-from jan_media.catalog.open import open_catalog
-from jan_media.library.move import Moved, Side, move
+import typer
+from rich.filesize import decimal
+
+from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.commands.entry import fail, fail_for, settings_of_environment
+from jan_media.commands.opened import opened_side
+from jan_media.commands.terminal import AsJson, print_json, progress
 from jan_media.settings import Settings, WrongSettings, load_settings
-from jan_media.sidecar import open_storage
+from jan_media.storage.interface import StorageUnavailable
+
+if TYPE_CHECKING:
+    from jan_media.library.move import Moved
 
 FROM = "FROM_"
-REPORT_EVERY = 2.0  # seconds
 # Where a library is. None of these may be taken from the target's settings.
 _WHERE = ("MEDIA_STORAGE_BACKEND", "MEDIA_DATA_DIR", "MEDIA_DATABASE_URL", "MEDIA_S3_BUCKET")
 
 
 class CannotMove(Exception):
     """Why nothing was moved; the message is for the operator."""
+
+
+def migrate(
+    from_storage: Annotated[
+        str,
+        typer.Option(help="Where the objects are: the old MEDIA_DATA_DIR, or s3://bucket."),
+    ],
+    from_database: Annotated[
+        str,
+        typer.Option(help="The old MEDIA_DATABASE_URL; by default catalog.db in that folder."),
+    ] = "",
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Objects copied at once.")] = 4,
+    delete: Annotated[
+        bool,
+        typer.Option(
+            help="Give up what the source does not have: for the last of several runs, before "
+            "anything uses the target."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring media and API keys from another storage and catalog to those of the settings.
+
+    Every object is checked by its hash on arrival. Run it again after an interruption: it goes on
+    where it stopped. An S3 source needs MEDIA_S3_ENDPOINT and so on; if the target is S3 too, give
+    the source's as FROM_MEDIA_S3_ENDPOINT and so on.
+    """
+    settings = settings_of_environment()
+    try:
+        source = source_settings(os.environ, from_storage=from_storage, from_database=from_database)
+        moved = _move(source, settings, jobs=jobs, delete=delete)
+    except WrongSettings as wrong:
+        fail_for(wrong)
+    except (CatalogUnavailable, StorageUnavailable) as problem:
+        fail(f"stopped: {problem}\nRun the same command again: it goes on where it stopped.")
+    except (CannotMove, OSError, ValueError, RuntimeError) as problem:
+        fail(str(problem))
+    if as_json:
+        print_json({**moved.numbers, "damaged_ids": moved.damaged})
+    else:
+        print(f"moved {moved}")
+    if moved.damaged:
+        fail("the source has no right bytes for these ids:\n" + "\n".join(moved.damaged))
 
 
 def source_settings(
@@ -68,18 +118,13 @@ def source_settings(
     return settings
 
 
-def run_move(
-    source: Settings,
-    target: Settings,
-    *,
-    jobs: int,
-    delete: bool,
-    report: Callable[[str], None],
-) -> Moved:
-    """Move everything, telling ``report`` how far it is every few seconds.
+def _move(source: Settings, target: Settings, *, jobs: int, delete: bool) -> "Moved":
+    """Move everything, and show how far it is.
 
     Raises `CannotMove`, `CatalogUnavailable` and `StorageUnavailable`.
     """
+    from jan_media.library.move import Moved, move
+
     if source.database_url == target.database_url:
         raise CannotMove(
             "the source and the target are one catalog: MEDIA_DATABASE_URL names the new one"
@@ -98,7 +143,13 @@ def run_move(
         for side in (old, new):
             side.storage.check()
         in_all = sum(old.catalog.counts()[state] for state in ("media", "pending"))
-        opened.enter_context(_reporting(lambda: report(_how_far(moved, in_all))))
+        opened.enter_context(
+            progress(
+                in_all,
+                lambda: moved.ids,
+                lambda: f"{moved.objects} objects copied ({decimal(moved.bytes)})",
+            )
+        )
         spool_dir = target.data_dir / "spool"
         spool_dir.mkdir(parents=True, exist_ok=True)
         return move(
@@ -118,24 +169,9 @@ def _place(settings: Settings) -> tuple[str, str]:
     return settings.s3.endpoint, settings.s3.bucket
 
 
-@contextmanager
-def opened_side(settings: Settings) -> Iterator[Side]:
-    """The catalog and the storage of the settings, closed in the end.
-
-    Raises `StorageUnavailable` and `ValueError` as `open_storage` does.
-    """
-    catalog = open_catalog(settings.database_url)
-    try:
-        storage = open_storage(settings)
-        try:
-            yield Side(catalog, storage)
-        finally:
-            storage.close()
-    finally:
-        catalog.close()
-
-
 def _require_current(version: int) -> None:
+    from jan_media.catalog.migrations import newest_version
+
     if version == 0:
         raise CannotMove("there is no catalog in the database that --from-database names")
     if version != newest_version():
@@ -143,31 +179,3 @@ def _require_current(version: int) -> None:
             f"the source's schema is version {version}, not {newest_version()}: use the version "
             "of jan-media on both ends, starting the old sidecar once with it if it is newer"
         )
-
-
-def _how_far(moved: Moved, in_all: int) -> str:
-    return (
-        f"{moved.ids} of about {in_all} ids, {moved.objects} objects copied "
-        f"({moved.bytes / 1024**2:.1f} MiB)"
-    )
-
-
-@contextmanager
-def _reporting(report: Callable[[], None]) -> Iterator[None]:
-    """Call ``report`` now, every few seconds, and in the end."""
-    done = threading.Event()
-
-    def repeat() -> None:
-        while True:
-            report()
-            if done.wait(REPORT_EVERY):
-                report()
-                return
-
-    thread = threading.Thread(target=repeat, name="progress")
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -53,11 +53,20 @@ class Moved:
     damaged: list[str] = field(default_factory=list)  # ids whose bytes are not what they were
     lock: Lock = field(default_factory=Lock, repr=False)
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers by their names, as the command gives them."""
+        return {
+            "ids": self.ids,
+            "new_or_changed": self.new,
+            "copied_objects": self.objects,
+            "copied_bytes": self.bytes,
+            "removed_claims": self.removed,
+            "damaged": len(self.damaged),
+        }
+
     def __str__(self) -> str:
-        return (
-            f"ids={self.ids} new_or_changed={self.new} copied_objects={self.objects} "
-            f"copied_bytes={self.bytes} removed_claims={self.removed} damaged={len(self.damaged)}"
-        )
+        return " ".join(f"{name}={number}" for name, number in self.numbers.items())
 
 
 class _Damaged(Exception):

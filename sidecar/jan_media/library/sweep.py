@@ -11,7 +11,7 @@ import contextlib
 import time
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import CatalogUnavailable, Expired
+from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.library.direct_upload import complete, overdue
 from jan_media.library.keys import held_until, is_upload_key
 from jan_media.library.library import Library
@@ -25,30 +25,45 @@ LEASE_MS = 15 * 1000
 _TURN = 0.5  # seconds between two attempts to get the lease
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Swept:
-    """What a sweep did, or would do."""
+    """What a sweep has done so far, or would do."""
 
     media: int = 0  # ids whose retention was over
     uploads: int = 0  # direct uploads that were never used, or were refused
     contents: int = 0  # stored contents that nothing refers to any more
     objects: int = 0  # objects deleted from the storage, some of which may have been gone already
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers by their names, as commands and logs give them."""
+        return {
+            "expired_media": self.media,
+            "stale_uploads": self.uploads,
+            "unreferenced_contents": self.contents,
+            "deleted_objects": self.objects,
+        }
+
     def __str__(self) -> str:
-        return (
-            f"expired_media={self.media} stale_uploads={self.uploads} "
-            f"unreferenced_contents={self.contents} deleted_objects={self.objects}"
-        )
+        return " ".join(f"{name}={number}" for name, number in self.numbers.items())
+
+    @property
+    def steps(self) -> int:
+        """How much there was to do, for a progress bar."""
+        return self.media + self.uploads + self.objects
 
 
-def sweep(library: Library, holder: str, *, ahead_ms: int = 0) -> Swept | None:
+def sweep(
+    library: Library, holder: str, *, ahead_ms: int = 0, swept: Swept | None = None
+) -> Swept | None:
     """Remove all that is due. None if another holder is sweeping right now, or took over.
 
     With ``ahead_ms`` also the keys that become due within that time: what a crash has left, when
-    no upload is running. A running one would have to write its bytes again. Raises
-    `CatalogUnavailable` and `StorageUnavailable`; what was done by then stays done, and the next
-    sweep does the rest.
+    no upload is running. A running one would have to write its bytes again. ``swept`` is kept up
+    to date meanwhile. Raises `CatalogUnavailable` and `StorageUnavailable`; what was done by then
+    stays done, and the next sweep does the rest.
     """
+    swept = swept or Swept()
     if not _lease(library, holder):
         return None
     try:
@@ -57,21 +72,21 @@ def sweep(library: Library, holder: str, *, ahead_ms: int = 0) -> Swept | None:
             complete(library, media)
             if not _lease(library, holder):
                 return None
-        expired = _expire_all(library, holder, now)
-        objects = _reclaim_all(library, holder, now, ahead_ms)
+        _expire_all(library, holder, now, swept)
+        _reclaim_all(library, holder, now, ahead_ms, swept)
     finally:
         _give_back(library, holder)
-    return Swept(expired.media, expired.uploads, expired.contents, objects)
-
-
-def sweep_in_turn(library: Library, holder: str, *, ahead_ms: int = 0) -> Swept | None:
-    """As `sweep`, but wait for another holder to finish; None if that takes more than a lease."""
-    give_up_at = time.monotonic() + LEASE_MS / 1000 + _TURN
-    while (swept := sweep(library, holder, ahead_ms=ahead_ms)) is None:
-        if time.monotonic() > give_up_at:
-            return None
-        time.sleep(_TURN)
     return swept
+
+
+def sweep_in_turn(library: Library, holder: str, *, ahead_ms: int, swept: Swept) -> bool:
+    """As `sweep`, but wait for another holder to finish; False if that takes more than a lease."""
+    give_up_at = time.monotonic() + LEASE_MS / 1000 + _TURN
+    while sweep(library, holder, ahead_ms=ahead_ms, swept=swept) is None:
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(_TURN)
+    return True
 
 
 def rehearse(library: Library, *, ahead_ms: int = 0) -> Swept:
@@ -99,26 +114,21 @@ def reclaim(library: Library, *, limit: int) -> None:
     _delete(library, [key for key in keys if not is_upload_key(key)])
 
 
-def _expire_all(library: Library, holder: str, now: int) -> Expired:
+def _expire_all(library: Library, holder: str, now: int, swept: Swept) -> None:
     """Remove all ids whose time was over at ``now``."""
-    total = Expired(media=0, uploads=0, contents=0)
     while _lease(library, holder):
         expired = library.catalog.expire(now=now, limit=BATCH)
-        total = Expired(
-            media=total.media + expired.media,
-            uploads=total.uploads + expired.uploads,
-            contents=total.contents + expired.contents,
-        )
+        swept.media += expired.media
+        swept.uploads += expired.uploads
+        swept.contents += expired.contents
         if not (expired.media or expired.uploads or expired.contents):
             break
-    return total
 
 
-def _reclaim_all(library: Library, holder: str, now: int, ahead_ms: int) -> int:
+def _reclaim_all(library: Library, holder: str, now: int, ahead_ms: int, swept: Swept) -> None:
     """Delete every object whose key is due by ``ahead_ms`` from now, but no upload key whose
     policy was valid at ``now``: it may hold an upload that waits for its first use."""
     seen: set[str] = set()
-    deleted = 0
     while _lease(library, holder):
         keys = library.catalog.take_garbage(now=now + ahead_ms, limit=BATCH)
         fresh = [key for key in keys if key not in seen]
@@ -127,8 +137,7 @@ def _reclaim_all(library: Library, holder: str, now: int, ahead_ms: int) -> int:
         seen.update(fresh)
         over = [key for key in fresh if held_until(key, library.rules.upload_ttl) <= now]
         _delete(library, over)
-        deleted += len(over)
-    return deleted
+        swept.objects += len(over)
 
 
 def _delete(library: Library, keys: list[str]) -> None:

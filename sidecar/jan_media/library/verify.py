@@ -16,12 +16,13 @@ from jan_media.library.move import BATCH, Side
 from jan_media.storage.interface import ObjectMissing
 
 
-def lost(
+def looked_at(
     side: Side, *, by_hash: bool, jobs: int = 8, clock: Callable[[], int] = now_ms
-) -> Iterator[Record]:
-    """Ready ids whose bytes are missing or of another size; ``by_hash`` reads them all.
+) -> Iterator[tuple[Record, bool]]:
+    """Each ready id, and whether its bytes are there and as many as they should be.
 
-    Raises `CatalogUnavailable` and `StorageUnavailable`.
+    ``by_hash`` also reads them all, and compares. Raises `CatalogUnavailable` and
+    `StorageUnavailable`.
     """
     whole = partial(_is_whole, side, by_hash=by_hash)
     last = ""
@@ -34,8 +35,7 @@ def lost(
                 if record.media.state is State.READY
             ]
             for record, right in zip(records, threads.map(whole, records), strict=True):
-                if not right and _still_there(side, record, now=clock()):
-                    yield record
+                yield record, right or not _still_there(side, record, now=clock())
 
 
 def give_up_lost(side: Side, record: Record, *, clock: Callable[[], int] = now_ms) -> None:

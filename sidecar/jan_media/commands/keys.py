@@ -1,0 +1,99 @@
+"""``jan-media keys``: create, list and revoke API keys."""
+
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from jan_media.catalog.interface import ApiKey
+from jan_media.commands.entry import duration_of, fail, settings_of_environment
+from jan_media.commands.opened import opened_library
+from jan_media.commands.terminal import AsJson, print_json, print_table
+
+keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+
+
+@keys.command("create")
+def create_key(
+    owner: Annotated[str, typer.Option(help="Whom the key stands for.")],
+    group: Annotated[list[str] | None, typer.Option(help="A group to grant; repeatable.")] = None,
+    expires_in: Annotated[str, typer.Option(help="As in 30d; never by default.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. It is shown this once."""
+    now = _now_ms()
+    expires_at = now + int(duration_of(expires_in) * 1000) if expires_in else None
+    with opened_library(settings_of_environment()) as (_, keyring):
+        try:
+            made = keyring.create(owner, group or [], now=now, expires_at=expires_at)
+        except ValueError as problem:
+            fail(str(problem))
+    if as_json:
+        print_json({"key": made.text, **_described(made.record)})
+        return
+    print(made.text)
+    print(f"id {made.record.id}; store the key now, it cannot be shown again", file=sys.stderr)
+
+
+@keys.command("list")
+def list_keys(
+    prefix: Annotated[str, typer.Option(help="Only keys that begin like this.")] = "",
+    owner: Annotated[str, typer.Option(help="Only keys of this owner.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List keys, oldest first. What is kept of a key is its beginning and its hash."""
+    with opened_library(settings_of_environment()) as (_, keyring):
+        found = [_described(key) for key in keyring.list(prefix=prefix, owner=owner or None)]
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ["ID", "BEGINS", "OWNER", "GROUPS", "STATE", "EXPIRES"],
+        [
+            [
+                key["id"],
+                f"{key['begins']}…",
+                key["owner"],
+                ",".join(key["groups"]) or "-",
+                key["state"],
+                key["expires_at"] or "never",
+            ]
+            for key in found
+        ],
+    )
+
+
+@keys.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(help="The ID that list shows.")]) -> None:
+    """Revoke a key. Gateways stop honouring it once their cache of it runs out."""
+    with opened_library(settings_of_environment()) as (_, keyring):
+        if not keyring.revoke(key_id, now=_now_ms()):
+            fail(f"there is no key {key_id}, or it was revoked before")
+    print(f"revoked {key_id}")
+
+
+def _described(key: ApiKey) -> dict[str, Any]:
+    expires_at = None
+    if key.expires_at is not None:
+        expires_at = f"{datetime.fromtimestamp(key.expires_at / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return {
+        "id": key.id,
+        "begins": key.prefix,
+        "owner": key.owner,
+        "groups": list(key.groups),
+        "state": _state(key),
+        "expires_at": expires_at,
+    }
+
+
+def _state(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    expired = key.expires_at is not None and key.expires_at <= _now_ms()
+    return "expired" if expired else "valid"
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

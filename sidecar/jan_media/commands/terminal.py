@@ -1,0 +1,135 @@
+"""What commands show: tables, JSON, and how far something is.
+
+Results go to stdout, for people as tables and for scripts as JSON. What happens meanwhile goes to
+stderr: on a terminal as a bar, elsewhere, in a log for example, as a line now and then.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+REDRAWN_EVERY = 0.2  # seconds, on a terminal
+LINE_EVERY = 10.0  # seconds, elsewhere
+NO_WRAPPING = 100_000  # columns: what no terminal shows is not cut to a terminal's width
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their heads, in columns. Nothing in them is taken for markup."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, overflow="fold", justify="right" if head == "BYTES" else "left")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console = Console() if sys.stdout.isatty() else Console(width=NO_WRAPPING, no_color=True)
+    console.print(table)
+
+
+def printable(text: str) -> str:
+    """Take out what a terminal would obey: control characters, but for new lines and tabs."""
+    return "".join(
+        each if each in "\n\t" or each.isprintable() or each.isspace() else "�"
+        for each in text.replace("\r", "")
+    )
+
+
+@contextmanager
+def progress(
+    total: int, done: Callable[[], int], note: Callable[[], str] = lambda: "", *, unit: str = "ids"
+) -> Iterator[None]:
+    """Show how far the block is, with rate and time left, until it ends.
+
+    ``done`` says how many of ``total`` are done, ``note`` what else is worth saying; both are
+    called from another thread.
+    """
+    if not sys.stderr.isatty():
+        with _repeated(_Lines(total, done, note, unit).print, every=LINE_EVERY):
+            yield
+        return
+    # Only a terminal's stdout goes around the bar; a pipe's must reach the pipe.
+    bar = Progress(
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of about {task.total:.0f} {task.description}"),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    task = bar.add_task(unit, total=total, note="")
+
+    def redraw() -> None:
+        bar.update(task, completed=done(), note=note(), refresh=True)
+
+    with bar, _repeated(redraw, every=REDRAWN_EVERY):
+        yield
+
+
+class _Rate(ProgressColumn):
+    """So many a second."""
+
+    def render(self, task: Any) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.0f}/s")
+
+
+class _Lines:
+    """How far something is, as lines of text."""
+
+    def __init__(
+        self, total: int, done: Callable[[], int], note: Callable[[], str], unit: str
+    ) -> None:
+        self._total = total
+        self._done = done
+        self._note = note
+        self._unit = unit
+        self._began = time.monotonic()
+
+    def print(self) -> None:
+        """Say it now."""
+        done = self._done()
+        parts = [f"{done} of about {self._total} {self._unit}"]
+        if note := self._note():
+            parts.append(note)
+        rate = done / max(time.monotonic() - self._began, 0.001)
+        if done:
+            parts.append(f"{rate:.0f} a second")
+        if 0 < done < self._total:
+            parts.append(f"{(self._total - done) / rate:.0f} s left")
+        print(", ".join(parts), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _repeated(report: Callable[[], None], *, every: float) -> Iterator[None]:
+    """Call ``report`` now, every few seconds, and in the end."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        report()
+        while not ended.wait(every):
+            report()
+        report()
+
+    thread = threading.Thread(target=repeat, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

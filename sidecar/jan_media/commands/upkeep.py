@@ -1,0 +1,122 @@
+"""``jan-media doctor``, ``verify`` and ``sweep``: is it right, and is it tidy?"""
+
+import os
+import secrets
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.filesize import decimal
+
+from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.commands.entry import duration_of, fail, settings_of_environment
+from jan_media.commands.opened import opened_library, opened_side
+from jan_media.commands.terminal import AsJson, print_json, progress
+from jan_media.storage.interface import StorageUnavailable
+
+COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
+
+
+def doctor(
+    kong: Annotated[
+        Path | None, typer.Option(help="A kong.yml to check too: is every way in guarded?")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, catalog, storage and, if asked, kong.yml; say how to fix what is wrong.
+
+    The exit status is 1 if there is a problem, 0 if there are only warnings.
+    """
+    settings = settings_of_environment()
+    from jan_media.doctor.examine import examine
+    from jan_media.doctor.finding import Verdict
+
+    findings = []
+    for finding in examine(settings, kong_yml=kong, environment=os.environ):
+        findings.append(finding)
+        if not as_json:
+            verdict = typer.style(f"{finding.verdict:8}", COLOURS[finding.verdict])
+            typer.echo(f"{verdict} {finding.subject}: {finding.message}")
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    if any(finding.verdict is Verdict.PROBLEM for finding in findings):
+        raise SystemExit(1)
+
+
+def sweep(
+    dry_run: Annotated[bool, typer.Option(help="Say what would go, and change nothing.")] = False,
+    grace: Annotated[
+        str,
+        typer.Option(help="Take keys held this long for garbage (MEDIA_SWEEP_GRACE)."),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Remove what has expired and what nothing refers to, and say how much."""
+    settings = settings_of_environment()
+    from jan_media.library.sweep import Swept, rehearse, sweep_in_turn
+
+    held_for = duration_of(grace) if grace else settings.sweep_grace
+    ahead_ms = int((settings.sweep_grace - held_for) * 1000)
+    with opened_library(settings) as (library, _):
+        swept = rehearse(library, ahead_ms=ahead_ms)
+        if not dry_run:
+            in_all, swept = swept.steps, Swept()
+            holder = f"cli:{os.getpid()}:{secrets.token_hex(4)}"
+            with progress(in_all, lambda: swept.steps, unit="ids and objects"):
+                finished = sweep_in_turn(library, holder, ahead_ms=ahead_ms, swept=swept)
+            if not finished:
+                fail("another sidecar is sweeping and takes long: try again later")
+    if as_json:
+        print_json({"dry_run": dry_run, **swept.numbers})
+    else:
+        print(f"{'would sweep' if dry_run else 'swept'} {swept}")
+
+
+def verify(
+    by_hash: Annotated[
+        bool, typer.Option("--hash", help="Read every object and compare its hash.")
+    ] = False,
+    give_up: Annotated[
+        bool, typer.Option(help="Remove such ids, so that the content can be uploaded anew.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look whether every id has its bytes, as after a restore, and list those that have not.
+
+    The exit status is 1 if there are any and they were not removed.
+    """
+    settings = settings_of_environment()
+    from jan_media.library.verify import give_up_lost, looked_at
+
+    count = read = 0
+    lost: list[str] = []
+    try:
+        with opened_side(settings) as side:
+            side.catalog.migrate()
+            in_all = side.catalog.counts()["media"]
+            note = (lambda: f"{decimal(read)} read") if by_hash else (lambda: "")
+            with progress(in_all, lambda: count, note):
+                for record, whole in looked_at(side, by_hash=by_hash):
+                    count += 1
+                    read += record.media.bytes
+                    if whole:
+                        continue
+                    lost.append(record.media.id)
+                    if not as_json:
+                        print(record.media.id, flush=True)
+                    if give_up:
+                        give_up_lost(side, record)
+    except (CatalogUnavailable, StorageUnavailable, OSError, ValueError, RuntimeError) as problem:
+        fail(str(problem))
+    if as_json:
+        print_json({"looked_at": count, "lost": lost, "removed": give_up and bool(lost)})
+    done = "were removed" if give_up else "remain; --give-up removes them"
+    print(
+        f"looked at {count} ids; without their bytes: {len(lost)}"
+        f"{f', which {done}' if lost else ''}",
+        file=sys.stderr,
+    )
+    if lost and not give_up:
+        raise SystemExit(1)
