@@ -1,6 +1,6 @@
 """Everything that one worker process works with, put together from the settings."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from jan_media.api.upload_places import Places
@@ -12,6 +12,7 @@ from jan_media.identity.api_keys import ApiKeyring
 from jan_media.identity.gateway_secret import GatewaySecret
 from jan_media.identity.guest import GuestLogin
 from jan_media.identity.kept_secret import kept_secret
+from jan_media.identity.login_limit import LoginLimit
 from jan_media.identity.signing_keys import SigningKeys
 from jan_media.library.library import Library, Rules
 from jan_media.server.lanes import Lane
@@ -32,11 +33,15 @@ class Lanes:
     uploads: Lane  # taking bodies in: decoding and hashing what arrives
     checks: Lane  # looking whether files are what they should be, and storing them
     downloads: Lane
+    # Apart from the working lanes, so that checks neither wait for requests nor hold them up; and
+    # from each other, so that what stands still is not taken for the other.
+    catalog_health: Lane
+    storage_health: Lane
 
     def close(self) -> None:
         """Start no more work."""
-        for lane in (self.resolves, self.uploads, self.checks, self.downloads):
-            lane.close()
+        for lane in fields(self):
+            getattr(self, lane.name).close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Sidecar:
     lanes: Lanes
     uploads: Places
     fetches: Places
+    login_limit: LoginLimit | None  # for each client address and worker
     metrics: Metrics = field(default_factory=Metrics)
 
     @property
@@ -110,11 +116,14 @@ def assemble(settings: Settings) -> Sidecar:
     """
     library, keyring = open_library(settings)
     signing_keys = _signing_keys(settings)
+    per_minute = settings.guest_login_per_minute
     lanes = Lanes(
         resolves=Lane("resolve", 8),
         uploads=Lane("upload", 16),
         checks=Lane("check", 16),
         downloads=Lane("download", 16),
+        catalog_health=Lane("catalog-health", 2),
+        storage_health=Lane("storage-health", 2),
     )
     return Sidecar(
         settings=settings,
@@ -134,6 +143,7 @@ def assemble(settings: Settings) -> Sidecar:
         lanes=lanes,
         uploads=Places(settings.max_uploads),
         fetches=Places(settings.max_fetches),
+        login_limit=LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None,
     )
 
 

@@ -8,48 +8,36 @@ from starlette.responses import JSONResponse, Response
 
 from jan_media.api.callers import client_address
 from jan_media.api.errors import error_response
-from jan_media.api.routes import Routes
-from jan_media.identity.login_limit import LoginLimit
-from jan_media.sidecar import Sidecar
+from jan_media.api.routes import sidecar_of
 
 
-def routes(sidecar: Sidecar) -> Routes:
-    """The routes that need no token."""
-    routes = Routes("auth")
-    per_minute = sidecar.settings.guest_login_per_minute
-    limit = LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None
-
-    @routes.on("POST /auth/guest-login")
-    async def guest_login(request: Request) -> Response:
-        """A token for a new guest. The body, if there is one, is not looked at."""
-        if not sidecar.settings.guest_login:
-            return error_response("not_found", "Guest login is switched off here")
-        wait = 0.0
-        if limit is not None:
-            wait = limit.wait(client_address(request), time.monotonic())
-        if wait > 0:
-            return error_response(
-                "too_many_requests",
-                "Too many guest logins from this address: keep the token that you have, or wait",
-                headers={"Retry-After": str(math.ceil(wait))},
-            )
-        token = sidecar.guest_login.issue(time.time())
-        return JSONResponse(
-            {
-                "access_token": token.access_token,
-                "token_type": "Bearer",
-                "expires_in": token.expires_in,
-                "user_id": token.user_id,
-            },
-            201,
-            {"Cache-Control": "no-store"},
+async def guest_login(request: Request) -> Response:
+    """A token for a new guest. The body, if there is one, is not looked at."""
+    sidecar = sidecar_of(request)
+    if not sidecar.settings.guest_login:
+        return error_response("not_found", "Guest login is switched off here")
+    limit = sidecar.login_limit
+    wait = 0.0 if limit is None else limit.wait(client_address(request), time.monotonic())
+    if wait > 0:
+        return error_response(
+            "too_many_requests",
+            "Too many guest logins from this address: keep the token that you have, or wait",
+            headers={"Retry-After": str(math.ceil(wait))},
         )
+    token = sidecar.guest_login.issue(time.time())
+    return JSONResponse(
+        {
+            "access_token": token.access_token,
+            "token_type": "Bearer",
+            "expires_in": token.expires_in,
+            "user_id": token.user_id,
+        },
+        201,
+        {"Cache-Control": "no-store"},
+    )
 
-    @routes.on("GET /.well-known/jwks.json")
-    async def jwks(request: Request) -> Response:
-        """The public keys that guest tokens are signed with (RFC 7517)."""
-        return JSONResponse(
-            sidecar.signing_keys.jwks(), headers={"Cache-Control": "public, max-age=300"}
-        )
 
-    return routes
+async def jwks(request: Request) -> Response:
+    """The public keys that guest tokens are signed with (RFC 7517)."""
+    keys = sidecar_of(request).signing_keys.jwks()
+    return JSONResponse(keys, headers={"Cache-Control": "public, max-age=300"})

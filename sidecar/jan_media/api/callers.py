@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jan_media.api.bodies import checked_user_id
 from jan_media.api.errors import error_response
+from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
 from jan_media.identity.gateway_secret import GatewaySecret
 from jan_media.library.owner import MAX_BYTES
@@ -22,7 +23,7 @@ ISSUER_HEADER = "x-jan-issuer"
 SECRET_HEADER = b"x-jan-gateway-secret"
 
 
-def owner_of(request: Request, *, trusts_network: bool, user_id: str = "") -> str:
+def owner_of(request: Request, *, user_id: str = "") -> str:
     """The owner that the catalog knows the caller by: issuer and subject, joined by ``|``.
 
     Without a gateway (``trusts_network``: no secret is configured, so the listener is for this
@@ -32,7 +33,7 @@ def owner_of(request: Request, *, trusts_network: bool, user_id: str = "") -> st
     subject = request.headers.get(USER_HEADER, "")
     if subject:
         return _vouched_for(f"{request.headers.get(ISSUER_HEADER, '')}|{subject}")
-    if trusts_network:
+    if sidecar_of(request).trusts_network:
         named = user_id or checked_user_id(request.query_params.get("user_id"))
         return f"local|{named or 'anonymous'}"
     raise Refused("unauthenticated", "Call through the gateway, with a token or an API key")

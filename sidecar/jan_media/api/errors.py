@@ -89,8 +89,21 @@ def unavailable_response(what: str) -> Response:
     )
 
 
-def response_to(error: Exception) -> Response | None:
-    """The answer to what an endpoint raised; None if nobody expected it."""
+# What endpoints raise to say no.
+EXPECTED = (
+    Refused,
+    ContentTooLarge,
+    TooBusy,
+    CatalogUnavailable,
+    StorageUnavailable,
+    AccessRefused,
+    ClientDisconnect,
+)
+
+
+def response_to(error: Exception) -> Response:
+    """The answer to what an endpoint raised. The log tells what nobody expected; the answer does
+    not."""
     match error:
         case Refused():
             return error_response(error.code, error.message, error.param)
@@ -111,11 +124,6 @@ def response_to(error: Exception) -> Response | None:
             return _access_response(error)
         case ClientDisconnect():
             return error_response("invalid_body", "The request ended before its body did")
-    return None
-
-
-def unexpected_response() -> Response:
-    """The answer to a mistake of ours. The log tells it; the answer does not."""
     return error_response(
         "internal_error", "Something went wrong on our side: try again, then report it"
     )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from jan_media.api.bodies import Arriving, refuse_announced_size
 from jan_media.api.callers import client_address
-from jan_media.api.routes import Routes
+from jan_media.api.routes import Path, sidecar_of
 from jan_media.api.serving import Served, serve
 from jan_media.api.spooling import spooled
 from jan_media.content.multipart import FormReader, InvalidForm
@@ -29,89 +29,102 @@ FORM_OVERHEAD = 128 * 1024
 ANY_TYPE = "application/octet-stream"  # what it is the bytes say, when the id is first used
 
 
-def routes(sidecar: Sidecar, urls: LocalUrls) -> Routes:
-    """The routes that stand for the storage service."""
-    routes = Routes("files")
-    library = sidecar.library
-    storage = library.storage
-    uploads = sidecar.uploads
+async def download(request: Request) -> Response:
+    """Read an object with a presigned URL."""
+    sidecar, urls = _local(request)
+    storage = sidecar.library.storage
+    allowed = urls.check_get(request.path_params["key"], _query(request), time.time())
+    total = await sidecar.lanes.downloads.run(storage.size, allowed.key)
+    if total is None:
+        raise not_found()
+    served = Served(
+        total=total,
+        mime=allowed.mime,
+        filename=allowed.filename,
+        etag=allowed.key.rpartition("/")[2],  # a key's bytes never change
+        open=lambda start, stop: storage.read(allowed.key, start=start, stop=stop),
+    )
+    try:
+        return await serve(request, sidecar.lanes.downloads, served)
+    except ObjectMissing:
+        raise not_found() from None
+
+
+async def put(request: Request) -> Response:
+    """Write an object with a presigned URL."""
+    sidecar, urls = _local(request)
+    kind = request.headers.get("content-type")
+    allowed = urls.check_put(request.path_params["key"], _query(request), kind, time.time())
     max_bytes = sidecar.settings.max_bytes
+    refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
+    body = Arriving(request)
+    whole = await body.begin()
+    async with (
+        spooled(sidecar) as spool,
+        sidecar.uploads.taken(client_address(request), whole=whole) as body.place,
+    ):
+        await _receive(sidecar, body, spool.write, None)
+        await _keep(sidecar, spool, allowed.key, None)
+    return Response(status_code=200)
 
-    @routes.on("GET /files/{key:path}", "HEAD /files/{key:path}")
-    async def download(request: Request, key: str) -> Response:
-        """Read an object with a presigned URL."""
-        allowed = urls.check_get(key, _query(request), time.time())
-        total = await sidecar.lanes.downloads.run(storage.size, allowed.key)
-        if total is None:
-            raise not_found()
-        served = Served(
-            total=total,
-            mime=allowed.mime,
-            filename=allowed.filename,
-            etag=allowed.key.rpartition("/")[2],  # a key's bytes never change
-            open=lambda start, stop: storage.read(allowed.key, start=start, stop=stop),
-        )
-        try:
-            return await serve(request, sidecar.lanes.downloads, served)
-        except ObjectMissing:
-            raise not_found() from None
 
-    @routes.on("PUT /files/{key:path}")
-    async def put(request: Request, key: str) -> Response:
-        """Write an object with a presigned URL."""
-        allowed = urls.check_put(
-            key, _query(request), request.headers.get("content-type"), time.time()
-        )
-        refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
+async def post(request: Request) -> Response:
+    """Write an object with a presigned form: all its fields, then the file."""
+    sidecar, urls = _local(request)
+    max_bytes = sidecar.settings.max_bytes
+    refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
+    async with spooled(sidecar) as spool:
+        form = SignedForm(urls, request.headers.get("content-type", ""), spool)
+        # Nobody has a place before the policy is known to be ours.
         body = Arriving(request)
-        whole = await body.begin()
-        async with (
-            spooled(sidecar) as spool,
-            uploads.taken(client_address(request), whole=whole) as body.place,
-        ):
-            await receive(body, spool.write, None)
-            await keep(spool, allowed.key, None)
-        return Response(status_code=200)
+        async for chunk in body.reads():
+            form.feed(chunk)
+            if form.allowed is not None:
+                break
+        if form.allowed is None:
+            raise Refused("missing_field", "The form has no part named file", "file")
+        async with sidecar.uploads.taken(client_address(request)) as body.place:
+            await _receive(sidecar, body, form.feed, "file")
+            allowed = form.close()
+            await _keep(sidecar, spool, allowed.key, "file")
+    return Response(status_code=204)
 
-    @routes.on("POST /files")
-    async def post(request: Request) -> Response:
-        """Write an object with a presigned form: all its fields, then the file."""
-        refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
-        async with spooled(sidecar) as spool:
-            form = SignedForm(urls, request.headers.get("content-type", ""), spool)
-            # Nobody has a place before the policy is known to be ours.
-            body = Arriving(request)
-            async for chunk in body.reads():
-                form.feed(chunk)
-                if form.allowed is not None:
-                    break
-            if form.allowed is None:
-                raise Refused("missing_field", "The form has no part named file", "file")
-            async with uploads.taken(client_address(request)) as body.place:
-                await receive(body, form.feed, "file")
-                allowed = form.close()
-                await keep(spool, allowed.key, "file")
-        return Response(status_code=204)
 
-    async def receive(body: Arriving, take: Callable[[bytes], None], param: str | None) -> None:
-        try:
-            async for piece in body.pieces():
-                await sidecar.lanes.uploads.run(take, piece)
-        except ContentTooLarge as error:
-            raise too_large(error.limit, param) from None
+PATHS = [
+    Path("/files", POST=post),
+    Path("/files/{key:path}", GET=download, PUT=put),
+]
 
-    async def keep(spool: Spool, key: str, param: str | None) -> None:
-        if spool.size == 0:
-            raise Refused("empty_file", "The file is empty: send at least one byte", param)
-        # One that drips may end when a sweep has forgotten its key: the bytes would stay for good.
-        promised_until = held_until(key, library.rules.upload_ttl)
-        if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
-            raise AccessExpired("The upload took too long. Ask for a new one.")
-        await sidecar.lanes.checks.run(
-            storage.put, key, spool.from_start(), size=spool.size, mime=ANY_TYPE
-        )
 
-    return routes
+def _local(request: Request) -> tuple[Sidecar, LocalUrls]:
+    """The sidecar, and what checks the signatures: these paths are there for a local storage
+    alone."""
+    sidecar = sidecar_of(request)
+    assert sidecar.local_urls is not None
+    return sidecar, sidecar.local_urls
+
+
+async def _receive(
+    sidecar: Sidecar, body: Arriving, take: Callable[[bytes], None], param: str | None
+) -> None:
+    try:
+        async for piece in body.pieces():
+            await sidecar.lanes.uploads.run(take, piece)
+    except ContentTooLarge as error:
+        raise too_large(error.limit, param) from None
+
+
+async def _keep(sidecar: Sidecar, spool: Spool, key: str, param: str | None) -> None:
+    library = sidecar.library
+    if spool.size == 0:
+        raise Refused("empty_file", "The file is empty: send at least one byte", param)
+    # One that drips may end when a sweep has forgotten its key: the bytes would stay for good.
+    promised_until = held_until(key, library.rules.upload_ttl)
+    if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
+        raise AccessExpired("The upload took too long. Ask for a new one.")
+    await sidecar.lanes.checks.run(
+        library.storage.put, key, spool.from_start(), size=spool.size, mime=ANY_TYPE
+    )
 
 
 class SignedForm:

@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+from starlette.requests import Request
+
+from jan_media.api.callers import owner_of
+from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import State
 from jan_media.library.direct_upload import complete
 from jan_media.library.resolve import Found, Resolved, not_found, resolve
@@ -24,8 +28,14 @@ async def find_all(sidecar: Sidecar, ids: Sequence[str], *, ttl: int | None = No
     return resolved
 
 
+async def ready_in_path(request: Request) -> Found:
+    """The media that the path names, for any caller. Raises `Refused`, and like `find_all`."""
+    owner_of(request)
+    return await find_ready(sidecar_of(request), request.path_params["id"])
+
+
 async def find_ready(sidecar: Sidecar, text: str) -> Found:
-    """The media that ``text`` names in a path. Raises `Refused`, and like `find_all`."""
+    """The media that ``text`` names. Raises `Refused`, and like `find_all`."""
     media_id = known_id(text)
     return (await find_all(sidecar, [media_id])).require(media_id)
 

@@ -7,10 +7,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from jan_media.api.errors import unavailable_response
-from jan_media.api.routes import Routes
+from jan_media.api.routes import Endpoint, sidecar_of
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.server import metrics
-from jan_media.server.lanes import Lane
 from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import StorageUnavailable
 
@@ -18,41 +17,31 @@ CHECK_SECONDS = 3.0
 _COUNT_AT_ONCE = 0.2  # seconds that a scrape waits for a count of the catalog's rows
 
 
-def routes(sidecar: Sidecar) -> Routes:
-    """The health routes, for both listeners."""
-    routes = Routes("health")
-    # Apart from the working lanes, so that checks neither wait for requests nor hold them up; and
-    # from each other, so that what stands still is not taken for the other.
-    library = sidecar.library
+async def alive(request: Request) -> Response:
+    """The process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """The catalog and the storage answer too; 503 names the first that does not."""
+    sidecar = sidecar_of(request)
+    library, lanes = sidecar.library, sidecar.lanes
     checks = (
-        ("catalog", library.catalog.check, Lane("catalog-health", 2)),
-        ("storage", library.storage.check, Lane("storage-health", 2)),
+        ("catalog", library.catalog.check, lanes.catalog_health),
+        ("storage", library.storage.check, lanes.storage_health),
     )
-
-    @routes.on("GET /healthz", "HEAD /healthz")
-    async def alive(request: Request) -> Response:
-        """The process answers."""
-        return JSONResponse({"status": "ok"})
-
-    @routes.on("GET /readyz", "HEAD /readyz")
-    async def ready(request: Request) -> Response:
-        """The catalog and the storage answer too; 503 names the first that does not."""
-        for name, check, lane in checks:
-            try:
-                await asyncio.wait_for(lane.run(check), CHECK_SECONDS)
-            except (CatalogUnavailable, StorageUnavailable, TimeoutError):
-                return unavailable_response(f"media {name}")
-        return JSONResponse({"status": "ready"})
-
-    return routes
+    for name, check, lane in checks:
+        try:
+            await asyncio.wait_for(lane.run(check), CHECK_SECONDS)
+        except (CatalogUnavailable, StorageUnavailable, TimeoutError):
+            return unavailable_response(f"media {name}")
+    return JSONResponse({"status": "ready"})
 
 
-def metrics_routes(sidecar: Sidecar) -> Routes:
-    """``/metrics``, for the internal listener alone."""
-    routes = Routes("health")
+def scrape_of(sidecar: Sidecar) -> Endpoint:
+    """The endpoint of ``/metrics``, for the internal listener alone."""
     sizes = _Sizes(sidecar)
 
-    @routes.on("GET /metrics")
     async def scrape(request: Request) -> Response:
         """Counters of all workers and sizes of the catalog, in Prometheus' text format."""
         known = await sizes.known()
@@ -62,7 +51,7 @@ def metrics_routes(sidecar: Sidecar) -> Routes:
             media_type=metrics.CONTENT_TYPE,
         )
 
-    return routes
+    return scrape
 
 
 class _Sizes:

@@ -14,14 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from jan_media.api import describing, health
+from jan_media.api import health
 from jan_media.api.access_log import AccessLog
 from jan_media.api.bodies import read_body, refuse_announced_size
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly, owner_of
 from jan_media.api.downloads import serve_media
 from jan_media.api.finding import find_all, find_ready
 from jan_media.api.fitting import all_fitted, fit_of, fitted
-from jan_media.api.routes import Routed, Routes
+from jan_media.api.routes import Path, app, contract_paths, sidecar_of
 from jan_media.api.uploads import RawBody, take_in
 from jan_media.catalog.interface import Media, State
 from jan_media.errors import Refused, megabytes, too_large
@@ -40,8 +40,7 @@ MAX_INLINED = 64 * 1024 * 1024  # bytes of all files in one answer with data URL
 
 def internal_app(sidecar: Sidecar) -> ASGIApp:
     """The internal listener's app."""
-    parts = [_routes(sidecar), health.routes(sidecar), health.metrics_routes(sidecar)]
-    guarded: ASGIApp = Routed([*parts, describing.routes(sidecar, "Jan Media, internal", parts)])
+    guarded: ASGIApp = app(sidecar, [*PATHS, Path("/metrics", GET=health.scrape_of(sidecar))])
     if sidecar.gateway_secret.configured:
         guarded = GatewayOnly(guarded, sidecar.gateway_secret, ("/internal/",))
     elif not sidecar.settings.internal_listen.path:  # browsers speak to no Unix socket
@@ -49,77 +48,82 @@ def internal_app(sidecar: Sidecar) -> ASGIApp:
     return AccessLog(guarded, sidecar.metrics, "internal")
 
 
-def _routes(sidecar: Sidecar) -> Routes:
-    routes = Routes("plugin")
+async def resolve(request: Request) -> Response:
+    """URLs for ids, and for URLs of ours; what has none is told apart by name."""
+    sidecar = sidecar_of(request)
+    asked = await _unpacked(request)
+    if "names" in asked:
+        names, fit = _strings(asked, "names"), fit_of(asked)
+        return _packed(await _resolved(sidecar, names, fit))
+    ids = _ids(asked)
+    resolved = await find_all(sidecar, [id for id in ids if parse_media_id(id) == id])
+    if asked.get("as", "url") == "url":
+        return _packed(_as_urls(resolved, ids))
+    return _packed(await _as_data_urls(sidecar, resolved, ids, _max_bytes(sidecar, asked)))
 
-    @routes.on("POST /internal/resolve")
-    async def resolve(request: Request) -> Response:
-        """URLs for ids, and for URLs of ours; what has none is told apart by name."""
-        asked = await _unpacked(request)
-        if "names" in asked:
-            names, fit = _strings(asked, "names"), fit_of(asked)
-            return _packed(await _resolved(sidecar, names, fit))
-        ids = _ids(asked)
-        resolved = await find_all(sidecar, [id for id in ids if parse_media_id(id) == id])
-        if asked.get("as", "url") == "url":
-            return _packed(_as_urls(resolved, ids))
-        return _packed(await _as_data_urls(sidecar, resolved, ids, _max_bytes(sidecar, asked)))
 
-    @routes.on("POST /internal/content")
-    async def content(request: Request) -> Response:
-        """The bytes of one medium, for a model that cannot fetch them itself."""
-        asked = await _unpacked(request)
-        named = asked.get("id")
-        if not isinstance(named, str):
-            raise Refused("missing_field", "id is required", "id")
-        fit = fit_of(asked)
-        media = (await find_ready(sidecar, named)).media
-        if fit is not None:
-            media = await fitted(sidecar, media, fit)
-        return await serve_media(request, sidecar, media)
+async def content(request: Request) -> Response:
+    """The bytes of one medium, for a model that cannot fetch them itself."""
+    sidecar = sidecar_of(request)
+    asked = await _unpacked(request)
+    named = asked.get("id")
+    if not isinstance(named, str):
+        raise Refused("missing_field", "id is required", "id")
+    fit = fit_of(asked)
+    media = (await find_ready(sidecar, named)).media
+    if fit is not None:
+        media = await fitted(sidecar, media, fit)
+    return await serve_media(request, sidecar, media)
 
-    @routes.on("POST /internal/store")
-    async def store(request: Request) -> Response:
-        """Keep the body, a file, for the caller that the headers name, as an upload is kept."""
-        owner_of(request, trusts_network=sidecar.trusts_network)  # before a byte is read
-        refuse_announced_size(
-            request, sidecar.settings.max_bytes, max_bytes=sidecar.settings.max_bytes
-        )
-        claimed, _ = await take_in(sidecar, request, RawBody)
-        media = claimed.media
+
+async def store(request: Request) -> Response:
+    """Keep the body, a file, for the caller that the headers name, as an upload is kept."""
+    sidecar = sidecar_of(request)
+    owner_of(request)  # before a byte is read
+    refuse_announced_size(request, sidecar.settings.max_bytes, max_bytes=sidecar.settings.max_bytes)
+    claimed, _ = await take_in(sidecar, request, RawBody)
+    media = claimed.media
+    return _packed(
+        {
+            "id": media.id,
+            "mime": media.mime,
+            "bytes": media.bytes,
+            "deduped": claimed.deduped,
+        }
+    )
+
+
+async def verify_key(request: Request) -> Response:
+    """Whether an API key is good, and whose it is."""
+    sidecar = sidecar_of(request)
+    key = (await _unpacked(request)).get("key")
+    if not isinstance(key, str):
+        raise Refused("missing_field", "key is required", "key")
+    record = await sidecar.lanes.resolves.run(sidecar.keyring.verify, key, sidecar.library.clock())
+    if record is None:
         return _packed(
-            {
-                "id": media.id,
-                "mime": media.mime,
-                "bytes": media.bytes,
-                "deduped": claimed.deduped,
-            }
+            {"valid": False, "user_id": "", "groups": [], "key_id": "", "expires_at": None}
         )
+    return _packed(
+        {
+            "valid": True,
+            "user_id": record.owner,
+            "groups": list(record.groups),
+            "key_id": record.id,
+            "expires_at": None if record.expires_at is None else record.expires_at / 1000,
+        }
+    )
 
-    @routes.on("POST /internal/keys/verify")
-    async def verify_key(request: Request) -> Response:
-        """Whether an API key is good, and whose it is."""
-        key = (await _unpacked(request)).get("key")
-        if not isinstance(key, str):
-            raise Refused("missing_field", "key is required", "key")
-        record = await sidecar.lanes.resolves.run(
-            sidecar.keyring.verify, key, sidecar.library.clock()
-        )
-        if record is None:
-            return _packed(
-                {"valid": False, "user_id": "", "groups": [], "key_id": "", "expires_at": None}
-            )
-        return _packed(
-            {
-                "valid": True,
-                "user_id": record.owner,
-                "groups": list(record.groups),
-                "key_id": record.id,
-                "expires_at": None if record.expires_at is None else record.expires_at / 1000,
-            }
-        )
 
-    return routes
+PATHS = [
+    Path("/internal/resolve", POST=resolve),
+    Path("/internal/content", POST=content),
+    Path("/internal/store", POST=store),
+    Path("/internal/keys/verify", POST=verify_key),
+    Path("/healthz", GET=health.alive),
+    Path("/readyz", GET=health.ready),
+    *contract_paths("internal.yaml"),
+]
 
 
 async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict[str, Any]:

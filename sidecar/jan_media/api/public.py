@@ -1,41 +1,37 @@
-"""The public listener: what the gateway's routes reach."""
+"""The public listener: what the gateway's routes reach. ``openapi.yaml`` tells what each path takes
+and answers."""
 
 from starlette.types import ASGIApp
 
-from jan_media.api import (
-    auth,
-    describing,
-    direct_uploads,
-    downloads,
-    files,
-    health,
-    media,
-    resolving,
-    uploads,
-)
+from jan_media.api import auth, direct_uploads, downloads, files, health, media, resolving, uploads
 from jan_media.api.access_log import AccessLog
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly
 from jan_media.api.open_files import OpenFiles
-from jan_media.api.routes import Routed
+from jan_media.api.routes import Path, app, contract_paths
 from jan_media.console import site as console
 from jan_media.sidecar import Sidecar
+
+PATHS = [
+    Path("/v1/media", GET=media.list_own, POST=uploads.upload),
+    Path("/v1/media/prepare-upload", POST=direct_uploads.prepare_upload),
+    Path("/v1/media/resolve", POST=resolving.resolve),
+    Path("/v1/media/usage", GET=media.usage),
+    Path("/v1/media/{id}", GET=media.info, DELETE=media.delete),
+    Path("/v1/media/{id}/presign", GET=media.presign),
+    Path("/v1/media/{id}/complete", POST=media.info),
+    Path("/v1/media/{id}/content", GET=downloads.content),
+    Path("/v1/media/{id}/thumbnail", GET=downloads.thumbnail),
+    Path("/auth/guest-login", POST=auth.guest_login),
+    Path("/.well-known/jwks.json", GET=auth.jwks),
+    Path("/healthz", GET=health.alive),
+    Path("/readyz", GET=health.ready),
+    *contract_paths("openapi.yaml"),
+]
 
 
 def public_app(sidecar: Sidecar) -> ASGIApp:
     """The public listener's app."""
-    parts = [
-        auth.routes(sidecar),
-        health.routes(sidecar),
-        uploads.routes(sidecar),
-        direct_uploads.routes(sidecar),
-        resolving.routes(sidecar),
-        media.routes(sidecar),
-        downloads.routes(sidecar),
-    ]
-    if sidecar.local_urls is not None:
-        parts.append(files.routes(sidecar, sidecar.local_urls))
-    pages = [console.routes(sidecar)] if sidecar.settings.console else []
-    guarded: ASGIApp = Routed([*parts, *pages, describing.routes(sidecar, "Jan Media API", parts)])
+    guarded: ASGIApp = app(sidecar, paths_of(sidecar))
     if sidecar.local_urls is not None:
         guarded = OpenFiles(guarded)
     if sidecar.gateway_secret.configured:
@@ -43,3 +39,13 @@ def public_app(sidecar: Sidecar) -> ASGIApp:
     elif not sidecar.settings.listen.path:  # browsers speak to no Unix socket
         guarded = ThisMachineOnly(guarded, ("/v1/",))
     return AccessLog(guarded, sidecar.metrics, "public")
+
+
+def paths_of(sidecar: Sidecar) -> list[Path]:
+    """The paths, with those that depend on the settings."""
+    paths = [*PATHS]
+    if sidecar.local_urls is not None:
+        paths += files.PATHS
+    if sidecar.settings.console:
+        paths += console.paths(sidecar)
+    return paths

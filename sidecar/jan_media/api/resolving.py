@@ -12,7 +12,7 @@ from jan_media.api import answers
 from jan_media.api.bodies import MAX_DEPTH, read_json, too_deep
 from jan_media.api.callers import owner_of
 from jan_media.api.finding import find_all
-from jan_media.api.routes import Routes
+from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
 from jan_media.library.resolve import Resolved, not_found
 from jan_media.media_id import PATTERN, parse_media_id
@@ -41,20 +41,14 @@ class Place(NamedTuple):
     way: Way
 
 
-def routes(sidecar: Sidecar) -> Routes:
-    """The resolve route."""
-    routes = Routes("media")
-
-    @routes.on("POST /v1/media/resolve")
-    async def resolve(request: Request) -> Response:
-        """Presigned URLs for ``ids``, or ``payload`` with every id in it replaced by its URL."""
-        owner_of(request, trusts_network=sidecar.trusts_network)
-        body = await read_json(request, max_bytes=MAX_JSON, max_values=MAX_VALUES)
-        if "payload" in body:
-            return _json(await _resolve_payload(sidecar, body))
-        return _json(await _resolve_ids(sidecar, body.get("ids")))
-
-    return routes
+async def resolve(request: Request) -> Response:
+    """Presigned URLs for ``ids``, or ``payload`` with every id in it replaced by its URL."""
+    sidecar = sidecar_of(request)
+    owner_of(request)
+    body = await read_json(request, max_bytes=MAX_JSON, max_values=MAX_VALUES)
+    if "payload" in body:
+        return _json(await _resolve_payload(sidecar, body))
+    return _json(await _resolve_ids(sidecar, body.get("ids")))
 
 
 async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:

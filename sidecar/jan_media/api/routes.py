@@ -1,100 +1,97 @@
-"""Which endpoint answers a request, by its method and path.
+"""Paths and their endpoints: plain Starlette, with every error in the one shape.
 
-There are few paths, and most have no part that varies: a look in a dict finds them. FastAPI, which
-describes the endpoints (`description`), finds a route by trying one after another, solves
-dependencies and validates; that was most of what a request cost, and it takes 15 MiB.
+What the endpoints take and answer is written in ``openapi.yaml``, beside this file.
 """
 
-import logging
-import re
-from collections.abc import Awaitable, Callable, Iterable
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from importlib.resources import files
 
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
-from jan_media.api.errors import error_response, response_to, unexpected_response
+from jan_media.api.errors import EXPECTED, error_response, response_to
+from jan_media.sidecar import Sidecar
 
-log = logging.getLogger("jan_media.api")
-
-# Takes the request, and what varies in the path by its name.
-Endpoint = Callable[..., Awaitable[Response]]
-
-_VARIES = re.compile(r"\{(\w+)(:path)?\}")
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Routes:
-    """The endpoints of one part of the API."""
+class Path(Route):
+    """A path, and the endpoint of each of its methods. The one of GET answers HEAD too."""
 
-    def __init__(self, tag: str) -> None:
-        """``tag`` is what the description calls the part."""
-        self.tag = tag
-        self.endpoints: list[tuple[str, str, Endpoint]] = []  # with method and path
+    def __init__(self, path: str, **endpoints: Endpoint) -> None:
+        async def by_method(request: Request) -> Response:
+            method = "GET" if request.method == "HEAD" else request.method
+            return await endpoints[method](request)
 
-    def on(self, *asked: str) -> Callable[[Endpoint], Endpoint]:
-        """Let the endpoint answer these, as in ``GET /v1/media/{id}``.
+        super().__init__(path, by_method, methods=list(endpoints))
 
-        ``{id}`` stands for a part without slashes, ``{key:path}`` for the rest of the path.
-        """
-
-        def add(endpoint: Endpoint) -> Endpoint:
-            for each in asked:
-                method, _, path = each.partition(" ")
-                self.endpoints.append((method, path, endpoint))
-            return endpoint
-
-        return add
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Take every method: one that the path has not is refused by Starlette, which names all
+        that it has. The access log and the metrics read ``template``."""
+        match, found = super().matches(scope)
+        if match is Match.NONE:
+            return match, found
+        return Match.FULL, {**found, "template": self.path}
 
 
-class Routed:
-    """The app that calls the endpoints, and answers what they raise and what none of them is for.
-
-    A path that has nothing that varies comes before those that it would fit.
-    """
-
-    def __init__(self, parts: Iterable[Routes]) -> None:
-        self._methods: dict[str, dict[str, Endpoint]] = {}  # by path
-        for part in parts:
-            for method, path, endpoint in part.endpoints:
-                self._methods.setdefault(path, {})[method] = endpoint
-        self._varying = [(_pattern(path), path) for path in self._methods if "{" in path]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request (ASGI)."""
-        response = await self._answer(Request(scope, receive, send))
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        path, varying = self._place(request.scope["path"])
-        methods = self._methods.get(path)
-        if methods is None:
-            return error_response("not_found", "There is nothing at this path")
-        request.scope["template"] = path
-        endpoint = methods.get(request.method)
-        if endpoint is None:
-            return error_response(
-                "method_not_allowed",
-                f"{request.method} is not possible here",
-                headers={"Allow": ", ".join(sorted(methods))},
-            )
-        try:
-            return await endpoint(request, **varying)
-        except Exception as error:
-            known = response_to(error)
-            if known is None:
-                log.exception("a request failed")
-            return known or unexpected_response()
-
-    def _place(self, path: str) -> tuple[str, dict[str, str]]:
-        """The path as it was given to `Routes.on`, and what varies in it."""
-        if path not in self._methods:
-            for pattern, template in self._varying:
-                if found := pattern.fullmatch(path):
-                    return template, found.groupdict()
-        return path, {}
+def app(sidecar: Sidecar, paths: Sequence[Path]) -> Starlette:
+    """The app that calls the endpoints. Of two paths that fit, the first is taken."""
+    handlers = dict.fromkeys((*EXPECTED, HTTPException, Exception), _answer)
+    app = Starlette(routes=paths, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    app.state.sidecar = sidecar
+    return app
 
 
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(
-        _VARIES.sub(lambda part: f"(?P<{part[1]}>{'.*' if part[2] else '[^/]+'})", path), re.DOTALL
-    )
+def sidecar_of(request: Request) -> Sidecar:
+    """What the endpoints of this app work with."""
+    sidecar: Sidecar = request.app.state.sidecar
+    return sidecar
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    """The answer to what was raised. Starlette raises what nobody expected again, and uvicorn logs
+    it."""
+    if not isinstance(error, HTTPException):
+        return response_to(error)
+    if error.status_code == 405:
+        allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
+        return error_response(
+            "method_not_allowed",
+            f"{request.method} is not possible here",
+            headers={"Allow": allowed},
+        )
+    return error_response("not_found", "There is nothing at this path")
+
+
+def contract_paths(name: str) -> list[Path]:
+    """The paths that serve a contract: the file of this folder, as it is and as JSON."""
+
+    async def as_yaml(request: Request) -> Response:
+        text = await sidecar_of(request).lanes.downloads.run(contract, name)
+        return Response(text, media_type="application/yaml")
+
+    async def as_json(request: Request) -> Response:
+        text = await sidecar_of(request).lanes.downloads.run(_contract_as_json, name)
+        return Response(text, media_type="application/json")
+
+    return [Path("/openapi.yaml", GET=as_yaml), Path("/openapi.json", GET=as_json)]
+
+
+@cache
+def contract(name: str) -> str:
+    """The text of a contract: ``openapi.yaml``, or ``internal.yaml``."""
+    return files("jan_media.api").joinpath(name).read_text("utf-8")
+
+
+@cache
+def _contract_as_json(name: str) -> str:
+    import yaml  # only a worker that is asked loads it
+
+    return json.dumps(yaml.safe_load(contract(name)))

@@ -22,7 +22,7 @@ from jan_media.api.bodies import (
     user_id,
 )
 from jan_media.api.callers import owner_of
-from jan_media.api.routes import Routes
+from jan_media.api.routes import sidecar_of
 from jan_media.api.spooling import spooled
 from jan_media.catalog.interface import Claimed
 from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
@@ -40,18 +40,12 @@ from jan_media.sidecar import Sidecar
 FIELDS = 64 * 1024
 
 
-def routes(sidecar: Sidecar) -> Routes:
-    """The upload route."""
-    routes = Routes("upload")
-
-    @routes.on("POST /v1/media")
-    async def upload(request: Request) -> Response:
-        """Store a file: by URL, as a data URL, as a form, or as the body itself."""
-        owner_of(request, trusts_network=sidecar.trusts_network)  # before a byte is read
-        body_kind = _body_kind(request, sidecar.settings.max_bytes)
-        return JSONResponse(answers.uploaded(*await take_in(sidecar, request, body_kind)))
-
-    return routes
+async def upload(request: Request) -> Response:
+    """Store a file: by URL, as a data URL, as a form, or as the body itself."""
+    sidecar = sidecar_of(request)
+    owner_of(request)  # before a byte is read
+    body_kind = _body_kind(request, sidecar.settings.max_bytes)
+    return JSONResponse(answers.uploaded(*await take_in(sidecar, request, body_kind)))
 
 
 async def take_in(
@@ -79,14 +73,14 @@ async def _take_in(
     The place for the upload is given back before a file is fetched from elsewhere, which may take
     long and has places of its own.
     """
-    caller = owner_of(request, trusts_network=sidecar.trusts_network)
+    caller = owner_of(request)
     guest = sidecar.is_guest(caller)
 
     def end(last: bytes) -> tuple[Claimed, Link] | str:
         """Take the last piece, then store; the owner if the file is still to be fetched."""
         body.feed(last)
         named = user_id(body.close())
-        owner = owner_of(request, trusts_network=sidecar.trusts_network, user_id=named)
+        owner = owner_of(request, user_id=named)
         return owner if body.url else _store(sidecar, spool, owner)
 
     last = b""

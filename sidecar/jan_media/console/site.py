@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from jan_media.api.errors import error_response
-from jan_media.api.routes import Routes
+from jan_media.api.routes import Path
 from jan_media.settings import Settings
 from jan_media.sidecar import Sidecar
 
@@ -39,37 +39,37 @@ class _File:
     etag: str
 
 
-def routes(sidecar: Sidecar) -> Routes:
+def paths(sidecar: Sidecar) -> list[Path]:
     """The page, its files, and ``config.json``: what it must know of this installation."""
-    routes = Routes("console")
     known = _files()
     headers = security_headers(sidecar.settings, storage_origin(sidecar))
     config = console_config(sidecar.settings)
 
-    @routes.on("GET /", "HEAD /")
     async def root(request: Request) -> Response:
         """The page, one folder above its files."""
         return _answer(request, known[""], headers)
 
-    @routes.on("GET /console", "HEAD /console")
     async def without_slash(request: Request) -> Response:
         """To the page: relative, since what stands before the path is the gateway's affair."""
         return Response(status_code=307, headers={"Location": "console/"})
 
-    @routes.on("GET /console/config.json", "HEAD /console/config.json")
     async def configuration(request: Request) -> Response:
         """What the page must know."""
         return JSONResponse(config, headers=headers)
 
-    @routes.on("GET /console/{path:path}", "HEAD /console/{path:path}")
-    async def file(request: Request, path: str) -> Response:
+    async def file(request: Request) -> Response:
         """A file of the page."""
-        found = known.get(path or "index.html")
+        found = known.get(request.path_params["path"] or "index.html")
         if found is None:
             return error_response("not_found", "The console has no such file")
         return _answer(request, found, headers)
 
-    return routes
+    return [
+        Path("/", GET=root),
+        Path("/console", GET=without_slash),
+        Path("/console/config.json", GET=configuration),
+        Path("/console/{path:path}", GET=file),
+    ]
 
 
 def console_config(settings: Settings) -> dict[str, object]:

@@ -123,17 +123,6 @@ def test_the_supervisor_has_loaded_nothing_that_only_workers_need(tmp_path: Path
         assert ("site-packages" in maps) is (process != sidecar.process.pid)
 
 
-def test_only_a_worker_that_is_asked_for_the_description_loads_what_makes_it(
-    tmp_path: Path,
-) -> None:
-    with running_sidecar(tmp_path / "data") as sidecar:
-        maps = Path(f"/proc/{sidecar.process.pid}/maps")
-        assert "pydantic" not in maps.read_text()
-        described = httpx.get(f"{sidecar.public_url}/openapi.json", timeout=20)
-        assert described.json()["info"]["title"] == "Jan Media API"
-        assert "pydantic" in maps.read_text()
-
-
 def test_a_worker_begins_by_sharing_most_of_its_memory(tmp_path: Path) -> None:
     with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
         for worker in Processes(sidecar.process.pid).children:

@@ -1,7 +1,7 @@
 """What holds on every path: errors in one shape, health, the description of the api."""
 
 import pytest
-from jan_media.api.description import ENDPOINTS
+import yaml
 
 from tests.contract.api.client import Api, assert_error
 from tests.support.pictures import picture
@@ -56,15 +56,11 @@ def test_the_api_describes_itself(api: Api) -> None:
     assert "422" not in str(described["paths"])
 
 
-def test_nothing_is_described_that_is_not_there(api: Api) -> None:
-    listeners = (api.http, api.internal)
-    described = {
-        f"{method.upper()} {path}"
-        for listener in listeners
-        for path, methods in listener.get("/openapi.json").json()["paths"].items()
-        for method in methods
-    }
-    assert {each.replace("{key:path}", "{key}") for each in ENDPOINTS} <= described
+def test_both_listeners_serve_their_contract_in_both_forms(api: Api) -> None:
+    for listener in (api.http, api.internal):
+        text = listener.get("/openapi.yaml")
+        assert text.headers["content-type"].startswith("application/yaml")
+        assert yaml.safe_load(text.text) == listener.get("/openapi.json").json()
 
 
 def test_the_public_listener_has_nothing_of_the_internal_one(api: Api) -> None:
