@@ -42,14 +42,15 @@ def as_kong_gets_it() -> dict[str, Any]:
     for name, ingress in by_kind["Ingress"].items():
         notes = annotations(ingress)
         (rule,) = ingress["spec"]["rules"]
-        (path,) = rule["http"]["paths"]
-        backend = by_kind["Service"][path["backend"]["service"]["name"]]
+        paths = rule["http"]["paths"]
+        (serving,) = {path["backend"]["service"]["name"] for path in paths}
+        backend = by_kind["Service"][serving]
         (port,) = backend["spec"]["ports"]
         of_service = annotations(backend)
         services.append(
             {
                 "name": f"{name}.{backend['metadata']['name']}",
-                "url": f"http://{HOST}:{port['port']}{of_service['path']}",
+                "url": f"http://{HOST}:{port['port']}{of_service.get('path', '')}",
                 **{
                     key: int(of_service[written])
                     for key, written in (("read_timeout", "read-timeout"), ("retries", "retries"))
@@ -58,7 +59,7 @@ def as_kong_gets_it() -> dict[str, Any]:
                 "routes": [
                     {
                         "name": name,
-                        "paths": [path["path"]],
+                        "paths": [each for path in paths for each in kongs_paths(path)],
                         "strip_path": notes["strip-path"] == "true",
                         "request_buffering": notes.get("request-buffering", "true") == "true",
                         **({"methods": notes["methods"].split(",")} if "methods" in notes else {}),
@@ -74,9 +75,19 @@ def as_kong_gets_it() -> dict[str, Any]:
     return {"_format_version": "3.0", "services": services}
 
 
+def kongs_paths(path: dict[str, Any]) -> list[str]:
+    """Return what Kong matches for one path of an Ingress, as Kubernetes means its type."""
+    written = path["path"]
+    return {
+        "Exact": [f"~{written}$"],
+        "Prefix": [f"~{written}$", f"{written}/"],
+        "ImplementationSpecific": [written],
+    }[path["pathType"]]
+
+
 def annotations(resource: dict[str, Any]) -> dict[str, str]:
     """Return what a resource tells the controller."""
-    notes = resource["metadata"]["annotations"]
+    notes = resource["metadata"].get("annotations", {})
     return {name.removeprefix("konghq.com/"): value for name, value in notes.items()}
 
 
@@ -117,6 +128,13 @@ def test_an_uploaded_picture_is_seen_by_the_model(gateway: httpx.Client) -> None
 
 def test_the_nodes_own_probe_is_answered(gateway: httpx.Client) -> None:
     assert gateway.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/console/", "/console/app.js"])
+def test_people_find_the_console(gateway: httpx.Client, path: str) -> None:
+    answer = httpx.get(gateway.base_url.join(path), trust_env=False)
+    assert answer.status_code == 200
+    assert "content-security-policy" in answer.headers
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/media/v1/media"])
