@@ -13,7 +13,7 @@ from demo.images import drawn
 def choose(page: Page, *names: str) -> None:
     """Chooses files of these names, each with another picture."""
     files = [FilePayload(name=name, mimeType="image/png", buffer=drawn(name)) for name in names]
-    page.locator("input[type=file]").set_input_files(files)
+    page.locator("input[multiple]").set_input_files(files)
 
 
 def store(page: Page, *names: str) -> list[str]:

@@ -32,7 +32,7 @@ def main() -> None:
         page.get_by_text("Nothing is stored yet").wait_for()
         for name in ("balloons.png", "harbour.png", "garden.png"):
             file = FilePayload(name=name, mimeType="image/png", buffer=drawn(name))
-            page.locator("input[type=file]").set_input_files(file)
+            page.locator("input[multiple]").set_input_files(file)
             page.locator(".tasks .done").filter(has_text=name).wait_for()
         for _ in range(2):
             page.get_by_role("button", name="Leave out").first.click()

@@ -10,10 +10,11 @@ from typing import Literal
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import FilePayload, Page, Route, expect
+from playwright.sync_api import FilePayload, Page, Request, Route, expect
 
 from demo.image_host import ImageHost
 from demo.images import drawn
+from demo.kong_settings import ROOT
 from demo.stack import Stack
 from tests.console.acts import ask, choose, clipboard, noise, store, token_of
 from tests.e2e.conftest import guest_token
@@ -142,7 +143,7 @@ def test_pictures_are_dropped_and_pasted(console: Page, event: str) -> None:
 def test_a_large_file_goes_straight_to_the_storage(console: Page) -> None:
     asked: list[str] = []
     console.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
-    console.locator("input[type=file]").set_input_files(noise("noise.png"))
+    console.locator("input[multiple]").set_input_files(noise("noise.png"))
     expect(console.locator(".tasks .done")).to_contain_text("noise.png")
     posted = [each for each in asked if each.startswith("POST")]
     assert ["prepare-upload" in posted[0], "/media/files" in posted[1], posted[2][-8:]] == [
@@ -151,6 +152,44 @@ def test_a_large_file_goes_straight_to_the_storage(console: Page) -> None:
         "complete",
     ]
     expect(console.locator(".grid li")).to_contain_text("4.4 MiB")
+
+
+def test_a_photo_whose_type_the_browser_does_not_know_is_stored(console: Page) -> None:
+    photo = (ROOT / "tests" / "support" / "photo.heic").read_bytes()
+    assert "heic" in str(console.locator("input[multiple]").get_attribute("accept"))
+    console.locator("input[multiple]").set_input_files(
+        FilePayload(name="IMG_0001.HEIC", mimeType="", buffer=photo)
+    )
+    expect(console.locator(".tasks .done")).to_contain_text("IMG_0001.HEIC")
+    expect(console.locator(".grid img")).not_to_have_js_property("naturalWidth", 0)
+
+
+def test_a_large_photo_of_an_unknown_type_goes_straight_to_the_storage(console: Page) -> None:
+    photo = (ROOT / "tests" / "support" / "photo.heic").read_bytes()
+    large = photo + bytes(4 * 2**20)
+    posted: list[Request] = []
+    console.on("requestfinished", lambda r: posted.append(r) if r.method == "POST" else None)
+    console.locator("input[multiple]").set_input_files(
+        FilePayload(name="IMG_0002.HEIC", mimeType="", buffer=large)
+    )
+    expect(console.locator(".tasks .done")).to_contain_text("IMG_0002.HEIC")
+    assert posted[0].post_data_json == {"content_type": "image/heic"}
+    assert "/media/files" in posted[1].url
+
+
+def test_phones_take_photos(console: Page) -> None:
+    camera = console.get_by_role("button", name="Take a photo")
+    expect(camera).to_be_hidden()
+    touch = console.context.new_cdp_session(console)
+    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    with console.expect_file_chooser() as choosing:
+        camera.click()
+    asked = choosing.value.element
+    assert (asked.get_attribute("capture"), choosing.value.is_multiple()) == ("environment", False)
+    choosing.value.set_files(
+        FilePayload(name="photo.png", mimeType="image/png", buffer=drawn("photo.png"))
+    )
+    expect(console.locator(".tasks .done")).to_contain_text("photo.png")
 
 
 def test_the_gateway_fetches_an_address(console: Page) -> None:
@@ -162,7 +201,7 @@ def test_the_gateway_fetches_an_address(console: Page) -> None:
 
 
 def test_what_is_refused_says_why(console: Page) -> None:
-    console.locator("input[type=file]").set_input_files(
+    console.locator("input[multiple]").set_input_files(
         [
             FilePayload(name="words.png", mimeType="image/png", buffer=b"no picture"),
             FilePayload(name="empty.png", mimeType="image/png", buffer=b""),

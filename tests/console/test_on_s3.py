@@ -71,7 +71,7 @@ def test_a_large_file_goes_through_the_gateway_where_the_storage_knows_no_page(
 ) -> None:
     posted: list[str] = []
     console.on("requestfinished", lambda r: posted.append(r.url) if r.method == "POST" else None)
-    console.locator("input[type=file]").set_input_files(noise("stranger.png"))
+    console.locator("input[multiple]").set_input_files(noise("stranger.png"))
     expect(console.locator(".tasks .done")).to_contain_text("stranger.png")
     assert [url.rsplit("/", 1)[1] for url in posted] == ["prepare-upload", "media"]
 
@@ -80,7 +80,7 @@ def test_a_large_file_goes_through_the_gateway_where_the_storage_knows_no_page(
 def test_a_large_file_goes_straight_to_the_storage(console: Page, storage: str) -> None:
     posted: list[str] = []
     console.on("requestfinished", lambda r: posted.append(r.url) if r.method == "POST" else None)
-    console.locator("input[type=file]").set_input_files(noise("direct.png"))
+    console.locator("input[multiple]").set_input_files(noise("direct.png"))
     expect(console.locator(".tasks .done")).to_contain_text("direct.png")
     assert [url.startswith(storage) for url in posted] == [False, True, False]
     expect(console.locator(".grid li")).to_contain_text("4.4 MiB")
@@ -91,10 +91,10 @@ def test_a_connection_that_is_lost_on_the_way_is_said_and_tried_again(
     console: Page, ceph: Ceph
 ) -> None:
     # The browser asks for leave once, and then may send to a storage that says nothing.
-    console.locator("input[type=file]").set_input_files(noise("before.png"))
+    console.locator("input[multiple]").set_input_files(noise("before.png"))
     expect(console.locator(".tasks .done")).to_contain_text("before.png")
     with ceph.gateway_silent():
-        console.locator("input[type=file]").set_input_files(noise("lost.png"))
+        console.locator("input[multiple]").set_input_files(noise("lost.png"))
         says = console.locator(".tasks li").filter(has_text="lost.png").locator(".says")
         expect(says).to_have_text(re.compile("sent|checked"))
         ceph.stop_gateway()

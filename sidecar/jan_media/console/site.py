@@ -77,6 +77,7 @@ def console_config(settings: Settings) -> dict[str, object]:
     return {
         "gateway": settings.console_gateway_url + "/" if settings.console_gateway_url else "../",
         "guests": settings.guest_login,
+        "types": str(settings.allowed_types),
         "max_bytes": settings.max_bytes,
         "retention_days": settings.retention_days,
     }

@@ -35,8 +35,14 @@ export class ApiError extends Error {
   }
 }
 
+/** @typedef {{url: string, fields: Record<string, string>}} Form where a storage takes a file */
+
 /** Upload files of this size and more straight to the storage. */
 const DIRECT_FROM = 4 * 1024 * 1024;
+const TRY_THE_GATEWAY = ["not_supported", "unsupported_media_type"];
+
+/** The types of files that browsers do not know by their names: what phones write. */
+const TYPES = { heic: "image/heic", heif: "image/heif", avif: "image/avif" };
 
 export class Gateway {
   /**
@@ -173,16 +179,35 @@ export class Gateway {
    * @returns {Promise<Picture>}
    */
   async upload(file, signal, onprogress) {
-    if (file.size < DIRECT_FROM || !file.type) return this.#throughGateway(file, signal, onprogress);
+    const prepared = file.size < DIRECT_FROM ? null : await this.#prepare(file, signal);
+    if (!prepared) return this.#throughGateway(file, signal, onprogress);
     let sent = 0;
     const noting = (/** @type {number} */ share) => onprogress((sent = share));
     try {
-      return await this.#toStorage(file, signal, noting);
+      await this.#toStorage(prepared.presigned_post, file, signal, noting);
     } catch (problem) {
       // A storage that does not know this page's address (CORS) lets no byte of it through.
       const unheard = problem instanceof ApiError && problem.status === 0 && sent === 0;
       if (!unheard || signal.aborted) throw problem;
       return this.#throughGateway(file, signal, onprogress);
+    }
+    return this.json(`media/v1/media/${prepared.id}/complete`, { method: "POST", signal });
+  }
+
+  /**
+   * Ask where to send a file. Null if it has to go through the gateway: the storage takes none, or
+   * the browser does not name its type well enough. The gateway looks at the bytes.
+   * @param {File} file
+   * @param {AbortSignal} signal
+   * @returns {Promise<{id: string, presigned_post: Form} | null>}
+   */
+  async #prepare(file, signal) {
+    const asked = Gateway.posted({ content_type: typeOf(file) });
+    try {
+      return await this.json("media/v1/media/prepare-upload", { ...asked, signal });
+    } catch (problem) {
+      if (problem instanceof ApiError && TRY_THE_GATEWAY.includes(problem.code)) return null;
+      throw problem;
     }
   }
 
@@ -209,21 +234,16 @@ export class Gateway {
   }
 
   /**
+   * @param {Form} to
    * @param {File} file
    * @param {AbortSignal} signal
    * @param {(share: number) => void} onprogress
-   * @returns {Promise<Picture>}
    */
-  async #toStorage(file, signal, onprogress) {
-    const asked = Gateway.posted({ content_type: file.type });
-    const prepared = await this.json("media/v1/media/prepare-upload", { ...asked, signal });
+  async #toStorage(to, file, signal, onprogress) {
     const form = new FormData();
-    for (const [name, value] of Object.entries(prepared.presigned_post.fields)) {
-      form.append(name, /** @type {string} */ (value));
-    }
+    for (const [name, value] of Object.entries(to.fields)) form.append(name, value);
     form.append("file", file); // the last field, as S3 wants it
-    await send(prepared.presigned_post.url, form, {}, signal, onprogress);
-    return this.json(`media/v1/media/${prepared.id}/complete`, { method: "POST", signal });
+    await send(to.url, form, {}, signal, onprogress);
   }
 
   /**
@@ -268,6 +288,15 @@ export class Gateway {
     );
     return found?.body ?? null;
   }
+}
+
+/**
+ * @param {File} file
+ * @returns {string} its media type, as far as its name tells
+ */
+function typeOf(file) {
+  const ending = file.name.split(".").at(-1)?.toLowerCase() ?? "";
+  return file.type || TYPES[/** @type {keyof TYPES} */ (ending)] || "application/octet-stream";
 }
 
 /**

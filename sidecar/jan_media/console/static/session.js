@@ -6,7 +6,8 @@
 /**
  * @typedef {"guest" | "key"} Kind
  * @typedef {{kind: Kind, token: string, expiresAt: number}} Kept
- * @typedef {{gateway: string, guests: boolean, max_bytes: number, retention_days: number}} Config
+ * @typedef {{gateway: string, guests: boolean, types: string, max_bytes: number,
+ *   retention_days: number}} Config
  */
 
 const PLACE = "jan-session";

@@ -36,6 +36,7 @@ export const texts = {
     drop: "Drop pictures here",
     dropHint: "or paste them anywhere on this page",
     choose: "Choose files",
+    camera: "Take a photo",
     url: "Address of a picture",
     urlPlaceholder: "https://…",
     urlButton: "Fetch",

@@ -31,18 +31,8 @@ export class Uploads {
   }
 
   #form() {
-    const chosen = h("input", {
-      type: "file",
-      multiple: true,
-      accept: "image/*",
-      class: "offscreen",
-      tabindex: -1,
-      "aria-label": words.choose,
-      onchange: () => {
-        this.add([...(chosen.files ?? [])]);
-        chosen.value = "";
-      },
-    });
+    const files = this.#chooser({ multiple: true, accept: accepted(this.config.types) });
+    const camera = this.#chooser({ capture: "environment", accept: "image/*" });
     const address = h("input", {
       type: "url",
       placeholder: words.urlPlaceholder,
@@ -66,8 +56,10 @@ export class Uploads {
         { class: "drop" },
         h("p", { class: "big" }, words.drop),
         h("p", { class: "hint" }, words.dropHint),
-        button(words.choose, () => chosen.click(), { class: "primary" }),
-        chosen,
+        button(words.choose, () => files.click(), { class: "primary" }),
+        button(words.camera, () => camera.click(), { class: "camera" }),
+        files,
+        camera,
       ),
       h(
         "form",
@@ -77,6 +69,23 @@ export class Uploads {
       ),
       this.#list,
     );
+  }
+
+  /**
+   * What opens the browser's own way to choose files, for a button to click.
+   * @param {Record<string, unknown>} attributes
+   */
+  #chooser(attributes) {
+    const input = h("input", {
+      type: "file",
+      hidden: true,
+      onchange: () => {
+        this.add([...(input.files ?? [])]);
+        input.value = "";
+      },
+      ...attributes,
+    });
+    return input;
   }
 
   #listen() {
@@ -175,6 +184,14 @@ export class Uploads {
       });
     }
   }
+}
+
+/**
+ * What to offer for choice. Browsers know the photos of iPhones by the ends of their names alone.
+ * @param {string} types what the gateway takes, as a comma list
+ */
+function accepted(types) {
+  return /image\/(\*|hei[cf])/.test(types) ? `${types},.heic,.heif` : types;
 }
 
 /** @param {number} share */
