@@ -1,6 +1,5 @@
 """Media in a request's body, from reading the body to giving it back."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -9,11 +8,11 @@ import pybase64
 
 from jan_media_plugin.answers import Refused, invalid_request, too_large, unavailable
 from jan_media_plugin.auth.caller import Caller
-from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.config import Config
 from jan_media_plugin.exchange import Edit, Exchange
 from jan_media_plugin.fit import Fit
 from jan_media_plugin.headers import REMOVED, Changes
+from jan_media_plugin.inline import InlineMedia
 from jan_media_plugin.resolve.media import Answer, Found, MediaLookup, NoMedia
 from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway, SidecarRefuses
 from jan_media_plugin.rewrite.candidates import (
@@ -30,7 +29,6 @@ from jan_media_plugin.rewrite.forms import (
     edits_for,
     in_order,
     needs_bytes,
-    takes_url,
 )
 from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
@@ -39,8 +37,6 @@ from jan_media_plugin.server.event import wait_for
 
 # Where inline bytes stand, besides the places of media: forms that have one with a URL.
 _INLINE_PLACES = ("source.data", "inlineData.data", "inline_data.data", "input_file.file_data")
-_STORED_SECONDS = 3600  # an upload again after that renews the retention
-_STORED_ENTRIES = 20_000
 
 
 class MediaInBody:
@@ -75,8 +71,11 @@ class MediaInBody:
         if not standing:
             return
         fit = None if self._limits is None else self._limits.for_images(len(standing))
-        request = _Replacing(self._config, self._sidecar, self._lookup, fit, body, caller)
-        stored = request.stored_inline(standing)
+        request = _Replacing(self._config, self._sidecar, self._lookup, fit, body)
+        stored: dict[int, str] = {}
+        if self._stores and caller is not None:
+            inline = InlineMedia(self._config, self._sidecar, caller, body)
+            stored = inline.stored(standing, request.answers)
         edits = request.edits(standing, stored)
         if not edits:
             return
@@ -98,8 +97,8 @@ class MediaInBody:
         least = self._config.inline_min_bytes
         named = []
         try:
-            named = candidates(body)
             inline = inline_media(body, least) if self._stores and may_store else []
+            named = candidates(body, inline)
             if not named and not inline and not may_hold_id(body):
                 return []
             found = sorted([*named, *inline], key=attrgetter("start"))
@@ -131,7 +130,6 @@ class _Replacing:
     lookup: MediaLookup
     fit: Fit | None
     body: bytes
-    caller: Caller | None
     contents: dict[str, bytes] = field(default_factory=dict)
     """By id, the base64 of what was fetched."""
     put_in: int = 0
@@ -155,7 +153,7 @@ class _Replacing:
                 f"The most that is accepted is {self.config.max_ids}.",
             )
         try:
-            answers = self._answers([*names, *stored.values()])
+            answers = self.answers([*names, *stored.values()])
         except SidecarAway:
             raise unavailable("Media cannot be resolved at the moment. Try again.") from None
         edits: list[Edit] = []
@@ -173,8 +171,8 @@ class _Replacing:
                 self._refuse(name, answer, one)
         return edits
 
-    def _answers(self, names: Sequence[str]) -> dict[str, Answer]:
-        """Raises `SidecarAway`."""
+    def answers(self, names: Sequence[str]) -> dict[str, Answer]:
+        """Return what each name stands for. Raises `SidecarAway`."""
         names = list(dict.fromkeys(names))
         answers = self.lookup.remembered(names, self.fit)
         missing = [name for name in names if name not in answers]
@@ -223,88 +221,12 @@ class _Replacing:
                 one.way.spelled(),
             )
 
-    def stored_inline(self, standing: Sequence[Standing]) -> dict[int, str]:
-        """Return the ids of inline media that are stored now, by where they start.
-
-        Raises `Refused`.
-        """
-        stored: dict[int, str] = {}
-        for one in standing:
-            if one.candidate.kind is Kind.INLINE and self.caller and takes_url(self.body, one):
-                media_id = self._stored(one, self.caller)
-                if media_id is not None:
-                    stored[one.candidate.start] = media_id
-        return stored
-
-    def _stored(self, one: Standing, caller: Caller) -> str | None:
-        """Return the id of one inline medium; None if it goes on as it came."""
-        text = memoryview(self.body)[one.candidate.start : one.candidate.end]
-        digest = hashlib.sha256(text).digest()
-        known = _stored_ids.get((caller.issuer, caller.subject, digest))
-        if known is not None:
-            try:
-                if not isinstance(self._answers([known])[known], NoMedia):
-                    return known
-            except SidecarAway:
-                self._check_may_go_on()
-                return None
-        mime, encoded = _split_data_url(bytes(text).replace(b"\\/", b"/"))
-        if encoded is None:
-            return None
-        try:
-            content = pybase64.b64decode(encoded, validate=True)
-        except ValueError:
-            raise invalid_request(
-                "invalid_base64",
-                "The bytes of this medium are no base64. Encode the file again.",
-                one.way.spelled(),
-            ) from None
-        try:
-            media_id = wait_for(self.sidecar.store(content, mime, caller))
-        except SidecarAway:
-            self._check_may_go_on()
-            return None
-        except SidecarRefuses as refusal:
-            if self.config.inline_refused == "reject":
-                raise Refused(
-                    refusal.status,
-                    "invalid_request_error" if refusal.status != 413 else "size_error",
-                    refusal.code,
-                    refusal.message,
-                    one.way.spelled(),
-                ) from None
-            return None
-        _stored_ids.put((caller.issuer, caller.subject, digest), media_id, _STORED_SECONDS)
-        return media_id
-
-    def _check_may_go_on(self) -> None:
-        """Refuse a medium that has to fit, while the sidecar is away; others go on as they came."""
-        if self.fit is not None:
-            raise unavailable("Media cannot be stored at the moment. Try again.")
-
-
-# By issuer, subject and the hash of what the client sent: whose upload it was counts.
-_stored_ids: BoundedCache[tuple[str, str, bytes], str] = BoundedCache(_STORED_ENTRIES)
-
 
 def _readable(body: bytes) -> bytes:
     try:
         return in_utf8(body)
     except UnicodeDecodeError:
         return body
-
-
-def _split_data_url(text: bytes) -> tuple[str, bytes | None]:
-    """Return the media type and the base64 of a data URL, or of bare base64.
-
-    None for a data URL that is not base64.
-    """
-    if not text.startswith(b"data:"):
-        return "application/octet-stream", text
-    head, _, encoded = text[len(b"data:") :].partition(b",")
-    mime, *parameters = head.decode("latin-1").split(";")
-    is_base64 = any(each.strip().lower() == "base64" for each in parameters)
-    return mime or "application/octet-stream", encoded if is_base64 else None
 
 
 def _too_complex(error: TooComplex) -> Refused:

@@ -8,7 +8,7 @@ what there is is JSON at all; `jan_media_plugin.rewrite.parsed` tells that.
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -48,45 +48,69 @@ class Candidate(NamedTuple):
     name: str  # the canonical id, the URL, or what is no id; empty for inline bytes
 
 
-def candidates(body: bytes) -> list[Candidate]:
+def candidates(body: bytes, beside: Sequence[Candidate] = ()) -> list[Candidate]:
     """Return each value that says an id, something like one or a URL with one, in order.
 
-    What it returns of a body that is not JSON in UTF-8 means nothing. Raises `TooComplex`.
+    ``beside`` are strings in which there is none: megabytes that need not be searched. What it
+    returns of a body that is not JSON in UTF-8 means nothing. Raises `TooComplex`.
     """
     found: dict[int, Candidate] = {}
-    for looked_at, (at, end) in enumerate(_strings_hit(body)):
-        if looked_at == MOST_LOOKED_AT:
-            raise TooComplex(f"of more than {MOST_LOOKED_AT} strings that look like ids")
-        start = body.rfind(b'"', max(0, end - _LONGEST), at) + 1
-        # Behind a backslash a quote does not end the string, which then says more than a name.
-        if start and b"\\" not in (body[start - 2 : start - 1], body[end - 1 : end]):
-            named = _named(body[start:end])
-            if named and not _IS_KEY.match(body, end):
-                found[start] = Candidate(start, end, *named)
+    looked_at = 0
+    for offset, part in _parts_beside(body, beside):
+        for at, end in _strings_hit(part):
+            looked_at += 1
+            if looked_at > MOST_LOOKED_AT:
+                raise TooComplex(f"of more than {MOST_LOOKED_AT} strings that look like ids")
+            start = part.rfind(b'"', max(0, end - _LONGEST), at) + 1
+            # Behind a backslash a quote does not end the string, which then says more than a name.
+            if start and b"\\" not in (part[start - 2 : start - 1], part[end - 1 : end]):
+                named = _named(part[start:end])
+                if named and not _IS_KEY.match(part, end):
+                    found[offset + start] = Candidate(offset + start, offset + end, *named)
     return sorted(found.values())
+
+
+def _parts_beside(body: bytes, some: Sequence[Candidate]) -> Iterator[tuple[int, bytes]]:
+    """Yield what is between strings, with the quotes around it, and where that begins."""
+    kept = 0
+    for one in some:
+        yield kept, body[kept : one.start]
+        kept = one.end
+    yield kept, body[kept:]
 
 
 def inline_media(body: bytes, least: int) -> list[Candidate]:
     """Return each string of at least ``least`` characters that may be the bytes of a medium.
 
-    That is a data URL, or base64 under a key that ends in ``data``.
+    That is a data URL, or base64 under a key that ends in ``data``. They are in order.
     """
-    return [*_strings_at(body, _DATA_URL, least), *_strings_at(body, _DATA_KEY, least)]
+    return sorted([*_strings_at(body, _DATA_URL, least), *_strings_at(body, _DATA_KEY, least)])
 
 
-def _strings_at(body: bytes, before: re.Pattern[bytes], least: int) -> Iterator[Candidate]:
-    """Yield the strings that begin where ``before`` ends, if they are long and hold no quote."""
-    at = 0
-    while found := before.search(body, at):
-        end = body.find(b'"', found.end())
-        is_escaped = b"\\" in (body[found.start() - 1 : found.start()], body[end - 1 : end])
-        if end - found.end() >= least and not is_escaped:
-            yield Candidate(found.end(), end, Kind.INLINE, "")
-        at = max(end, found.end())
+class _Before(NamedTuple):
+    """What stands before a string: ``fixed`` is searched for, ``whole`` has to be there."""
+
+    fixed: bytes
+    whole: re.Pattern[bytes]
 
 
-_DATA_URL = re.compile(rb'"(?=data:)')
-_DATA_KEY = re.compile(rb'data"[ \t\n\r]*:[ \t\n\r]*"(?!data:|")')
+_DATA_URL = _Before(b'"data:', re.compile(rb'"(?=data:)'))
+_DATA_KEY = _Before(b'data"', re.compile(rb'data"[ \t\n\r]*:[ \t\n\r]*"(?!data:|")'))
+
+
+def _strings_at(body: bytes, before: _Before, least: int) -> Iterator[Candidate]:
+    """Yield the strings behind ``before``, if they are long and hold no quote."""
+    at = body.find(before.fixed)
+    while at >= 0:
+        opened = before.whole.match(body, at)
+        if opened is None:
+            at = body.find(before.fixed, at + 1)
+            continue
+        end = body.find(b'"', opened.end())
+        is_escaped = b"\\" in (body[at - 1 : at], body[end - 1 : end])
+        if end - opened.end() >= least and not is_escaped:
+            yield Candidate(opened.end(), end, Kind.INLINE, "")
+        at = body.find(before.fixed, max(end, opened.end()))
 
 
 def may_hold_id(body: bytes) -> bool:

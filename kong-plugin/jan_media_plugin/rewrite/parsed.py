@@ -42,9 +42,10 @@ def at_places(body: bytes, found: Sequence[Candidate], places: Places) -> list[S
 
     Raises `NotJson` and `TooComplex`.
     """
-    if body.count(b"{") + body.count(b"[") > MOST_CONTAINERS or body.count(b",") > MOST_ELEMENTS:
-        raise TooComplex(f"of more than {MOST_CONTAINERS} parts")
     marked = _with_marks(body, found)
+    containers = marked.count(b"{") + marked.count(b"[")
+    if containers > MOST_CONTAINERS or marked.count(b",") > MOST_ELEMENTS:
+        raise TooComplex(f"of more than {MOST_CONTAINERS} parts")
     try:
         seen, standing = _looked_through(_parsed(marked), found, places)
         if seen < len(found):  # a key occurs twice, and a mark was in the value that gave way

@@ -137,7 +137,7 @@ def test_ten_mebibytes_of_images_reach_the_model_as_a_few_kilobytes(
     _, request = ask(bearer(), body, **STORE)
     assert request.body_set is not None
     assert len(request.body_set) < len(body) / 100
-    assert kept(sidecar) == contents
+    assert sorted(kept(sidecar)) == sorted(contents)
 
 
 def test_what_fit_asks_for_is_asked_of_the_sidecar(ask: Ask, sidecar: FakeSidecar) -> None:

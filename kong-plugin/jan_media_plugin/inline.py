@@ -1,0 +1,139 @@
+"""Media that a client sends inline, as base64: kept once like an upload, known again by hash."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import pybase64
+from blake3 import blake3
+
+from jan_media_plugin.answers import Refused, invalid_request, unavailable
+from jan_media_plugin.auth.caller import Caller
+from jan_media_plugin.bounded_cache import BoundedCache
+from jan_media_plugin.config import Config
+from jan_media_plugin.resolve.media import Answer, NoMedia
+from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway, SidecarRefuses
+from jan_media_plugin.rewrite.candidates import Kind
+from jan_media_plugin.rewrite.forms import takes_url
+from jan_media_plugin.rewrite.parsed import Standing
+from jan_media_plugin.server.event import wait_for
+
+_KNOWN_SECONDS = 3600  # an upload again after that renews the retention
+_KNOWN_ENTRIES = 20_000
+_AT_ONCE = 4  # uploads of one request: each holds its file in memory
+
+Digest = bytes
+Resolve = Callable[[Sequence[str]], Mapping[str, Answer]]
+
+# By issuer, subject and the hash of what the client sent: whose upload it was counts.
+_known_ids: BoundedCache[tuple[str, str, Digest], str] = BoundedCache(_KNOWN_ENTRIES)
+
+
+class InlineMedia:
+    """What is inline in one request of ``caller``, at places where a URL may stand instead."""
+
+    def __init__(self, config: Config, sidecar: Sidecar, caller: Caller, body: bytes) -> None:
+        self._config = config
+        self._sidecar = sidecar
+        self._caller = caller
+        self._body = body
+
+    def stored(self, standing: Sequence[Standing], resolve: Resolve) -> dict[int, str]:
+        """Return the ids of all that is kept now, by where it starts in the body.
+
+        What may not be kept is not among them, and goes on as it came. ``resolve`` tells whether
+        what is known by its hash is still there. Raises `Refused`.
+        """
+        by_digest: dict[Digest, list[Standing]] = {}
+        for one in standing:
+            if one.candidate.kind is Kind.INLINE and takes_url(self._body, one):
+                by_digest.setdefault(blake3(self._text(one)).digest(), []).append(one)
+        try:
+            ids = self._known(list(by_digest), resolve)
+            new = {digest: same[0] for digest, same in by_digest.items() if digest not in ids}
+            if new:
+                ids |= wait_for(self._store_all(new))
+        except SidecarAway:
+            if self._config.fit is not None:  # as it came, it may not be what the model takes
+                raise unavailable("Media cannot be stored at the moment. Try again.") from None
+            return {}
+        return {
+            one.candidate.start: ids[digest]
+            for digest, same in by_digest.items()
+            if digest in ids
+            for one in same
+        }
+
+    def _text(self, one: Standing) -> memoryview:
+        return memoryview(self._body)[one.candidate.start : one.candidate.end]
+
+    def _known(self, digests: Sequence[Digest], resolve: Resolve) -> dict[Digest, str]:
+        named = {digest: _known_ids.get(self._key(digest)) for digest in digests}
+        ids = {digest: media_id for digest, media_id in named.items() if media_id is not None}
+        answers = resolve(list(ids.values())) if ids else {}
+        return {
+            digest: media_id
+            for digest, media_id in ids.items()
+            if not isinstance(answers[media_id], NoMedia)
+        }
+
+    def _key(self, digest: Digest) -> tuple[str, str, Digest]:
+        return self._caller.issuer, self._caller.subject, digest
+
+    async def _store_all(self, new: Mapping[Digest, Standing]) -> dict[Digest, str]:
+        """Raises `Refused` and `SidecarAway`."""
+        room = asyncio.Semaphore(_AT_ONCE)
+
+        async def store(digest: Digest, one: Standing) -> None:
+            async with room:
+                media_id = await self._store(one)
+            if media_id is not None:
+                _known_ids.put(self._key(digest), media_id, _KNOWN_SECONDS)
+                ids[digest] = media_id
+
+        ids: dict[Digest, str] = {}
+        try:
+            async with asyncio.TaskGroup() as uploads:
+                for digest, one in new.items():
+                    uploads.create_task(store(digest, one))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return ids
+
+    async def _store(self, one: Standing) -> str | None:
+        """Return the id; None if it goes on as it came."""
+        mime, encoded = _split_data_url(bytes(self._text(one)).replace(b"\\/", b"/"))
+        if encoded is None:
+            return None
+        try:
+            content = pybase64.b64decode(encoded, validate=True)
+        except ValueError:
+            raise invalid_request(
+                "invalid_base64",
+                "The bytes of this medium are no base64. Encode the file again.",
+                one.way.spelled(),
+            ) from None
+        try:
+            return await self._sidecar.store(content, mime, self._caller)
+        except SidecarRefuses as refusal:
+            if self._config.inline_refused == "pass":
+                return None
+            raise Refused(
+                refusal.status,
+                "size_error" if refusal.status == 413 else "invalid_request_error",
+                refusal.code,
+                refusal.message,
+                one.way.spelled(),
+            ) from None
+
+
+def _split_data_url(text: bytes) -> tuple[str, bytes | None]:
+    """Return the media type and the base64 of a data URL, or of bare base64.
+
+    None for a data URL that is not base64.
+    """
+    if not text.startswith(b"data:"):
+        return "application/octet-stream", text
+    head, _, encoded = text[len(b"data:") :].partition(b",")
+    mime, *parameters = head.decode("latin-1").split(";")
+    is_base64 = any(each.strip().lower() == "base64" for each in parameters)
+    return mime or "application/octet-stream", encoded if is_base64 else None
