@@ -1,6 +1,6 @@
 """Everything that one worker process works with, put together from the settings."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from jan_media.api.upload_places import Places
@@ -60,7 +60,7 @@ class Sidecar:
     uploads: Places
     fetches: Places
     login_limit: LoginLimit | None  # for each client address and worker
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: Metrics
 
     @property
     def trusts_network(self) -> bool:
@@ -115,6 +115,9 @@ def assemble(settings: Settings) -> Sidecar:
     Raises like `open_library`, and `ValueError` for a signing key that is none.
     """
     library, keyring = open_library(settings)
+    metrics = Metrics()
+    metrics.time_storage(library.storage)
+    metrics.time_catalog(library.catalog)
     signing_keys = _signing_keys(settings)
     per_minute = settings.guest_login_per_minute
     lanes = Lanes(
@@ -144,6 +147,7 @@ def assemble(settings: Settings) -> Sidecar:
         uploads=Places(settings.max_uploads),
         fetches=Places(settings.max_fetches),
         login_limit=LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None,
+        metrics=metrics,
     )
 
 

@@ -75,9 +75,10 @@ async def _renditions(sidecar: Sidecar, media: list[Media], fit: Fit) -> dict[st
     async def make(each: Media) -> None:
         async with places:
             try:
-                made[each.sha256] = await sidecar.lanes.uploads.run(
-                    renditions.make, sidecar.library, each, fit
-                )
+                with sidecar.metrics.timing("rendition"):
+                    made[each.sha256] = await sidecar.lanes.uploads.run(
+                        renditions.make, sidecar.library, each, fit
+                    )
             except Refused as refusal:
                 made[each.sha256] = refusal
 

@@ -45,11 +45,8 @@ def scrape_of(sidecar: Sidecar) -> Endpoint:
     async def scrape(request: Request) -> Response:
         """Counters of all workers and sizes of the catalog, in Prometheus' text format."""
         known = await sizes.known()
-        counted = await sidecar.lanes.downloads.run(sidecar.metrics.of_all_workers)
-        return Response(
-            counted.text({f"catalog_{name}": size for name, size in known.items()}),
-            media_type=metrics.CONTENT_TYPE,
-        )
+        counted = await sidecar.lanes.downloads.run(sidecar.metrics.text, known)
+        return Response(counted, media_type=metrics.CONTENT_TYPE)
 
     return scrape
 

@@ -110,7 +110,8 @@ async def _fetch(sidecar: Sidecar, url: str, spool: Spool) -> None:
         await sidecar.lanes.uploads.run(spool.write, chunk)
 
     try:
-        await sidecar.fetcher.fetch(url, take)
+        with sidecar.metrics.timing("fetch"):
+            await sidecar.fetcher.fetch(url, take)
     except RemoteFetchError as failure:
         raise Refused(failure.code, failure.message) from None
 

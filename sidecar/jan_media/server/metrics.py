@@ -1,93 +1,228 @@
-"""Counters in Prometheus' text format (version 0.0.4), summed over the workers.
+"""What a sidecar counts and times, for Prometheus.
 
-A scrape gets whichever worker takes the connection, so each leaves its counts in a file of a folder
-that all share, and answers with the sum. What the others have counted since they last published
-comes a second later. The file of a worker that has ended stays: a counter never goes back.
+Several workers count in files of one folder (prometheus_client's multiprocess mode), so that a
+scrape, whichever worker answers it, is the sum of all.
 """
 
-import bisect
-import json
-from collections.abc import Mapping
+import fcntl
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import IO, Any, Literal, ParamSpec, TypeVar
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+    generate_latest,
+    values,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from jan_media.catalog.interface import ApiKeys, Catalog, CatalogUnavailable
+from jan_media.storage.interface import Storage, StorageUnavailable
+
+__all__ = ["CONTENT_TYPE", "Metrics", "share_among_workers", "take_place_among_workers"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+_REQUEST = _FAST[2:]
+_SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0)
+_STORAGE_CALLS = ("put", "size", "copy", "delete")
+_CATALOG_CALLS = [name for part in (Catalog, ApiKeys) for name in vars(part) if name[0] != "_"]
+_TIMINGS = {
+    "fetch": "Fetches from remote URLs.",
+    "rendition": "Pictures made to fit what a model takes.",
+    "sweep": "Sweeps.",
+}
+_SIZES = {
+    "media": "Ready ids, those that wait for the sweep included.",
+    "pending": "Direct uploads that nobody has used yet.",
+    "contents": "Stored objects.",
+    "content_bytes": "Bytes of the stored objects.",
+    "garbage": "Storage keys to be deleted, due or not.",
+}
 
 
 class Metrics:
-    """What requests did and how long they took."""
+    """The metrics of one worker. Labels have few values: a route is a template of its path."""
 
     def __init__(self) -> None:
-        self._published: Path | None = None
-        self._requests: dict[tuple[str, str, int], int] = {}
-        self._buckets: dict[str, list[int]] = {}
-        self._seconds: dict[str, float] = {}
+        disable_created_metrics()
+        self._registry = own = CollectorRegistry()
+        self._requests = Counter(
+            *("jan_media_requests", "Answered requests."),
+            labelnames=("route", "method", "status"),
+            registry=own,
+        )
+        self._request_seconds = Histogram(
+            *("jan_media_request_seconds", "Time from a request's head to the end of its answer."),
+            labelnames=("route",),
+            buckets=_REQUEST,
+            registry=own,
+        )
+        self._storage = Histogram(
+            *("jan_media_storage_seconds", "Calls of the storage; read: until bytes can come."),
+            labelnames=("operation",),
+            buckets=_FAST,
+            registry=own,
+        )
+        self._catalog = Histogram(
+            *("jan_media_catalog_seconds", "Calls of the catalog."),
+            labelnames=("operation",),
+            buckets=_FAST,
+            registry=own,
+        )
+        self._unavailable = Counter(
+            *("jan_media_unavailable", "Calls that found the storage or the catalog away."),
+            labelnames=("part",),
+            registry=own,
+        )
+        for part in ("storage", "catalog"):
+            self._unavailable.labels(part)  # shown as 0, so that an alert has what to look at
+        self._timings = {
+            name: Histogram(
+                f"jan_media_{name}_seconds",
+                f"{says} The outcome is ok, or what went wrong.",
+                labelnames=("outcome",),
+                buckets=_SLOW,
+                registry=own,
+            )
+            for name, says in _TIMINGS.items()
+        }
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count one answered request. ``route`` is a path template, so that labels stay few."""
-        key = (route, method, status)
-        self._requests[key] = self._requests.get(key, 0) + 1
-        buckets = self._buckets.setdefault(route, [0] * (len(_BOUNDS) + 1))
-        buckets[bisect.bisect_left(_BOUNDS, seconds)] += 1
-        self._seconds[route] = self._seconds.get(route, 0.0) + seconds
+        """Count one answered request. ``route`` is a path template."""
+        self._requests.labels(route, method, status).inc()
+        self._request_seconds.labels(route).observe(seconds)
 
-    def share(self, file: Path) -> None:
-        """Publish in ``file``, which is this worker's own, beside those of the others."""
-        self._published = file
+    def time_storage(self, storage: Storage) -> None:
+        """Time the calls of ``storage`` from now on."""
+        for name in _STORAGE_CALLS:
+            call = getattr(storage, name)
+            timed = self._timed("storage", self._storage, name, call, StorageUnavailable)
+            setattr(storage, name, timed)
+        open_, observe = storage.read, self._storage.labels("read").observe
 
-    def publish(self) -> None:
-        """Let the other workers see what has been counted. Blocking."""
-        if self._published is not None:
-            fresh = self._published.with_suffix(".new")
-            fresh.write_text(json.dumps([[*self._requests.items()], self._buckets, self._seconds]))
-            fresh.rename(self._published)
+        @contextmanager
+        def read(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            with ExitStack() as stack:
+                began = time.perf_counter()
+                try:
+                    reading = stack.enter_context(open_(*args, **kwargs))
+                except StorageUnavailable:
+                    self._unavailable.labels("storage").inc()
+                    raise
+                finally:
+                    observe(time.perf_counter() - began)
+                yield reading
 
-    def of_all_workers(self) -> "Metrics":
-        """The sum of this worker's counts and what the others have published. Blocking."""
-        total = Metrics()
-        total._add([*self._requests.items()], self._buckets, self._seconds)
-        if self._published is not None:
-            for file in self._published.parent.glob(f"*{self._published.suffix}"):
-                if file != self._published:
-                    total._add(*json.loads(file.read_text()))
-        return total
+        storage.read = read  # type: ignore[method-assign]
 
-    def _add(
+    def time_catalog(self, catalog: Catalog) -> None:
+        """Time the calls of ``catalog`` from now on."""
+        for name in _CATALOG_CALLS:
+            call = getattr(catalog, name)
+            if name not in ("migrate", "close"):
+                timed = self._timed("catalog", self._catalog, name, call, CatalogUnavailable)
+                setattr(catalog, name, timed)
+
+    def _timed(
         self,
-        requests: list[tuple[tuple[str, str, int], int]],
-        buckets: Mapping[str, list[int]],
-        seconds: Mapping[str, float],
-    ) -> None:
-        for key, count in requests:
-            route, method, status = key
-            self._requests[route, method, status] = (
-                self._requests.get((route, method, status), 0) + count
-            )
-        for route, counts in buckets.items():
-            had = self._buckets.get(route, [0] * len(counts))
-            self._buckets[route] = [old + new for old, new in zip(had, counts, strict=True)]
-        for route, spent in seconds.items():
-            self._seconds[route] = self._seconds.get(route, 0.0) + spent
+        part: str,
+        histogram: Histogram,
+        operation: str,
+        call: Callable[P, T],
+        away: type[Exception],
+    ) -> Callable[P, T]:
+        @wraps(call)
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            began = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            except away:
+                self._unavailable.labels(part).inc()
+                raise
+            finally:
+                histogram.labels(operation).observe(time.perf_counter() - began)
 
-    def text(self, gauges: Mapping[str, int]) -> str:
-        """Everything counted so far, and ``gauges`` as they are now."""
-        lines = ["# TYPE jan_media_requests_total counter"]
-        for (route, method, status), count in sorted(self._requests.items()):
-            labels = f'route="{route}",method="{method}",status="{status}"'
-            lines.append(f"jan_media_requests_total{{{labels}}} {count}")
-        lines.append("# TYPE jan_media_request_seconds histogram")
-        for route, buckets in sorted(self._buckets.items()):
-            lines += self._histogram(route, buckets)
-        for name, value in gauges.items():
-            lines += [f"# TYPE jan_media_{name} gauge", f"jan_media_{name} {value}"]
-        return "\n".join(lines) + "\n"
+        return timed
 
-    def _histogram(self, route: str, buckets: list[int]) -> list[str]:
-        name = "jan_media_request_seconds"
-        lines, total = [], 0
-        for bound, count in zip((*map(str, _BOUNDS), "+Inf"), buckets, strict=True):
-            total += count
-            lines.append(f'{name}_bucket{{route="{route}",le="{bound}"}} {total}')
-        lines.append(f'{name}_sum{{route="{route}"}} {self._seconds[route]:.6f}')
-        lines.append(f'{name}_count{{route="{route}"}} {total}')
-        return lines
+    @contextmanager
+    def timing(self, what: Literal["fetch", "rendition", "sweep"]) -> Iterator[None]:
+        """Time what happens inside. An error's ``code``, if it has one, is the outcome."""
+        began, outcome = time.perf_counter(), "failed"
+        try:
+            yield
+            outcome = "ok"
+        except Exception as error:
+            outcome = getattr(error, "code", outcome)
+            raise
+        finally:
+            self._timings[what].labels(outcome).observe(time.perf_counter() - began)
+
+    def text(self, sizes: Mapping[str, int]) -> bytes:
+        """The counts of all workers, and the catalog's ``sizes``, in Prometheus' text format.
+
+        Blocking: reads the other workers' files.
+        """
+        gauges = [
+            GaugeMetricFamily(f"jan_media_catalog_{name}", _SIZES[name], size)
+            for name, size in sizes.items()
+        ]
+        folder = os.environ.get(_FOLDER)
+        counts = MultiProcessCollector(None, folder) if folder else self._registry
+        return generate_latest(_Scrape([*counts.collect(), *gauges]))
+
+
+class _Scrape(Collector):
+    """The metrics of one answer, whatever they come from."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_place: IO[str] | None = None
+"""The locked file of this process's place; its name says which files it counts in."""
+
+
+def share_among_workers(folder: Path) -> None:
+    """Have metrics that are made from now on count in files of ``folder``.
+
+    Call it before the workers are forked, and `take_place_among_workers` in each.
+    """
+    os.environ[_FOLDER] = str(folder)
+    values.ValueClass = values.MultiProcessValue(
+        lambda: Path(_place.name).stem if _place else "maker"
+    )
+
+
+def take_place_among_workers() -> None:
+    """Count in the files that no living worker counts in: a dead worker's are carried on, so that
+    nothing is lost and there are never more files than there were workers at once."""
+    global _place
+    folder = Path(os.environ[_FOLDER])
+    for number in itertools.count(1):
+        place = (folder / f"{number}.place").open("w")
+        try:
+            fcntl.lockf(place, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with this process
+        except OSError:
+            place.close()
+        else:
+            _place = place
+            return

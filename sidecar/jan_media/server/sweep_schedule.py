@@ -24,7 +24,8 @@ async def sweep_now_and_then(sidecar: Sidecar, interval: float) -> None:
         spread = random.uniform(-JITTER, JITTER)  # noqa: S311  only spreads replicas over time
         await asyncio.sleep(interval * (1 + spread))
         try:
-            swept = await sidecar.lanes.downloads.run(sweep, sidecar.library, name)
+            with sidecar.metrics.timing("sweep"):
+                swept = await sidecar.lanes.downloads.run(sweep, sidecar.library, name)
         except (CatalogUnavailable, StorageUnavailable):
             log.warning("the sweep could not finish and will go on at its next turn")
             continue

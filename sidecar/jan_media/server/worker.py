@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from jan_media.errors import CannotStart
 from jan_media.server.http_protocol import JanHttpProtocol
 from jan_media.server.listener import Listener
 from jan_media.server.malloc import use_two_arenas
+from jan_media.server.metrics import share_among_workers, take_place_among_workers
 from jan_media.server.supervisor import STOP_SIGNALS
 from jan_media.server.sweep_schedule import sweep_now_and_then
 from jan_media.settings import Settings
@@ -36,7 +36,6 @@ App = tuple[ASGIApp, socket.socket]  # and what it listens on
 
 GRACE = 20  # seconds that running requests have to finish
 MIGRATE_AGAIN = 2.0  # seconds
-PUBLISH_AGAIN = 1.0  # seconds
 
 
 class Worker:
@@ -55,18 +54,20 @@ class Worker:
         come back.
         """
         use_two_arenas()
+        if metrics is not None:
+            share_among_workers(metrics)
         self._sidecar = _assembled(settings)
         _try_storage(self._sidecar.library.storage)
         self._apps = [(public_app(self._sidecar), public), (internal_app(self._sidecar), internal)]
-        self._metrics = metrics
+        self._is_one_of_several = metrics is not None
 
     def work(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT. ``ready`` is called once everything answers.
 
         Raises `CannotStart` if the catalog cannot be used.
         """
-        if self._metrics is not None:
-            self._sidecar.metrics.share(self._metrics / f"{uuid.uuid4().hex}.counts")
+        if self._is_one_of_several:
+            take_place_among_workers()
         uvloop.run(_work(self._sidecar, self._apps, ready))
 
 
@@ -82,7 +83,7 @@ async def _work(sidecar: Sidecar, apps: list[App], ready: Callable[[], None]) ->
             asyncio.create_task(server.serve(sockets=[sock]))
             for server, (_, sock) in zip(servers, apps, strict=True)
         ]
-        background = [asyncio.create_task(_publish_now_and_then(sidecar))]
+        background = []
         if not migrated:
             background.append(asyncio.create_task(_migrate_later(sidecar)))
         interval = sidecar.settings.sweep_interval
@@ -130,16 +131,6 @@ def _migrated(sidecar: Sidecar) -> bool:
     except SchemaTooNew as problem:
         raise CannotStart(f"MEDIA_DATABASE_URL: {problem}") from problem
     return True
-
-
-async def _publish_now_and_then(sidecar: Sidecar) -> None:
-    """Show the other workers what this one counts."""
-    while True:
-        await asyncio.sleep(PUBLISH_AGAIN)
-        try:
-            await sidecar.lanes.downloads.run(sidecar.metrics.publish)
-        except OSError:
-            log.exception("the metrics cannot be shared")
 
 
 async def _migrate_later(sidecar: Sidecar) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.contract.api.client import Api, assert_error
 from tests.contract.api.conftest import MAX_BYTES
 from tests.support.pictures import picture
+from tests.support.scrape import Scrape
 from tests.support.sidecar import RunningSidecar, run_jan_media, running_sidecar
 
 UNKNOWN = "jan_01hqr8v9k2x3f4g5h6j7k8m9n0"
@@ -187,7 +188,41 @@ def test_an_unknown_key_is_not_valid(api: Api, key: str) -> None:
 
 
 def test_metrics_count_requests_and_media(api: Api) -> None:
+    before = _scrape(api)
     api.upload(picture())
-    text = api.internal.get("/metrics").text
-    assert 'jan_media_requests_total{route="/v1/media",method="POST",status="200"}' in text
-    assert "jan_media_catalog_media " in text
+    after = _scrape(api)
+    request = {"route": "/v1/media", "method": "POST", "status": "200"}
+    for name in ("jan_media_requests_total", "jan_media_catalog_media"):
+        labels = request if name.endswith("total") else {}
+        assert after.value(name, **labels) == before.value(name, **labels) + 1
+
+
+def test_metrics_time_the_storage_and_the_catalog(api: Api) -> None:
+    before = _scrape(api)
+    id = api.upload(picture())["id"]
+    api.http.get(f"/v1/media/{id}/content")
+    after = _scrape(api)
+    for name, operation in (
+        ("jan_media_storage_seconds", "put"),
+        ("jan_media_storage_seconds", "read"),
+        ("jan_media_catalog_seconds", "commit_upload"),
+    ):
+        calls, seconds = (
+            after.value(f"{name}_{part}", operation=operation)
+            - before.value(f"{name}_{part}", operation=operation)
+            for part in ("count", "sum")
+        )
+        assert calls == 1
+        assert 0 < seconds < 10
+
+
+def test_metrics_time_fetches_by_how_they_ended(api: Api) -> None:
+    before = _scrape(api)
+    source = {"type": "remote_url", "url": "http://127.0.0.1:1/a.png"}
+    assert api.post("/v1/media", {"source": source}).status_code == 502
+    name, labels = "jan_media_fetch_seconds_count", {"outcome": "remote_fetch_failed"}
+    assert _scrape(api).value(name, **labels) == before.value(name, **labels) + 1
+
+
+def _scrape(api: Api) -> Scrape:
+    return Scrape(f"{api.internal.base_url}/metrics")

@@ -2,7 +2,8 @@
 
 import base64
 import io
-import re
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,9 @@ from bench.processes import Processes
 from tests.contract.api.client import Api
 from tests.contract.api.conftest import Website
 from tests.support.pictures import large_picture, picture
+from tests.support.scrape import Scrape
 from tests.support.sidecar import RunningSidecar, running_sidecar
+from tests.support.waiting import wait_until
 
 MIB = 1024 * 1024
 LARGE = 20 * 1000 * 1000  # bytes of an image just below the default limit
@@ -178,19 +181,33 @@ def test_ids_are_resolved_while_a_hundred_uploads_wait_for_a_slow_storage(tmp_pa
         assert {each.result() for each in uploads} <= {200, 503}
 
 
-def test_the_metrics_of_several_workers_are_summed(tmp_path: Path) -> None:
-    with running_sidecar(tmp_path / "data", WORKERS="3") as sidecar:
-        for _ in range(30):  # each on a connection of its own, so any worker may get it
-            assert httpx.get(f"{sidecar.public_url}/.well-known/jwks.json").status_code == 200
+def test_the_metrics_of_several_workers_are_summed_and_outlive_them(tmp_path: Path) -> None:
+    def answered() -> float:
+        scrape = Scrape(f"{running.internal_url}/metrics")
+        return scrape.value("jan_media_requests_total", route="/.well-known/jwks.json")
 
-        counted = 0
-        give_up_at = time.monotonic() + 20
-        while counted != 30 and time.monotonic() < give_up_at:
-            text = httpx.get(f"{sidecar.internal_url}/metrics").text
-            found = re.search(r'^jan_media_requests_total\{route="/.well.*} (\d+)$', text, re.M)
-            counted = int(found[1]) if found else 0
+    def ask(times: int) -> None:
+        for _ in range(times):  # each on a connection of its own, so any worker may get it
+            assert httpx.get(f"{running.public_url}/.well-known/jwks.json").status_code == 200
 
-        assert counted == 30
+    with running_sidecar(tmp_path / "data", WORKERS="3") as running:
+        ask(30)
+        wait_until(lambda: answered() == 30)  # a request is counted once its answer is sent
+        files = sorted(each.name for each in metrics_folder(running).iterdir())
+        before = Processes(running.process.pid).children
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: len({*Processes(running.process.pid).children} - {*before}) == 1)
+        ask(30)
+        wait_until(lambda: answered() == 60)
+        assert sorted(each.name for each in metrics_folder(running).iterdir()) == files
+
+
+def metrics_folder(sidecar: RunningSidecar) -> Path:
+    """Where its workers count, by what a worker has open."""
+    worker = Processes(sidecar.process.pid).children[0]
+    opened = [link.resolve() for link in Path(f"/proc/{worker}/fd").iterdir()]
+    (place,) = [path for path in opened if path.suffix == ".place"]
+    return place.parent
 
 
 def test_connections_are_spread_over_the_workers(tmp_path: Path) -> None:

@@ -37,13 +37,14 @@ def test_blocking_work_never_runs_on_the_event_loop(
         return call
 
     async def scenario() -> None:
-        settings = {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
-        sidecar = assemble(load_settings(settings).settings)
-        sidecar.library.catalog.migrate()
         for kind, names in BLOCKING.items():
             for name in names:
                 whole = f"{kind.__name__}.{name}"
                 monkeypatch.setattr(kind, name, watched(whole, getattr(kind, name)))
+        settings = {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
+        sidecar = assemble(load_settings(settings).settings)
+        sidecar.library.catalog.migrate()
+        done_by.clear()
         transport = httpx.ASGITransport(app=public_app(sidecar))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             for data in (picture(), picture(), large_picture(2_000_000)):
