@@ -518,7 +518,7 @@ def test_bytes_put_in_arrive_in_pieces_that_kong_takes_quickly(
     outcome, request = ask({**bearer(), **JSON_TYPE}, chat(ID), resolve_as="data_url")
     assert outcome.kind == "passed"
     assert request.body_set == chat(url)
-    pieces = -(-len(url) // (1 << 18))
+    pieces = -(-len(url) // PIECE_BYTES)
     assert request.calls == [GET, *[PIECE] * pieces, ADMIT]
 
 
