@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from jan_media_plugin.exchange import PIECE_BYTES
 
 from tests.support.kong_driver import KongDriver, Outcome, PluginServerProcess, ScriptedRequest
 from tests.unit.plugin.bodies import ID, OTHER_ID
