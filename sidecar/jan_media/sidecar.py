@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from jan_media.api.upload_places import Places
+from jan_media.api.slots import Slots
 from jan_media.catalog.interface import Quota
 from jan_media.catalog.open import open_catalog
 from jan_media.fetch.policy import FetchPolicy
@@ -57,8 +57,8 @@ class Sidecar:
     fetcher: RemoteFetcher
     local_urls: LocalUrls | None  # None unless the sidecar serves and takes the files itself
     lanes: Lanes
-    uploads: Places
-    fetches: Places
+    uploads: Slots
+    fetches: Slots
     login_limit: LoginLimit | None  # for each client address and worker
     metrics: Metrics
 
@@ -144,8 +144,8 @@ def assemble(settings: Settings) -> Sidecar:
         ),
         local_urls=library.storage.urls if isinstance(library.storage, SignsItsOwnUrls) else None,
         lanes=lanes,
-        uploads=Places(settings.max_uploads),
-        fetches=Places(settings.max_fetches),
+        uploads=Slots(settings.max_uploads),
+        fetches=Slots(settings.max_fetches),
         login_limit=LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None,
         metrics=metrics,
     )

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
-from jan_media.api.upload_places import Place
+from jan_media.api.slots import Slot
 from jan_media.errors import Refused, too_large
 
 PIECE = 256 * 1024
@@ -48,10 +48,10 @@ def refuse_announced_size(
 
 
 class Arriving:
-    """A body as it arrives. Whoever takes a place for it says so in ``place``."""
+    """A body as it arrives. Whoever takes a slot for it says so in ``slot``."""
 
-    def __init__(self, request: Request, place: Place | None = None) -> None:
-        self.place = place
+    def __init__(self, request: Request, slot: Slot | None = None) -> None:
+        self.slot = slot
         self._request = request
         self._more = True
         self._beginning: list[bytes] = []
@@ -61,7 +61,7 @@ class Arriving:
     async def begin(self) -> bool:
         """Wait for the end, or for the first `BEGINNING` bytes; whether it was the end.
 
-        So a sender takes no place before it has sent something, and a small body is never behind
+        So a sender takes no slot before it has sent something, and a small body is never behind
         those that come slowly.
         """
         while self._more and self._received < BEGINNING:
@@ -72,7 +72,7 @@ class Arriving:
         """What comes from the network, read by read; it may be asked for again after a break.
 
         Raises `Refused` (``request_timeout``) if the body stalls, drips so that it would go on for
-        hours, or has lost its place to somebody faster.
+        hours, or has lost its slot to somebody faster.
         """
         while self._more or self._beginning:
             chunk = self._beginning.pop(0) if self._beginning else await self._read()
@@ -99,11 +99,11 @@ class Arriving:
     async def _read(self) -> bytes:
         left = STALL_SECONDS + self._received / SLOWEST - self._waited
         since = time.monotonic()
-        place = self.place
+        slot = self.slot
         try:
             async with asyncio.timeout(min(left, STALL_SECONDS)) as limit:
-                if place is not None:
-                    place.wait_for_sender(limit)
+                if slot is not None:
+                    slot.wait_for_sender(limit)
                 message = await self._request.receive()
         except TimeoutError:
             raise Refused("request_timeout", self._why_timed_out(left)) from None
@@ -113,12 +113,12 @@ class Arriving:
         self._more = message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
         self._received += len(chunk)
-        if place is not None:
-            place.received(len(chunk))
+        if slot is not None:
+            slot.received(len(chunk))
         return chunk
 
     def _why_timed_out(self, left: float) -> str:
-        if self.place is not None and self.place.lost:
+        if self.slot is not None and self.slot.lost:
             return "The body comes too slowly while others wait: send it again later, or faster"
         if left >= STALL_SECONDS:
             return f"Nothing of the body came for {STALL_SECONDS} seconds"

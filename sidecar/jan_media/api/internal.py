@@ -18,11 +18,10 @@ from jan_media.api import health
 from jan_media.api.access_log import AccessLog
 from jan_media.api.bodies import read_body, refuse_announced_size
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly, owner_of
-from jan_media.api.downloads import serve_media
-from jan_media.api.finding import find_all, find_ready
-from jan_media.api.fitting import all_fitted, fit_of, fitted
+from jan_media.api.download import serve_media
+from jan_media.api.ready_media import all_fitted, all_ready, fit_of, fitted, one_ready
 from jan_media.api.routes import Path, app, contract_paths, sidecar_of
-from jan_media.api.uploads import RawBody, take_in
+from jan_media.api.upload import RawBody, take_in
 from jan_media.catalog.interface import Media, State
 from jan_media.errors import Refused, megabytes, too_large
 from jan_media.library.resolve import Found, Resolved, why_not
@@ -56,7 +55,7 @@ async def resolve(request: Request) -> Response:
         names, fit = _strings(asked, "names"), fit_of(asked)
         return _packed(await _resolved(sidecar, names, fit))
     ids = _ids(asked)
-    resolved = await find_all(sidecar, [id for id in ids if parse_media_id(id) == id])
+    resolved = await all_ready(sidecar, [id for id in ids if parse_media_id(id) == id])
     if asked.get("as", "url") == "url":
         return _packed(_as_urls(resolved, ids))
     return _packed(await _as_data_urls(sidecar, resolved, ids, _max_bytes(sidecar, asked)))
@@ -70,7 +69,7 @@ async def content(request: Request) -> Response:
     if not isinstance(named, str):
         raise Refused("missing_field", "id is required", "id")
     fit = fit_of(asked)
-    media = (await find_ready(sidecar, named)).media
+    media = (await one_ready(sidecar, named)).media
     if fit is not None:
         media = await fitted(sidecar, media, fit)
     return await serve_media(request, sidecar, media)
@@ -130,7 +129,7 @@ async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict
     """What is known of ``names``, by name: ids, and URLs that may be ours; media as it fits."""
     ids = {name: parse_media_id(name) or media_id_of_url(sidecar, name) for name in names}
     foreign = [name for name, id in ids.items() if id is None and "://" in name]
-    resolved = await find_all(
+    resolved = await all_ready(
         sidecar,
         list(dict.fromkeys(id for id in ids.values() if id is not None)),
         ttl=sidecar.settings.llm_url_ttl,

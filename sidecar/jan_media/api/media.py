@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 
 from jan_media.api import answers
 from jan_media.api.callers import owner_of
-from jan_media.api.finding import known_id, ready_in_path
+from jan_media.api.ready_media import known_id, ready_in_path
 from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
 from jan_media.library.owned import give_up, page, share

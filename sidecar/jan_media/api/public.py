@@ -3,24 +3,24 @@ and answers."""
 
 from starlette.types import ASGIApp
 
-from jan_media.api import auth, direct_uploads, downloads, files, health, media, resolving, uploads
+from jan_media.api import auth, download, health, media, resolve, signed_files, upload
 from jan_media.api.access_log import AccessLog
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly
-from jan_media.api.open_files import OpenFiles
 from jan_media.api.routes import Path, app, contract_paths
+from jan_media.api.signed_files import OpenFiles
 from jan_media.console import site as console
 from jan_media.sidecar import Sidecar
 
 PATHS = [
-    Path("/v1/media", GET=media.list_own, POST=uploads.upload),
-    Path("/v1/media/prepare-upload", POST=direct_uploads.prepare_upload),
-    Path("/v1/media/resolve", POST=resolving.resolve),
+    Path("/v1/media", GET=media.list_own, POST=upload.upload),
+    Path("/v1/media/prepare-upload", POST=upload.prepare_upload),
+    Path("/v1/media/resolve", POST=resolve.resolve),
     Path("/v1/media/usage", GET=media.usage),
     Path("/v1/media/{id}", GET=media.info, DELETE=media.delete),
     Path("/v1/media/{id}/presign", GET=media.presign),
     Path("/v1/media/{id}/complete", POST=media.info),
-    Path("/v1/media/{id}/content", GET=downloads.content),
-    Path("/v1/media/{id}/thumbnail", GET=downloads.thumbnail),
+    Path("/v1/media/{id}/content", GET=download.content),
+    Path("/v1/media/{id}/thumbnail", GET=download.thumbnail),
     Path("/auth/guest-login", POST=auth.guest_login),
     Path("/.well-known/jwks.json", GET=auth.jwks),
     Path("/healthz", GET=health.alive),
@@ -45,7 +45,7 @@ def paths_of(sidecar: Sidecar) -> list[Path]:
     """The paths, with those that depend on the settings."""
     paths = [*PATHS]
     if sidecar.local_urls is not None:
-        paths += files.PATHS
+        paths += signed_files.PATHS
     if sidecar.settings.console:
         paths += console.paths(sidecar)
     return paths

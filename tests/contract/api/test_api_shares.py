@@ -20,7 +20,7 @@ AT_ONCE = 8
 
 @pytest.fixture
 def sidecar(tmp_path: Path) -> Iterator[RunningSidecar]:
-    """A sidecar with few places."""
+    """A sidecar with few slots."""
     with running_sidecar(
         tmp_path / "data", MAX_UPLOADS=str(AT_ONCE), MAX_FETCHES="4", REMOTE_FETCH_TIMEOUT="3s"
     ) as running:

@@ -9,7 +9,7 @@ import jan_media
 import jan_media_plugin
 import pytest
 import yaml
-from jan_media.api import internal, media, resolving
+from jan_media.api import internal, media, resolve
 from jan_media.api.errors import STATUS_AND_TYPE
 from jan_media.api.public import paths_of
 from jan_media.api.routes import Path as Route
@@ -98,9 +98,9 @@ def test_numbers_and_patterns_are_those_of_the_code() -> None:
         media.LARGEST_PAGE,
         media.DEFAULT_PAGE,
     )
-    resolve = PUBLIC["paths"]["/v1/media/resolve"]["post"]["requestBody"]["content"]
-    ids = resolve["application/json"]["schema"]["oneOf"][0]["properties"]["ids"]
-    assert ids["maxItems"] == resolving.MAX_IDS
+    body = PUBLIC["paths"]["/v1/media/resolve"]["post"]["requestBody"]["content"]
+    ids = body["application/json"]["schema"]["oneOf"][0]["properties"]["ids"]
+    assert ids["maxItems"] == resolve.MAX_IDS
     pattern = re.compile(PUBLIC["components"]["schemas"]["Id"]["pattern"])
     for text in (new_media_id(), new_media_id().upper(), "jan_x", new_media_id() + "0"):
         assert bool(pattern.fullmatch(text)) == bool(PATTERN.fullmatch(text))

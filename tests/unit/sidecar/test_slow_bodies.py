@@ -1,4 +1,4 @@
-"""A body that comes too slowly does not hold a place for uploads for ever."""
+"""A body that comes too slowly does not hold a slot for uploads for ever."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

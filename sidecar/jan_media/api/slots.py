@@ -1,7 +1,7 @@
-"""Places for what takes long, shared fairly: so many at once, and so many for each caller.
+"""Slots for what takes long, shared fairly: so many at once, and so many for each caller.
 
-A request that finds no place waits a little, then is sent away. While others wait, the senders that
-are slowest lose their places first, so that neither slow networks nor silence by intent keep
+A request that finds no slot waits a little, then is sent away. While others wait, the senders that
+are slowest lose their slots first, so that neither slow networks nor silence by intent keep
 anybody out.
 """
 
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from jan_media.errors import Refused, TooBusy
 
-FAIR_RATE = 32 * 1024  # bytes a second: who sends less may lose the place to somebody who waits
+FAIR_RATE = 32 * 1024  # bytes a second: who sends less may lose the slot to somebody who waits
 FAIR_SECONDS = 3.0  # of waiting for the sender, before it is called slow
 WINDOW = 10.0  # seconds of waiting for the sender, after which older ones count less and less
 LOOK_AGAIN = 0.5  # seconds between two looks for slow senders
 
 
-class Place:
-    """A place that somebody holds, and how fast its sender is. Time that we take does not count."""
+class Slot:
+    """A slot that somebody holds, and how fast its sender is. Time that we take does not count."""
 
     def __init__(self, caller: str) -> None:
         self.caller = caller
@@ -56,7 +56,7 @@ class Place:
         return seconds / (self._bytes + 1)
 
     def lose(self) -> None:
-        """Make whoever waits for the sender give the place back."""
+        """Make whoever waits for the sender give the slot back."""
         self.lost = True
         if self._waiting is not None:
             self._waiting.reschedule(asyncio.get_running_loop().time())
@@ -64,14 +64,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    place: Place
+    slot: Slot
     share: int
     whole: bool
     given: "asyncio.Future[None]"
 
 
-class Places:
-    """``at_once`` places, of which one caller holds at most half, and a guest a quarter."""
+class Slots:
+    """``at_once`` slots, of which one caller holds at most half, and a guest a quarter."""
 
     def __init__(self, at_once: int, *, patience: float = 10.0, waiting: int = 512) -> None:
         """``patience`` is how many seconds a request waits; of ``waiting`` requests that wait, one
@@ -80,33 +80,33 @@ class Places:
         self._patience = patience
         self._may_wait = waiting
         self._held: Counter[str] = Counter()
-        self._holders: set[Place] = set()
+        self._holders: set[Slot] = set()
         self._queue: list[_Waiting] = []
 
     @asynccontextmanager
     async def taken(
         self, caller: str, *, guest: bool = False, whole: bool = False
-    ) -> AsyncIterator[Place]:
-        """Hold a place. Requests whose body is here as a ``whole`` come before others.
+    ) -> AsyncIterator[Slot]:
+        """Hold a slot. Requests whose body is here as a ``whole`` come before others.
 
-        Raises `TooBusy` if no place becomes free in time, and `Refused` (``too_many_requests``) if
+        Raises `TooBusy` if no slot becomes free in time, and `Refused` (``too_many_requests``) if
         that is because the caller holds a whole share.
         """
         share = max(1, self._at_once // (4 if guest else 2))
-        place = Place(caller)
+        slot = Slot(caller)
         if not self._queue and self._has_room_for(caller, share):
-            self._give(place)
+            self._give(slot)
         else:
             given = asyncio.get_running_loop().create_future()
-            await self._wait(_Waiting(place, share, whole, given))
+            await self._wait(_Waiting(slot, share, whole, given))
         try:
-            yield place
+            yield slot
         finally:
-            self._take_back(place)
+            self._take_back(slot)
 
     async def _wait(self, waiting: _Waiting) -> None:
-        caller = waiting.place.caller
-        of_caller = sum(each.place.caller == caller for each in self._queue)
+        caller = waiting.slot.caller
+        of_caller = sum(each.slot.caller == caller for each in self._queue)
         if of_caller >= max(1, self._may_wait // 4):
             raise self._share_is_full(waiting.share)
         if len(self._queue) >= self._may_wait:
@@ -132,41 +132,41 @@ class Places:
 
     def _leave(self, waiting: _Waiting) -> None:
         if waiting.given.done():
-            self._take_back(waiting.place)
+            self._take_back(waiting.slot)
         else:
             self._queue.remove(waiting)
 
     def _has_room_for(self, caller: str, share: int) -> bool:
         return len(self._holders) < self._at_once and self._held[caller] < share
 
-    def _give(self, place: Place) -> None:
-        self._holders.add(place)
-        self._held[place.caller] += 1
+    def _give(self, slot: Slot) -> None:
+        self._holders.add(slot)
+        self._held[slot.caller] += 1
 
-    def _take_back(self, place: Place) -> None:
-        self._holders.discard(place)
-        self._held[place.caller] -= 1
-        if not self._held[place.caller]:
-            del self._held[place.caller]
+    def _take_back(self, slot: Slot) -> None:
+        self._holders.discard(slot)
+        self._held[slot.caller] -= 1
+        if not self._held[slot.caller]:
+            del self._held[slot.caller]
         self._hand_out()
 
     def _hand_out(self) -> None:
         for waiting in list(self._queue):
             if len(self._holders) >= self._at_once:
                 return
-            if self._has_room_for(waiting.place.caller, waiting.share):
+            if self._has_room_for(waiting.slot.caller, waiting.share):
                 self._queue.remove(waiting)
-                self._give(waiting.place)
+                self._give(waiting.slot)
                 waiting.given.set_result(None)
 
     def _evict_slow(self) -> None:
-        """Let the slowest senders lose as many places as others wait for."""
-        waiting = sum(self._held[each.place.caller] < each.share for each in self._queue)
-        leaving = sum(place.lost for place in self._holders)
-        slow = [place for place in self._holders if place.slowness()]
-        slow.sort(key=Place.slowness, reverse=True)
-        for place in slow[: max(0, waiting - leaving)]:
-            place.lose()
+        """Let the slowest senders lose as many slots as others wait for."""
+        waiting = sum(self._held[each.slot.caller] < each.share for each in self._queue)
+        leaving = sum(slot.lost for slot in self._holders)
+        slow = [slot for slot in self._holders if slot.slowness()]
+        slow.sort(key=Slot.slowness, reverse=True)
+        for slot in slow[: max(0, waiting - leaving)]:
+            slot.lose()
 
     @staticmethod
     def _share_is_full(share: int) -> Refused:

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from jan_media.api import upload_places
+from jan_media.api import slots
 from jan_media.api.bodies import Arriving
 from jan_media.api.errors import response_to
-from jan_media.api.upload_places import Places
+from jan_media.api.slots import Slots
 from jan_media.errors import Refused, TooBusy
 from starlette.requests import Request
 from starlette.types import Message
@@ -25,24 +25,24 @@ async def turns() -> None:
 
 
 @asynccontextmanager
-async def holding(all_places: Places, *callers: str) -> AsyncIterator[None]:
+async def holding(all_slots: Slots, *callers: str) -> AsyncIterator[None]:
     async with AsyncExitStack() as held:
         for caller in callers:
-            await held.enter_async_context(all_places.taken(caller))
+            await held.enter_async_context(all_slots.taken(caller))
         yield
 
 
-async def hold(all_places: Places, caller: str, until: asyncio.Event) -> None:
-    async with all_places.taken(caller):
+async def hold(all_slots: Slots, caller: str, until: asyncio.Event) -> None:
+    async with all_slots.taken(caller):
         await until.wait()
 
 
 def test_beyond_the_limit_a_request_waits_for_a_free_place() -> None:
     async def scenario() -> None:
-        all_places, ended = Places(2, patience=5), asyncio.Event()
-        first = [asyncio.create_task(hold(all_places, caller, ended)) for caller in "ab"]
+        all_slots, ended = Slots(2, patience=5), asyncio.Event()
+        first = [asyncio.create_task(hold(all_slots, caller, ended)) for caller in "ab"]
         await turns()
-        third = asyncio.create_task(hold(all_places, "c", ended))
+        third = asyncio.create_task(hold(all_slots, "c", ended))
         await turns()
         assert not third.done()
         ended.set()
@@ -54,11 +54,11 @@ def test_beyond_the_limit_a_request_waits_for_a_free_place() -> None:
 @pytest.mark.parametrize("waiting", [0, 1])
 def test_it_is_sent_away_if_none_becomes_free_or_too_many_wait(waiting: int) -> None:
     async def scenario() -> None:
-        all_places = Places(2, patience=0.05, waiting=waiting)
-        async with holding(all_places, "a", "b"):
+        all_slots = Slots(2, patience=0.05, waiting=waiting)
+        async with holding(all_slots, "a", "b"):
             with pytest.raises(TooBusy):
-                await hold(all_places, "c", asyncio.Event())
-        async with holding(all_places, "c", "d"):
+                await hold(all_slots, "c", asyncio.Event())
+        async with holding(all_slots, "c", "d"):
             pass
 
     asyncio.run(scenario())
@@ -67,15 +67,15 @@ def test_it_is_sent_away_if_none_becomes_free_or_too_many_wait(waiting: int) -> 
 @pytest.mark.parametrize(("guest", "share"), [(False, 4), (True, 2)])
 def test_a_caller_holds_no_more_than_a_share(guest: bool, share: int) -> None:
     async def scenario() -> None:
-        all_places = Places(8, patience=0.05)
+        all_slots = Slots(8, patience=0.05)
         async with AsyncExitStack() as held:
             for _ in range(share):
-                await held.enter_async_context(all_places.taken("a", guest=guest))
+                await held.enter_async_context(all_slots.taken("a", guest=guest))
             with pytest.raises(Refused, match=f"You have {share} requests") as refused:
-                async with all_places.taken("a", guest=guest):
+                async with all_slots.taken("a", guest=guest):
                     pass
             assert refused.value.code == "too_many_requests"
-            async with all_places.taken("b", guest=guest):
+            async with all_slots.taken("b", guest=guest):
                 pass
 
     asyncio.run(scenario())
@@ -83,10 +83,10 @@ def test_a_caller_holds_no_more_than_a_share(guest: bool, share: int) -> None:
 
 def test_who_waits_for_an_own_place_holds_nobody_else_up() -> None:
     async def scenario() -> None:
-        all_places, ended = Places(4, patience=5), asyncio.Event()
-        of_one = [asyncio.create_task(hold(all_places, "a", ended)) for _ in range(20)]
+        all_slots, ended = Slots(4, patience=5), asyncio.Event()
+        of_one = [asyncio.create_task(hold(all_slots, "a", ended)) for _ in range(20)]
         await turns()
-        async with all_places.taken("b"):
+        async with all_slots.taken("b"):
             pass
         ended.set()
         await asyncio.gather(*of_one)
@@ -96,12 +96,12 @@ def test_who_waits_for_an_own_place_holds_nobody_else_up() -> None:
 
 def test_one_caller_cannot_fill_the_queue() -> None:
     async def scenario() -> None:
-        all_places, ended = Places(2, patience=5, waiting=8), asyncio.Event()
-        of_one = [asyncio.create_task(hold(all_places, "a", ended)) for _ in range(20)]
+        all_slots, ended = Slots(2, patience=5, waiting=8), asyncio.Event()
+        of_one = [asyncio.create_task(hold(all_slots, "a", ended)) for _ in range(20)]
         await turns()
         refused = [task for task in of_one if task.done()]
         assert len(refused) == 20 - 1 - 2
-        other = asyncio.create_task(hold(all_places, "b", ended))
+        other = asyncio.create_task(hold(all_slots, "b", ended))
         await turns()
         assert not other.done()
         ended.set()
@@ -113,18 +113,18 @@ def test_one_caller_cannot_fill_the_queue() -> None:
 
 def test_a_request_that_fails_or_is_cancelled_gives_its_place_back() -> None:
     async def scenario() -> None:
-        all_places = Places(2, patience=0.05)
+        all_slots = Slots(2, patience=0.05)
         for _ in range(5):
             with pytest.raises(ValueError, match="broken"):
-                async with all_places.taken("a"):
+                async with all_slots.taken("a"):
                     raise ValueError("broken")
-        async with holding(all_places, "a", "b"):
-            waiting = asyncio.create_task(hold(all_places, "c", asyncio.Event()))
+        async with holding(all_slots, "a", "b"):
+            waiting = asyncio.create_task(hold(all_slots, "c", asyncio.Event()))
             await turns()
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-        async with holding(all_places, "a", "b"):
+        async with holding(all_slots, "a", "b"):
             pass
 
     asyncio.run(scenario())
@@ -148,20 +148,20 @@ async def send_nothing() -> Message:
 def test_a_slow_sender_loses_its_place_to_who_waits(
     receive: Callable[[], Coroutine[Any, Any, Message]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_places, "FAIR_SECONDS", 0.1)
-    monkeypatch.setattr(upload_places, "LOOK_AGAIN", 0.02)
+    monkeypatch.setattr(slots, "FAIR_SECONDS", 0.1)
+    monkeypatch.setattr(slots, "LOOK_AGAIN", 0.02)
 
     async def scenario() -> None:
-        all_places = Places(2, patience=5)
+        all_slots = Slots(2, patience=5)
 
         async def send(caller: str) -> None:
-            async with all_places.taken(caller) as place:
-                async for _ in Arriving(request_with(receive), place).reads():
+            async with all_slots.taken(caller) as slot:
+                async for _ in Arriving(request_with(receive), slot).reads():
                     pass
 
         senders = [asyncio.create_task(send(caller)) for caller in "ab"]
         await turns()
-        async with all_places.taken("c"):
+        async with all_slots.taken("c"):
             lost, kept = await asyncio.wait(senders, return_when=asyncio.FIRST_COMPLETED)
             assert (len(lost), len(kept)) == (1, 1)
             with pytest.raises(Refused, match="too slowly while others wait"):
@@ -175,13 +175,13 @@ def test_a_slow_sender_loses_its_place_to_who_waits(
 def test_a_slow_sender_keeps_its_place_while_nobody_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upload_places, "FAIR_SECONDS", 0.05)
-    monkeypatch.setattr(upload_places, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(slots, "FAIR_SECONDS", 0.05)
+    monkeypatch.setattr(slots, "LOOK_AGAIN", 0.01)
 
     async def scenario() -> None:
-        all_places = Places(2)
-        async with all_places.taken("a") as place:
-            reads = Arriving(request_with(send_slowly), place).reads()
+        all_slots = Slots(2)
+        async with all_slots.taken("a") as slot:
+            reads = Arriving(request_with(send_slowly), slot).reads()
             for _ in range(20):
                 assert await anext(reads) == b"a"
 

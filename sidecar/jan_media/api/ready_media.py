@@ -1,18 +1,61 @@
-"""Media as a model takes it: renditions that are there, or are made while the request waits."""
+"""From ids in a request to media that is ready: direct uploads are checked on the way, and what a
+model does not take is converted while the request waits.
+"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jan_media.catalog.interface import Media, Rendition
+from starlette.requests import Request
+
+from jan_media.api.callers import owner_of
+from jan_media.api.routes import sidecar_of
+from jan_media.catalog.interface import Media, Rendition, State
 from jan_media.content.decoders import PROCESSES
 from jan_media.content.sniff import CHECKED
 from jan_media.errors import Refused
 from jan_media.library import renditions
+from jan_media.library.direct_upload import complete
 from jan_media.library.links import Link, filename
-from jan_media.library.resolve import Found
+from jan_media.library.resolve import Found, Resolved, not_found, resolve
+from jan_media.media_id import parse_media_id
 from jan_media.renditions.fit import Fit
 from jan_media.sidecar import Sidecar
+
+
+async def all_ready(sidecar: Sidecar, ids: Sequence[str], *, ttl: int | None = None) -> Resolved:
+    """Resolve canonical ids; the URLs live ``ttl`` seconds, or as long as a client's.
+
+    A pending id is checked in a lane of its own, since that may take long.
+    Raises `CatalogUnavailable` and `StorageUnavailable`.
+    """
+    resolved = await sidecar.lanes.resolves.run(resolve, sidecar.library, ids, ttl)
+    for media in list(resolved.unready.values()):
+        if media.state is State.PENDING:
+            settled = await sidecar.lanes.checks.run(complete, sidecar.library, media)
+            del resolved.unready[media.id]
+            resolved.settle(sidecar.library, settled)
+    return resolved
+
+
+async def ready_in_path(request: Request) -> Found:
+    """The media that the path names, for any caller. Raises `Refused`, and like `all_ready`."""
+    owner_of(request)
+    return await one_ready(sidecar_of(request), request.path_params["id"])
+
+
+async def one_ready(sidecar: Sidecar, text: str) -> Found:
+    """The media that ``text`` names. Raises `Refused`, and like `all_ready`."""
+    media_id = known_id(text)
+    return (await all_ready(sidecar, [media_id])).require(media_id)
+
+
+def known_id(text: str) -> str:
+    """The canonical id. Raises `Refused` (``media_not_found``) for what cannot be an id."""
+    media_id = parse_media_id(text)
+    if media_id is None:
+        raise not_found()
+    return media_id
 
 
 def fit_of(asked: Mapping[str, Any]) -> Fit | None:
@@ -70,10 +113,10 @@ async def _renditions(sidecar: Sidecar, media: list[Media], fit: Fit) -> dict[st
         **await sidecar.lanes.resolves.run(renditions.known, sidecar.library, media, fit)
     }
     missing = {each.sha256: each for each in media if each.mime in CHECKED}.values()
-    places = asyncio.Semaphore(PROCESSES)  # one request takes no more threads than can be used
+    threads = asyncio.Semaphore(PROCESSES)  # one request takes no more threads than can be used
 
     async def make(each: Media) -> None:
-        async with places:
+        async with threads:
             try:
                 with sidecar.metrics.timing("rendition"):
                     made[each.sha256] = await sidecar.lanes.uploads.run(

@@ -1,11 +1,13 @@
-"""``POST /v1/media``: take a file in, in any of the four ways that clients send one.
+"""Taking files in: ``POST /v1/media`` in any of the four ways that clients send one, and
+``POST /v1/media/prepare-upload``, which promises an id and lets the storage take the bytes.
 
-Whichever way it comes, a piece of the body goes from the socket through a decoder into the spool
-before the next is read, so memory stays bounded, and a body that is too large is refused as soon
-as it is.
+Whichever way a file comes, a piece of the body goes from the socket through a decoder into the
+spool before the next is read, so memory stays bounded, and a body that is too large is refused as
+soon as it is.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from starlette.requests import Request
@@ -14,8 +16,10 @@ from starlette.responses import JSONResponse, Response
 from jan_media.api import answers
 from jan_media.api.bodies import (
     PIECE,
+    SMALL_JSON,
     Arriving,
     content_type,
+    read_json,
     refuse_announced_size,
     refuse_content_encoding,
     text_field,
@@ -23,7 +27,6 @@ from jan_media.api.bodies import (
 )
 from jan_media.api.callers import owner_of
 from jan_media.api.routes import sidecar_of
-from jan_media.api.spooling import spooled
 from jan_media.catalog.interface import Claimed
 from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
 from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
@@ -31,6 +34,7 @@ from jan_media.content.multipart import FormReader, InvalidForm
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused, too_large
 from jan_media.fetch.errors import RemoteFetchError
+from jan_media.library.direct_upload import prepare
 from jan_media.library.ingest import store
 from jan_media.library.links import Link, link
 from jan_media.library.spool import Spool
@@ -70,8 +74,8 @@ async def _take_in(
 ) -> tuple[Claimed, Link]:
     """Spool and store. A body that fits a piece costs one hop to a thread in all.
 
-    The place for the upload is given back before a file is fetched from elsewhere, which may take
-    long and has places of its own.
+    The slot for the upload is given back before a file is fetched from elsewhere, which may take
+    long and has slots of its own.
     """
     caller = owner_of(request)
     guest = sidecar.is_guest(caller)
@@ -86,7 +90,7 @@ async def _take_in(
     last = b""
     arriving = Arriving(request)
     whole = await arriving.begin()
-    async with sidecar.uploads.taken(caller, guest=guest, whole=whole) as arriving.place:
+    async with sidecar.uploads.taken(caller, guest=guest, whole=whole) as arriving.slot:
         async for piece in arriving.pieces():
             if len(piece) < PIECE:
                 last = piece
@@ -257,3 +261,32 @@ def _body_kind(request: Request, max_bytes: int) -> Callable[[Request, Spool], B
         "unsupported_media_type",
         "Send application/json, multipart/form-data, or the file itself as image/*",
     )
+
+
+async def prepare_upload(request: Request) -> Response:
+    """Promise an id, and say where to send its bytes within the next minutes."""
+    sidecar = sidecar_of(request)
+    owner_of(request)  # before a byte is read
+    body = await read_json(request, max_bytes=SMALL_JSON)
+    owner = owner_of(request, user_id=user_id(body))
+    older = body.get("content_type") is None and "mime_type" in body
+    name = "mime_type" if older else "content_type"
+    mime = text_field(body, name).partition(";")[0].strip().lower()
+    try:
+        promised = await sidecar.lanes.resolves.run(prepare, sidecar.library, mime, owner)
+    except Refused as refusal:
+        raise refusal.at(name) from None
+    return JSONResponse(answers.prepared(promised))
+
+
+@asynccontextmanager
+async def spooled(sidecar: Sidecar) -> AsyncIterator[Spool]:
+    """A spool for a file of the allowed size, dropped in the end."""
+    spool = Spool(sidecar.library.spool_dir, max_bytes=sidecar.settings.max_bytes)
+    try:
+        yield spool
+    finally:
+        if spool.on_disk:
+            sidecar.lanes.uploads.submit(spool.close)  # nobody has to wait for it
+        else:
+            spool.close()

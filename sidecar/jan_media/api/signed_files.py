@@ -1,19 +1,22 @@
 """``/files``: what S3 does by itself, for a local storage: signed downloads and direct uploads.
 
-No token is asked for; the signature in the URL or the form is the permission.
+No token is asked for; the signature in the URL or the form is the permission. An origin adds
+nothing to it, so pages of any origin may use these paths, as they use S3, and without credentials.
 """
 
 import time
 from collections.abc import Callable, Mapping
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jan_media.api.bodies import Arriving, refuse_announced_size
 from jan_media.api.callers import client_address
+from jan_media.api.download import Served, serve
 from jan_media.api.routes import Path, sidecar_of
-from jan_media.api.serving import Served, serve
-from jan_media.api.spooling import spooled
+from jan_media.api.upload import spooled
 from jan_media.content.multipart import FormReader, InvalidForm
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused, too_large
@@ -61,7 +64,7 @@ async def put(request: Request) -> Response:
     whole = await body.begin()
     async with (
         spooled(sidecar) as spool,
-        sidecar.uploads.taken(client_address(request), whole=whole) as body.place,
+        sidecar.uploads.taken(client_address(request), whole=whole) as body.slot,
     ):
         await _receive(sidecar, body, spool.write, None)
         await _keep(sidecar, spool, allowed.key, None)
@@ -75,7 +78,7 @@ async def post(request: Request) -> Response:
     refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
     async with spooled(sidecar) as spool:
         form = SignedForm(urls, request.headers.get("content-type", ""), spool)
-        # Nobody has a place before the policy is known to be ours.
+        # Nobody has a slot before the policy is known to be ours.
         body = Arriving(request)
         async for chunk in body.reads():
             form.feed(chunk)
@@ -83,7 +86,7 @@ async def post(request: Request) -> Response:
                 break
         if form.allowed is None:
             raise Refused("missing_field", "The form has no part named file", "file")
-        async with sidecar.uploads.taken(client_address(request)) as body.place:
+        async with sidecar.uploads.taken(client_address(request)) as body.slot:
             await _receive(sidecar, body, form.feed, "file")
             allowed = form.close()
             await _keep(sidecar, spool, allowed.key, "file")
@@ -171,3 +174,37 @@ def _query(request: Request) -> dict[str, str]:
     for name, value in request.query_params.multi_items():
         params[name] = "" if name in params else value
     return params
+
+
+OPEN = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag, Content-Length, Content-Range, Accept-Ranges",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD, PUT, POST",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Max-Age": "3600",
+}
+
+
+class OpenFiles:
+    """Answers preflights and opens every answer below ``/files``, errors included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not (scope["path"] + "/").startswith("/files/"):
+            await self._app(scope, receive, send)
+            return
+
+        async def opening(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(OPEN)
+            await send(message)
+
+        if scope["method"] == "OPTIONS":
+            await Response(status_code=204, headers=PREFLIGHT)(scope, receive, opening)
+        else:
+            await self._app(scope, receive, opening)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from jan_media.api import answers
 from jan_media.api.bodies import MAX_DEPTH, read_json, too_deep
 from jan_media.api.callers import owner_of
-from jan_media.api.finding import find_all
+from jan_media.api.ready_media import all_ready
 from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
 from jan_media.library.resolve import Resolved, not_found
@@ -57,15 +57,15 @@ async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:
     if not isinstance(asked, list) or not 1 <= len(asked) <= MAX_IDS:
         raise Refused("invalid_field", f"ids must be a list of 1 to {MAX_IDS} ids", "ids")
     ids = []
-    for place, text in enumerate(asked):
+    for position, text in enumerate(asked):
         if not isinstance(text, str):
-            raise Refused("invalid_field", "ids must hold strings", f"ids[{place}]")
+            raise Refused("invalid_field", "ids must hold strings", f"ids[{position}]")
         media_id = parse_media_id(text)
         if media_id is None:
-            raise not_found().at(f"ids[{place}]")
+            raise not_found().at(f"ids[{position}]")
         ids.append(media_id)
-    resolved = await find_all(sidecar, list(dict.fromkeys(ids)))
-    found = [_require(resolved, id, f"ids[{place}]") for place, id in enumerate(ids)]
+    resolved = await all_ready(sidecar, list(dict.fromkeys(ids)))
+    found = [_require(resolved, id, f"ids[{position}]") for position, id in enumerate(ids)]
     return {"media": [answers.resolved_item(each.media, each.link) for each in found]}
 
 
@@ -75,7 +75,7 @@ async def _resolve_payload(sidecar: Sidecar, body: dict[str, Any]) -> dict[str, 
     if len(ids) > MAX_IDS:
         raise Refused("invalid_field", f"payload may hold {MAX_IDS} different ids", "payload")
     if ids:
-        resolved = await find_all(sidecar, ids)
+        resolved = await all_ready(sidecar, ids)
         for container, key, media_id, way in places:
             try:
                 container[key] = resolved.require(media_id).link.url  # type: ignore[index]
