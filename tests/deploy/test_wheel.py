@@ -52,7 +52,8 @@ class Installed:
         venv.create(folder, with_pip=False, symlinks=True)
         self.folder = folder
         self.python = folder / "bin" / "python"
-        pip(self.python, "install", f"{wheel}[{extra}]", "-c", str(ROOT / "constraints.txt"))
+        constraints = str(ROOT / "constraints.txt")
+        pip(self.python, "install", "--no-compile", f"{wheel}[{extra}]", "-c", constraints)
         # No variable of this run leads back to the checkout.
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
@@ -87,6 +88,12 @@ def sidecar(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(tmp_path_factory.mktemp("sidecar"), wheel, "sidecar")
 
 
+@pytest.fixture(scope="module")
+def client(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """What somebody needs who only uses a gateway."""
+    return Installed(tmp_path_factory.mktemp("client"), wheel, "client")
+
+
 def needed(extra: str) -> set[str]:
     """Return the packages that an extra names."""
     lines = PYPROJECT["project"]["optional-dependencies"][extra]
@@ -114,6 +121,22 @@ def test_the_sidecar_alone_brings_nothing_of_the_plugin(sidecar: Installed) -> N
     assert not installed & {"kong-pdk", "lupa", "pytest", "matplotlib"}
 
 
+def test_the_client_alone_brings_nothing_of_either(client: Installed) -> None:
+    installed = client.packages()
+    assert needed("client") <= installed
+    assert not installed & {"boto3", "pillow", "psycopg", "uvicorn", "fastapi", "kong-pdk", "lupa"}
+
+
+def test_the_client_alone_uses_gateways_and_says_what_a_sidecar_needs(client: Installed) -> None:
+    asked = client.run("jan-media", "ls", "--gateway", f"http://{HOST}:{free_ports().gateway}")
+    assert "no answer from" in asked.stderr
+    for command in ("serve", "doctor"):
+        done = client.run("jan-media", command)
+        assert done.returncode == 1
+        assert "pip install 'jan-media-gateway[sidecar]'" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_kong_gets_the_plugins_schema_from_any_folder(plugin: Installed) -> None:
     dumped = plugin.run("python", "-m", "jan_media_plugin", "--dump")
     assert json.loads(dumped.stdout)[0]["Name"] == "jan-media"
@@ -132,6 +155,7 @@ def test_the_command_says_what_to_install_where_only_the_plugin_is(plugin: Insta
     done = plugin.run("jan-media", "serve")
     assert done.returncode == 1
     assert "pip install 'jan-media-gateway[sidecar]'" in done.stderr
+    assert "pip install 'jan-media-gateway[client]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

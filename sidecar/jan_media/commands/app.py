@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from jan_media import __version__
+from jan_media.commands.client import chat, get, ls, rm, upload
 from jan_media.commands.entry import serve_until_stopped
 from jan_media.commands.keys import keys
 from jan_media.commands.migration import migrate
 from jan_media.commands.upkeep import doctor, sweep, verify
 
+CLIENT = "A gateway, as its clients see it"
 SIDECAR = "The sidecar, by the settings of its environment (MEDIA_…)"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -32,6 +34,13 @@ def jan_media(
 
 
 app.command("serve", rich_help_panel=SIDECAR)(serve_until_stopped)
-for command in (doctor, verify, sweep, migrate):
-    app.command(rich_help_panel=SIDECAR)(command)
+app.command(rich_help_panel=SIDECAR)(doctor)
+app.command(rich_help_panel=SIDECAR)(verify)
+app.command(rich_help_panel=SIDECAR)(sweep)
+app.command(rich_help_panel=SIDECAR)(migrate)
 app.add_typer(keys, name="keys", rich_help_panel=SIDECAR)
+app.command(rich_help_panel=CLIENT)(upload)
+app.command(rich_help_panel=CLIENT)(ls)
+app.command(rich_help_panel=CLIENT)(get)
+app.command(rich_help_panel=CLIENT)(rm)
+app.command(rich_help_panel=CLIENT)(chat)

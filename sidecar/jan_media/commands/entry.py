@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from importlib.util import find_spec
 from typing import NoReturn
 
 from jan_media.errors import CannotStart
@@ -32,7 +33,15 @@ def serve_until_stopped() -> None:
 
 
 def settings_of_environment() -> Settings:
-    """The settings, with the log set up. Ends the process if they are wrong."""
+    """The settings, with the log set up. Ends the process if they are wrong.
+
+    Each command of the sidecar begins with this, and loads the sidecar's parts after it.
+    """
+    if find_spec("boto3") is None:
+        fail(
+            "the sidecar is not installed here, only the client of a gateway.\n"
+            "Install it, in an environment of its own: pip install 'jan-media-gateway[sidecar]'"
+        )
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
