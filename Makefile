@@ -8,6 +8,7 @@
 #   make check        style and types
 #   make bench        what everything costs, in tables (under ten minutes)
 #   make wheel        the package, into dist/
+#   make console      what the console takes from npm, for the wheel and the images
 #   make images       the sidecar's and the demo model's image, built, run and checked (as root)
 #   make screenshots  the README's picture of the console, drawn anew
 #   make constraints  new versions of everything that is installed
@@ -21,15 +22,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLAYS := $(VENV)/.plays
 READY := $(VENV)/.ready
+FROM_NPM := sidecar/jan_media/console/static/vendor
 
 # What the tests run besides Python: COMMAND=PACKAGE.
-TOOLS := node=nodejs jq=jq curl=curl chromium=chromium \
+TOOLS := node=nodejs npm=npm jq=jq curl=curl chromium=chromium \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
   sqlite3=sqlite3 rclone=rclone tesseract=tesseract-ocr wrk=wrk systemd-analyze=systemd
 
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 
-.PHONY: setup demo up test say fuzz soak e2e check bench wheel images screenshots constraints clean
+.PHONY: setup demo up test say fuzz soak e2e check bench wheel console images screenshots constraints clean
 
 # Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE;
 # Debian keeps PostgreSQL's programs, and Ceph's helpers, outside of PATH.
@@ -41,7 +43,7 @@ define need
 	if [ -n "$$missing" ]; then ./.ci/install$$missing; fi
 endef
 
-setup: $(READY)
+setup: $(READY) console
 
 # What demo and up need: no tests, no linters.
 $(PLAYS): pyproject.toml constraints.txt
@@ -94,23 +96,35 @@ soak: $(READY)
 	  $(BIN)/python -m pytest -s tests/invariant
 	MIGRATE_KILLS=30 $(BIN)/python -m pytest tests/contract/test_migrate.py --timeout 600
 
-check: $(READY)
+check: $(READY) console
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	node_modules/.bin/tsc
 
 bench: $(READY)
 	$(call need,$(filter wrk% postgres% ceph% radosgw%,$(TOOLS)))
 	$(BIN)/python -m bench
 
+# The library with which people sign in on the console by OpenID Connect, and the checker of types.
+# The library is no part of this repository: the wheel and the images take it from where it is put.
+console: $(FROM_NPM)/oauth4webapi.js
+$(FROM_NPM)/oauth4webapi.js: package.json
+	$(call need,npm=npm)
+	@echo "Installing what the console takes from npm: a few seconds …"
+	@npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts
+	@mkdir -p $(FROM_NPM)
+	@cp node_modules/oauth4webapi/LICENSE.md $(FROM_NPM)/oauth4webapi.txt
+	@cp node_modules/oauth4webapi/build/index.js $@
+
 # From a fresh build folder: an old one brings back files that are gone.
-wheel: $(PLAYS)
+wheel: $(PLAYS) console
 	@rm -rf build dist
 	@$(BIN)/python -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
 	@rm -rf build
 	@ls dist/*.whl
 
-images: $(PLAYS)
+images: $(PLAYS) console
 	$(call need,buildah=buildah debootstrap=debootstrap)
 	@$(BIN)/python -m deploy.images
 
@@ -127,5 +141,5 @@ constraints:
 	@rm -rf var/constraints
 
 clean:
-	rm -rf $(VENV) var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules $(FROM_NPM) var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

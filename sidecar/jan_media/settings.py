@@ -76,6 +76,16 @@ class S3Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleOidc:
+    """With which provider of OpenID Connect people sign in on the console. No issuer: with none."""
+
+    issuer: str
+    client_id: str
+    scope: str
+    audience: str  # sent where a provider wants one asked for
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What an operator decided. Durations are seconds unless a name says otherwise."""
 
@@ -118,6 +128,7 @@ class Settings:
     max_fetches: int
     console: bool
     console_gateway_url: str  # "" where the console lies one folder below the gateway's root
+    console_oidc: ConsoleOidc
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +200,12 @@ def load_settings(environment: Mapping[str, str]) -> Loaded:
         max_fetches=read("MEDIA_MAX_FETCHES", "16", _integer(1, 10_000)),
         console=read("MEDIA_CONSOLE", "true", _boolean),
         console_gateway_url=read("MEDIA_CONSOLE_GATEWAY_URL", "", _optional(_http_url)),
+        console_oidc=ConsoleOidc(
+            issuer=read("MEDIA_CONSOLE_OIDC_ISSUER", "", _optional(_issuer)),
+            client_id=read("MEDIA_CONSOLE_OIDC_CLIENT_ID", "", str),
+            scope=read("MEDIA_CONSOLE_OIDC_SCOPE", "openid profile", _scope),
+            audience=read("MEDIA_CONSOLE_OIDC_AUDIENCE", "", str),
+        ),
     )
     problems = read.problems + ([] if read.problems else _contradictions(settings))
     if problems:
@@ -220,6 +237,10 @@ def _contradictions(settings: Settings) -> list[str]:
         problems += _also_unset(settings.s3)
     if bool(settings.s3.access_key) != bool(settings.s3.secret_key):
         problems.append("MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY: set both or neither")
+    if bool(settings.console_oidc.issuer) != bool(settings.console_oidc.client_id):
+        problems.append(
+            "MEDIA_CONSOLE_OIDC_ISSUER and MEDIA_CONSOLE_OIDC_CLIENT_ID: set both or neither"
+        )
     return problems
 
 
@@ -320,6 +341,20 @@ def _http_url(text: str) -> str:
     if parts.query or parts.fragment or parts.username:
         raise ValueError("must be a plain base URL: no query, fragment or credentials")
     return text.rstrip("/")
+
+
+def _issuer(text: str) -> str:
+    """An issuer, letter by letter: a slash at its end counts."""
+    parts = urlsplit(_http_url(text))
+    if parts.scheme == "http" and not Address(host=parts.hostname or "").local_only:
+        raise ValueError("must begin with https://, but on this machine")
+    return text
+
+
+def _scope(text: str) -> str:
+    if "openid" not in text.split():
+        raise ValueError(f"must have openid among its words, as in 'openid profile', not {text!r}")
+    return text
 
 
 def _database_url(text: str) -> str:

@@ -109,6 +109,13 @@ def test_every_file_that_is_no_code_is_in_the_wheel(wheel: Path) -> None:
                 assert path.relative_to(below).as_posix() in held
 
 
+def test_what_the_console_takes_from_npm_is_in_the_wheel_with_its_licence(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as held:
+        folder = "jan_media/console/static/vendor/oauth4webapi"
+        assert b"export async function discoveryRequest" in held.read(f"{folder}.js")
+        assert b"Permission is hereby granted" in held.read(f"{folder}.txt")
+
+
 def test_the_plugin_alone_brings_nothing_of_the_sidecar(plugin: Installed) -> None:
     installed = plugin.packages()
     assert needed("plugin") <= installed

@@ -6,7 +6,8 @@ it works below any path and behind https.
 
 import gzip
 import hashlib
-from dataclasses import dataclass
+import logging
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
@@ -19,6 +20,10 @@ from jan_media.api.errors import error_response
 from jan_media.api.routes import Path
 from jan_media.settings import Settings
 from jan_media.sidecar import Sidecar
+
+log = logging.getLogger("jan_media.console")
+
+OIDC_LIBRARY = "vendor/oauth4webapi.js"  # `make console` gets it by npm
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -43,7 +48,7 @@ def paths(sidecar: Sidecar) -> list[Path]:
     """The page, its files, and ``config.json``: what it must know of this installation."""
     known = _files()
     headers = security_headers(sidecar.settings, storage_origin(sidecar))
-    config = console_config(sidecar.settings)
+    config = console_config(sidecar.settings, has_library=OIDC_LIBRARY in known)
 
     async def root(request: Request) -> Response:
         """The page, one folder above its files."""
@@ -72,11 +77,23 @@ def paths(sidecar: Sidecar) -> list[Path]:
     ]
 
 
-def console_config(settings: Settings) -> dict[str, object]:
-    """What ``config.json`` holds. ``gateway`` is relative to the console's folder, or a URL."""
+def console_config(settings: Settings, *, has_library: bool) -> dict[str, object]:
+    """What ``config.json`` holds. ``gateway`` is relative to the console's folder, or a URL.
+
+    Without the library people cannot sign in with a provider: then none is named.
+    """
+    oidc = asdict(settings.console_oidc) if settings.console_oidc.issuer else None
+    if oidc and not has_library:
+        log.warning(
+            "MEDIA_CONSOLE_OIDC_ISSUER is set, and the console lacks %s: it has no button for it. "
+            "Run `make console` before you build the wheel or the image",
+            OIDC_LIBRARY,
+        )
+        oidc = None
     return {
         "gateway": settings.console_gateway_url + "/" if settings.console_gateway_url else "../",
         "guests": settings.guest_login,
+        "oidc": oidc,
         "types": str(settings.allowed_types),
         "max_bytes": settings.max_bytes,
         "retention_days": settings.retention_days,
@@ -91,14 +108,17 @@ def storage_origin(sidecar: Sidecar) -> str:
 
 def security_headers(settings: Settings, storage: str) -> dict[str, str]:
     """The headers of every answer of the console."""
-    gateway = _origin(settings.console_gateway_url)
+    asked = ["'self'", storage]
+    asked += filter(
+        None, map(_origin, (settings.console_gateway_url, settings.console_oidc.issuer))
+    )
     policy = {
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
         "img-src": f"'self' blob: {storage}",
         "media-src": f"blob: {storage}",
-        "connect-src": f"'self' {storage} {gateway}".strip(),
+        "connect-src": " ".join(asked),
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
@@ -110,6 +130,7 @@ def security_headers(settings: Settings, storage: str) -> dict[str, str]:
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
+        "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",  # a new version is seen at once; usually the answer is a 304
         "Vary": "Accept-Encoding",

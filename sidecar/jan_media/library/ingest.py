@@ -8,15 +8,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from jan_media.catalog.interface import (
-    NO_DETAILS,
-    Claimed,
-    Content,
-    FileDetails,
-    IntentLapsed,
-    QuotaExceeded,
-)
-from jan_media.content.allowed_types import AllowedTypes
+from jan_media.catalog.interface import Claimed, Content, IntentLapsed, QuotaExceeded
 from jan_media.content.refusals import MediaRefused
 from jan_media.content.sniff import sniff
 from jan_media.errors import Refused
@@ -33,24 +25,16 @@ ATTEMPTS = 3
 SWEPT_FOR_ROOM = 100  # expired ids
 
 
-def store(
-    library: Library,
-    spool: Spool,
-    owner: str,
-    details: FileDetails = NO_DETAILS,
-    *,
-    allowed: AllowedTypes | None = None,
-) -> Claimed:
+def store(library: Library, spool: Spool, owner: str) -> Claimed:
     """Give the spooled bytes their id: the one they have already, or a new one.
 
-    ``allowed`` are the types that are let in, those of the rules if it is None. Raises `Refused`
-    for bytes that are not allowed media, for an owner that cannot be, and for more than the owner
-    may keep. Raises `StorageUnavailable` and `CatalogUnavailable` when those are away; nothing is
-    stored then, or a sweep removes it.
+    Raises `Refused` for bytes that are not allowed media and for an owner that cannot be,
+    `StorageUnavailable` and `CatalogUnavailable` when those are away; nothing is stored then, or
+    a sweep removes it. Raises `Refused` also for more than the owner may keep.
     """
     require_owner(owner)
-    content = examine(library, spool, allowed or library.rules.allowed_types)
-    return within_quota(library, lambda: _store(library, spool, content, owner, details))
+    content = examine(library, spool)
+    return within_quota(library, lambda: _store(library, spool, content, owner))
 
 
 def within_quota(library: Library, keep: Callable[[], T]) -> T:
@@ -61,7 +45,8 @@ def within_quota(library: Library, keep: Callable[[], T]) -> T:
     try:
         return keep()
     except QuotaExceeded as exceeded:
-        if not library.catalog.expire(now=library.clock(), limit=SWEPT_FOR_ROOM):
+        swept = library.catalog.expire(now=library.clock(), limit=SWEPT_FOR_ROOM)
+        if not swept.media and not swept.uploads:
             raise over_quota(exceeded) from None
     try:
         return keep()
@@ -69,9 +54,7 @@ def within_quota(library: Library, keep: Callable[[], T]) -> T:
         raise over_quota(exceeded) from None
 
 
-def _store(
-    library: Library, spool: Spool, content: Content, owner: str, details: FileDetails
-) -> Claimed:
+def _store(library: Library, spool: Spool, content: Content, owner: str) -> Claimed:
     quota = library.rules.quota_of(owner)
     for _ in range(ATTEMPTS):
         key, now = fresh_content_key(), library.clock()
@@ -80,26 +63,26 @@ def _store(
             owner,
             key,
             now=now,
-            expires_at=library.rules.kept_until(now, details.lifetime),
+            expires_at=library.rules.kept_until(now),
             due_at=now + library.rules.hold_ms,
             quota=quota,
-            details=details,
         )
         try:
-            return known or _write_and_commit(library, spool, content, key, owner, details)
+            return known or _write_and_commit(library, spool, content, key, owner)
         except IntentLapsed:
             continue
     raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
 
 
-def examine(library: Library, spool: Spool, allowed: AllowedTypes) -> Content:
+def examine(library: Library, spool: Spool) -> Content:
     """Say what the spooled bytes are. Raises `Refused` unless they are allowed media."""
+    rules = library.rules
     try:
         mime = sniff(
             spool.from_start(),
             spool.size,
-            allowed=allowed,
-            max_pixels=library.rules.max_pixels,
+            allowed=rules.allowed_types,
+            max_pixels=rules.max_pixels,
         )
     except MediaRefused as refusal:
         raise Refused(refusal.code, refusal.message) from None
@@ -107,7 +90,7 @@ def examine(library: Library, spool: Spool, allowed: AllowedTypes) -> Content:
 
 
 def _write_and_commit(
-    library: Library, spool: Spool, content: Content, key: str, owner: str, details: FileDetails
+    library: Library, spool: Spool, content: Content, key: str, owner: str
 ) -> Claimed:
     """Store the bytes under an intended key. Raises `IntentLapsed` if that took too long."""
     library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
@@ -119,9 +102,8 @@ def _write_and_commit(
             key,
             owner,
             now=now,
-            expires_at=library.rules.kept_until(now, details.lifetime),
+            expires_at=library.rules.kept_until(now),
             quota=library.rules.quota_of(owner),
-            details=details,
         )
     except QuotaExceeded:  # others of this owner were faster
         discard(library, key)

@@ -1,5 +1,6 @@
 """docs/dependencies.md says why for each thing that is installed."""
 
+import json
 import re
 import tomllib
 
@@ -24,6 +25,13 @@ PACKAGES = sorted(
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_has_a_reason(package: str) -> None:
     assert re.search(rf"^\|[^|]*(?<![\w-]){re.escape(package)}(?![\w-])", PAGE, re.MULTILINE)
+
+
+def test_every_package_from_npm_has_a_reason_and_an_exact_version() -> None:
+    listed = json.loads((ROOT / "package.json").read_text("utf-8"))
+    for name, version in (listed["dependencies"] | listed["devDependencies"]).items():
+        assert f"\n| {name} | " in PAGE
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version)
 
 
 def test_every_debian_package_of_the_makefile_has_a_reason() -> None:

@@ -135,3 +135,25 @@ def test_a_grace_that_writes_may_outlast_is_a_warning() -> None:
     (warning,) = load_settings(LOCAL | {"MEDIA_SWEEP_GRACE": "59s"}).warnings
     assert warning.startswith("MEDIA_SWEEP_GRACE is below 60s")
     assert load_settings(LOCAL | {"MEDIA_SWEEP_GRACE": "1m"}).warnings == []
+
+
+def test_an_issuer_of_the_console_is_kept_letter_by_letter() -> None:
+    read = settings(
+        MEDIA_CONSOLE_OIDC_ISSUER="https://id.example.com/", MEDIA_CONSOLE_OIDC_CLIENT_ID="console"
+    )
+    assert read.console_oidc.issuer == "https://id.example.com/"
+    assert read.console_oidc.scope == "openid profile"
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"ISSUER": "https://id.example.com"}, "MEDIA_CONSOLE_OIDC_CLIENT_ID"),
+        ({"CLIENT_ID": "console"}, "MEDIA_CONSOLE_OIDC_ISSUER"),
+        ({"ISSUER": "http://id.example.com", "CLIENT_ID": "console"}, "must begin with https"),
+        ({"SCOPE": "profile"}, "must have openid among its words"),
+    ],
+)
+def test_a_wrong_provider_of_the_console_is_named(variables: dict[str, str], named: str) -> None:
+    given = {f"MEDIA_CONSOLE_OIDC_{name}": value for name, value in variables.items()}
+    assert named in " ".join(problems(LOCAL | given))

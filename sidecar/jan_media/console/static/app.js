@@ -16,14 +16,26 @@ async function start() {
   /** @type {import("./session.js").Config} */
   const config = await answer.json();
   const root = new URL(config.gateway, here).href;
+  let failure = "";
   const session = new Session(config, root, async (was) => {
-    const kept = await askToSignIn(session, was);
+    const kept = await askToSignIn(session, was, failure);
+    failure = "";
     if (was) queueMicrotask(() => page.signedIn());
     return kept;
   });
   const gateway = new Gateway(root, session);
   const page = show(gateway, config);
+  if (config.oidc) {
+    const { cameBackFrom } = await import("./oidc.js");
+    try {
+      const kept = await cameBackFrom(config.oidc);
+      if (kept) session.keep(kept);
+    } catch (problem) {
+      failure = texts.signIn.failed(/** @type {Error} */ (problem).message);
+    }
+  }
   await session.token(); // asks people if nobody is signed in
+  if (failure) notify(failure, { seconds: 10 });
   page.signedIn();
 }
 
@@ -39,10 +51,11 @@ function show(gateway, config) {
     chat.attach(picture);
   });
   const who = h("span", { class: "who" });
-  const out = () => {
+  const out = async () => {
     library.flush();
-    gateway.session.end();
-    location.reload();
+    const next = await gateway.session.end();
+    if (next) location.assign(next);
+    else location.reload();
   };
   app.replaceChildren(
     h("a", { class: "skip", href: "#main" }, texts.skip),
@@ -62,8 +75,8 @@ function show(gateway, config) {
   );
   return {
     signedIn() {
-      const { kind } = gateway.session.current ?? {};
-      who.textContent = kind === "guest" ? texts.signIn.asGuest : texts.signIn.asKey;
+      const { kind = "key", name } = gateway.session.current ?? {};
+      who.textContent = name || texts.signIn.as[kind];
       library.reload();
       chat.loadModels();
     },

@@ -41,7 +41,10 @@ export class ApiError extends Error {
 const DIRECT_FROM = 4 * 1024 * 1024;
 const TRY_THE_GATEWAY = ["not_supported", "unsupported_media_type"];
 
-/** The types of files that browsers do not know by their names: what phones write. */
+/**
+ * The types of files that browsers do not know by their names: what phones write.
+ * @type {Record<string, string>}
+ */
 const TYPES = { heic: "image/heic", heif: "image/heif", avif: "image/avif" };
 
 export class Gateway {
@@ -296,7 +299,7 @@ export class Gateway {
  */
 function typeOf(file) {
   const ending = file.name.split(".").at(-1)?.toLowerCase() ?? "";
-  return file.type || TYPES[/** @type {keyof TYPES} */ (ending)] || "application/octet-stream";
+  return file.type || TYPES[ending] || "application/octet-stream";
 }
 
 /**

@@ -4,10 +4,10 @@
  */
 
 /**
- * @typedef {"guest" | "key"} Kind
- * @typedef {{kind: Kind, token: string, expiresAt: number}} Kept
- * @typedef {{gateway: string, guests: boolean, types: string, max_bytes: number,
- *   retention_days: number}} Config
+ * @typedef {"guest" | "key" | "provider"} Kind
+ * @typedef {{kind: Kind, token: string, expiresAt: number, refresh?: string, name?: string}} Kept
+ * @typedef {{gateway: string, guests: boolean, oidc: import("./oidc.js").Provider | null,
+ *   types: string, max_bytes: number, retention_days: number}} Config
  */
 
 const PLACE = "jan-session";
@@ -46,9 +46,17 @@ export class Session {
     sessionStorage.setItem(PLACE, JSON.stringify(kept));
   }
 
-  end() {
+  /**
+   * Sign out here.
+   * @returns {Promise<string | null>} where to go on, to sign out at the provider too
+   */
+  async end() {
+    const was = this.#kept;
     this.#kept = null;
     sessionStorage.removeItem(PLACE);
+    if (was?.kind !== "provider" || !this.config.oidc) return null;
+    const { wayOut } = await import("./oidc.js");
+    return wayOut(this.config.oidc).catch(() => null);
   }
 
   /**
@@ -64,8 +72,8 @@ export class Session {
   }
 
   /**
-   * Get a token in the place of one that has ended: by asking people. However many
-   * ask at once, people are asked once.
+   * Get a token in the place of one that has ended: from the provider, or by asking people. However
+   * many ask at once, people are asked once.
    * @param {string} ended
    */
   async renew(ended) {
@@ -75,7 +83,15 @@ export class Session {
   }
 
   async #renew() {
-    this.keep(await this.askPeople(this.#kept));
+    const was = this.#kept;
+    this.keep((was && (await this.#fromProvider(was))) ?? (await this.askPeople(was)));
+  }
+
+  /** @param {Kept} was */
+  async #fromProvider(was) {
+    if (was.kind !== "provider" || !this.config.oidc) return null;
+    const { renewed } = await import("./oidc.js");
+    return renewed(this.config.oidc, was);
   }
 
   /**

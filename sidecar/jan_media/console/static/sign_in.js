@@ -7,11 +7,12 @@ const words = texts.signIn;
 /**
  * @param {import("./session.js").Session} session
  * @param {import("./session.js").Kept | null} was what has ended, if anything has
+ * @param {string} [failure] why signing in has failed just now
  * @returns {Promise<import("./session.js").Kept>}
  */
-export function askToSignIn(session, was) {
+export function askToSignIn(session, was, failure = "") {
   return new Promise((resolve) => {
-    const problem = h("p", { class: "problem", role: "alert" });
+    const problem = h("p", { class: "problem", role: "alert" }, failure);
     const input = h("input", {
       id: "key",
       type: "password",
@@ -41,16 +42,19 @@ export function askToSignIn(session, was) {
       if (!input.value.trim()) return words.keyMissing;
       return (await session.key(input.value)) ?? words.keyRefused;
     };
-    const asGuest = button(words.guest, () => attempt(() => session.guest()), { class: "primary" });
+    const { oidc, guests } = session.config;
+    const asGuest = button(words.guest, () => attempt(() => session.guest()), {
+      class: oidc ? "wide" : "primary wide",
+    });
     const ended = was && (was.kind === "guest" ? words.expiredGuest : words.expired);
     const dialog = h(
       "dialog",
       { class: "sign-in", "aria-labelledby": "sign-in-title", oncancel: stay },
       h("h2", { id: "sign-in-title" }, was ? words.title : texts.tagline),
       h("p", {}, ended || texts.intro),
-      session.config.guests
-        ? [asGuest, h("p", { class: "hint" }, words.guestHint), h("p", { class: "or" }, words.or)]
-        : h("p", { class: "hint" }, words.none),
+      oidc && withProvider(oidc, attempt),
+      guests && [asGuest, h("p", { class: "hint" }, words.guestHint)],
+      oidc || guests ? h("p", { class: "or" }, words.or) : h("p", { class: "hint" }, words.none),
       h(
         "form",
         { onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), attempt(withKey)) },
@@ -63,6 +67,21 @@ export function askToSignIn(session, was) {
     document.body.append(dialog);
     dialog.showModal();
   });
+}
+
+/**
+ * The button that leads to the provider. Browsers do its cryptography on secure pages alone.
+ * @param {import("./oidc.js").Provider} provider
+ * @param {(way: () => Promise<never>) => void} attempt
+ */
+function withProvider(provider, attempt) {
+  if (!isSecureContext) return h("p", { class: "hint" }, words.needsHttps);
+  const leave = async () => {
+    const { leaveFor } = await import("./oidc.js");
+    return leaveFor(provider);
+  };
+  const label = words.provider(new URL(provider.issuer).host);
+  return button(label, () => attempt(leave), { class: "primary wide" });
 }
 
 /** @param {Event} event */

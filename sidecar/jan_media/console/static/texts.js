@@ -15,6 +15,15 @@ export const texts = {
     title: "Sign in",
     guest: "Continue as guest",
     guestHint: "No account is needed. What a guest uploads is seen by this guest alone.",
+    provider: (/** @type {string} */ host) => `Sign in with ${host}`,
+    needsHttps: "Signing in with your account needs a page that came by https.",
+    notBegun: "It was not begun in this tab. Begin it here.",
+    notSecure: "The address that it would lead to is not a secure one.",
+    denied: "You, or the provider, said no.",
+    providerSays: (/** @type {string} */ reason) => `The provider says: ${reason}`,
+    wrongAnswer: "The provider's answer is not for this page. Try again.",
+    unreachable: (/** @type {string} */ host) =>
+      `${host} cannot be reached, or is not set up for this page.`,
     or: "or",
     key: "Token or API key",
     keyHint: "It stays in this tab and is forgotten when you close the tab.",
@@ -27,8 +36,7 @@ export const texts = {
     none: "This gateway admits nobody new by itself: paste a token or an API key.",
     failed: (/** @type {string} */ why) => `The sign-in did not work: ${why}`,
     out: "Sign out",
-    asGuest: "Guest",
-    asKey: "Token or key",
+    as: { guest: "Guest", key: "Token or key", provider: "Signed in" },
   },
 
   upload: {
