@@ -20,7 +20,7 @@ from tests.e2e.browser import read_in_browser
 from tests.e2e.conftest import client_for, guest_token, start_stack
 from tests.e2e.documented import Outcome, substituted
 from tests.e2e.test_documented_examples import EXAMPLES, IN_A_BROWSER, PRINTED
-from tests.support.ceph import ACCESS_KEY, SECRET_KEY, Ceph
+from tests.support.ceph import Ceph
 
 DOM_EXAMPLES = [e for e in EXAMPLES if e.language == "javascript"]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
@@ -34,14 +34,7 @@ def bucket(ceph: Ceph) -> str:
 @pytest.fixture(scope="module")
 def stack(ceph: Ceph, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All parts, on a bucket that does not know the page's address yet."""
-    settings = {
-        "MEDIA_STORAGE_BACKEND": "s3",
-        "MEDIA_S3_ENDPOINT": ceph.endpoint,
-        "MEDIA_S3_BUCKET": bucket,
-        "MEDIA_S3_ACCESS_KEY": ACCESS_KEY,
-        "MEDIA_S3_SECRET_KEY": SECRET_KEY,
-    }
-    with start_stack(tmp_path_factory.mktemp("s3"), **settings) as running:
+    with start_stack(tmp_path_factory.mktemp("s3"), **ceph.media_settings(bucket)) as running:
         yield running
 
 

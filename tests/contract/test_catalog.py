@@ -77,7 +77,7 @@ def test_a_first_upload_makes_its_id_ready_under_the_intended_key(catalog: Catal
         deduped=False,
     )
     assert catalog.get_many([id], now=NOW) == {id: claimed.media}
-    assert catalog.owns(id, "ann")
+    assert catalog.claim_of(id, "ann", now=NOW)
 
 
 def test_a_committed_key_is_no_longer_garbage(catalog: Catalog) -> None:
@@ -109,8 +109,8 @@ def test_the_same_content_again_answers_the_same_id_and_drops_its_own_bytes(
 
     assert second == Claimed(first.media, deduped=True)
     assert due(catalog, NOW + 1) == ["second-key"]
-    assert catalog.owns(first.media.id, "ann")
-    assert catalog.owns(first.media.id, "bob")
+    assert catalog.claim_of(first.media.id, "ann", now=NOW)
+    assert catalog.claim_of(first.media.id, "bob", now=NOW)
 
 
 def test_an_expired_hold_that_no_sweep_has_taken_can_still_be_committed(
@@ -186,7 +186,7 @@ def test_an_upload_of_what_others_own_claims_it_and_renews_it(catalog: Catalog) 
 
     assert begun == Claimed(replace(first.media, expires_at=LATER + DAY), deduped=True)
     assert live(catalog, first.media.id) == begun.media
-    assert catalog.owns(first.media.id, "bob")
+    assert catalog.claim_of(first.media.id, "bob", now=NOW)
     assert due(catalog, LATER) == []
 
 
@@ -270,7 +270,7 @@ def test_a_known_content_is_claimed_without_its_bytes(catalog: Catalog) -> None:
     claimed = catalog.claim_known(content_of(PNG), "bob", now=NOW, expires_at=LATER)
 
     assert claimed == Claimed(first.media, deduped=True)
-    assert catalog.owns(first.media.id, "bob")
+    assert catalog.claim_of(first.media.id, "bob", now=NOW)
 
 
 def test_claiming_renews_the_retention(catalog: Catalog) -> None:
@@ -338,7 +338,7 @@ def test_a_promised_id_is_pending_and_owned(catalog: Catalog) -> None:
         expires_at=NOW + 15 * MINUTE,
     )
     assert live(catalog, pending.id) == pending
-    assert catalog.owns(pending.id, "ann")
+    assert catalog.claim_of(pending.id, "ann", now=NOW)
 
 
 @pytest.mark.parametrize("outcome", ["unused", "completed", "rejected", "released"])
@@ -549,8 +549,8 @@ def test_get_many_takes_any_number_of_ids(catalog: Catalog) -> None:
 def test_only_claimants_own_an_id(catalog: Catalog) -> None:
     id = upload(catalog, PNG, "ann", now=NOW, expires_at=LATER).media.id
 
-    assert not catalog.owns(id, "bob")
-    assert not catalog.owns(new_media_id(NOW), "ann")
+    assert not catalog.claim_of(id, "bob", now=NOW)
+    assert not catalog.claim_of(new_media_id(NOW), "ann", now=NOW)
 
 
 def test_list_owned_pages_through_ones_own_ready_ids_newest_first(catalog: Catalog) -> None:
@@ -563,10 +563,10 @@ def test_list_owned_pages_through_ones_own_ready_ids_newest_first(catalog: Catal
     newest_first = mine[::-1]
 
     first = catalog.list_owned("ann", now=NOW + 5, limit=3)
-    second = catalog.list_owned("ann", now=NOW + 5, limit=3, before=first[-1].id)
+    second = catalog.list_owned("ann", now=NOW + 5, limit=3, after=first[-1].position)
 
-    assert first == newest_first[:3]
-    assert second == newest_first[3:]
+    assert [each.media for each in first] == newest_first[:3]
+    assert [each.media for each in second] == newest_first[3:]
 
 
 # --- release
@@ -578,7 +578,7 @@ def test_the_last_release_takes_the_id_and_its_bytes(catalog: Catalog) -> None:
     assert catalog.release(media.id, "ann", now=NOW) is Released.GONE
 
     assert live(catalog, media.id) is None
-    assert not catalog.owns(media.id, "ann")
+    assert not catalog.claim_of(media.id, "ann", now=NOW)
     assert due(catalog) == [media.storage_key]
     assert catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=LATER) is None
 
@@ -590,8 +590,8 @@ def test_a_release_leaves_the_others_claims(catalog: Catalog) -> None:
     assert catalog.release(media.id, "ann", now=NOW) is Released.SHARED
 
     assert live(catalog, media.id) == media
-    assert not catalog.owns(media.id, "ann")
-    assert catalog.owns(media.id, "bob")
+    assert not catalog.claim_of(media.id, "ann", now=NOW)
+    assert catalog.claim_of(media.id, "bob", now=NOW)
     assert due(catalog) == ["second-key"]
 
 
@@ -651,7 +651,7 @@ def test_expire_removes_what_is_over_and_its_bytes(catalog: Catalog) -> None:
     assert sorted(due(catalog, NOW + DAY)) == sorted(["upload-1", "upload-2", over.storage_key])
     assert live(catalog, kept.id) == kept
     assert catalog.counts()["contents"] == 1
-    assert not catalog.owns(over.id, "ann")
+    assert not catalog.claim_of(over.id, "ann", now=NOW)
 
 
 def test_expire_stops_at_its_limit_and_says_when_nothing_is_left(catalog: Catalog) -> None:

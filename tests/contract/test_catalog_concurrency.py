@@ -74,7 +74,7 @@ def test_of_many_commits_of_one_content_exactly_one_is_first(catalog: Catalog) -
         assert Counter(claimed.deduped for claimed in outcomes) == {False: 1, True: 15}
         (id,) = {claimed.media.id for claimed in outcomes}
         (kept,) = {claimed.media.storage_key for claimed in outcomes}
-        assert all(catalog.owns(id, f"owner of {key}") for key in keys)
+        assert all(catalog.claim_of(id, f"owner of {key}", now=NOW) for key in keys)
         taken = due(catalog, NOW)
         assert sorted([kept, *taken]) == sorted(keys)
         catalog.forget_garbage(taken)

@@ -3,19 +3,23 @@
 import multiprocessing
 import sqlite3
 import stat
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
-from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
-from jan_media.catalog.migrations import migrations_after
+from jan_media.catalog import migrations
+from jan_media.catalog.interface import CatalogUnavailable, Claim, SchemaTooNew
+from jan_media.catalog.migrations import Dialect, migrations_after
 from jan_media.catalog.open import open_catalog
+from jan_media.media_id import new_media_id
 
 from tests.support.catalogs import open_migrated, upload
 
 NOW = 1_800_000_000_000
 LATER = NOW + 1
+DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgres")
 
 
 def execute(url: str, sql: str) -> None:
@@ -52,6 +56,50 @@ def test_migrating_again_keeps_everything(catalog_url: str) -> None:
     with open_migrated(catalog_url) as catalog:
         catalog.migrate()
         assert id in catalog.get_many([id], now=NOW)
+
+
+def test_claims_of_the_version_before_keep_their_dates_and_it_may_go_on_writing(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = {dialect: migrations_after(0, dialect)[:3] for dialect in DIALECTS}
+    with monkeypatch.context() as as_before:
+        as_before.setattr(migrations, "_steps", lambda dialect: steps[dialect])
+        open_and_migrate(catalog_url)
+    old = new_media_id(NOW)
+    for sql in statements_of_version_3(old, "ann"):
+        execute(catalog_url, sql)
+
+    with open_migrated(catalog_url) as catalog:
+        assert catalog.claim_of(old, "ann", now=NOW) == Claim("ann", NOW)
+
+        # A sidecar that has not been replaced yet claims as it did.
+        before = time.time() * 1000
+        execute(catalog_url, f"INSERT INTO claims (owner, id) VALUES ('bob', '{old}')")
+        after = time.time() * 1000
+
+        bobs = catalog.claim_of(old, "bob", now=NOW)
+        assert bobs is not None
+        assert before - 2 <= bobs.created_at <= after + 2
+        assert bobs == Claim("bob", bobs.created_at)
+        assert [each.media.id for each in catalog.list_owned("bob", now=NOW, limit=9)] == [old]
+
+
+def open_and_migrate(url: str) -> None:
+    catalog = open_catalog(url)
+    catalog.migrate()
+    catalog.close()
+
+
+def statements_of_version_3(id: str, owner: str) -> list[str]:
+    """How that version wrote what an upload leaves."""
+    sha256 = "0" * 64
+    return [
+        f"INSERT INTO contents VALUES ('{sha256}', 'image/png', 7, 'a-key')",
+        "INSERT INTO media (id, state, sha256, place, created_at, expires_at)"
+        f" VALUES ('{id}', 'ready', '{sha256}', 1, {NOW}, {LATER})",
+        f"INSERT INTO claims (owner, id) VALUES ('{owner}', '{id}')",
+        f"INSERT INTO usage VALUES ('{owner}', 7, 1)",
+    ]
 
 
 def test_a_newer_schema_is_refused_and_left_alone(catalog_url: str) -> None:

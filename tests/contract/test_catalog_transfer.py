@@ -5,7 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from jan_media.catalog.interface import IntentLapsed, Media, Released, State
+from jan_media.catalog.interface import (
+    Claim,
+    FileDetails,
+    IntentLapsed,
+    Media,
+    Released,
+    State,
+)
 from jan_media.catalog.migrations import newest_version
 from jan_media.catalog.open import open_catalog
 from jan_media.catalog.postgres import PostgresCatalog
@@ -158,6 +165,41 @@ def test_what_the_target_knows_better_stays(catalog: AnyCatalog, target: AnyCata
     assert target.take_in_ready(old, storage_key=None, now=NOW)
     kept = record_of(target, id)
     assert (kept.owners, kept.media.expires_at) == (("ann", "new"), LATER + HOUR)
+
+
+def test_claims_arrive_with_their_dates_ends_names_and_purposes(
+    catalog: AnyCatalog, target: AnyCatalog
+) -> None:
+    content, key = content_of(b"a"), new_key()
+    details = FileDetails("holiday.png", "vision", lifetime=HOUR)
+    catalog.intend(key, due_at=NOW + HOUR)
+    id = catalog.commit_upload(
+        new_media_id(NOW), content, key, "ann", now=NOW, expires_at=NOW + HOUR, details=details
+    ).media.id
+    upload(catalog, b"a", "bob", now=NOW + 1, expires_at=LATER)
+
+    carry(catalog, target, id)
+
+    assert record_of(target, id).claims == record_of(catalog, id).claims
+    assert record_of(target, id).claims[0] == Claim("ann", NOW, NOW + HOUR, "holiday.png", "vision")
+    assert record_of(target, id).covers(record_of(catalog, id))
+
+
+def test_a_claim_on_both_sides_is_merged(catalog: AnyCatalog, target: AnyCatalog) -> None:
+    id = upload(catalog, b"a", "ann", now=NOW, expires_at=LATER).media.id
+    carry(catalog, target, id)
+    for side, name, now in ((catalog, "here.png", NOW + 3), (target, "there.png", NOW + 5)):
+        details = FileDetails(name, "vision" if side is catalog else "", lifetime=HOUR)
+        side.claim_known(content_of(b"a"), "bob", now=now, expires_at=now + HOUR, details=details)
+    assert not record_of(target, id).covers(record_of(catalog, id))
+
+    assert target.take_in_ready(record_of(catalog, id), storage_key=None, now=NOW)
+
+    assert target.claim_of(id, "bob", now=NOW) == Claim(
+        "bob", NOW + 3, NOW + 5 + HOUR, "there.png", "vision"
+    )
+    assert target.usage("bob") == catalog.usage("bob")
+    assert record_of(target, id).covers(record_of(catalog, id))
 
 
 def test_a_pending_id_is_pending_there_and_its_upload_key_is_swept(

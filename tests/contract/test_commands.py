@@ -52,7 +52,7 @@ def test_a_sweep_says_in_numbers_what_would_go_and_what_went(tmp_path: Path) -> 
     assert went["dry_run"] is False
     assert set(went) == {
         *("dry_run", "expired_media", "stale_uploads"),
-        *("unreferenced_contents", "deleted_objects"),
+        *("unreferenced_contents", "deleted_objects", "ended_claims"),
     }
 
 

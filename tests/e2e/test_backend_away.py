@@ -14,7 +14,7 @@ from demo.images import drawn
 from demo.stack import Stack
 from tests.e2e.conftest import client_for, guest_token, start_stack
 from tests.e2e.persistent_client import uploading
-from tests.support.ceph import ACCESS_KEY, REGION, SECRET_KEY, Ceph
+from tests.support.ceph import Ceph
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 
@@ -31,12 +31,7 @@ def stack(
     """A stack on S3 and on a database server that a test may stop."""
     with start_stack(
         tmp_path_factory.mktemp("beyond"),
-        MEDIA_STORAGE_BACKEND="s3",
-        MEDIA_S3_ENDPOINT=ceph.endpoint,
-        MEDIA_S3_REGION=REGION,
-        MEDIA_S3_BUCKET=ceph.new_bucket(),
-        MEDIA_S3_ACCESS_KEY=ACCESS_KEY,
-        MEDIA_S3_SECRET_KEY=SECRET_KEY,
+        **ceph.media_settings(ceph.new_bucket()),
         MEDIA_DATABASE_URL=second_postgres_server.new_database(),
     ) as started:
         yield started

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 from demo.images import drawn
 from tests.e2e.browser import read_in_browser
-from tests.e2e.conftest import client_for, guest_token
+from tests.e2e.conftest import client_for, guest_token, start_stack
 from tests.e2e.documented import PAGE, READERS, Example, Outcome, examples, substituted
+from tests.support.ceph import Ceph
 
 EXAMPLES = examples(PAGE.read_text("utf-8"))
 RUNNABLE = [e for e in EXAMPLES if e.language in READERS and not e.needs_a_browser]
@@ -88,16 +90,29 @@ IN_A_BROWSER = {
 }
 
 
-@pytest.fixture(scope="module")
-def substitutions(gateway_url: str, images: str) -> dict[str, str]:
-    """Hosts that exist, and ids that exist in the place of the page's sample ids."""
+@pytest.fixture(scope="module", params=["local storage", "S3"])
+def base_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The gateway, on a folder and on Ceph RGW."""
+    if request.param == "local storage":
+        yield request.getfixturevalue("gateway_url")
+        return
+    ceph: Ceph = request.getfixturevalue("ceph")
+    settings = ceph.media_settings(ceph.new_bucket())
+    with start_stack(tmp_path_factory.mktemp("on-s3"), **settings) as stack:
+        yield stack.base_url
+
+
+def substitutions(base_url: str, images: str) -> dict[str, str]:
+    """Hosts that exist, and new ids that exist in the place of the page's sample ids."""
     swaps = {
-        "http://localhost:8000": gateway_url,
+        "http://localhost:8000": base_url,
         "https://example.com": images,
         "https://unsplash.com": images,
         "https://unreachable-site.com": "http://127.0.0.1:9",
     }
-    with client_for(gateway_url, guest_token(gateway_url)) as client:
+    with client_for(base_url, guest_token(base_url)) as client:
         for number in range(3):
             content = drawn(f"sample-{number}.jpg")
             answer = client.post("/media/v1/media", files={"file": content})
@@ -108,16 +123,17 @@ def substitutions(gateway_url: str, images: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def outcomes(
-    substitutions: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    base_url: str, images: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Outcome]:
     """What came of every example, read from top to bottom once in each language."""
+    swaps = substitutions(base_url, images)
     result: dict[str, Outcome] = {}
     for language, read in READERS.items():
         folder = tmp_path_factory.mktemp(language)
         (folder / "image.png").write_bytes(drawn("image.png"))
         (folder / "photo.jpg").write_bytes(drawn(f"{language}-photo.jpg"))
         chosen = [e for e in RUNNABLE if e.language == language]
-        ran = read([substituted(e.source, substitutions) for e in chosen], folder)
+        ran = read([substituted(e.source, swaps) for e in chosen], folder)
         result |= {e.name: outcome for e, outcome in zip(chosen, ran, strict=True)}
         downloaded = folder / "downloaded_image.jpg"
         result[f"{language}: downloaded"] = Outcome(
@@ -139,14 +155,46 @@ def test_example_prints_what_it_promises(name: str, outcomes: dict[str, Outcome]
     assert re.fullmatch(PRINTED[name], outcome.printed, re.DOTALL), outcome.printed
 
 
+@pytest.mark.parametrize("language", READERS)
+def test_every_id_that_an_example_printed_is_of_a_picture_that_is_there(
+    language: str, base_url: str, outcomes: dict[str, Outcome]
+) -> None:
+    printed = "".join(outcomes[e.name].printed for e in RUNNABLE if e.language == language)
+    ids = set(re.findall(ID, printed))
+    assert len(ids) >= 4
+    with client_for(base_url, guest_token(base_url)) as client:
+        for media_id in ids:
+            info = client.get(f"/media/v1/media/{media_id}").raise_for_status().json()
+            content = httpx.get(info["url"], trust_env=False).raise_for_status().content
+            assert len(content) == info["bytes"]
+
+
+@pytest.mark.parametrize("language", READERS)
+def test_the_bytes_of_a_direct_upload_are_those_of_the_file(
+    language: str, base_url: str, outcomes: dict[str, Outcome]
+) -> None:
+    media_id = printed_id(outcomes[f"{language}: Step 2: Upload Directly to S3"])
+    with client_for(base_url, guest_token(base_url)) as client:
+        url = client.get(f"/media/v1/media/{media_id}").raise_for_status().json()["url"]
+    assert httpx.get(url, trust_env=False).content == drawn(f"{language}-photo.jpg")
+
+
+def printed_id(outcome: Outcome) -> str:
+    """The first id in what an example printed."""
+    found = re.search(ID, outcome.printed)
+    assert found, outcome
+    return found[0]
+
+
 @pytest.fixture(scope="module")
 def in_browser(
-    substitutions: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    gateway_url: str, images: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Outcome]:
     """What came of every JavaScript example, read from top to bottom in a browser."""
+    swaps = substitutions(gateway_url, images)
     chosen = [e for e in EXAMPLES if e.language == "javascript"]
     ran = read_in_browser(
-        [substituted(e.source, substitutions) for e in chosen],
+        [substituted(e.source, swaps) for e in chosen],
         drawn("browser-photo.jpg"),
         tmp_path_factory.mktemp("browser"),
     )

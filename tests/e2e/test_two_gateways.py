@@ -13,7 +13,7 @@ from demo.images import drawn
 from demo.stack import Stack
 from tests.e2e.conftest import client_for, guest_token, start_stack
 from tests.e2e.persistent_client import uploading
-from tests.support.ceph import ACCESS_KEY, REGION, SECRET_KEY, Ceph
+from tests.support.ceph import Ceph
 from tests.support.postgres import PostgresServer
 
 Pair = tuple[Stack, Stack]
@@ -30,12 +30,7 @@ def pair(
         serialization.NoEncryption(),
     )
     shared = {
-        "MEDIA_STORAGE_BACKEND": "s3",
-        "MEDIA_S3_ENDPOINT": ceph.endpoint,
-        "MEDIA_S3_REGION": REGION,
-        "MEDIA_S3_BUCKET": ceph.new_bucket(),
-        "MEDIA_S3_ACCESS_KEY": ACCESS_KEY,
-        "MEDIA_S3_SECRET_KEY": SECRET_KEY,
+        **ceph.media_settings(ceph.new_bucket()),
         "MEDIA_DATABASE_URL": postgres_server.new_database(),
         "MEDIA_SIGNING_KEY": key.decode(),
         "MEDIA_ISSUER": "http://jan.test/llm",

@@ -75,6 +75,16 @@ class Ceph:
         client.close()
         return name
 
+    def media_settings(self, bucket: str) -> dict[str, str]:
+        """Return the sidecar's settings for storing in ``bucket``."""
+        return {
+            "MEDIA_STORAGE_BACKEND": "s3",
+            "MEDIA_S3_ENDPOINT": self.endpoint,
+            "MEDIA_S3_BUCKET": bucket,
+            "MEDIA_S3_ACCESS_KEY": ACCESS_KEY,
+            "MEDIA_S3_SECRET_KEY": SECRET_KEY,
+        }
+
     def new_user(self) -> tuple[str, str]:
         """Make a user who owns nothing; return the access key and the secret key."""
         name = f"user{uuid.uuid4().hex[:12]}"

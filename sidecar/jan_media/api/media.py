@@ -1,5 +1,9 @@
 """One's media: information, a fresh URL, settling a direct upload, listing, deletion."""
 
+import re
+from dataclasses import replace
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -7,8 +11,11 @@ from jan_media.api import answers
 from jan_media.api.callers import owner_of
 from jan_media.api.ready_media import known_id, ready_in_path
 from jan_media.api.routes import sidecar_of
+from jan_media.catalog.interface import Owned, Position
 from jan_media.errors import Refused
-from jan_media.library.owned import give_up, page, share
+from jan_media.library.library import Library
+from jan_media.library.links import link
+from jan_media.library.owned import as_seen_by, give_up, page, position, share
 from jan_media.media_id import parse_media_id
 
 DEFAULT_PAGE = 50
@@ -24,8 +31,10 @@ async def usage(request: Request) -> Response:
 
 async def info(request: Request) -> Response:
     """Metadata and a presigned URL. A direct upload is checked now if it was not yet."""
+    sidecar, owner = sidecar_of(request), owner_of(request)
     found = await ready_in_path(request)
-    return JSONResponse(answers.info(found.media, found.link))
+    media = await sidecar.lanes.resolves.run(as_seen_by, sidecar.library, found.media, owner)
+    return JSONResponse(answers.info(media, found.link))
 
 
 async def presign(request: Request) -> Response:
@@ -46,21 +55,37 @@ async def list_own(request: Request) -> Response:
     """One's own media, newest first."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     limit = _page_size(request.query_params.get("limit", str(DEFAULT_PAGE)))
-    after = request.query_params.get("after", "")
-    before = None
-    if after:
-        before = parse_media_id(after)
-        if before is None:
-            raise Refused("invalid_field", "after must be the next of an earlier page", "after")
-    listed = await sidecar.lanes.resolves.run(
-        page, sidecar.library, owner, limit=limit, before=before
-    )
-    return JSONResponse(
-        {
-            "media": [answers.info(item.media, item.link) for item in listed.items],
-            "next": listed.next,
-        }
-    )
+    cursor = request.query_params.get("after", "")
+    listed = await sidecar.lanes.resolves.run(_listed, sidecar.library, owner, limit, cursor)
+    return JSONResponse(listed)
+
+
+def _listed(library: Library, owner: str, limit: int, cursor: str) -> dict[str, Any]:
+    after = parse_cursor(library, cursor, owner, "after") if cursor else None
+    part = page(library, owner, limit=limit, after=after)
+    seen = [replace(each.media, created_at=each.claim.created_at) for each in part.items]
+    return {
+        "media": [answers.info(media, link(library, media)) for media in seen],
+        "next": cursor_of(part.items[-1]) if part.more else None,
+    }
+
+
+def cursor_of(last: Owned) -> str:
+    """The name of a place in a list: behind ``last``."""
+    created_at, media_id = last.position
+    return f"{media_id}.{created_at}"
+
+
+def parse_cursor(library: Library, text: str, owner: str, param: str) -> Position:
+    """What `cursor_of` has named, or the place of an id. Blocking. Raises `Refused`."""
+    id, dot, created_at = text.partition(".")
+    media_id = parse_media_id(id)
+    if media_id is not None and not dot:
+        return position(library, media_id, owner)
+    if media_id is None or not re.fullmatch(r"[0-9]{1,15}", created_at):
+        message = f"{param} must be the next of an earlier page, or an id"
+        raise Refused("invalid_field", message, param)
+    return int(created_at), media_id
 
 
 def _page_size(text: str) -> int:

@@ -71,6 +71,50 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class FileDetails:
+    """What an owner says about a file when uploading it."""
+
+    name: str = ""  # "" if none was given: the one that was given before stays
+    purpose: str = ""  # likewise
+    lifetime: int | None = None  # ms: the claim ends after that; None: when the media does
+
+
+NO_DETAILS = FileDetails()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One owner's hold on an id."""
+
+    owner: str
+    created_at: int  # ms: when this owner first uploaded it
+    expires_at: int | None = None  # ms: when it ends, if it may do so before the media
+    name: str = ""  # of the file, as the owner gave it
+    purpose: str = ""
+
+
+Position = tuple[int, str]  # when its owner first uploaded it (ms), and the id
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Media as one of its owners sees it."""
+
+    media: Media
+    claim: Claim
+
+    @property
+    def expires_at(self) -> int:
+        """When it ends for this owner (ms)."""
+        return min(self.media.expires_at, self.claim.expires_at or self.media.expires_at)
+
+    @property
+    def position(self) -> Position:
+        """Its place in its owner's list."""
+        return self.claim.created_at, self.media.id
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """The outcome of an upload: the id to answer with, and whether it was there before."""
 
@@ -94,6 +138,11 @@ class Expired:
     media: int  # ready ids past their retention
     uploads: int  # pending and rejected ids past their time
     contents: int  # stored objects that nothing refers to any more, now garbage
+    claims: int = 0  # claims that were to end before their media
+
+    def __bool__(self) -> bool:
+        """Whether anything was removed."""
+        return any((self.media, self.uploads, self.contents, self.claims))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +222,7 @@ class Catalog(Protocol):
         now: int,
         expires_at: int,
         quota: Quota = NO_QUOTA,
+        details: FileDetails = NO_DETAILS,
     ) -> Claimed | None:
         """Claim a content that is already stored and has a live id; None if there is none.
 
@@ -180,6 +230,10 @@ class Catalog(Protocol):
         bytes, completed later under an older id, does not change the answer. Its retention
         becomes the later of its own and ``expires_at``, and ``owner`` owns it too. ``deduped``
         is True. Raises `QuotaExceeded` unless the owner has it already.
+
+        The claim ends at ``expires_at`` if ``details`` give a lifetime, however long others keep
+        the media. Of an owner who has it already the claim keeps its date, has the later of the two
+        ends, and takes over the name and the purpose if ``details`` give any.
         """
 
     def claim_or_intend(
@@ -192,6 +246,7 @@ class Catalog(Protocol):
         expires_at: int,
         due_at: int,
         quota: Quota = NO_QUOTA,
+        details: FileDetails = NO_DETAILS,
     ) -> Claimed | None:
         """What an upload begins with: `claim_known`; if that is None, `intend` ``storage_key``.
 
@@ -208,6 +263,7 @@ class Catalog(Protocol):
         now: int,
         expires_at: int,
         quota: Quota = NO_QUOTA,
+        details: FileDetails = NO_DETAILS,
     ) -> Claimed:
         """Give bytes just written under an intended ``storage_key`` their id.
 
@@ -278,13 +334,24 @@ class Catalog(Protocol):
         were uploaded in time, the catalog does not know.
         """
 
-    def owns(self, id: str, owner: str) -> bool:
-        """Whether ``owner`` has a claim on ``id``."""
+    def claim_of(self, id: str, owner: str, *, now: int) -> Claim | None:
+        """The claim of ``owner`` on ``id``; None if there is none, or if it has ended."""
 
     def list_owned(
-        self, owner: str, *, now: int, limit: int, before: str | None = None
-    ) -> list[Media]:
-        """Ready ids of ``owner``, newest (greatest id) first, those below ``before`` only."""
+        self,
+        owner: str,
+        *,
+        now: int,
+        limit: int,
+        after: Position | None = None,
+        oldest_first: bool = False,
+        purpose: str = "",
+    ) -> list[Owned]:
+        """Ready media of ``owner`` by the date of the own upload, newest first.
+
+        With ``after`` only what follows that position in this order, and with ``purpose`` only what
+        has it; a claim without one counts as ``vision`` for an image, as ``user_data`` for others.
+        """
 
     def usage(self, owner: str) -> Usage:
         """What ``owner`` keeps."""
@@ -314,9 +381,10 @@ class Catalog(Protocol):
         garbage once no id refers to it."""
 
     def expire(self, *, now: int, limit: int) -> Expired:
-        """Remove up to ``limit`` ids whose time is over; unreferenced contents become due garbage.
+        """Remove up to ``limit`` ids whose time is over, or claims whose end comes before that.
 
-        It may remove fewer than ``limit`` at a time. All zeros mean that nothing was left to do.
+        An id goes with its last claim; unreferenced contents become due garbage. It may remove
+        fewer than ``limit`` at a time. All zeros mean that nothing was left to do.
         """
 
     def count_expired(self, *, now: int) -> Expired:

@@ -38,13 +38,18 @@ from dataclasses import asdict
 from typing import Any, Protocol, TypeVar
 
 from jan_media.catalog.interface import (
+    NO_DETAILS,
     NO_QUOTA,
     ApiKey,
+    Claim,
     Claimed,
     Content,
     Expired,
+    FileDetails,
     IntentLapsed,
     Media,
+    Owned,
+    Position,
     Quota,
     QuotaExceeded,
     Released,
@@ -52,7 +57,7 @@ from jan_media.catalog.interface import (
     State,
     Usage,
 )
-from jan_media.catalog.transfer import Record
+from jan_media.catalog.transfer import Record, merged
 
 T = TypeVar("T")
 
@@ -69,6 +74,21 @@ _MEDIA_TABLES = "FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256"
 _MEDIA = f"SELECT {_COLUMNS} {_MEDIA_TABLES}"
 # Of a content's ids the one to answer an upload with. The parameters are its hash and now.
 _FIRST_LIVE = "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1"
+_CLAIM = "k.owner, k.created_at, k.expires_at, k.file_name, k.purpose"
+# As what a claim counts that was made without a purpose.
+_PURPOSE = (
+    "CASE WHEN k.purpose <> '' THEN k.purpose"
+    " WHEN substr(c.mime, 1, 6) = 'image/' THEN 'vision' ELSE 'user_data' END"
+)
+# The parameter is now. It is over while it waits for `expire`.
+_CLAIM_HOLDS = "(k.expires_at IS NULL OR k.expires_at > ?)"
+# A claim to which an upload would add nothing. The parameters are the owner, and the details: the
+# name twice, the purpose twice, the end.
+_SAME_CLAIM = """
+    SELECT 1 FROM claims k WHERE k.id = m.id AND k.owner = ?
+    AND (? = '' OR ? = k.file_name) AND (? = '' OR ? = k.purpose)
+    AND (k.expires_at IS NULL OR k.expires_at >= ?)
+"""
 _RENDITION = """
     SELECT sha256, storage_key, mime, bytes, width, height, failure_code, failure_message
     FROM renditions
@@ -143,27 +163,28 @@ class SqlCatalog(ABC):
         now: int,
         expires_at: int,
         quota: Quota = NO_QUOTA,
+        details: FileDetails = NO_DETAILS,
     ) -> Claimed | None:
+        end = _UNLIMITED if details.lifetime is None else expires_at
         seen = self._read(
             lambda tx: tx.rows(
-                f"SELECT {_COLUMNS}, EXISTS"
-                f" (SELECT 1 FROM claims k WHERE k.id = m.id AND k.owner = ?) {_MEDIA_TABLES}"
+                f"SELECT {_COLUMNS}, EXISTS ({_SAME_CLAIM}) {_MEDIA_TABLES}"
                 f" WHERE m.id = ({_FIRST_LIVE})",
-                owner,
+                *(owner, details.name, details.name, details.purpose, details.purpose, end),
                 content.sha256,
                 now,
             )
         )
         if not seen:
             return None
-        *row, owned = seen[0]
+        *row, claimed = seen[0]
         media = _to_media(row)
-        if owned and media.expires_at >= expires_at:
+        if claimed and media.expires_at >= expires_at:
             return Claimed(media, deduped=True)  # there is nothing to change
 
         def work(tx: Transaction) -> Claimed | None:
             _lock_content(tx, content.sha256)
-            return _claim_live(tx, content, owner, now=now, expires_at=expires_at, quota=quota)
+            return _claim_live(tx, content, owner, details, now, expires_at, quota)
 
         return self._write(work)
 
@@ -177,8 +198,11 @@ class SqlCatalog(ABC):
         expires_at: int,
         due_at: int,
         quota: Quota = NO_QUOTA,
+        details: FileDetails = NO_DETAILS,
     ) -> Claimed | None:
-        known = self.claim_known(content, owner, now=now, expires_at=expires_at, quota=quota)
+        known = self.claim_known(
+            content, owner, now=now, expires_at=expires_at, quota=quota, details=details
+        )
         if known is None:
             if quota != NO_QUOTA:
                 _require_room(self.usage(owner), content.bytes, quota)
@@ -195,10 +219,11 @@ class SqlCatalog(ABC):
         now: int,
         expires_at: int,
         quota: Quota = NO_QUOTA,
+        details: FileDetails = NO_DETAILS,
     ) -> Claimed:
         def work(tx: Transaction) -> Claimed | None:
             _lock_content(tx, content.sha256)
-            claimed = _claim_live(tx, content, owner, now=now, expires_at=expires_at, quota=quota)
+            claimed = _claim_live(tx, content, owner, details, now, expires_at, quota)
             if claimed is not None:
                 _drop(tx, storage_key, now=now)
                 # The id can only be there already if this very commit was done before and its
@@ -215,7 +240,9 @@ class SqlCatalog(ABC):
                 created_at=now,
                 expires_at=expires_at,
             )
-            _add_claim(tx, new_id, owner, bytes=content.bytes, quota=quota)
+            _add_claim(
+                tx, new_id, owner, details, now, expires_at, bytes=content.bytes, quota=quota
+            )
             return Claimed(_media(tx, new_id), deduped=False)
 
         return _unless_lapsed(self._write(work), storage_key)
@@ -244,7 +271,7 @@ class SqlCatalog(ABC):
                 expires_at=upload_until,
             )
             tx.insert("garbage", storage_key=upload_key, due_at=upload_until, hold="dropped")
-            _add_claim(tx, new_id, owner, bytes=0, quota=quota)
+            _add_claim(tx, new_id, owner, NO_DETAILS, now, upload_until, bytes=0, quota=quota)
             return _media(tx, new_id)
 
         return self._write(work)
@@ -315,25 +342,39 @@ class SqlCatalog(ABC):
 
         return self._read(work) if ids else {}
 
-    def owns(self, id: str, owner: str) -> bool:
-        return bool(
-            self._read(
-                lambda tx: tx.rows("SELECT 1 FROM claims WHERE owner = ? AND id = ?", owner, id)
+    def claim_of(self, id: str, owner: str, *, now: int) -> Claim | None:
+        found = self._read(
+            lambda tx: tx.rows(
+                f"SELECT {_CLAIM} FROM claims k WHERE k.owner = ? AND k.id = ? AND {_CLAIM_HOLDS}",
+                owner,
+                id,
+                now,
             )
         )
+        return Claim(*found[0]) if found else None
 
     def list_owned(
-        self, owner: str, *, now: int, limit: int, before: str | None = None
-    ) -> list[Media]:
-        below, bound = ("", ()) if before is None else (" AND k.id < ?", (before,))
+        self,
+        owner: str,
+        *,
+        now: int,
+        limit: int,
+        after: Position | None = None,
+        oldest_first: bool = False,
+        purpose: str = "",
+    ) -> list[Owned]:
+        follows, order = (">", "ASC") if oldest_first else ("<", "DESC")
+        beyond = "" if after is None else f" AND (k.created_at, k.id) {follows} (?, ?)"
+        with_purpose = f" AND {_PURPOSE} = ?" if purpose else ""
         sql = (
-            f"{_MEDIA} JOIN claims k ON k.id = m.id"
-            f" WHERE k.owner = ? AND m.state = 'ready' AND m.expires_at > ?{below}"
-            " ORDER BY k.id DESC LIMIT ?"
+            f"SELECT {_CLAIM}, {_COLUMNS} {_MEDIA_TABLES} JOIN claims k ON k.id = m.id"
+            f" WHERE k.owner = ? AND {_CLAIM_HOLDS} AND m.state = 'ready' AND m.expires_at > ?"
+            f"{beyond}{with_purpose}"
+            f" ORDER BY k.created_at {order}, k.id {order} LIMIT ?"
         )
-        return [
-            _to_media(row) for row in self._read(lambda tx: tx.rows(sql, owner, now, *bound, limit))
-        ]
+        parameters = (owner, now, now, *(after or ()), *((purpose,) if purpose else ()), limit)
+        rows = self._read(lambda tx: tx.rows(sql, *parameters))
+        return [Owned(_to_media(row[5:]), Claim(*row[:5])) for row in rows]
 
     def usage(self, owner: str) -> Usage:
         return self._read(lambda tx: _usage(tx, owner))
@@ -401,10 +442,8 @@ class SqlCatalog(ABC):
                 raise Overtaken  # completed meanwhile: its content has to be locked first
             if not tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", owner, id):
                 return Released.NOT_OWNER
-            _give_back(tx, owner, bytes=_media(tx, id).bytes)
-            if tx.rows("SELECT 1 FROM claims WHERE id = ? LIMIT 1", id):
+            if not _after_claim(tx, id, owner):
                 return Released.SHARED
-            tx.change("DELETE FROM media WHERE id = ?", id)
             if sha256 is not None:
                 _drop_unreferenced(tx, [sha256], now=now)
             return Released.GONE
@@ -421,7 +460,7 @@ class SqlCatalog(ABC):
                 min(limit, _BATCH),
             )
             if not over:
-                return Expired(media=0, uploads=0, contents=0)
+                return _expire_claims(tx, now=now, limit=min(limit, _BATCH))
             ids = [id for id, _ in over]
             hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
             _lock_content(tx, *hashes)
@@ -454,10 +493,14 @@ class SqlCatalog(ABC):
             SELECT (SELECT COUNT(*) FROM media WHERE expires_at <= ? AND state = 'ready'),
                    (SELECT COUNT(*) FROM media WHERE expires_at <= ? AND state <> 'ready'),
                    (SELECT COUNT(*) FROM contents c WHERE NOT EXISTS (
-                        SELECT 1 FROM media m WHERE m.sha256 = c.sha256 AND m.expires_at > ?))
+                        SELECT 1 FROM media m WHERE m.sha256 = c.sha256 AND m.expires_at > ?)),
+                   (SELECT COUNT(*) FROM claims k JOIN media m ON m.id = k.id
+                    WHERE k.expires_at <= ? AND m.expires_at > ?)
         """
-        ((media, uploads, contents),) = self._read(lambda tx: tx.rows(sql, now, now, now))
-        return Expired(media=media, uploads=uploads, contents=contents)
+        ((media, uploads, contents, claims),) = self._read(
+            lambda tx: tx.rows(sql, now, now, now, now, now)
+        )
+        return Expired(media=media, uploads=uploads, contents=contents, claims=claims)
 
     def take_garbage(self, *, now: int, limit: int) -> list[str]:
         def work(tx: Transaction) -> list[str]:
@@ -535,16 +578,16 @@ class SqlCatalog(ABC):
                 of_ids = f"id IN ({_marks(batch)})"
                 places = dict(tx.rows(f"SELECT id, place FROM media WHERE {of_ids}", *batch))
                 media = tx.rows(f"{_MEDIA} WHERE m.{of_ids} AND {_LIVE}", *batch, now)
-                owners: dict[str, list[str]] = {}
-                for id, owner in tx.rows(
-                    f"SELECT id, owner FROM claims WHERE {of_ids} ORDER BY owner", *batch
+                claims: dict[str, list[Claim]] = {}
+                for id, *claim in tx.rows(
+                    f"SELECT k.id, {_CLAIM} FROM claims k WHERE k.{of_ids} ORDER BY k.owner", *batch
                 ):
-                    owners.setdefault(id, []).append(owner)
+                    claims.setdefault(id, []).append(Claim(*claim))
                 # Without an owner it has gone since it was read.
                 for row in media:
-                    if row[0] in owners:
+                    if row[0] in claims:
                         found[row[0]] = Record(
-                            _to_media(row), tuple(owners[row[0]]), places.get(row[0])
+                            _to_media(row), tuple(claims[row[0]]), places.get(row[0])
                         )
             return found
 
@@ -561,8 +604,8 @@ class SqlCatalog(ABC):
             elif not tx.rows("SELECT 1 FROM contents WHERE sha256 = ?", media.sha256):
                 return False
             _take_in_ready(tx, record)
-            for owner in record.owners:
-                _add_claim(tx, media.id, owner, bytes=media.bytes)
+            for claim in record.claims:
+                _take_in_claim(tx, media.id, claim, bytes=media.bytes)
             return True
 
         return _unless_lapsed(self._write(work), storage_key or "")
@@ -570,8 +613,8 @@ class SqlCatalog(ABC):
     def take_in_unready(self, record: Record, *, key_due_at: int) -> None:
         def work(tx: Transaction) -> None:
             _take_in_unready(tx, record.media, key_due_at=key_due_at)
-            for owner in record.owners:
-                _add_claim(tx, record.media.id, owner, bytes=0)
+            for claim in record.claims:
+                _take_in_claim(tx, record.media.id, claim, bytes=0)
 
         self._write(work)
 
@@ -619,7 +662,13 @@ def _lock_sweep(tx: Transaction) -> None:
 
 
 def _claim_live(
-    tx: Transaction, content: Content, owner: str, *, now: int, expires_at: int, quota: Quota
+    tx: Transaction,
+    content: Content,
+    owner: str,
+    details: FileDetails,
+    now: int,
+    expires_at: int,
+    quota: Quota,
 ) -> Claimed | None:
     live = tx.rows(_FIRST_LIVE, content.sha256, now)
     if not live:
@@ -631,7 +680,7 @@ def _claim_live(
         id,
         expires_at,
     )
-    _add_claim(tx, id, owner, bytes=content.bytes, quota=quota)
+    _add_claim(tx, id, owner, details, now, expires_at, bytes=content.bytes, quota=quota)
     return Claimed(_media(tx, id), deduped=True)
 
 
@@ -743,11 +792,93 @@ def _owners(tx: Transaction, id: str) -> list[str]:
 
 
 def _add_claim(
-    tx: Transaction, id: str, owner: str, *, bytes: int, quota: Quota = NO_QUOTA
+    tx: Transaction,
+    id: str,
+    owner: str,
+    details: FileDetails,
+    now: int,
+    expires_at: int,
+    *,
+    bytes: int,
+    quota: Quota = NO_QUOTA,
 ) -> None:
     """Make ``owner`` an owner of ``id``, whose content has ``bytes``. Raises `QuotaExceeded`."""
-    if tx.insert_new("claims", owner=owner, id=id):
+    end = None if details.lifetime is None else expires_at
+    if tx.insert_new(
+        "claims",
+        owner=owner,
+        id=id,
+        created_at=now,
+        expires_at=end,
+        file_name=details.name,
+        purpose=details.purpose,
+    ):
         _charge(tx, owner, bytes=bytes, files=1, quota=quota)
+        return
+    tx.change(
+        # One that has ended and was not swept begins anew.
+        "UPDATE claims SET created_at = CASE WHEN expires_at <= ? THEN ? ELSE created_at END,"
+        " expires_at = CASE WHEN expires_at < ? THEN ? ELSE expires_at END,"
+        " file_name = COALESCE(NULLIF(?, ''), file_name),"
+        " purpose = COALESCE(NULLIF(?, ''), purpose) WHERE owner = ? AND id = ?",
+        *(now, now),
+        *(_UNLIMITED if end is None else end, end),
+        *(details.name, details.purpose, owner, id),
+    )
+
+
+def _take_in_claim(tx: Transaction, id: str, claim: Claim, *, bytes: int) -> None:
+    """Hold a claim of another catalog, merged with that of the same owner if there is one."""
+    known = tx.rows(
+        f"SELECT {_CLAIM} FROM claims k WHERE k.owner = ? AND k.id = ?", claim.owner, id
+    )
+    if known:
+        tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", claim.owner, id)
+        claim = merged(Claim(*known[0]), claim)
+    else:
+        _charge(tx, claim.owner, bytes=bytes, files=1)
+    tx.insert(
+        "claims",
+        owner=claim.owner,
+        id=id,
+        created_at=claim.created_at,
+        expires_at=claim.expires_at,
+        file_name=claim.name,
+        purpose=claim.purpose,
+    )
+
+
+def _expire_claims(tx: Transaction, *, now: int, limit: int) -> Expired:
+    """End claims that were to end before their media."""
+    over = tx.rows(
+        "SELECT k.owner, k.id, m.sha256 FROM claims k JOIN media m ON m.id = k.id"
+        " WHERE k.expires_at <= ? AND m.sha256 IS NOT NULL ORDER BY k.expires_at, k.id LIMIT ?",
+        now,
+        limit,
+    )
+    hashes = sorted({sha256 for _, _, sha256 in over})
+    _lock_content(tx, *hashes)
+    ended = [
+        (owner, id)
+        for owner, id, _ in sorted(over)
+        if tx.change(
+            # Unless it was renewed since it was read.
+            "DELETE FROM claims WHERE owner = ? AND id = ? AND expires_at <= ?",
+            *(owner, id, now),
+        )
+    ]
+    gone = [id for owner, id in ended if _after_claim(tx, id, owner)]
+    contents = _drop_unreferenced(tx, hashes, now=now) if gone else 0
+    return Expired(media=len(gone), uploads=0, contents=contents, claims=len(ended))
+
+
+def _after_claim(tx: Transaction, id: str, owner: str) -> bool:
+    """What follows when a claim has been deleted; whether the id went, as it does with the last."""
+    _give_back(tx, owner, bytes=_media(tx, id).bytes)
+    if tx.rows("SELECT 1 FROM claims WHERE id = ? LIMIT 1", id):
+        return False
+    tx.change("DELETE FROM media WHERE id = ?", id)
+    return True
 
 
 # --- what an owner keeps

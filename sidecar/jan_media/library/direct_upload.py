@@ -179,4 +179,4 @@ def _examine_stored(library: Library, key: str) -> Content:
             raise too_large(max_bytes)
         for chunk in reading.chunks():
             spool.write(chunk)
-        return examine(library, spool)
+        return examine(library, spool, library.rules.allowed_types)

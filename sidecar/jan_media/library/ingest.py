@@ -8,7 +8,15 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from jan_media.catalog.interface import Claimed, Content, IntentLapsed, QuotaExceeded
+from jan_media.catalog.interface import (
+    NO_DETAILS,
+    Claimed,
+    Content,
+    FileDetails,
+    IntentLapsed,
+    QuotaExceeded,
+)
+from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.refusals import MediaRefused
 from jan_media.content.sniff import sniff
 from jan_media.errors import Refused
@@ -25,16 +33,24 @@ ATTEMPTS = 3
 SWEPT_FOR_ROOM = 100  # expired ids
 
 
-def store(library: Library, spool: Spool, owner: str) -> Claimed:
+def store(
+    library: Library,
+    spool: Spool,
+    owner: str,
+    details: FileDetails = NO_DETAILS,
+    *,
+    allowed: AllowedTypes | None = None,
+) -> Claimed:
     """Give the spooled bytes their id: the one they have already, or a new one.
 
-    Raises `Refused` for bytes that are not allowed media and for an owner that cannot be,
-    `StorageUnavailable` and `CatalogUnavailable` when those are away; nothing is stored then, or
-    a sweep removes it. Raises `Refused` also for more than the owner may keep.
+    ``allowed`` are the types that are let in, those of the rules if it is None. Raises `Refused`
+    for bytes that are not allowed media, for an owner that cannot be, and for more than the owner
+    may keep. Raises `StorageUnavailable` and `CatalogUnavailable` when those are away; nothing is
+    stored then, or a sweep removes it.
     """
     require_owner(owner)
-    content = examine(library, spool)
-    return within_quota(library, lambda: _store(library, spool, content, owner))
+    content = examine(library, spool, allowed or library.rules.allowed_types)
+    return within_quota(library, lambda: _store(library, spool, content, owner, details))
 
 
 def within_quota(library: Library, keep: Callable[[], T]) -> T:
@@ -45,8 +61,7 @@ def within_quota(library: Library, keep: Callable[[], T]) -> T:
     try:
         return keep()
     except QuotaExceeded as exceeded:
-        swept = library.catalog.expire(now=library.clock(), limit=SWEPT_FOR_ROOM)
-        if not swept.media and not swept.uploads:
+        if not library.catalog.expire(now=library.clock(), limit=SWEPT_FOR_ROOM):
             raise over_quota(exceeded) from None
     try:
         return keep()
@@ -54,7 +69,9 @@ def within_quota(library: Library, keep: Callable[[], T]) -> T:
         raise over_quota(exceeded) from None
 
 
-def _store(library: Library, spool: Spool, content: Content, owner: str) -> Claimed:
+def _store(
+    library: Library, spool: Spool, content: Content, owner: str, details: FileDetails
+) -> Claimed:
     quota = library.rules.quota_of(owner)
     for _ in range(ATTEMPTS):
         key, now = fresh_content_key(), library.clock()
@@ -63,26 +80,26 @@ def _store(library: Library, spool: Spool, content: Content, owner: str) -> Clai
             owner,
             key,
             now=now,
-            expires_at=library.rules.kept_until(now),
+            expires_at=library.rules.kept_until(now, details.lifetime),
             due_at=now + library.rules.hold_ms,
             quota=quota,
+            details=details,
         )
         try:
-            return known or _write_and_commit(library, spool, content, key, owner)
+            return known or _write_and_commit(library, spool, content, key, owner, details)
         except IntentLapsed:
             continue
     raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
 
 
-def examine(library: Library, spool: Spool) -> Content:
+def examine(library: Library, spool: Spool, allowed: AllowedTypes) -> Content:
     """Say what the spooled bytes are. Raises `Refused` unless they are allowed media."""
-    rules = library.rules
     try:
         mime = sniff(
             spool.from_start(),
             spool.size,
-            allowed=rules.allowed_types,
-            max_pixels=rules.max_pixels,
+            allowed=allowed,
+            max_pixels=library.rules.max_pixels,
         )
     except MediaRefused as refusal:
         raise Refused(refusal.code, refusal.message) from None
@@ -90,7 +107,7 @@ def examine(library: Library, spool: Spool) -> Content:
 
 
 def _write_and_commit(
-    library: Library, spool: Spool, content: Content, key: str, owner: str
+    library: Library, spool: Spool, content: Content, key: str, owner: str, details: FileDetails
 ) -> Claimed:
     """Store the bytes under an intended key. Raises `IntentLapsed` if that took too long."""
     library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
@@ -102,8 +119,9 @@ def _write_and_commit(
             key,
             owner,
             now=now,
-            expires_at=library.rules.kept_until(now),
+            expires_at=library.rules.kept_until(now, details.lifetime),
             quota=library.rules.quota_of(owner),
+            details=details,
         )
     except QuotaExceeded:  # others of this owner were faster
         discard(library, key)

@@ -30,13 +30,15 @@ class Rules:
         is_guest = self.guest_issuer and owner.startswith(f"{self.guest_issuer}|")
         return self.guest_quota if is_guest else self.quota
 
-    def kept_until(self, now: int) -> int:
-        """The end (ms) of the retention of what is uploaded at ``now``.
+    def kept_until(self, now: int, lifetime: int | None = None) -> int:
+        """The end (ms) of the retention of what is uploaded at ``now``, to be kept for ``lifetime``
+        (ms) if that is less.
 
         Up to a thousandth is added, so that of many uploads of one content few move it.
         """
         step = max(1, self.retention_ms // 1000)
-        return -(-(now + self.retention_ms) // step) * step
+        kept = -(-(now + self.retention_ms) // step) * step
+        return kept if lifetime is None else min(kept, now + lifetime)
 
 
 def now_ms() -> int:

@@ -1,15 +1,23 @@
 """What belongs to one owner: the list of it, and giving it up."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from jan_media.catalog.interface import CatalogUnavailable, Quota, Released, Usage
+from jan_media.catalog.interface import (
+    CatalogUnavailable,
+    Media,
+    Owned,
+    Position,
+    Quota,
+    Released,
+    Usage,
+)
 from jan_media.errors import Refused
 from jan_media.library.library import Library
-from jan_media.library.links import link
 from jan_media.library.owner import require_owner
-from jan_media.library.resolve import Found, not_found
+from jan_media.library.resolve import not_found
 from jan_media.library.sweep import reclaim
+from jan_media.media_id import created_ms
 from jan_media.storage.interface import StorageUnavailable
 
 # Deleting a content makes one key due; a few more keep deletions ahead of what they leave behind.
@@ -20,20 +28,45 @@ _RECLAIMED_AT_ONCE = 16
 class Page:
     """A part of a list."""
 
-    items: list[Found]
-    next: str | None  # the ``before`` of the next part; None if this was the last
+    items: list[Owned]
+    more: bool  # whether something follows
 
 
-def page(library: Library, owner: str, *, limit: int, before: str | None) -> Page:
-    """Ready media of ``owner``, newest first. Raises `Refused` and `CatalogUnavailable`."""
-    media = library.catalog.list_owned(
-        require_owner(owner), now=library.clock(), limit=limit + 1, before=before
+def page(
+    library: Library,
+    owner: str,
+    *,
+    limit: int,
+    after: Position | None = None,
+    oldest_first: bool = False,
+    purpose: str = "",
+) -> Page:
+    """Ready media of ``owner``, newest first: the next ``limit`` after a position.
+
+    Raises `Refused` and `CatalogUnavailable`.
+    """
+    owned = library.catalog.list_owned(
+        require_owner(owner),
+        now=library.clock(),
+        limit=limit + 1,
+        after=after,
+        oldest_first=oldest_first,
+        purpose=purpose,
     )
-    shown = media[:limit]
-    return Page(
-        items=[Found(each, link(library, each)) for each in shown],
-        next=shown[-1].id if len(media) > limit else None,
-    )
+    return Page(owned[:limit], more=len(owned) > limit)
+
+
+def position(library: Library, media_id: str, owner: str) -> Position:
+    """Where in ``owner``'s list an id is, or, if it is there no more, where it began to exist."""
+    claim = library.catalog.claim_of(media_id, owner, now=library.clock())
+    return (claim.created_at if claim else created_ms(media_id)), media_id
+
+
+def as_seen_by(library: Library, media: Media, owner: str) -> Media:
+    """Media with the date of ``owner``'s own upload, if there was one. Raises
+    `CatalogUnavailable`."""
+    claim = library.catalog.claim_of(media.id, owner, now=library.clock())
+    return replace(media, created_at=claim.created_at) if claim else media
 
 
 @dataclass(frozen=True, slots=True)

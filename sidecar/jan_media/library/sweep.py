@@ -33,6 +33,7 @@ class Swept:
     uploads: int = 0  # direct uploads that were never used, or were refused
     contents: int = 0  # stored contents that nothing refers to any more
     objects: int = 0  # objects deleted from the storage, some of which may have been gone already
+    claims: int = 0  # claims that ended before their media
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -42,6 +43,7 @@ class Swept:
             "stale_uploads": self.uploads,
             "unreferenced_contents": self.contents,
             "deleted_objects": self.objects,
+            "ended_claims": self.claims,
         }
 
     def __str__(self) -> str:
@@ -102,6 +104,7 @@ def rehearse(library: Library, *, ahead_ms: int = 0) -> Swept:
         expired.uploads - used_late,
         expired.contents,
         garbage + expired.contents,
+        expired.claims,
     )
 
 
@@ -121,7 +124,8 @@ def _expire_all(library: Library, holder: str, now: int, swept: Swept) -> None:
         swept.media += expired.media
         swept.uploads += expired.uploads
         swept.contents += expired.contents
-        if not (expired.media or expired.uploads or expired.contents):
+        swept.claims += expired.claims
+        if not expired:
             break
 
 

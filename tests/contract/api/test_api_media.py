@@ -1,11 +1,13 @@
 """Information, resolving, listing and deletion."""
 
 import re
+import time
 
 import pytest
 
 from tests.contract.api.client import Api, assert_error
 from tests.support.pictures import picture
+from tests.support.sidecar import RunningSidecar
 
 UNKNOWN = "jan_01hqr8v9k2x3f4g5h6j7k8m9n0"
 
@@ -164,3 +166,25 @@ def test_the_same_subject_of_another_issuer_is_another_owner(api: Api) -> None:
         headers={"X-Jan-User-Id": "ann", "X-Jan-Issuer": "https://other.test"},
     )
     assert_error(response, 403, "not_owner")
+
+
+def test_the_date_is_that_of_ones_own_upload(sidecar: RunningSidecar) -> None:
+    data = picture()
+    with Api(sidecar, "first") as first, Api(sidecar, "second") as second:
+        id = first.upload(data)["id"]
+        newer = first.upload(picture())["id"]
+        wait_for_the_next_second()
+        assert second.upload(data)["id"] == id
+
+        dates = [each.get(f"/v1/media/{id}").json()["created_at"] for each in (first, second)]
+        assert dates[0] < dates[1]
+        assert second.get("/v1/media").json()["media"][0]["created_at"] == dates[1]
+        assert second.upload(data)["deduped"] is True
+        first.upload(data)  # again: its place in the list stays
+        assert [each["id"] for each in first.get("/v1/media").json()["media"]] == [newer, id]
+
+
+def wait_for_the_next_second() -> None:
+    """Dates are shown in whole seconds."""
+    now = time.time()
+    time.sleep(int(now) + 1 - now)

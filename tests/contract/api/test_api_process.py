@@ -257,7 +257,9 @@ def test_the_sweep_command_says_what_it_did(tmp_path: Path) -> None:
         rehearsed = run_jan_media("sweep", "--dry-run", data_dir=tmp_path, **settings)
         swept = run_jan_media("sweep", data_dir=tmp_path, **settings)
         again = run_jan_media("sweep", "--grace", "0s", data_dir=tmp_path, **settings)
-    numbers = "expired_media=1 stale_uploads=0 unreferenced_contents=1 deleted_objects=1"
+    numbers = (
+        "expired_media=1 stale_uploads=0 unreferenced_contents=1 deleted_objects=1 ended_claims=0"
+    )
     assert rehearsed.stdout == f"would sweep {numbers}\n"
     assert swept.stdout == f"swept {numbers}\n"
     assert "expired_media=0" in again.stdout

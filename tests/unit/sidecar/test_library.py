@@ -288,7 +288,7 @@ def test_an_owner_that_no_catalog_can_hold_is_refused(library: Library, owner: s
         lambda: upload(library, picture(), owner),
         lambda: prepare(library, "image/png", owner),
         lambda: give_up(library, "jan_01hqr8v9k2x3f4g5h6j7k8m9n0", owner),
-        lambda: page(library, owner, limit=1, before=None),
+        lambda: page(library, owner, limit=1),
     ):
         with pytest.raises(Refused) as refused:
             attempt()
@@ -362,13 +362,11 @@ def test_pages_go_from_new_to_old_without_gaps(library: Library, clock: Clock) -
         ids.append(upload(library, picture())[0])
     upload(library, picture(), "bob")
     seen: list[str] = []
-    before = None
-    while True:
-        part = page(library, "ann", limit=2, before=before)
+    after, more = None, True
+    while more:
+        part = page(library, "ann", limit=2, after=after)
         seen += [item.media.id for item in part.items]
-        before = part.next
-        if before is None:
-            break
+        after, more = part.items[-1].position, part.more
     assert seen == ids[::-1]
 
 
