@@ -14,6 +14,7 @@ class Ports:
     public: int = 8285
     internal: int = 8286
     llm: int = 8287
+    plugin_metrics: int = 8288
 
 
 def url(port: int, path: str = "") -> str:
@@ -38,15 +39,18 @@ def with_free_inner_ports(gateway: int) -> Ports:
         public=usual.public if is_free(usual.public) else free.public,
         internal=usual.internal if is_free(usual.internal) else free.internal,
         llm=usual.llm if is_free(usual.llm) else free.llm,
+        plugin_metrics=(
+            usual.plugin_metrics if is_free(usual.plugin_metrics) else free.plugin_metrics
+        ),
     )
 
 
 def free_ports() -> Ports:
-    """Four ports that nobody uses at this moment."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(4)]
+    """Five ports that nobody uses at this moment."""
+    sockets = [socket.create_server((HOST, 0)) for _ in range(5)]
     try:
-        gateway, public, internal, llm = (each.getsockname()[1] for each in sockets)
+        gateway, public, internal, llm, metrics = (each.getsockname()[1] for each in sockets)
     finally:
         for each in sockets:
             each.close()
-    return Ports(gateway, public, internal, llm)
+    return Ports(gateway, public, internal, llm, metrics)

@@ -156,6 +156,9 @@ class Stack:
             **os.environ,
             **kong_environment(prefix, config, self.ports, secret),
         }
+        environment["KONG_PLUGINSERVER_JAN_MEDIA_START_CMD"] += (
+            f" --metrics-listen {HOST}:{self.ports.plugin_metrics}"
+        )
         if self.kong_bin:
             command = [self.kong_bin, "start"]
         else:

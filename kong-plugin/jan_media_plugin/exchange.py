@@ -5,11 +5,13 @@ has gathered the headers and a small body before we are asked, and has left func
 we decide: see kong/plugins/jan-media-gate/handler.lua.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jan_media_plugin.answers import Refused, misconfigured
 from jan_media_plugin.headers import Changes, Headers
+from jan_media_plugin.metrics import BODY_BYTES
 
 # Kong takes the time of the square of an answer's size, and some 100 µs for each answer: long texts
 # travel fastest in pieces of some 32 KiB, many short ones together in the last call.
@@ -44,6 +46,10 @@ class Exchange:
             name: [value] if value.__class__ is str and value else _lines(value)
             for name, value in headers.items()
         }
+        self.route: str | None = gathered.get("route")
+        """Kong's name of the route, if it has one."""
+        self.body_seconds = 0.0
+        """How long Kong took to have the body, which may come as slowly as the client likes."""
         self._body: str | None = gathered.get("body")
         self._headers_of_body: Changes = {}
         self._new_body: list[tuple[int, int, bytes | int]] | int | None = None
@@ -57,9 +63,13 @@ class Exchange:
     def body(self) -> bytes:
         """Return the body as sent; empty if nothing in it can concern us."""
         if self._body is not None:
-            return self._body.encode("utf-8", "surrogateescape")
-        # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
-        body: bytes = self._kong.request.get_raw_body(0)
+            body = self._body.encode("utf-8", "surrogateescape")
+        else:
+            began = time.perf_counter()
+            # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
+            body = self._kong.request.get_raw_body(0)
+            self.body_seconds = time.perf_counter() - began
+        BODY_BYTES.inc(len(body))
         return body
 
     def edit(self, edits: Sequence[Edit]) -> None:

@@ -1,6 +1,7 @@
 """The plugin: one `access` phase."""
 
 import functools
+import time
 import uuid
 from typing import Any
 
@@ -18,6 +19,7 @@ from jan_media_plugin.headers import (
     is_form,
 )
 from jan_media_plugin.media_in_body import MediaInBody
+from jan_media_plugin.metrics import count_request
 from jan_media_plugin.resolve.media import MediaLookup
 from jan_media_plugin.resolve.sidecar import Sidecar
 from jan_media_plugin.server.event import wait_for
@@ -56,6 +58,7 @@ class Plugin:
         The grant is the last call: should anything end this early, the way to the upstream is still
         closed, and the acl guard on the route refuses whatever was not granted.
         """
+        began, exchange, outcome = time.perf_counter(), None, "unfinished"
         try:
             exchange = Exchange(kong)
             headers = exchange.headers
@@ -65,13 +68,16 @@ class Plugin:
             length = check_length(headers, self._config.max_body_bytes)
             if self._config.resolve and length != 0 and not is_form(headers):
                 self._media.resolve(exchange, caller)
-            exchange.admit(
-                self._upstream_headers.changes(headers, caller),
-                self._granted(caller),
-                self._identity(caller),
-            )
+            changes = self._upstream_headers.changes(headers, caller)
+            granted, identity = self._granted(caller), self._identity(caller)
+            outcome = "admitted"
+            exchange.admit(changes, granted, identity)
         except Refused as refused:
+            outcome = refused.code
             refuse(kong, refused)
+        finally:
+            route, body = (exchange.route, exchange.body_seconds) if exchange else (None, 0.0)
+            count_request(route, outcome, time.perf_counter() - began - body)
 
     def _granted(self, caller: Caller | None) -> list[str] | None:
         """Return the groups for the route's acl guard; None where there is nobody to guard for."""

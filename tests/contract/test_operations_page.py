@@ -16,6 +16,8 @@ import jwt
 import psycopg
 import pytest
 from jan_media.identity.signing_keys import SigningKeys
+from jan_media_plugin.metrics import REGISTRY as plugin_registry
+from prometheus_client import generate_latest
 
 from demo.kong_settings import ROOT
 from tests.contract.api.client import Api
@@ -213,8 +215,21 @@ def test_the_documented_metrics_are_those_that_a_sidecar_answers(tmp_path: Path)
     with running_sidecar(tmp_path) as sidecar, Api(sidecar) as api:
         api.http.get("/healthz")
         answered = set(re.findall(r"^# TYPE (\w+)", api.internal.get("/metrics").text, re.M))
+    assert documented_metrics() - plugins_metrics() == answered
+
+
+def test_the_documented_metrics_of_the_plugin_are_those_that_it_has() -> None:
+    assert {name for name in documented_metrics() if "_plugin_" in name} == plugins_metrics()
+
+
+def plugins_metrics() -> set[str]:
+    text = generate_latest(plugin_registry).decode()
+    return set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+
+
+def documented_metrics() -> set[str]:
     rows = re.findall(r"^\| (`jan_media_.*?`) \|", PAGE, re.MULTILINE)
-    assert set(re.findall(r"`(jan_media_\w+)", " ".join(rows))) == answered
+    return set(re.findall(r"`(jan_media_\w+)", " ".join(rows)))
 
 
 def test_the_documented_lifecycle_rule_is_accepted_by_s3(ceph: Ceph) -> None:

@@ -1,12 +1,13 @@
 """What a name stands for in a request to a model: a URL that works, with half its life left."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.fit import Fit
+from jan_media_plugin.metrics import IDS, RENDITIONS
 from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway
 from jan_media_plugin.single_flight import SingleFlight
 
@@ -19,6 +20,7 @@ class Found:
     url: str
     mime: str
     bytes: int
+    is_rendition: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,9 @@ class MediaLookup:
     def remembered(self, names: Sequence[str], fit: Fit | None) -> dict[str, Answer]:
         """Return what is known of ``names``."""
         known = ((name, self._known.get((name, fit))) for name in names)
-        return {name: found for name, found in known if found is not None}
+        found = {name: answer for name, answer in known if answer is not None}
+        _count("cached", found.values())
+        return dict(found)
 
     async def resolve(self, names: Sequence[str], fit: Fit | None) -> dict[str, Answer]:
         """Resolve ``names`` by one question, shared with whoever asks the same at the same time.
@@ -60,6 +64,7 @@ class MediaLookup:
         Raises `SidecarAway`.
         """
         answers = await self._asking.get([(name, fit) for name in names])
+        _count("resolved", answers.values())
         return {name: answer for (name, _), answer in answers.items()}
 
     async def _ask(self, asked: Sequence[Asked]) -> dict[Asked, Answer]:
@@ -85,7 +90,18 @@ class MediaLookup:
         url, ttl = media["url"], float(media["ttl"])
         if not isinstance(url, str) or not url:
             raise ValueError("no URL")
-        found = Found(str(media["id"]), url, str(media["mime"]), int(media["bytes"]))
+        is_rendition = media.get("rendition") is True
+        found = Found(str(media["id"]), url, str(media["mime"]), int(media["bytes"]), is_rendition)
         left = min(float(media["expires_at"]) - self._now(), ttl)
         self._known.put(asked, found, left - ttl / 2)
         return found
+
+
+def _count(found_how: str, answers: Iterable[Answer]) -> None:
+    for answer in answers:
+        if isinstance(answer, Found):
+            IDS.labels(found_how).inc()
+            if answer.is_rendition:
+                RENDITIONS.inc()
+        else:
+            IDS.labels("unknown" if isinstance(answer, NoMedia) else "foreign").inc()

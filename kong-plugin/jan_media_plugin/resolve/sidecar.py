@@ -4,12 +4,14 @@ The plugin's only network seam besides the issuers' keys.
 """
 
 import logging
+import time
 from typing import Any
 
 import httpx
 import msgpack
 
 from jan_media_plugin.auth.caller import Caller
+from jan_media_plugin.metrics import INLINE_BYTES, SIDECAR_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -66,17 +68,22 @@ class Sidecar:
         stored = _map(await self._post("/internal/store", content, headers)).get("id")
         if not isinstance(stored, str):
             raise SidecarAway("it answers in another form")
+        INLINE_BYTES.inc(len(content))
         return stored
 
     async def _post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
         if self._client is None:
             self._client = self._connected()
         encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+        began, outcome = time.perf_counter(), "away"
         try:
             answer = await self._client.post(path, content=content, headers=encoded)
+            outcome = str(answer.status_code)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             log.warning("the sidecar does not answer %s: %s", path, type(error).__name__)
             raise SidecarAway(type(error).__name__) from error
+        finally:
+            SIDECAR_SECONDS.labels(path, outcome).observe(time.perf_counter() - began)
         if answer.status_code == 200:
             return answer
         refusal = _refusal(answer)

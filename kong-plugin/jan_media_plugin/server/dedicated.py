@@ -20,6 +20,15 @@ def _positive(text: str) -> float:
     return seconds
 
 
+def _address(text: str) -> tuple[str, int] | None:
+    if text == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError
+    return host.strip("[]"), int(port)
+
+
 @dataclass(frozen=True)
 class Limits:
     """How much one plugin server takes on, and how long it waits. Most are flags of its process."""
@@ -90,6 +99,7 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
     # Kong runs the query command before it starts: it must not pay for these.
     from kong_pdk import module as kong_pdk_module
 
+    from jan_media_plugin.metrics import show
     from jan_media_plugin.server.listener import serve
     from jan_media_plugin.server.log import WARNING, Log
     from jan_media_plugin.server.plugin_server import LoopPluginServer
@@ -109,6 +119,9 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
     kong_pdk_module.FILEPATH = __file__
     described = type("module", (), attributes)
     server.add_plugin(kong_pdk_module.Module(plugin.name, module=described))
+    if flags.metrics_listen is not None:
+        host, port = flags.metrics_listen
+        show(host, port, server.logger.error)
     serve(server, flags.prefix / flags.socket_name, flags.listen_queue_size)
 
 
@@ -137,6 +150,13 @@ def _parse(plugin: ServedPlugin, argv: Sequence[str] | None) -> argparse.Namespa
     parser.add_argument("-v", "--verbose", action="count", default=1, help="log more")
     parser.add_argument("--version", "-version", action="version", version=plugin.version)
     parser.add_argument("--listen-queue-size", type=int, default=4096, help="backlog of the socket")
+    parser.add_argument(
+        "--metrics-listen",
+        type=_address,
+        default="off",
+        metavar="ADDRESS",
+        help="where Prometheus finds this process's metrics: host:port",
+    )
     for name, flag in _FLAGS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", default=flag.default, **flag.metadata)
     for old in ("--no-lua-style", "-g --gevent", "-m --multiprocessing"):

@@ -17,6 +17,7 @@ from kong_pdk.exception import PDKException, PluginServerException
 from kong_pdk.module import Instance, Module
 from kong_pdk.server import PluginServer
 
+from jan_media_plugin.metrics import NO_ROUTE, REQUESTS
 from jan_media_plugin.server.dedicated import Limits
 from jan_media_plugin.server.event import (
     FAILED,
@@ -111,6 +112,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         event_id = next(self.event_ids)
         if len(self.events) + len(self.waiting) >= self.limits.max_events and not self._room():
             self._tell_that_it_is_full()
+            REQUESTS.labels(NO_ROUTE, "too_busy").inc()
             return {"Data": TOO_BUSY, "EventId": event_id}
         if phase not in self.plugins[instance.name].phases:
             self.logger.error(f"{instance.name} has no phase {phase!r}: the request is refused")
@@ -146,6 +148,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
 
     def _refuse_step(self, data: dict[str, Any]) -> Answer:
         self.logger.warn(f"event #{data['EventId']} is not here: its request is refused")
+        REQUESTS.labels(NO_ROUTE, "interrupted").inc()
         return {"Data": INTERRUPTED, "EventId": data["EventId"]}
 
     def _advance(self, event: Event, switch: Callable[[Any], Any], value: object) -> Answer | Event:
@@ -283,6 +286,7 @@ class Misconfigured:
 
 
 def _refuse(kong: Any) -> None:
+    REQUESTS.labels(NO_ROUTE, "gateway_misconfigured").inc()
     kong.response.exit(*MISCONFIGURED["Args"])
 
 

@@ -146,6 +146,8 @@ async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict
             errors[name] = {"code": refusal.code, "message": refusal.message}
         elif found is not None:
             media[name] = _answer(found, found.link.url)
+            if found.media is not resolved.found[found.media.id].media:
+                media[name]["rendition"] = True
         elif id is not None or "://" not in name:
             errors[name] = _error(resolved.unready.get(id or ""))
     return {"media": media, "errors": errors, "foreign": foreign}

@@ -1,5 +1,7 @@
 """A plugin server with the real plugin, a Kong that talks to it, and a sidecar that it asks."""
 
+import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from jan_media_plugin.config import Schema
 from jan_media_plugin.schema import Field
 
 from tests.support.kong_driver import (
+    Binary,
     KongDriver,
     Outcome,
     PluginLeft,
@@ -62,10 +65,20 @@ def config(sidecar: FakeSidecar) -> Config:
 
 
 @pytest.fixture(scope="session")
-def plugin_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PluginServerProcess]:
+def metrics_at() -> str:
+    """Where the plugin server shows its metrics."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def plugin_server(
+    tmp_path_factory: pytest.TempPathFactory, metrics_at: str
+) -> Iterator[PluginServerProcess]:
     """``python -m jan_media_plugin``, once for all."""
     prefix: Path = tmp_path_factory.mktemp("kong")
-    with running_plugin_server(prefix, ["-m", "jan_media_plugin"], "jan-media.sock") as process:
+    command = ["-m", "jan_media_plugin", "--metrics-listen", metrics_at]
+    with running_plugin_server(prefix, command, "jan-media.sock") as process:
         yield process
 
 
@@ -79,6 +92,7 @@ def ask(plugin_server: PluginServerProcess, config: Config) -> Iterator[Ask]:
             body: bytes = b"",
             *,
             consumer: dict[str, str] | None = None,
+            slow_body: float = 0.0,
             **changes: Any,
         ) -> tuple[Outcome, ScriptedRequest]:
             headers = dict(headers or {})
@@ -89,12 +103,19 @@ def ask(plugin_server: PluginServerProcess, config: Config) -> Iterator[Ask]:
             asked.shared[GATHERED] = gate.gathered
             asked.pdk[PIECE] = gate.piece
             asked.pdk["kong.client.get_consumer"] = lambda: consumer
+            if slow_body:
+                asked.pdk["kong.request.get_raw_body"] = lambda _: _late(slow_body, body)
             asked.pdk[ADMIT] = lambda *args: _admit(asked, gate, *args)
             outcome = kong.request(asked, filled({**config, **changes}))
             del asked.shared[GATHERED]
             return outcome, asked
 
         yield send
+
+
+def _late(seconds: float, body: bytes) -> Binary:
+    time.sleep(seconds)
+    return Binary(body)
 
 
 def _admit(asked: ScriptedRequest, gate: Gate, *args: Any) -> None:

@@ -29,6 +29,7 @@ class FakeSidecar:
     media: dict[str, str] = field(default_factory=dict)  # id or URL of ours: URL
     ids: dict[str, str] = field(default_factory=dict)  # URL of ours: id
     contents: dict[str, bytes] = field(default_factory=dict)  # id: bytes
+    renditions: set[str] = field(default_factory=set)  # ids whose URL is a rendition's
     mime: str = "image/png"
     foreign: list[str] = field(default_factory=list)  # URLs that are not ours
     refusal: tuple[int, str] | None = None  # status and code, of everything that is to be kept
@@ -89,6 +90,7 @@ class FakeSidecar:
                 "bytes": len(self.contents.get(self.ids.get(one, one), b"")),
                 "expires_at": time.time() + self.left,
                 "ttl": self.ttl,
+                **({"rendition": True} if one in self.renditions else {}),
             }
             for one in ids
             if one in self.media

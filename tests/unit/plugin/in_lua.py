@@ -127,7 +127,7 @@ class Gate:
         # nginx hands Lua one line as a text, several as a sequence, and an empty one as true.
         given = {name: line or True for name, line in (headers or {}).items()}
         lua[b"headers"] = self._to_lua(given)
-        lua[b"route"] = self._to_lua({"request_buffering": request_buffering})
+        lua[b"route"] = self._to_lua({"name": "llm", "request_buffering": request_buffering})
         lua[b"http_version"] = http_version
         lua[b"path"] = path.encode()
         self._lua.execute(_KONG)

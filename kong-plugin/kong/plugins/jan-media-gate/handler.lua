@@ -56,12 +56,12 @@ end
 
 -- The body for jan-media; "" if nothing in it concerns jan-media, and nil if it is to ask for the
 -- body when it knows who is calling: for a large one, and where the body streams through.
-local function gathered_body(headers)
+local function gathered_body(headers, route)
   local length = tonumber(headers["content-length"])
   if not length then
     return not headers["transfer-encoding"] and kong.request.get_http_version() < 2 and "" or nil
   end
-  local media_type, route = headers["content-type"], kong.router.get_route()
+  local media_type = headers["content-type"]
   if length > SMALL or (route and route.request_buffering == false)
      or (type(media_type) == "string" and media_type:lower():find("^multipart/form%-data")) then
     return nil
@@ -182,7 +182,13 @@ function Gate:access(conf)
   if conf.guards then
     local headers, shared = kong.request.get_headers(1000), kong.ctx.shared
     shared.jan_media_piece, shared.jan_media_admit, shared.jan_media_pieces = piece, admit, {}
-    shared.jan_media_gathered = { headers = headers, body = gathered_body(headers) }
+    local route = kong.router.get_route()
+    shared.jan_media_gathered = {
+      headers = headers,
+      body = gathered_body(headers, route),
+      route = route and route.name,
+      request_id = ngx.var.kong_request_id,
+    }
     ngx.var.upstream_scheme = "closed-" .. ngx.var.upstream_scheme
   end
 end

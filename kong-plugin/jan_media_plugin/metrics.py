@@ -1,0 +1,130 @@
+"""What the plugin counts and times, for Prometheus: see docs/operations.md.
+
+Labels have few values: routes are those of Kong's configuration, outcomes are codes of errors.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    make_wsgi_app,
+)
+
+disable_created_metrics()
+REGISTRY = CollectorRegistry()
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+NO_ROUTE = "unknown"
+"""Stands for a route without a name, and for what ends before the route is known."""
+_MOST_ROUTES = 500
+_routes: set[str] = set()
+
+REQUESTS = Counter(
+    "jan_media_plugin_requests",
+    "Requests that the plugin decided on. The outcome is admitted, or the code of the error; "
+    "unfinished: the server ended it, which its log explains.",
+    labelnames=("route", "outcome"),
+    registry=REGISTRY,
+)
+SECONDS = Histogram(
+    "jan_media_plugin_seconds",
+    "Time that the plugin adds to a request, without that of the client's body.",
+    labelnames=("route",),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+IDS = Counter(
+    "jan_media_plugin_ids",
+    "Names of media in bodies: cached and resolved have a URL; unknown; foreign are others' URLs.",
+    labelnames=("result",),
+    registry=REGISTRY,
+)
+RENDITIONS = Counter(
+    "jan_media_plugin_renditions",
+    "Media that went on converted to what the model takes.",
+    registry=REGISTRY,
+)
+BODY_BYTES = Counter(
+    "jan_media_plugin_body_bytes",
+    "Bytes of the bodies that the plugin looked into.",
+    registry=REGISTRY,
+)
+INLINE_BYTES = Counter(
+    "jan_media_plugin_inline_bytes",
+    "Bytes of inline media that were taken in and stored.",
+    registry=REGISTRY,
+)
+SIDECAR_SECONDS = Histogram(
+    "jan_media_plugin_sidecar_seconds",
+    "Questions to the sidecar. The outcome is the answer's status; away: there was no answer.",
+    labelnames=("question", "outcome"),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+
+
+def count_request(route: str | None, outcome: str, seconds: float) -> None:
+    """Count one request that is over. ``route`` is Kong's name of it."""
+    requests, times = _of_request(route, outcome)
+    requests.inc()
+    times.observe(seconds)
+
+
+@lru_cache(maxsize=2048)  # to find the labels takes longer than to count
+def _of_request(route: str | None, outcome: str) -> tuple[Counter, Histogram]:
+    # Somebody may make routes by a program, with a new name each.
+    if route not in _routes and len(_routes) < _MOST_ROUTES and route:
+        _routes.add(route)
+    label = route if route and route in _routes else NO_ROUTE
+    return REQUESTS.labels(label, outcome), SECONDS.labels(label)
+
+
+def show(host: str, port: int, say: Callable[[str], None]) -> None:
+    """Answer Prometheus at this address, in a thread, while the process lives.
+
+    Where the address is taken, as by a predecessor that is about to end, it is tried again and
+    again; ``say`` is told once.
+    """
+    threading.Thread(target=_show, args=(host, port, say), name="metrics", daemon=True).start()
+
+
+def _show(host: str, port: int, say: Callable[[str], None]) -> None:
+    told = False
+    while True:
+        try:
+            family = _Server6 if ":" in host else _Server
+            server = make_server(host, port, make_wsgi_app(REGISTRY), family, _Handler)
+        except OSError as problem:
+            if not told:
+                say(f"metrics cannot be shown at {host}:{port} yet: {problem.strerror}")
+                told = True
+            time.sleep(1.0)
+        else:
+            server.serve_forever()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A scraper that goes away is no news."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 2.0  # seconds that a scraper may be silent
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests of scrapers are not logged."""
