@@ -85,7 +85,6 @@ def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
     """
     spool_dir = settings.data_dir / "spool"
     spool_dir.mkdir(parents=True, exist_ok=True)
-    # The storage first: what loads after it takes the room of what it needed only to begin with.
     storage = open_storage(settings)
     catalog = open_catalog(settings.database_url)
     library = Library(
@@ -109,8 +108,7 @@ def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
 
 
 def assemble(settings: Settings) -> Sidecar:
-    """A worker's parts. They connect and start threads once they are used, so this may come before
-    a fork, which neither survives.
+    """A worker's parts. They connect and start threads once they are used.
 
     Raises like `open_library`, and `ValueError` for a signing key that is none.
     """

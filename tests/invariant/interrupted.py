@@ -76,9 +76,6 @@ class InterruptedStorage:
     def check(self) -> None:
         self._storage.check()
 
-    def disconnect(self) -> None:
-        self._storage.disconnect()
-
     def close(self) -> None:
         self._storage.close()
 

@@ -4,15 +4,13 @@ Several workers count in files of one folder (prometheus_client's multiprocess m
 scrape, whichever worker answers it, is the sum of all.
 """
 
-import fcntl
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import IO, Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -31,7 +29,7 @@ from prometheus_client.registry import Collector
 from jan_media.catalog.interface import ApiKeys, Catalog, CatalogUnavailable
 from jan_media.storage.interface import Storage, StorageUnavailable
 
-__all__ = ["CONTENT_TYPE", "Metrics", "share_among_workers", "take_place_among_workers"]
+__all__ = ["CONTENT_TYPE", "Metrics", "share_among_workers"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -197,32 +195,12 @@ class _Scrape(Collector):
 
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_place: IO[str] | None = None
-"""The locked file of this process's place; its name says which files it counts in."""
 
 
-def share_among_workers(folder: Path) -> None:
-    """Have metrics that are made from now on count in files of ``folder``.
+def share_among_workers(folder: Path, number: int) -> None:
+    """Have metrics that are made from now on count in files of ``folder``, named by ``number``.
 
-    Call it before the workers are forked, and `take_place_among_workers` in each.
+    A worker that has the number of a dead one carries its files on, so that nothing is lost.
     """
     os.environ[_FOLDER] = str(folder)
-    values.ValueClass = values.MultiProcessValue(
-        lambda: Path(_place.name).stem if _place else "maker"
-    )
-
-
-def take_place_among_workers() -> None:
-    """Count in the files that no living worker counts in: a dead worker's are carried on, so that
-    nothing is lost and there are never more files than there were workers at once."""
-    global _place
-    folder = Path(os.environ[_FOLDER])
-    for number in itertools.count(1):
-        place = (folder / f"{number}.place").open("w")
-        try:
-            fcntl.lockf(place, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with this process
-        except OSError:
-            place.close()
-        else:
-            _place = place
-            return
+    values.ValueClass = values.MultiProcessValue(lambda: number)

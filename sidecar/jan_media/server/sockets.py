@@ -1,4 +1,11 @@
-"""The sockets that the sidecar listens on."""
+"""The addresses that the sidecar listens on.
+
+One process holds each address for as long as the sidecar runs. Each worker listens there with a
+socket of its own, and the system spreads the connections among them (SO_REUSEPORT). With one socket
+for all, one worker takes a whole burst: 16 of 16 connections with two workers, which a gateway then
+keeps for hours, and the other worker has nothing to do. Workers share a Unix socket, since its path
+can have only one.
+"""
 
 import contextlib
 import os
@@ -12,8 +19,8 @@ from jan_media.settings import Address, Settings
 
 
 @contextlib.contextmanager
-def listening(address: Address) -> Iterator[socket.socket]:
-    """A bound and listening socket; of a Unix socket also its file, which goes at the end.
+def held(address: Address) -> Iterator[socket.socket]:
+    """A socket that is bound to ``address``; the file of a Unix socket is removed at the end.
 
     Raises `CannotStart` if the address is taken or cannot be.
     """
@@ -21,14 +28,17 @@ def listening(address: Address) -> Iterator[socket.socket]:
         sock = _bind_unix(address.path) if address.path else _bind_tcp(address)
     except OSError as problem:
         raise CannotStart(f"cannot listen on {address}: {problem.strerror}") from problem
-    owner = os.getpid()
     with sock:
-        sock.listen(2048)
-        sock.setblocking(False)
-        sock.set_inheritable(True)
         yield sock
-    if address.path and os.getpid() == owner:
+    if address.path:
         Path(address.path).unlink(missing_ok=True)
+
+
+def of_worker(holder: socket.socket) -> socket.socket:
+    """The socket with which a worker serves at the address that ``holder`` holds."""
+    if holder.family == socket.AF_UNIX:
+        return holder
+    return _bound(holder.family, holder.getsockname(), socket.SO_REUSEPORT)
 
 
 def with_real_ports(settings: Settings, public: socket.socket, internal: socket.socket) -> Settings:
@@ -45,10 +55,19 @@ def with_real_ports(settings: Settings, public: socket.socket, internal: socket.
 
 def _bind_tcp(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    place = (address.host, address.port)
+    if address.port:
+        # SO_REUSEPORT would share the port with another sidecar of this user, too.
+        _bound(family, place, socket.SO_REUSEADDR).close()
+    return _bound(family, place, socket.SO_REUSEPORT)
+
+
+def _bound(family: int, place: tuple[str | int, ...], option: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address.host, address.port))
+        sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        sock.bind(place)
     except OSError:
         sock.close()
         raise

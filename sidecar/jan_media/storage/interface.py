@@ -75,9 +75,6 @@ class Storage(Protocol):
     def check(self) -> None:
         """Do one cheap real operation; raise `StorageUnavailable` if that fails."""
 
-    def disconnect(self) -> None:
-        """Close idle connections, as before a fork. What is done afterwards opens new ones."""
-
     def close(self) -> None:
         """Give back connections. The storage cannot be used afterwards."""
 

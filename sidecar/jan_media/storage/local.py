@@ -105,9 +105,6 @@ class LocalStorage:
             file.flush()
             self._clear_abandoned()  # a worker that replaces a killed one begins with a check
 
-    def disconnect(self) -> None:
-        pass
-
     def close(self) -> None:
         pass
 

@@ -170,9 +170,6 @@ class S3Storage:
             # Not HeadBucket: an answer to HEAD has no body, so no reason either.
             self.client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
 
-    def disconnect(self) -> None:
-        self.client.close()
-
     def close(self) -> None:
         self.client.close()
 

@@ -1,12 +1,14 @@
 """The process: how it starts, stops, sweeps, and goes on when something is away."""
 
+import contextlib
 import os
-import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -44,7 +46,13 @@ def test_dead_workers_are_replaced_though_all_have_died(tmp_path: Path) -> None:
             os.kill(worker, signal.SIGKILL)
         wait_until(lambda: sidecar.log.count("starting another") == 2)
         wait_until(lambda: len(set(Processes(sidecar.process.pid).children) - {*before}) == 2)
-        assert httpx.get(f"{sidecar.public_url}/readyz", timeout=20).status_code == 200
+
+        def answers() -> bool:
+            with contextlib.suppress(httpx.ConnectError):  # while none of them serves yet
+                return httpx.get(f"{sidecar.public_url}/readyz").status_code == 200
+            return False
+
+        wait_until(answers)
 
 
 def test_a_worker_that_cannot_be_replaced_at_once_is_replaced_later(tmp_path: Path) -> None:
@@ -74,29 +82,6 @@ def test_a_signal_while_the_workers_are_made_leaves_nobody(tmp_path: Path) -> No
         os.killpg(process.pid, 0)
 
 
-def test_workers_share_nothing_where_the_system_gives_orphans_to_nobody(tmp_path: Path) -> None:
-    without = "import jan_media.server.supervisor as s; s._PR_SET_CHILD_SUBREAPER = -1"
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"{without}; from jan_media.commands.entry import main; main()",
-            "serve",
-        ],
-        env=environment(tmp_path, WORKERS="2"),
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    with process:
-        assert process.stdout is not None
-        assert b"ready" in process.stdout.readline()
-        assert len(Processes(process.pid).children) == 2
-        process.terminate()
-        assert process.wait(30) == 0
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
-
-
 def test_what_a_killed_worker_was_writing_is_cleared_away(tmp_path: Path) -> None:
     with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
         children = Path(f"/proc/{sidecar.process.pid}/task/{sidecar.process.pid}/children")
@@ -107,33 +92,34 @@ def test_what_a_killed_worker_was_writing_is_cleared_away(tmp_path: Path) -> Non
         wait_until(lambda: not half.exists())
 
 
+def test_connections_that_come_at_once_are_spread_among_the_workers(tmp_path: Path) -> None:
+    def sockets(worker: int) -> int:
+        folder = Path(f"/proc/{worker}/fd")
+        return sum("socket" in os.readlink(each) for each in folder.iterdir())
+
+    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
+        workers = Processes(sidecar.process.pid).children
+        before = [sockets(worker) for worker in workers]
+        to = urlsplit(sidecar.public_url)
+        with contextlib.ExitStack() as stack:
+            for _ in range(32):
+                stack.enter_context(socket.create_connection((to.hostname, to.port)))
+
+            def taken() -> list[int]:
+                return [sockets(each) - was for each, was in zip(workers, before, strict=True)]
+
+            wait_until(lambda: sum(taken()) == 32)
+            assert min(taken()) >= 4  # one in 400,000 times it is not, if chance decides
+
+
 def test_the_supervisor_has_no_threads_that_its_workers_would_miss(tmp_path: Path) -> None:
     with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
         assert len(os.listdir(f"/proc/{sidecar.process.pid}/task")) == 1
 
 
-def test_the_supervisor_has_loaded_nothing_that_only_workers_need(tmp_path: Path) -> None:
+def test_supervisor_and_two_workers_begin_by_sharing_memory(tmp_path: Path) -> None:
     with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
-        loaded = {
-            process: Path(f"/proc/{process}/maps").read_text()
-            for process in (sidecar.process.pid, *Processes(sidecar.process.pid).children)
-        }
-    for process, maps in loaded.items():
-        assert ("uvloop" in maps) is (process != sidecar.process.pid)
-        assert ("site-packages" in maps) is (process != sidecar.process.pid)
-
-
-def test_a_worker_begins_by_sharing_most_of_its_memory(tmp_path: Path) -> None:
-    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
-        for worker in Processes(sidecar.process.pid).children:
-            pages = Path(f"/proc/{worker}/smaps_rollup").read_text()
-            sizes = {name: int(size) for name, size in re.findall(r"(\w+): +(\d+) kB", pages)}
-            assert sizes["Private_Dirty"] < 0.2 * sizes["Anonymous"]
-
-
-def test_supervisor_and_two_workers_begin_with_less_than_a_compiled_peer(tmp_path: Path) -> None:
-    with running_sidecar(tmp_path / "data", WORKERS="2") as sidecar:
-        assert Processes(sidecar.process.pid).alone_bytes() < 80 * 1024 * 1024
+        assert Processes(sidecar.process.pid).alone_bytes() < 110 * 1024 * 1024  # alone each has 60
 
 
 def test_unix_sockets_serve_too(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The sweep by schedule: in every worker of every replica, one at a time across all of them."""
+"""What a worker does beside answering, again and again until it is cancelled."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ import random
 import secrets
 import socket
 
-from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
 from jan_media.library.sweep import sweep
 from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import StorageUnavailable
@@ -15,10 +15,12 @@ from jan_media.storage.interface import StorageUnavailable
 log = logging.getLogger("jan_media.sweep")
 
 JITTER = 0.2
+MIGRATE_AGAIN = 2.0  # seconds
 
 
 async def sweep_now_and_then(sidecar: Sidecar, interval: float) -> None:
-    """Sweep about every ``interval`` seconds, until cancelled."""
+    """Sweep about every ``interval`` seconds. All workers of all sidecars do; a lease of the
+    catalog has one of them sweep at a time."""
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     while True:
         spread = random.uniform(-JITTER, JITTER)  # noqa: S311  only spreads replicas over time
@@ -36,3 +38,16 @@ async def sweep_now_and_then(sidecar: Sidecar, interval: float) -> None:
             log.info("another sidecar is sweeping")
         else:
             log.info("swept %s", swept)
+
+
+async def migrate_later(sidecar: Sidecar) -> None:
+    """Bring the schema up to date once the catalog answers; until then /readyz is red."""
+    while True:
+        await asyncio.sleep(MIGRATE_AGAIN)
+        try:
+            await sidecar.lanes.downloads.run(sidecar.library.catalog.migrate)
+        except CatalogUnavailable:
+            continue
+        except SchemaTooNew:
+            log.exception("the catalog cannot be used")
+        return
