@@ -130,8 +130,8 @@ def test_the_nodes_own_probe_is_answered(gateway: httpx.Client) -> None:
     assert gateway.get("/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/console/", "/console/app.js"])
-def test_people_find_the_console(gateway: httpx.Client, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/console/", "/console/app.js", "/docs/"])
+def test_people_find_the_console_and_the_reference(gateway: httpx.Client, path: str) -> None:
     answer = httpx.get(gateway.base_url.join(path), trust_env=False)
     assert answer.status_code == 200
     assert "content-security-policy" in answer.headers

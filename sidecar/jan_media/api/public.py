@@ -9,6 +9,7 @@ from jan_media.api.callers import GatewayOnly, ThisMachineOnly
 from jan_media.api.routes import Path, app, contract_paths
 from jan_media.api.signed_files import OpenFiles
 from jan_media.console import site as console
+from jan_media.reference import site as reference
 from jan_media.sidecar import Sidecar
 
 PATHS = [
@@ -26,6 +27,7 @@ PATHS = [
     Path("/healthz", GET=health.alive),
     Path("/readyz", GET=health.ready),
     *contract_paths("openapi.yaml"),
+    *reference.PATHS,
 ]
 
 

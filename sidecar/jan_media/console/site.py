@@ -4,19 +4,17 @@ The gateway's route `/` and `/console/` lead here. Everything in a page is named
 it works below any path and behind https.
 """
 
-import gzip
-import hashlib
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from jan_media.api.errors import error_response
+from jan_media.api.pages import PageFile, answer_with, page_file, policy_header
 from jan_media.api.routes import Path
 from jan_media.settings import Settings
 from jan_media.sidecar import Sidecar
@@ -24,24 +22,6 @@ from jan_media.sidecar import Sidecar
 log = logging.getLogger("jan_media.console")
 
 OIDC_LIBRARY = "vendor/oauth4webapi.js"  # `make console` gets it by npm
-
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file of the page, as it is sent."""
-
-    content: bytes
-    packed: bytes  # gzip
-    kind: str
-    etag: str
 
 
 def paths(sidecar: Sidecar) -> list[Path]:
@@ -52,7 +32,7 @@ def paths(sidecar: Sidecar) -> list[Path]:
 
     async def root(request: Request) -> Response:
         """The page, one folder above its files."""
-        return _answer(request, known[""], headers)
+        return answer_with(request, known[""], headers)
 
     async def without_slash(request: Request) -> Response:
         """To the page: relative, since what stands before the path is the gateway's affair."""
@@ -67,7 +47,7 @@ def paths(sidecar: Sidecar) -> list[Path]:
         found = known.get(request.path_params["path"] or "index.html")
         if found is None:
             return error_response("not_found", "The console has no such file")
-        return _answer(request, found, headers)
+        return answer_with(request, found, headers)
 
     return [
         Path("/", GET=root),
@@ -126,15 +106,7 @@ def security_headers(settings: Settings, storage: str) -> dict[str, str]:
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
     }
-    return {
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",  # a new version is seen at once; usually the answer is a 304
-        "Vary": "Accept-Encoding",
-    }
+    return policy_header(policy)
 
 
 def _origin(url: str) -> str:
@@ -142,36 +114,19 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
-def _files() -> dict[str, _File]:
+def _files() -> dict[str, PageFile]:
     """Every file of the page by its path; under "" the page as it is above its folder."""
-    known: dict[str, _File] = {}
+    known: dict[str, PageFile] = {}
 
     def add(folder: Traversable, prefix: str) -> None:
         for entry in folder.iterdir():
             if entry.is_dir():
                 add(entry, f"{prefix}{entry.name}/")
-            elif kind := _TYPES.get(PurePosixPath(entry.name).suffix):
-                known[prefix + entry.name] = _file(entry.read_bytes(), kind)
+            elif file := page_file(entry.name, entry.read_bytes()):
+                known[prefix + entry.name] = file
 
     add(files("jan_media.console").joinpath("static"), "")
-    page = known["index.html"]
-    known[""] = _file(page.content.replace(b'="./', b'="./console/'), page.kind)
+    above = page_file("index.html", known["index.html"].content.replace(b'="./', b'="./console/'))
+    assert above is not None
+    known[""] = above
     return known
-
-
-def _file(content: bytes, kind: str) -> _File:
-    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    return _File(content, gzip.compress(content, mtime=0), kind, etag)
-
-
-def _answer(request: Request, file: _File, headers: dict[str, str]) -> Response:
-    headers = headers | {"ETag": file.etag, "Content-Type": file.kind}
-    if file.etag in request.headers.get("if-none-match", "").replace("W/", ""):
-        return Response(status_code=304, headers=headers)
-    content = file.content
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        headers["Content-Encoding"] = "gzip"
-        content = file.packed
-    if request.method == "HEAD":
-        return Response(headers=headers | {"Content-Length": str(len(content))})
-    return Response(content, headers=headers)

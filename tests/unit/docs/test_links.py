@@ -7,7 +7,8 @@ import pytest
 
 from demo.kong_settings import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+CONTRACT = ROOT / "sidecar" / "jan_media" / "api" / "openapi.yaml"  # its text is the reference
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), CONTRACT])
 # It stays as it was published, with links to other pages of where it was.
 PUBLISHED = ROOT / "docs" / "media-api-examples.md"
 LINK = re.compile(r"(?<!\\)\[(?:[^\]\[]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")

@@ -46,6 +46,7 @@ def test_the_contract_has_every_route_of_the_public_listener_and_no_other(tmp_pa
     settings = {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
     sidecar = assemble(load_settings(settings).settings)
     pages = {"GET /", "GET /console", "GET /console/config.json", "GET /console/{path}"}
+    pages |= {"GET /docs", "GET /docs/{path}"}
     assert served(paths_of(sidecar)) - pages == operations(PUBLIC).keys()
     sidecar.close()
 

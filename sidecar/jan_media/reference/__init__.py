@@ -1,0 +1,1 @@
+"""The API reference: a page for people who write clients."""
