@@ -5,7 +5,6 @@ import os
 import shlex
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from demo.part import Part
 from tests.e2e.conftest import WatchedStack
 from tests.e2e.processes import family
+from tests.support.waiting import wait_until
 
 START_COMMAND = "KONG_PLUGINSERVER_JAN_MEDIA_START_CMD"
 TIME_LIMIT = 2
@@ -64,9 +64,5 @@ class FaultyStack(WatchedStack):
 
     def signal_plugin_server(self, number: signal.Signals) -> None:
         """Sends a signal to the plugin server, once there is one."""
-        give_up = time.monotonic() + 20
-        while not (pids := self.plugin_servers()):
-            assert time.monotonic() < give_up, "the gateway did not start its plugin server"
-            time.sleep(0.01)
-        for pid in pids:
+        for pid in wait_until(self.plugin_servers):
             os.kill(pid, number)

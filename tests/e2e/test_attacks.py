@@ -399,9 +399,10 @@ def test_a_revoked_key_ends_within_the_time_that_gateways_believe_it(
         with client_for(stack.base_url, key) as robot:
             assert robot.get("/v1/models").status_code == 200
             keys(stack, "revoke", handle)
-            revoked_at = time.monotonic()
+            believed_until = time.monotonic() + 2
+            began = 0.0
             while robot.get("/v1/models").status_code != 401:
-                assert time.monotonic() - revoked_at < 3, "the key is still believed"
-                time.sleep(0.02)
+                assert began < believed_until, "the key is still believed"
+                began = time.monotonic()  # however long the answer takes then
             assert robot.get("/media/v1/media").status_code == 401
         assert "revoked" in keys(stack, "list", "--prefix", key[:11])

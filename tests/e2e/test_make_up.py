@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from demo.addresses import HOST, Ports, free_ports
 from demo.kong_settings import ROOT
 from tests.e2e.processes import family, processes
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
@@ -50,10 +50,7 @@ def test_up_stops_in_the_middle_of_its_start(tmp_path: Path) -> None:
         text=True,
     )
     try:
-        give_up = time.monotonic() + 20
-        while not (tmp_path / "logs" / "sidecar.log").exists():
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
+        wait_until((tmp_path / "logs" / "sidecar.log").exists)
         up.send_signal(signal.SIGTERM)
         printed, _ = up.communicate(timeout=20)
     finally:
@@ -73,10 +70,7 @@ def test_nothing_outlives_a_killed_stack(tmp_path: Path) -> None:
     below = [pid for pid, _ in family(up.pid) if pid != up.pid]
     up.kill()
     up.communicate()
-    give_up = time.monotonic() + 20
-    while left := [each for each in processes() if each[0] in below and each[2]]:
-        assert time.monotonic() < give_up, left
-        time.sleep(0.05)
+    wait_until(lambda: not [each for each in processes() if each[0] in below and each[2]])
 
 
 def test_up_finds_other_inner_ports_when_the_usual_ones_are_taken(tmp_path: Path) -> None:

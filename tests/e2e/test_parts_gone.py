@@ -11,6 +11,7 @@ from demo.images import drawn
 from demo.stack import Stack
 from tests.e2e.conftest import client_for, guest_token, start_stack
 from tests.e2e.slow_host import SlowHost
+from tests.support.waiting import wait_until
 
 JSON_CHAT = "/v1/chat/completions"
 
@@ -70,10 +71,7 @@ def test_without_the_sidecar_known_urls_still_work_and_others_are_a_503(
 
         sidecar.start()
         sidecar.wait_until_ready()
-        give_up = time.monotonic() + 10
-        while me.post(JSON_CHAT, json=chat_with(other)).status_code != 200:
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
+        wait_until(lambda: me.post(JSON_CHAT, json=chat_with(other)).status_code == 200)
 
 
 def test_without_the_model_the_answer_is_a_502(own_stack: Stack) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import httpx
@@ -14,6 +13,7 @@ from demo.stack import Stack
 from tests.e2e import kong_yml
 from tests.e2e.conftest import client_for, guest_token, start_stack
 from tests.e2e.processes import plugin_servers
+from tests.support.waiting import wait_until
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 MISCONFIGURED = "gateway_misconfigured"
@@ -22,11 +22,7 @@ SPOOFED = {"X-Jan-User-Id": "root", "X-Authenticated-Groups": "jan-users"}
 
 def wait_for_plugin_servers(stack: Stack) -> list[int]:
     """Waits until the gateway has started its plugin server (again)."""
-    give_up = time.monotonic() + 20
-    while not (pids := plugin_servers(stack.gateway.pid)):
-        assert time.monotonic() < give_up, "the gateway did not start its plugin server"
-        time.sleep(0.01)
-    return pids
+    return wait_until(lambda: plugin_servers(stack.gateway.pid))
 
 
 def bodies_received(stack: Stack) -> str:
@@ -90,9 +86,7 @@ def test_each_of_the_two_locks_alone_lets_nobody_through(tmp_path: Path, lock: s
             return answer
 
         for _ in range(3):
-            give_up = time.monotonic() + 20
-            while intrude().json()["error"]["code"] != there:
-                assert time.monotonic() < give_up
+            wait_until(lambda: intrude().json()["error"]["code"] == there)
             for pid in wait_for_plugin_servers(stack):
                 os.kill(pid, signal.SIGKILL)
             statuses |= {intrude().status_code for _ in range(20)}
@@ -105,11 +99,8 @@ def test_each_of_the_two_locks_alone_lets_nobody_through(tmp_path: Path, lock: s
 def test_requests_with_a_token_succeed_again_by_themselves(own_stack: Stack) -> None:
     for pid in wait_for_plugin_servers(own_stack):
         os.kill(pid, signal.SIGKILL)
-    give_up = time.monotonic() + 20
     with client_for(own_stack.base_url, guest_token(own_stack.base_url)) as client:
-        while client.post("/v1/chat/completions", json=CHAT).status_code != 200:
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
+        wait_until(lambda: client.post("/v1/chat/completions", json=CHAT).status_code == 200)
 
 
 @pytest.mark.parametrize("name", ["X-Odd", "User-Agent", "Authorization"])

@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Return once the condition holds; fail the test if it does not in time."""
+def wait_until(condition: Callable[[], T], seconds: float = 20) -> T:
+    """Return what ``condition`` says once it is true; fail the test if it is not in time."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (said := condition()):
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.02)
+    return said

@@ -12,6 +12,7 @@ from tests.contract.api.conftest import MAX_BYTES
 from tests.support.pictures import picture
 from tests.support.scrape import Scrape
 from tests.support.sidecar import RunningSidecar, run_jan_media, running_sidecar
+from tests.support.waiting import wait_until
 
 UNKNOWN = "jan_01hqr8v9k2x3f4g5h6j7k8m9n0"
 
@@ -190,11 +191,12 @@ def test_an_unknown_key_is_not_valid(api: Api, key: str) -> None:
 def test_metrics_count_requests_and_media(api: Api) -> None:
     before = _scrape(api)
     api.upload(picture())
-    after = _scrape(api)
     request = {"route": "/v1/media", "method": "POST", "status": "200"}
     for name in ("jan_media_requests_total", "jan_media_catalog_media"):
         labels = request if name.endswith("total") else {}
-        assert after.value(name, **labels) == before.value(name, **labels) + 1
+        expected = before.value(name, **labels) + 1
+        wait_until(lambda: _scrape(api).value(name, **labels) >= expected)  # noqa: B023
+        assert _scrape(api).value(name, **labels) == expected
 
 
 def test_metrics_time_the_storage_and_the_catalog(api: Api) -> None:

@@ -184,8 +184,7 @@ def test_a_database_that_cannot_be_reached_is_named_with_the_reason(tmp_path: Pa
     url = "postgresql://jan:hidden@127.0.0.1:1/jan"
     with running_sidecar(tmp_path, DATABASE_URL=url) as sidecar, Api(sidecar) as api:
         assert_error(api.http.get("/readyz"), 503, "service_unavailable")
-        assert "MEDIA_DATABASE_URL" in sidecar.log
-        assert "refused" in sidecar.log
+        wait_until(lambda: "MEDIA_DATABASE_URL" in sidecar.log and "refused" in sidecar.log)
         assert "hidden" not in sidecar.log
     ended = run_jan_media("sweep", data_dir=tmp_path, DATABASE_URL=url)
     assert ended.returncode == 1

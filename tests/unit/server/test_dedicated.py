@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from kong_pdk.server import PluginServer
 from tests.support.odd_plugin import ODD
 from tests.support.odd_servers import driver, odd_server
 from tests.support.odd_servers import run as run_request
+from tests.support.waiting import wait_until
 
 
 def dump(flag: str = "--dump") -> subprocess.CompletedProcess[str]:
@@ -116,15 +116,8 @@ def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> Non
     )
     path = tmp_path / "odd.sock"
     try:
-        await_that(path.exists)
+        wait_until(path.exists)
     finally:
         kong.kill()
         kong.communicate()
-    await_that(lambda: not path.exists())
-
-
-def await_that(condition: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not path.exists())

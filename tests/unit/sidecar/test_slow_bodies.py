@@ -12,7 +12,7 @@ from starlette.types import Message
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(bodies, "STALL_SECONDS", 0.6)
     monkeypatch.setattr(bodies, "SLOWEST", 1000)
 
 
@@ -51,8 +51,8 @@ async def dripping() -> AsyncIterator[bytes]:
 
 
 async def steady() -> AsyncIterator[bytes]:
-    for _ in range(25):
-        yield b"a" * 100
+    for _ in range(40):  # for longer than a body may stall, and much faster than it must be
+        yield b"a" * 1000
         await asyncio.sleep(0.02)
 
 
@@ -73,7 +73,7 @@ def test_a_body_that_drips_is_refused() -> None:
 
 
 def test_a_slow_but_steady_body_is_taken() -> None:
-    assert received(steady) == 2500
+    assert received(steady) == 40_000
 
 
 def test_the_time_that_we_take_ourselves_does_not_count() -> None:
