@@ -4,17 +4,16 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-from jan_media import settings
+from jan_media.environment import variables
+from jan_media.settings import Settings
 
 from demo.kong_settings import ROOT
 
 PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
-SETTINGS_SOURCE = Path(settings.__file__).read_text("utf-8")
 
 
 def rows(page: str, name: str) -> dict[str, str]:
@@ -23,12 +22,10 @@ def rows(page: str, name: str) -> dict[str, str]:
 
 
 def settings_that_are_read() -> dict[str, str]:
-    """Every variable that settings.py reads, with its default if that is a plain text."""
-    plain = dict.fromkeys(re.findall(r'read\(\s*"(MEDIA_\w+)"', SETTINGS_SOURCE), "")
-    plain |= dict(re.findall(r'read\(\s*"(MEDIA_\w+)",\s*"([^"]*)",', SETTINGS_SOURCE))
-    for name in re.findall(r'text_or_file\("(MEDIA_\w+)"\)', SETTINGS_SOURCE):
-        plain |= {name: "", f"{name}_FILE": ""}
-    return plain
+    """Every variable that is a setting, with its default if that is a plain text."""
+    return {
+        name: default if isinstance(default, str) else "" for name, default in variables(Settings)
+    }
 
 
 def fields(record: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
