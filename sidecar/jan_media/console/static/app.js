@@ -45,7 +45,10 @@ async function start() {
  */
 function show(gateway, config) {
   const chat = new Chat(gateway);
-  const library = new Library(gateway, config, (picture) => chat.attach(picture));
+  const library = new Library(gateway, config, (picture) => {
+    chat.attach(picture);
+    chat.show();
+  });
   const uploads = new Uploads(gateway, config, (picture) => {
     library.add(picture);
     chat.attach(picture);

@@ -84,7 +84,6 @@ export class Chat {
    */
   async attach(picture) {
     const { id } = picture;
-    this.question.focus({ preventScroll: true });
     if (this.#attached.has(id)) return;
     const image = h("img", { alt: id });
     const leaveOut = () => {
@@ -95,6 +94,12 @@ export class Chat {
     this.#attached.set(id, item);
     this.attachments.append(item);
     image.src = await this.gateway.thumbnail(picture).catch(() => "");
+  }
+
+  /** Bring the question into sight, for people to write it. */
+  show() {
+    this.element.scrollIntoView({ block: "nearest" });
+    this.question.focus({ preventScroll: true });
   }
 
   async #ask() {

@@ -242,10 +242,10 @@ export class Library {
       h(
         "div",
         { class: "buttons" },
+        button(texts.picture.ask, () => (dialog.close(), this.onask(picture)), { class: "primary" }),
         button(texts.picture.copyId, () => copy(id)),
         button(texts.picture.copyLink, () => link().catch((problem) => notify(problem.message))),
         full,
-        button(texts.picture.ask, () => (dialog.close(), this.onask(picture)), { class: "primary" }),
         button(texts.picture.delete, () => (dialog.close(), this.#delete(picture))),
       ),
       h("h3", {}, texts.picture.code),
@@ -263,7 +263,7 @@ export class Library {
   /** @param {Picture} picture */
   #left({ created_at }) {
     const end = Date.parse(created_at ?? "") + this.config.retention_days * DAY;
-    return words.days(Math.floor((end - Date.now()) / DAY));
+    return words.days(Math.round((end - Date.now()) / DAY));
   }
 }
 

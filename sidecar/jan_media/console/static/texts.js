@@ -69,7 +69,7 @@ export const texts = {
   library: {
     title: "Your pictures",
     filter: "Filter by type or id",
-    empty: "Nothing is stored yet. Drop a picture on this page.",
+    empty: "Nothing is stored yet. Add a picture, and it is here.",
     noMatch: "Nothing here fits the filter.",
     more: "Show more",
     loading: "Loading",
