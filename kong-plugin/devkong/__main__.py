@@ -8,7 +8,7 @@ import sys
 import uvloop
 
 from devkong.config.declarative import BadConfig
-from devkong.plugin_server.process import BadPluginServer
+from devkong.plugins.process import BadPluginServer
 from devkong.settings import BadSettings, Settings, from_environment
 from devkong.start import Devkong, run
 

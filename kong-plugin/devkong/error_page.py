@@ -1,8 +1,6 @@
 """Kong's error bodies: a message and the request id, in the form that the client accepts."""
 
-import json
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 
@@ -12,14 +10,7 @@ _MIME = {
     "plain": b"text/plain; charset=utf-8",
     "xml": b"application/xml; charset=utf-8",
 }
-_BY_TYPE = {
-    b"application/json": "json",
-    b"text/html": "html",
-    b"application/xml": "xml",
-    b"text/plain": "plain",
-    b"application/*": "json",
-    b"text/*": "plain",
-}
+_BY_TYPE = {"text/html": "html", "application/xml": "xml", "text/plain": "plain", "text/*": "plain"}
 _TEMPLATES = {
     "json": '{\n  "message":"%s",\n  "request_id":"%s"\n}',
     "html": (
@@ -33,77 +24,61 @@ _TEMPLATES = {
         "  <requestid>%s</requestid>\n</error>\n"
     ),
 }
-_ACCEPTED = re.compile(
-    rb"((?:[a-z0-9][a-z0-9!#$&^_+.-]+|\*)/(?:[a-z0-9][a-z0-9!#$&^_+.-]+|\*))"
-    rb"((?:\s*;[^;]*)*)\Z",
-    re.IGNORECASE,
-)
-_QUALITY = re.compile(rb"\s*;\s*q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
+_QUALITY = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
-# What a plugin's kong.response.error says when it is given no message.
-_SAYS_OTHERWISE = {
-    418: "I'm a teapot",
+# Where Kong's words are not those of the status.
+_MESSAGES = {
     413: "Payload too large",
     414: "URI too long",
-    416: "Range not satisfiable",
-    424: "Failed dependency",
     494: "Request header or cookie too large",
     500: "An unexpected error occurred",
     502: "An invalid response was received from the upstream server",
     503: "The upstream server is currently unavailable",
     504: "The upstream server is timing out",
-    505: "HTTP version not supported",
 }
 
 
 class ErrorPages:
-    """Kong's templates, or the operator's (KONG_ERROR_TEMPLATE_JSON and so on)."""
+    """Kong's templates, with the operator's for JSON (KONG_ERROR_TEMPLATE_JSON) if there is one."""
 
-    def __init__(self, templates: Mapping[str, Path]) -> None:
-        self._templates = {
-            **_TEMPLATES,
-            **{kind: path.read_text(encoding="utf-8") for kind, path in templates.items()},
-        }
+    def __init__(self, json_template: Path | None) -> None:
+        self._templates = dict(_TEMPLATES)
+        if json_template:
+            self._templates["json"] = json_template.read_text(encoding="utf-8")
 
-    def page(self, accept: bytes | None, message: bytes, request_id: str) -> tuple[bytes, bytes]:
-        """Return the content type and the body."""
+    def page(
+        self, accept: bytes | None, status: int, message: bytes | None, request_id: str
+    ) -> tuple[bytes, bytes]:
+        """Return the content type and the body. message: None for what Kong says of the status."""
         kind = _kind(accept)
-        template = self._templates[kind].encode()
-        return _MIME[kind], _fill(template, message, request_id.encode())
+        said = message or _message_of(status).encode()
+        return _MIME[kind], _fill(self._templates[kind].encode(), said, request_id.encode())
 
 
-def message_of(status: int) -> bytes:
-    """Return what Kong says about a status."""
-    if status in _SAYS_OTHERWISE:
-        return _SAYS_OTHERWISE[status].encode()
+def _message_of(status: int) -> str:
+    if status in _MESSAGES:
+        return _MESSAGES[status]
     try:
-        return HTTPStatus(status).phrase.capitalize().encode()
+        return HTTPStatus(status).phrase.capitalize()
     except ValueError:
-        return b"The upstream server responded with %d" % status
-
-
-def json_message(message: str) -> bytes:
-    """Return the body that kong.response.exit makes of { message = ... }."""
-    return json.dumps({"message": message}, separators=(",", ":")).encode()
+        return f"The upstream server responded with {status}"
 
 
 def _fill(template: bytes, *values: bytes) -> bytes:
     # Lua's string.format, for %s and %% alone
-    parts = re.split(rb"(%s|%%)", template)
     left = list(values)
     return b"".join(
-        left.pop(0) if part == b"%s" and left else b"%" if part == b"%%" else part for part in parts
+        left.pop(0) if part == b"%s" and left else b"%" if part == b"%%" else part
+        for part in re.split(rb"(%s|%%)", template)
     )
 
 
 def _kind(accept: bytes | None) -> str:
     best, kind = 0.0, "json"
-    for value in (accept or b"").split(b","):
-        match = _ACCEPTED.match(value.strip())
-        if not match:
-            continue
-        quality = _QUALITY.search(match[2])
+    for value in (accept or b"").decode("latin-1").split(","):
+        media_type, _, parameters = value.partition(";")
+        quality = _QUALITY.search(f";{parameters}")
         weight = float(quality[1]) if quality else 1.0
-        if weight > best:
-            best, kind = weight, _BY_TYPE.get(match[1], "json")
+        if "/" in media_type and weight > best:
+            best, kind = weight, _BY_TYPE.get(media_type.strip(), "json")
     return kind

@@ -73,18 +73,17 @@ async def send(exchange: Exchange, route: Route, service: Service) -> Answer:
 
 
 async def _connect(exchange: Exchange, service: Service) -> Wire:
-    host, port = exchange.upstream_address
     tls = server_name = None
-    if exchange.upstream_scheme == b"https":
+    if service.protocol == "https":
         tls = ssl.create_default_context()
         if not service.tls_verify:  # Kong verifies upstreams only if told to
             tls.check_hostname = False
             tls.verify_mode = ssl.CERT_NONE
-        server_name = exchange.upstream_host.partition(b":")[0].decode("latin-1") or host
+        server_name = exchange.upstream_host.partition(b":")[0].decode("latin-1")
     try:
         async with asyncio.timeout(service.connect_timeout / 1000):
             streams = await asyncio.open_connection(
-                host, port, ssl=tls, server_hostname=server_name
+                service.host, service.port, ssl=tls, server_hostname=server_name
             )
     except TimeoutError as error:
         raise ProxyFailed(504, "does not accept the connection") from error
@@ -112,7 +111,7 @@ async def _ask(exchange: Exchange, service: Service, wire: Wire, head: h11.Reque
             raise ProxyFailed(504, "does not answer") from error
         raise
     lines = response.headers.raw_items()
-    headers = Headers((name.lower(), name, value) for name, value in lines)
+    headers = Headers(lines)
     return Answer(response.status_code, bytes(response.reason), headers, wire, upload, read_timeout)
 
 

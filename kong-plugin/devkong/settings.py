@@ -2,21 +2,20 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from devkong.http.server import AS_NGINX_COMES, HeadLimits
-
-_SIZES = {"k": 1024, "m": 1024**2, "g": 1024**3}
-_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
+_SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_SECONDS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0}
+_FIRST_HEAD_BUFFER = 1024  # client_header_buffer_size
 
 
 class BadSettings(Exception):
     """Settings are wrong; one line of the message for each."""
 
 
-@dataclass(frozen=True)
-class PluginServerSettings:
+class PluginServerSettings(NamedTuple):
     """How one external plugin server is asked and started. start: None if others run it."""
 
     name: str
@@ -25,18 +24,26 @@ class PluginServerSettings:
     start: str | None
 
 
-@dataclass(frozen=True)
-class Listen:
-    """Where clients connect: a TCP address, or the path of a Unix socket."""
+class Listen(NamedTuple):
+    """Where clients connect."""
 
-    host: str = ""
-    port: int = 0
-    unix: str | None = None
+    host: str
+    port: int
 
     def __str__(self) -> str:
-        if self.unix:
-            return f"unix:{self.unix}"
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+class HeadLimits(NamedTuple):
+    """nginx's large_client_header_buffers: how many, and how many bytes each."""
+
+    buffers: int = 4
+    size: int = 8 * 1024
+
+    @property
+    def whole(self) -> int:
+        """More bytes than this are never a head."""
+        return _FIRST_HEAD_BUFFER + self.buffers * self.size
 
 
 @dataclass(frozen=True)
@@ -45,68 +52,46 @@ class Settings:
 
     config: Path
     prefix: Path
-    listen: tuple[Listen, ...] = (Listen("127.0.0.1", 8000),)
-    plugins: tuple[str, ...] = ("bundled",)
-    lua_package_path: str = ""
-    plugin_servers: tuple[PluginServerSettings, ...] = ()
-    error_templates: Mapping[str, Path] = field(default_factory=dict)
-    error_default_type: str = "text/plain"
-    socket_read_timeout: float = 60.0
-    client_body_buffer_size: int = 8192
-    client_max_body_size: int = 0
-    head_limits: HeadLimits = AS_NGINX_COMES
-    trusted_ips: tuple[str, ...] = ()
+    listen: Listen
+    plugins: list[str]
+    lua_package_path: str
+    plugin_servers: list[PluginServerSettings]
+    error_template_json: Path | None
+    error_default_type: str
+    socket_read_timeout: float
+    client_body_buffer_size: int
+    client_max_body_size: int
+    head_limits: HeadLimits
 
 
 def from_environment(environment: Mapping[str, str], **flags: str | None) -> Settings:
     """Read KONG_*; flags named like the variables without KONG_ win. Raises BadSettings."""
-    faults: list[str] = []
-    reader = _Reader({**environment, **_as_variables(flags)}, faults)
+    given = {f"KONG_{name.upper()}": value for name, value in flags.items() if value is not None}
+    reader = _Reader({**environment, **given})
     prefix = Path(reader.text("PREFIX", "var/kong"))
     settings = Settings(
         config=Path(reader.text("DECLARATIVE_CONFIG", "kong.yml")),
         prefix=prefix,
-        listen=tuple(reader.listen()),
-        plugins=tuple(reader.words("PLUGINS", "bundled")),
+        listen=reader.listen(),
+        plugins=reader.words("PLUGINS", "bundled"),
         lua_package_path=reader.text("LUA_PACKAGE_PATH", ""),
-        plugin_servers=tuple(reader.plugin_servers(prefix)),
-        error_templates={
-            kind: Path(reader.text(f"ERROR_TEMPLATE_{kind.upper()}", ""))
-            for kind in ("json", "html", "plain", "xml")
-            if reader.text(f"ERROR_TEMPLATE_{kind.upper()}", "")
-        },
+        plugin_servers=reader.plugin_servers(prefix),
+        error_template_json=reader.file("ERROR_TEMPLATE_JSON"),
         error_default_type=reader.text("ERROR_DEFAULT_TYPE", "text/plain"),
-        socket_read_timeout=reader.seconds(
-            ("LUA_SOCKET_READ_TIMEOUT", "NGINX_HTTP_LUA_SOCKET_READ_TIMEOUT"), 60.0
-        ),
-        client_body_buffer_size=reader.size("NGINX_HTTP_CLIENT_BODY_BUFFER_SIZE", 8192),
-        client_max_body_size=reader.size("NGINX_HTTP_CLIENT_MAX_BODY_SIZE", 0),
-        head_limits=reader.buffers("NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS", AS_NGINX_COMES),
-        trusted_ips=tuple(reader.words("TRUSTED_IPS", "")),
+        socket_read_timeout=reader.seconds("NGINX_HTTP_LUA_SOCKET_READ_TIMEOUT", "60s"),
+        client_body_buffer_size=reader.size("NGINX_HTTP_CLIENT_BODY_BUFFER_SIZE", "8k"),
+        client_max_body_size=reader.size("NGINX_HTTP_CLIENT_MAX_BODY_SIZE", "0"),
+        head_limits=reader.head_limits("NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS", "4 8k"),
     )
-    for kind, path in settings.error_templates.items():
-        if not path.is_file():
-            faults.append(f"KONG_ERROR_TEMPLATE_{kind.upper()}: there is no file {path}")
-    if reader.text("UNTRUSTED_LUA", "sandbox") != "sandbox":
-        faults.append("KONG_UNTRUSTED_LUA: devkong runs Lua in the sandbox only")
-    if faults:
-        raise BadSettings("\n".join(faults))
+    if reader.faults:
+        raise BadSettings("\n".join(reader.faults))
     return settings
 
 
-def _as_variables(flags: Mapping[str, str | None]) -> dict[str, str]:
-    return {f"KONG_{name.upper()}": value for name, value in flags.items() if value is not None}
-
-
-def _bytes_of(size: str) -> int:
-    unit = size[-1].lower()
-    return int(size[:-1]) * _SIZES[unit] if unit in _SIZES else int(size)
-
-
 class _Reader:
-    def __init__(self, environment: Mapping[str, str], faults: list[str]) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        self._faults = faults
+        self.faults: list[str] = []
 
     def text(self, name: str, default: str) -> str:
         return self._environment.get(f"KONG_{name}", "").strip() or default
@@ -114,45 +99,43 @@ class _Reader:
     def words(self, name: str, default: str) -> list[str]:
         return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
 
-    def size(self, name: str, default: int) -> int:
-        value = self.text(name, str(default)).lower()
+    def file(self, name: str) -> Path | None:
+        path = self.text(name, "")
+        if path and not Path(path).is_file():
+            self._fault(name, f"there is no file {path}")
+            return None
+        return Path(path) if path else None
+
+    def size(self, name: str, default: str) -> int:
+        value = self.text(name, default).lower()
         match = re.fullmatch(r"(\d+)([kmg]?)", value)
         if not match:
-            self._faults.append(f"KONG_{name}: {value!r} is no size, such as 8k")
-            return default
-        return _bytes_of(value)
+            self._fault(name, f"{value!r} is no size, such as 8k")
+            return 0
+        return int(match[1]) * _SIZES[match[2]]
 
-    def buffers(self, name: str, default: HeadLimits) -> HeadLimits:
-        number, _, size = self.text(name, f"{default.buffers} {default.size}").partition(" ")
-        if not number.isdigit() or not re.fullmatch(r"\d+[kmg]?", size.strip(), re.IGNORECASE):
-            self._faults.append(f"KONG_{name}: must be a number and a size, such as 4 8k")
-            return default
-        return HeadLimits(int(number), _bytes_of(size.strip()))
+    def head_limits(self, name: str, default: str) -> HeadLimits:
+        match = re.fullmatch(r"(\d+)\s+(\d+)([kmg]?)", self.text(name, default).lower())
+        if not match:
+            self._fault(name, "must be a number and a size, such as 4 8k")
+            return HeadLimits()
+        return HeadLimits(int(match[1]), int(match[2]) * _SIZES[match[3]])
 
-    def seconds(self, names: tuple[str, ...], default: float) -> float:
-        for name in names:
-            value = self.text(name, "")
-            match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)?", value)
-            if match:
-                return float(match[1]) * _SECONDS[match[2] or ""]
-            if value:
-                self._faults.append(f"KONG_{name}: {value!r} is no time, such as 60s")
-        return default
+    def seconds(self, name: str, default: str) -> float:
+        value = self.text(name, default)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)?", value)
+        if not match:
+            self._fault(name, f"{value!r} is no time, such as 60s")
+            return 0.0
+        return float(match[1]) * _SECONDS[match[2]]
 
-    def listen(self) -> list[Listen]:
-        listens = []
-        for entry in self.words("PROXY_LISTEN", "127.0.0.1:8000"):
-            address, *options = entry.split()
-            host, _, port = address.rpartition(":")
-            if "ssl" in options:
-                self._faults.append(f"KONG_PROXY_LISTEN: devkong has no TLS listener: {entry!r}")
-            elif address.startswith("unix:"):
-                listens.append(Listen(unix=address.removeprefix("unix:")))
-            elif host and port.isdigit() and int(port) < 65536:
-                listens.append(Listen(host.strip("[]"), int(port)))
-            else:
-                self._faults.append(f"KONG_PROXY_LISTEN: {entry!r} is not host:port")
-        return listens
+    def listen(self) -> Listen:
+        value = self.text("PROXY_LISTEN", "127.0.0.1:8000")
+        match = re.fullmatch(r"([^\s,]+):(\d{1,5})( (?!ssl)[^\s,]+)*", value)
+        if not match:
+            self._fault("PROXY_LISTEN", f"{value!r} is not one host:port, without TLS")
+            return Listen("", 0)
+        return Listen(match[1].strip("[]"), int(match[2]))
 
     def plugin_servers(self, prefix: Path) -> list[PluginServerSettings]:
         servers = []
@@ -160,13 +143,11 @@ class _Reader:
             key = f"PLUGINSERVER_{name.upper().replace('-', '_')}"
             query = self.text(f"{key}_QUERY_CMD", "")
             if not query:
-                self._faults.append(f"KONG_{key}_QUERY_CMD: is needed")
-            servers.append(
-                PluginServerSettings(
-                    name,
-                    self.text(f"{key}_SOCKET", str(prefix / f"{name}.socket")),
-                    query,
-                    self.text(f"{key}_START_CMD", "") or None,
-                )
-            )
+                self._fault(f"{key}_QUERY_CMD", "is needed")
+            socket = self.text(f"{key}_SOCKET", str(prefix / f"{name}.socket"))
+            start = self.text(f"{key}_START_CMD", "") or None
+            servers.append(PluginServerSettings(name, socket, query, start))
         return servers
+
+    def _fault(self, name: str, what: str) -> None:
+        self.faults.append(f"KONG_{name}: {what}")

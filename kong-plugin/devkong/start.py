@@ -2,61 +2,69 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
-import socket
-from pathlib import Path
 
 from devkong.config.declarative import load
-from devkong.config.plugin_schema import PluginSchema
+from devkong.config.schema import PluginSchema, schema_of
 from devkong.gateway import Gateway
 from devkong.http.server import ClientConnection, ClientProtocol
-from devkong.plugin_server.external import ExternalPlugin
-from devkong.plugin_server.process import PluginInfo, PluginServerProcess, query
-from devkong.plugins import bundled, lua_plugins
-from devkong.plugins.bound import Plugin
-from devkong.plugins.chain import PluginChain
+from devkong.lua.runtime import Lua, LuaFailed
+from devkong.plugins.chain import Plugin, PluginChain
+from devkong.plugins.external import ExternalPlugin
+from devkong.plugins.lua_plugin import LuaPlugin
+from devkong.plugins.process import PluginServerProcess, query
 from devkong.settings import BadSettings, Listen, Settings
 
-_log = logging.getLogger("devkong")
+BUNDLED = ("acl", "cors", "rate-limiting", "request-termination")
+"""Those of Kong's bundled plugins that are here, written anew in Lua: lua/kong/plugins."""
+
 _STOP_SECONDS = 5.0
 _START_SECONDS = 10.0
 
 
 class Devkong:
-    """A gateway with its listeners and plugin servers.
+    """A gateway with its listener and its plugin servers.
 
     Raises BadConfig, BadSettings or BadPluginServer when it cannot be built.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        infos = [query(server) for server in settings.plugin_servers]
-        enabled = _enabled(settings, infos)
-        self._declared = load(settings.config, {n: s for n, (s, _) in enabled.items()})
-        externals = {
-            info.name: ExternalPlugin(info, settings.socket_read_timeout) for info in infos
-        }
-        plugins = {name: plugin for name, (_, plugin) in enabled.items() if plugin}
-        plugins.update((n, _as_plugin(p)) for n, p in externals.items() if n in enabled)
-        self._externals = list(externals.values())
-        self._gateway = Gateway(
-            settings, self._declared, PluginChain(plugins, self._declared.plugins)
-        )
+        lua = Lua(settings.lua_package_path)
+        infos = {info.name: info for info in map(query, settings.plugin_servers)}
+        self._externals: list[ExternalPlugin] = []
+        plugins: list[Plugin] = []
+        schemas: dict[str, PluginSchema] = {}
+        names = [n for each in settings.plugins for n in (BUNDLED if each == "bundled" else [each])]
+        for name in names:
+            if name in infos:
+                external = ExternalPlugin(infos[name], lua, settings.socket_read_timeout)
+                self._externals.append(external)
+                plugins.append(external)
+                schemas[name] = infos[name].schema
+            else:
+                plugin, schemas[name] = _lua_plugin(name, lua)
+                plugins.append(plugin)
+        declared = load(settings.config, schemas)
+        self._gateway = Gateway(settings, declared, PluginChain(plugins, declared.plugins))
         self.processes = [PluginServerProcess(server) for server in settings.plugin_servers]
         self._connections: set[ClientConnection] = set()
-        self._servers: list[asyncio.Server] = []
-        self.addresses: list[Listen] = []
+        self._server: asyncio.Server | None = None
+        self.address = settings.listen
 
     async def start(self) -> None:
-        """Start plugin servers and listen."""
+        """Start the plugin servers and listen. Raises BadSettings."""
         self._settings.prefix.mkdir(parents=True, exist_ok=True)
         for process in self.processes:
             process.start()
-        for listen in self._settings.listen:
-            server = await self._listen(listen)
-            self._servers.append(server)
-            self.addresses.append(_address(listen, server))
+        listen = self._settings.listen
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: ClientProtocol(self._serve), listen.host, listen.port, backlog=1024
+            )
+        except OSError as error:
+            raise BadSettings(f"cannot listen on {listen}: {error}") from error
+        self.address = Listen(listen.host, self._server.sockets[0].getsockname()[1])
 
     async def wait_for_plugin_servers(self) -> None:
         """Wait until each one that was started listens, ten seconds at most.
@@ -70,8 +78,8 @@ class Devkong:
 
     async def stop(self) -> None:
         """Finish the requests under way, then close everything."""
-        for server in self._servers:
-            server.close()
+        if self._server:
+            self._server.close()
         for connection in list(self._connections):
             connection.stop()
         with contextlib.suppress(TimeoutError):
@@ -79,36 +87,17 @@ class Devkong:
                 await asyncio.gather(*(c.closed.wait() for c in list(self._connections)))
         for connection in list(self._connections):
             connection.cancel()
-        await self._gateway.close()
         for external in self._externals:
             external.close()
         await asyncio.gather(*(process.stop() for process in self.processes))
-        for listen in self._settings.listen:
-            if listen.unix:
-                _remove_socket(listen.unix)
 
-    async def _listen(self, listen: Listen) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-
-        async def serve(connection: ClientConnection) -> None:
-            self._connections.add(connection)
-            try:
-                await connection.run(
-                    self._gateway.serve, self._gateway.refuse, self._settings.head_limits
-                )
-            finally:
-                self._connections.discard(connection)
-
-        def protocol() -> ClientProtocol:
-            return ClientProtocol(serve)
-
+    async def _serve(self, connection: ClientConnection) -> None:
+        self._connections.add(connection)
         try:
-            if listen.unix:
-                _remove_socket(listen.unix)
-                return await loop.create_unix_server(protocol, listen.unix, backlog=1024)
-            return await loop.create_server(protocol, listen.host, listen.port, backlog=1024)
-        except OSError as error:
-            raise BadSettings(f"cannot listen on {listen}: {error}") from error
+            limits = self._settings.head_limits
+            await connection.run(self._gateway.serve, self._gateway.refuse, limits)
+        finally:
+            self._connections.discard(connection)
 
 
 async def run(settings: Settings) -> None:
@@ -121,43 +110,21 @@ async def run(settings: Settings) -> None:
     try:
         await devkong.start()
         await devkong.wait_for_plugin_servers()
-        where = ", ".join(map(str, devkong.addresses))
-        print(f"devkong ready on {where} (for development, not for production)", flush=True)
+        ready = f"devkong ready on {devkong.address} (for development, not for production)"
+        print(ready, flush=True)
         await stop.wait()
     finally:
         await devkong.stop()
 
 
-def _enabled(
-    settings: Settings, infos: list[PluginInfo]
-) -> dict[str, tuple[PluginSchema, Plugin | None]]:
-    """Return the plugins that `plugins` names; None for external ones."""
-    enabled: dict[str, tuple[PluginSchema, Plugin | None]] = {}
-    external = {info.name: PluginSchema(info.config_fields) for info in infos}
-    for name in settings.plugins:
-        if name == "bundled":
-            enabled.update(
-                (n, (bundled.SCHEMAS[n], plugin)) for n, plugin in bundled.PLUGINS.items()
-            )
-        elif name in external:
-            enabled[name] = (external[name], None)
-        elif name in bundled.PLUGINS:
-            enabled[name] = (bundled.SCHEMAS[name], bundled.PLUGINS[name])
-        elif found := lua_plugins.find(name, settings.lua_package_path):
-            enabled[name] = found
-        else:
+def _lua_plugin(name: str, lua: Lua) -> tuple[Plugin, PluginSchema]:
+    try:
+        found = lua.plugin(name)
+        if found is None:
             raise BadSettings(f"KONG_PLUGINS: {name}: devkong has no such plugin")
-    return enabled
-
-
-def _as_plugin(external: ExternalPlugin) -> Plugin:
-    return Plugin(
-        external.name,
-        external.priority,
-        rewrite=external.rewrite if "rewrite" in external.phases else None,
-        access=external.access if "access" in external.phases else None,
-        log=external.log if "log" in external.phases else None,
-    )
+        return LuaPlugin(name, found[0], lua), schema_of(found[1])
+    except (LuaFailed, LookupError, TypeError) as error:
+        raise BadSettings(f"KONG_PLUGINS: {name}: {error}") from error
 
 
 async def _until_it_listens(path: str) -> None:
@@ -169,14 +136,3 @@ async def _until_it_listens(path: str) -> None:
         else:
             writer.close()
             return
-
-
-def _remove_socket(path: str) -> None:
-    Path(path).unlink(missing_ok=True)
-
-
-def _address(listen: Listen, server: asyncio.Server) -> Listen:
-    if listen.unix:
-        return listen
-    sockets: tuple[socket.socket, ...] = tuple(server.sockets)
-    return Listen(listen.host, sockets[0].getsockname()[1])

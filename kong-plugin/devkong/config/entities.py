@@ -5,13 +5,14 @@ from typing import Any
 
 from devkong.config.schema import Fields
 
+_NAME = {"type": "string"}
+_REFERENCE = {"type": "foreign"}
+_TAGS = {"type": "set", "elements": {"type": "string"}}
 _METHOD = {
     "type": "string",
     "pattern": r"^[A-Z]+$",
     "pattern_says": "a method in capital letters is expected",
 }
-_TAGS = {"type": "set", "elements": {"type": "string"}}
-_HTTP_PROTOCOL = {"type": "string", "one_of": ["http", "https"]}
 _TIMEOUT = {"type": "integer", "default": 60000, "between": [1, 2**31 - 2]}
 _UUID = {
     "type": "string",
@@ -20,97 +21,71 @@ _UUID = {
 }
 _HOST = {
     "type": "string",
-    "pattern": r"^(\*\.)?[A-Za-z0-9_\-.\[\]:]+(\.\*)?(:\d+)?$",
+    "pattern": r"^(\*\.)?[A-Za-z0-9_\-.\[\]:]+(\.\*)?$",
     "pattern_says": "invalid host",
 }
+_PATH = {
+    "type": "string",
+    "pattern": r"^(/|~)",
+    "pattern_says": "should start with: / (fixed path) or ~/ (regex path)",
+}
+
+
+def _boolean(default: bool) -> dict[str, Any]:
+    return {"type": "boolean", "default": default, "required": True}
+
 
 SERVICE_FIELDS: Fields = [
     {"id": _UUID},
-    {"name": {"type": "string"}},
+    {"name": _NAME},
     {"retries": {"type": "integer", "default": 5, "between": [0, 32767]}},
-    {"protocol": {**_HTTP_PROTOCOL, "default": "http", "required": True}},
+    {"protocol": {"type": "string", "default": "http", "one_of": ["http", "https"]}},
     {"host": {**_HOST, "required": True}},
-    {"port": {"type": "integer", "default": 80, "between": [0, 65535], "required": True}},
+    {"port": {"type": "integer", "default": 80, "between": [0, 65535]}},
     {"path": {"type": "string", "starts_with": "/"}},
     {"connect_timeout": _TIMEOUT},
     {"write_timeout": _TIMEOUT},
     {"read_timeout": _TIMEOUT},
     {"tags": _TAGS},
-    {"tls_verify": {"type": "boolean"}},
-    {"enabled": {"type": "boolean", "default": True, "required": True}},
+    {"tls_verify": {"type": "boolean", "default": False}},
 ]
 
 ROUTE_FIELDS: Fields = [
     {"id": _UUID},
-    {"name": {"type": "string"}},
-    {
-        "protocols": {
-            "type": "set",
-            "len_min": 1,
-            "required": True,
-            "default": ["http", "https"],
-            "elements": _HTTP_PROTOCOL,
-        }
-    },
-    {
-        "https_redirect_status_code": {
-            "type": "integer",
-            "default": 426,
-            "required": True,
-            "one_of": [426, 301, 302, 307, 308],
-        }
-    },
-    {"strip_path": {"type": "boolean", "default": True, "required": True}},
-    {"preserve_host": {"type": "boolean", "default": False, "required": True}},
-    {"request_buffering": {"type": "boolean", "default": True, "required": True}},
-    {"response_buffering": {"type": "boolean", "default": True, "required": True}},
+    {"name": _NAME},
+    {"strip_path": _boolean(True)},
+    {"preserve_host": _boolean(False)},
+    {"request_buffering": _boolean(True)},
+    {"response_buffering": _boolean(True)},  # answers stream through either way
     {"tags": _TAGS},
-    {"service": {"type": "foreign"}},
+    {"service": _REFERENCE},
     {"methods": {"type": "set", "elements": _METHOD}},
     {"hosts": {"type": "array", "elements": _HOST}},
-    {
-        "paths": {
-            "type": "array",
-            "elements": {
-                "type": "string",
-                "pattern": r"^(/|~)",
-                "pattern_says": "should start with: / (fixed path) or ~/ (regex path)",
-            },
-        }
-    },
-    {
-        "headers": {
-            "type": "map",
-            "values": {"type": "array", "elements": {"type": "string"}},
-        }
-    },
-    {"regex_priority": {"type": "integer", "default": 0}},
-    {"path_handling": {"type": "string", "default": "v0", "one_of": ["v0"]}},
+    {"paths": {"type": "array", "elements": _PATH}},
 ]
 
 PLUGIN_FIELDS: Fields = [
     {"id": _UUID},
     {"name": {"type": "string", "required": True}},
-    {"instance_name": {"type": "string"}},
-    {"route": {"type": "foreign"}},
-    {"service": {"type": "foreign"}},
-    {"consumer": {"type": "foreign"}},
-    {"protocols": {"type": "set", "elements": {"type": "string"}}},
-    {"enabled": {"type": "boolean", "default": True, "required": True}},
+    {"instance_name": _NAME},
+    {"route": _REFERENCE},
+    {"service": _REFERENCE},
+    {"consumer": _REFERENCE},
+    {"enabled": _boolean(True)},
     {"tags": _TAGS},
 ]
 
 CONSUMER_FIELDS: Fields = [
     {"id": _UUID},
-    {"username": {"type": "string"}},
-    {"custom_id": {"type": "string"}},
+    {"username": {"type": "string", "required": True}},
+    {"custom_id": _NAME},
     {"tags": _TAGS},
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """An upstream. Timeouts in milliseconds."""
+    """An upstream. Timeouts in milliseconds. table: the record, as plugins see it."""
 
     id: str
     name: str | None
@@ -123,38 +98,23 @@ class Service:
     write_timeout: int
     read_timeout: int
     tls_verify: bool
-    enabled: bool
     table: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """A rule that sends requests to a service."""
+    """A rule that sends requests to a service. table: the record, as plugins see it."""
 
     id: str
     name: str | None
-    protocols: list[str]
-    https_redirect_status_code: int
     strip_path: bool
     preserve_host: bool
     request_buffering: bool
-    response_buffering: bool
     methods: list[str]
     hosts: list[str]
     paths: list[str]
-    headers: dict[str, list[str]]
-    regex_priority: int
     service: Service | None
     table: dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Consumer:
-    """A known caller."""
-
-    id: str
-    username: str | None
-    custom_id: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,10 +125,10 @@ class PluginEntry:
     name: str
     config: dict[str, Any]
     sequence: int
-    route_id: str | None = None
-    service_id: str | None = None
-    consumer_id: str | None = None
-    instance_name: str | None = None
+    route_id: str | None
+    service_id: str | None
+    consumer_id: str | None
+    instance_name: str | None
 
 
 @dataclass(frozen=True)
@@ -178,4 +138,3 @@ class Declared:
     services: list[Service] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
     plugins: list[PluginEntry] = field(default_factory=list)
-    consumers: list[Consumer] = field(default_factory=list)

@@ -1,20 +1,48 @@
 """Kong's schemas: a list of one-key maps that says which fields a record may have.
 
-Bundled plugins, external plugins (from their dump) and Kong's own entities are all described in
-this form, so one checker serves them all.
+Plugins of either kind and Kong's own entities are all described in this form, so one checker
+serves them all. The words of a fault are Kong's.
 """
 
 import copy
 import difflib
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from devkong.config import vault
 from devkong.config.yaml_lines import Place
 
-Fields = list[dict[str, dict[str, Any]]]
+Fields = Sequence[Mapping[str, Mapping[str, Any]]]
 Report = Callable[[Place, str], None]
+
+_REFERENCE = re.compile(r"\{vault://(?P<vault>[^/]+)/(?P<name>[^/}]+)(?:/(?P<key>[^}]+))?\}\Z")
+
+
+class PluginSchema(NamedTuple):
+    """What a plugin's config may hold. checks: what must hold between its fields."""
+
+    fields: Fields
+    checks: Sequence[Mapping[str, Sequence[str]]] = ()
+
+
+def schema_of(declared: Mapping[str, Any]) -> PluginSchema:
+    """Return the part of a plugin's schema that is about config. Raises LookupError, TypeError."""
+    config = next(entry["config"] for entry in declared["fields"] if "config" in entry)
+    return PluginSchema(config.get("fields", []), declared.get("entity_checks", ()))
+
+
+def process_config(schema: PluginSchema, value: Any, place: Place, report: Report) -> Any:
+    """Check a plugin's config, report every fault, and return it with its defaults filled in."""
+    config = process_record(schema.fields, value, place, report)
+    for check in schema.checks:
+        for kind, names in check.items():
+            given = [name for name in names if config.get(name.removeprefix("config."))]
+            if kind == "only_one_of" and len(given) != 1:
+                report(place, f"exactly one of these fields must be non-empty: {_quoted(names)}")
+            if kind == "at_least_one_of" and not given:
+                report(place, f"at least one of these fields must be non-empty: {_quoted(names)}")
+    return config
 
 
 def process_record(fields: Fields, value: Any, place: Place, report: Report) -> dict[str, Any]:
@@ -44,7 +72,7 @@ def resolve_references(fields: Fields, value: Any, environment: Mapping[str, str
     }
 
 
-def _each(fields: Fields) -> Iterator[tuple[str, dict[str, Any]]]:
+def _each(fields: Fields) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for entry in fields:
         yield from entry.items()
 
@@ -58,69 +86,45 @@ def _process(name: str, field: Mapping[str, Any], value: Any, place: Place, repo
             if field.get("required"):
                 report(place, f"{name}: required field missing")
             return None
-    if field.get("referenceable") and vault.is_reference(value):
-        if vault.vault_of(value) != "env":
+    reference = _reference(field, value)
+    if reference:
+        if reference["vault"] != "env":
             report(place, f"{name}: devkong has the env vault only")
         return value
-    if not _has_type(field["type"], value):
-        report(place, f"{name}: expected {_A[field['type']]}")
+    expected, types = _TYPES[field["type"]]
+    if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
+        report(place, f"{name}: expected {expected}")
         return value
+    if field["type"] == "integer" and value != int(value):
+        report(place, f"{name}: expected {expected}")
     fault = _constraint_broken(field, value)
     if fault:
         report(place, f"{name}: {fault}")
-    return _process_inside(name, field, value, place, report)
-
-
-def _process_inside(
-    name: str, field: Mapping[str, Any], value: Any, place: Place, report: Report
-) -> Any:
-    kind = field["type"]
-    if kind == "record":
+    if field["type"] == "record":
         return process_record(field.get("fields", []), value, place, report)
-    if kind in ("array", "set") and "elements" in field:
-        return [
-            _process(name, field["elements"], element, (*place, at), report)
-            for at, element in enumerate(value)
-        ]
-    if kind == "map" and "values" in field:
+    if field["type"] == "map":
         return {
             str(key): _process(str(key), field["values"], inner, (*place, str(key)), report)
             for key, inner in value.items()
         }
-    if kind == "integer":
-        return int(value)
-    return value
+    if isinstance(value, list):
+        return [
+            _process(name, field["elements"], element, (*place, at), report)
+            for at, element in enumerate(value)
+        ]
+    return int(value) if field["type"] == "integer" else value
 
 
-def _has_type(kind: str, value: Any) -> bool:
-    if kind in ("number", "integer"):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return kind == "number" or value == int(value)
-    return isinstance(value, _PYTHON[kind])
-
-
-_PYTHON: dict[str, type | tuple[type, ...]] = {
-    "string": str,
-    "boolean": bool,
-    "array": list,
-    "set": list,
-    "map": dict,
-    "record": dict,
-    "json": (dict, list, str),
-    "foreign": (str, dict),
-}
-_A = {
-    "string": "a string",
-    "boolean": "a boolean",
-    "number": "a number",
-    "integer": "an integer",
-    "array": "an array",
-    "set": "a set",
-    "map": "a map",
-    "record": "a record",
-    "json": "a JSON value",
-    "foreign": "a name, or a record with id or name",
+_TYPES: dict[str, tuple[str, Any]] = {
+    "string": ("a string", str),
+    "boolean": ("a boolean", bool),
+    "number": ("a number", (int, float)),
+    "integer": ("an integer", (int, float)),
+    "array": ("an array", list),
+    "set": ("a set", list),
+    "map": ("a map", dict),
+    "record": ("a record", dict),
+    "foreign": ("a name, or a record with id or name", (str, dict)),
 }
 
 
@@ -138,31 +142,48 @@ def _constraint_broken(field: Mapping[str, Any], value: Any) -> str | None:
             return f"length must be at least {shortest}"
         if len(value) > field.get("len_max", len(value)):
             return f"length must be at most {field['len_max']}"
-    if field["type"] == "string":
-        return _string_broken(field, value)
-    return None
-
-
-def _string_broken(field: Mapping[str, Any], value: str) -> str | None:
-    if field.get("starts_with") and not value.startswith(field["starts_with"]):
+    if isinstance(value, str) and not value.startswith(field.get("starts_with", "")):
         return f"should start with: {field['starts_with']}"
-    # a Python pattern: only devkong's own schemas have it; Lua's match is for Kong to check
+    # A pattern of Python's, in devkong's own schemas. Lua's `match` is for Kong to check.
     if field.get("pattern") and not re.search(field["pattern"], value):
-        return str(field.get("pattern_says", f"invalid value: {value}"))
+        return str(field["pattern_says"])
     return None
 
 
 def _resolve(field: Mapping[str, Any], value: Any, environment: Mapping[str, str]) -> Any:
-    if field.get("referenceable") and vault.is_reference(value):
-        return vault.resolve(value, environment)
+    reference = _reference(field, value)
+    if reference:
+        return _secret(reference, environment)
     kind = field["type"]
-    if kind == "record" and isinstance(value, dict):
+    if kind == "record":
         return resolve_references(field.get("fields", []), value, environment)
-    if kind in ("array", "set") and "elements" in field:
-        return [_resolve(field["elements"], element, environment) for element in value]
-    if kind == "map" and "values" in field:
+    if kind == "map":
         return {k: _resolve(field["values"], inner, environment) for k, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolve(field["elements"], element, environment) for element in value]
     return value
+
+
+def _reference(field: Mapping[str, Any], value: Any) -> "re.Match[str] | None":
+    """Return what {vault://env/my-secret} says; it stands for $MY_SECRET."""
+    is_possible = field.get("referenceable") and isinstance(value, str)
+    return _REFERENCE.match(value) if is_possible else None
+
+
+def _secret(reference: "re.Match[str]", environment: Mapping[str, str]) -> str:
+    """Return the secret, or "" when it is not set, as Kong does."""
+    value = environment.get(reference["name"].upper().replace("-", "_"), "")
+    if not reference["key"]:
+        return value
+    try:
+        part = json.loads(value)[reference["key"]]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return part if isinstance(part, str) else json.dumps(part)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

@@ -8,22 +8,16 @@ class Headers:
 
     __slots__ = ("_lines",)
 
-    def __init__(self, lines: Iterable[tuple[bytes, bytes, bytes]] = ()) -> None:
-        # (lower-case name, name as spelt, value)
-        self._lines = list(lines)
+    def __init__(self, lines: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self._lines = [(name.lower(), name, value) for name, value in lines]
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """Yield each line: the lower-case name, the name as spelt, the value."""
         return iter(self._lines)
-
-    def __len__(self) -> int:
-        return len(self._lines)
 
     def get(self, lower: bytes) -> bytes | None:
         """Return the first value under a lower-case name."""
-        for key, _, value in self._lines:
-            if key == lower:
-                return value
-        return None
+        return next((value for key, _, value in self._lines if key == lower), None)
 
     def get_all(self, lower: bytes) -> list[bytes]:
         """Return every value under a lower-case name, in order."""
@@ -37,33 +31,20 @@ class Headers:
         """Replace every line of this name; the first keeps its place, as nginx does it."""
         lower = name.lower()
         place = next((i for i, line in enumerate(self._lines) if line[0] == lower), None)
-        lines = [(lower, name, value) for value in values]
-        if place is None:
-            self._lines.extend(lines)
-            return
         kept = [line for line in self._lines if line[0] != lower]
-        self._lines = kept[:place] + lines + kept[place:]
+        place = len(kept) if place is None else place
+        self._lines = kept[:place] + [(lower, name, value) for value in values] + kept[place:]
 
     def remove(self, name: bytes) -> None:
         """Drop every line of this name."""
-        lower = name.lower()
-        self._lines = [line for line in self._lines if line[0] != lower]
+        self.set(name, ())
 
     def as_table(self, most: int) -> dict[bytes, bytes | list[bytes]]:
-        """Return what ngx.req.get_headers() gives: lower-case names, lists for duplicates.
-
-        most: how many lines are looked at, 0 for all.
-        """
-        table: dict[bytes, bytes | list[bytes]] = {}
-        for lower, _, value in self._lines[:most] if most else self._lines:
-            present = table.get(lower)
-            if present is None:
-                table[lower] = value
-            elif isinstance(present, list):
-                present.append(value)
-            else:
-                table[lower] = [present, value]
-        return table
+        """Return the first lines by lower-case name, a list for several of one name."""
+        table: dict[bytes, list[bytes]] = {}
+        for lower, _, value in self._lines[:most]:
+            table.setdefault(lower, []).append(value)
+        return {name: many if len(many) > 1 else many[0] for name, many in table.items()}
 
 
 def comma_list(value: bytes) -> list[bytes]:

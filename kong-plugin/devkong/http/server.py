@@ -12,27 +12,12 @@ import h11
 
 from devkong.http.headers import Headers
 from devkong.http.wire import Aborted, BadMessage, Wire
+from devkong.settings import HeadLimits
 
 _log = logging.getLogger("devkong")
 
 _IDLE_SECONDS = 75.0
 _LINGER_SECONDS = 30.0
-_FIRST_BUFFER = 1024  # client_header_buffer_size
-
-
-class HeadLimits(NamedTuple):
-    """nginx's large_client_header_buffers: how many, and how many bytes each."""
-
-    buffers: int = 4
-    size: int = 8 * 1024
-
-    @property
-    def whole(self) -> int:
-        """More bytes than this are never a head."""
-        return _FIRST_BUFFER + self.buffers * self.size
-
-
-AS_NGINX_COMES = HeadLimits()
 
 
 class InboundRequest(NamedTuple):
@@ -45,8 +30,6 @@ class InboundRequest(NamedTuple):
     has_body: bool
     length: int | None
     client_ip: str
-    client_port: int
-    server_ip: str
     server_port: int
     started: float
 
@@ -84,10 +67,8 @@ class ClientConnection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        peer, here = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
-        # nginx calls a client on a Unix socket "unix:"
-        self._client = peer[:2] if isinstance(peer, tuple) else ("unix:", 0)
-        self._here = here[:2] if isinstance(here, tuple) else ("unix:", 0)
+        self._client = str(writer.get_extra_info("peername")[0])
+        self._port = int(writer.get_extra_info("sockname")[1])
         self._task = asyncio.current_task()
         self._stopping = False
         self._idle = True
@@ -133,7 +114,7 @@ class ClientConnection:
     def _request(self, event: h11.Request, limits: HeadLimits) -> InboundRequest:
         """Return the request. Raises BadMessage for one that h11 takes and nginx does not."""
         lines = event.headers.raw_items()
-        headers = Headers((name.lower(), name, value) for name, value in lines)
+        headers = Headers(lines)
         if len(event.target) > limits.size:
             raise BadMessage(414, "the request line is too long")
         sizes = [len(name) + len(value) + 4 for name, value in lines]
@@ -149,10 +130,8 @@ class ClientConnection:
             headers=headers,
             has_body=coding is not None or bool(length and int(length)),
             length=int(length) if length else None,
-            client_ip=self._client[0],
-            client_port=self._client[1],
-            server_ip=self._here[0],
-            server_port=self._here[1],
+            client_ip=self._client,
+            server_port=self._port,
             started=time.time(),
         )
 

@@ -1,257 +1,275 @@
--- The globals kong and ngx, and the plugins on the lua_package_path.
+-- Kong's plugin development kit, as much of it as the plugins here use, and how Kong runs a plugin:
+-- in a coroutine.
 --
--- Code runs in a coroutine of its own, and whatever it wants of Python it yields to `drive`, which
--- runs on the main thread. Python never sees a value on a coroutine's stack: lupa would keep a
--- pointer to that stack, and use it after the coroutine is gone.
-local call, read_ctx, write_ctx, names, reads_body = ...
+-- What a plugin wants of Python it yields to `drive`, which asks on the main thread: lupa would keep
+-- a pointer to the coroutine's stack, and use it after the coroutine is gone.
+local host, path = ...
 
 local resume, yield, status = coroutine.resume, coroutine.yield, coroutine.status
-local CALL, BODY, EXIT = {}, {}, {}
+local ASK, BODY, EXIT = {}, {}, {}
+local context -- of the request whose plugin runs now: the tables shared, ngx and plugins
+local own -- kong.ctx.plugin of that plugin
 
-local function pack(...)
-  return { n = select("#", ...), ... }
+local function ask(name, ...)
+  return yield(ASK, host[name], ...)
 end
 
--- `call` gives "ok" and the results, "exit" when the answer is made, or "error" and a message
-local function finish(outcome, ...)
-  if outcome == "exit" then
-    yield(EXIT)
-  elseif outcome == "error" then
-    error((...), 2)
-  end
-  return ...
+local function asks(name)
+  return function(...) return ask(name, ...) end
 end
 
-local function bind(name)
-  if reads_body[name] then
-    return function(...)
-      yield(BODY)
-      return finish(yield(CALL, call, name, ...))
-    end
-  end
-  return function(...)
-    return finish(yield(CALL, call, name, ...))
-  end
+local function gets(name)
+  return function() return ask("get", name) end
 end
 
-local function ctx(kind)
+local function table_of(find)
   return setmetatable({}, {
-    __index = function(_, key) return yield(CALL, read_ctx, kind, key) end,
-    __newindex = function(_, key, value) yield(CALL, write_ctx, kind, key, value) end,
+    __index = function(_, key) return find()[key] end,
+    __newindex = function(_, key, value) find()[key] = value end,
   })
 end
 
-local kong = { ctx = { shared = ctx("shared"), plugin = ctx("plugin") }, log = {} }
-setmetatable(kong.log, { __call = function(_, ...) return kong.log.notice(...) end })
-for _, name in ipairs(names) do
-  local at = { kong = kong }
-  local path, last = name:match("^(.*)%.([^.]+)$")
-  for part in path:gmatch("[^.]+") do
-    at[part] = at[part] or {}
-    at = at[part]
+local function status_code(code, least)
+  if type(code) ~= "number" or code < least or code > 599 then
+    error(("code must be a number between %d and 599"):format(least), 3)
   end
-  if name ~= "kong.log" and path ~= "kong.ctx.shared" then
-    at[last] = bind(name)
-  end
+  return code
 end
-kong.log.inspect = kong.log.debug
 
--- tables of headers answer to any case, and to underscores for hyphens
+-- The lines of a header, from what a plugin gives as its value.
+local function lines(name, value)
+  local given, found = type(value) == "table" and value or { value }, {}
+  for at, line in ipairs(given) do
+    local kind = type(line)
+    if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+      error(("invalid value in header %q: got %s"):format(name, kind), 3)
+    end
+    found[at] = tostring(line)
+  end
+  if value == nil or (#found == 0 and next(given) ~= nil) then
+    error(("invalid value in header %q"):format(name), 3)
+  end
+  return found
+end
+
+-- Functions that change headers: those of the request to the upstream, or of the answer.
+local function changing(headers)
+  local function set_header(name, value)
+    ask("set_header", headers, name, lines(name, value))
+  end
+  return {
+    set_header = set_header,
+    set_headers = function(given)
+      for name, value in pairs(given) do
+        set_header(name, value)
+      end
+    end,
+    add_header = function(name, value) ask("add_header", headers, name, lines(name, value)) end,
+    clear_header = function(name) ask("set_header", headers, name, {}) end,
+  }
+end
+
+-- A table of headers answers to any case, and to underscores for hyphens.
 local any_spelling = {
   __index = function(headers, name)
     return type(name) == "string" and rawget(headers, (name:lower():gsub("_", "-"))) or nil
   end,
 }
-for _, part in ipairs({ kong.request, kong.response }) do
-  local get_headers = part.get_headers
-  part.get_headers = function(...) return setmetatable(get_headers(...), any_spelling) end
+
+local function headers_of(side)
+  return function(most) return setmetatable(ask("headers", side, most or 100), any_spelling) end
 end
 
-local ngx = {
-  OK = 0, ERROR = -1, DECLINED = -5,
-  STDERR = 0, EMERG = 1, ALERT = 2, CRIT = 3, ERR = 4, WARN = 5, NOTICE = 6, INFO = 7, DEBUG = 8,
-  HTTP_OK = 200, HTTP_CREATED = 201, HTTP_NO_CONTENT = 204, HTTP_MOVED_PERMANENTLY = 301,
-  HTTP_MOVED_TEMPORARILY = 302, HTTP_BAD_REQUEST = 400, HTTP_UNAUTHORIZED = 401,
-  HTTP_FORBIDDEN = 403, HTTP_NOT_FOUND = 404, HTTP_INTERNAL_SERVER_ERROR = 500,
-  HTTP_BAD_GATEWAY = 502, HTTP_SERVICE_UNAVAILABLE = 503,
-  ctx = ctx("ngx"),
+-- cjson's null is an empty userdata in Kong; here a table that nobody else has.
+local cjson = { null = {}, decode = asks("json_decode") }
+function cjson.encode(value)
+  return value == cjson.null and "null" or ask("json_encode", value)
+end
+package.loaded["cjson"], package.loaded["cjson.safe"] = cjson, cjson
+package.path = path
+
+kong = { -- luacheck: globals kong ngx
+  ctx = {
+    shared = table_of(function() return context.shared end),
+    plugin = table_of(function() return own end),
+  },
+  client = { get_ip = gets("client_ip"), get_forwarded_ip = gets("client_ip") },
+  log = {},
+  request = {
+    get_header = asks("request_header"),
+    get_headers = headers_of("request"),
+    get_http_version = gets("http_version"),
+    get_method = gets("method"),
+    get_path = gets("path"),
+    get_raw_path = gets("raw_path"),
+    get_raw_query = gets("query"),
+  },
+  response = changing("answer"),
+  router = { get_route = asks("route"), get_service = asks("service") },
+  service = { request = changing("request") },
+}
+
+for _, level in ipairs({ "debug", "info", "notice", "warn", "err", "crit", "alert", "emerg" }) do
+  kong.log[level] = function(...)
+    local words = {}
+    for at = 1, select("#", ...) do
+      words[at] = tostring((select(at, ...)))
+    end
+    ask("log", level, table.concat(words))
+  end
+end
+
+-- limit: the largest body to read back from a temporary file, 0 for any; without it a body that is
+-- not in memory is a failure.
+function kong.request.get_raw_body(limit)
+  yield(BODY)
+  return ask("raw_body", limit)
+end
+
+function kong.service.request.set_raw_body(body)
+  yield(BODY)
+  ask("set_raw_body", body)
+end
+
+function kong.client.get_consumer() return context.ngx.authenticated_consumer end
+function kong.client.get_credential() return context.ngx.authenticated_credential end
+
+function kong.client.authenticate(consumer, credential)
+  for _, given in pairs({ consumer = consumer or false, credential = credential or false }) do
+    if given and type(given) ~= "table" then
+      error("consumer and credential must be tables or nil", 2)
+    end
+  end
+  if not consumer and not credential then
+    error("either credential or consumer must be provided", 2)
+  end
+  context.ngx.authenticated_consumer = consumer
+  context.ngx.authenticated_credential = credential
+end
+
+local response = kong.response
+response.get_headers = headers_of("answer")
+response.get_source = gets("source")
+response.get_status = gets("status")
+
+function response.set_status(code)
+  ask("set_status", status_code(code, 100))
+end
+
+function response.get_header(name)
+  local value = response.get_headers(1000)[name]
+  return type(value) == "table" and value[1] or value
+end
+
+-- Answers at once: nothing after it runs.
+function response.exit(code, body, headers)
+  status_code(code, 100)
+  if type(body) == "table" then
+    body = cjson.encode(body)
+    response.set_header("Content-Type", "application/json; charset=utf-8")
+  end
+  response.set_headers(headers or {})
+  ask("exit", code, body or "")
+  yield(EXIT)
+end
+
+-- The same with an error's body, in the form that the client accepts.
+function response.error(code, message, headers)
+  local content_type, body = ask("error_page", status_code(code, 400), message)
+  response.set_header("Content-Type", content_type)
+  response.exit(code, body, headers)
+end
+
+ngx = {
   arg = {},
+  ctx = table_of(function() return context.ngx end),
+  now = asks("now"),
   var = setmetatable({}, {
-    __index = function(_, name) return kong.nginx.get_var(name) end,
+    __index = function(_, name) return ask("variable", name) end,
     __newindex = function(_, name, value)
       if name ~= "upstream_scheme" then -- the one of nginx's changeable ones that is here
         error("variable \"" .. name .. "\" not changeable", 2)
       end
-      yield(CALL, names.set_upstream_scheme, tostring(value))
+      ask("set_upstream_scheme", tostring(value))
     end,
   }),
-  header = setmetatable({}, {
-    __index = function(_, name) return kong.response.get_header(name) end,
-    __newindex = function(_, name, value)
-      if value == nil then
-        kong.response.clear_header(name)
-      else
-        kong.response.set_header(name, value)
-      end
-    end,
-  }),
-  req = {
-    get_headers = kong.request.get_headers,
-    set_header = function(name, value)
-      if value == nil then
-        return kong.service.request.clear_header(name)
-      end
-      return kong.service.request.set_header(name, value)
-    end,
-    clear_header = kong.service.request.clear_header,
-    get_method = kong.request.get_method,
-    get_uri_args = kong.request.get_query,
-    set_uri_args = function(args)
-      if type(args) == "table" then
-        return kong.service.request.set_query(args)
-      end
-      return kong.service.request.set_raw_query(args)
-    end,
-    read_body = function() yield(BODY) end,
-    get_body_data = function() return (kong.request.get_raw_body()) end,
-    set_body_data = kong.service.request.set_raw_body,
-    http_version = kong.request.get_http_version,
-    start_time = kong.nginx.req_start_time,
-  },
 }
 
-local levels = { [0] = "emerg", "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug" }
-function ngx.log(level, ...) return kong.log[levels[level]](...) end
-function ngx.now() return yield(CALL, names.now) end
-function ngx.time() return math.floor(ngx.now()) end
-function ngx.print(...) ngx.ctx.__printed = (ngx.ctx.__printed or "") .. table.concat({ ... }) end
-function ngx.say(...) ngx.print(..., "\n") end
-function ngx.exit(status)
-  if status >= 200 then
-    return kong.response.exit(status, ngx.ctx.__printed)
-  end
-  yield(EXIT)
-end
-for _, name in ipairs({ "encode_base64", "decode_base64", "escape_uri", "unescape_uri",
-  "json_encode", "json_decode" }) do
-  ngx[name] = function(text) return yield(CALL, names[name], text) end
-end
-
-local own = { create = coroutine.create, running = coroutine.running, status = status, yield = yield }
-
--- A coroutine of a plugin's own must let calls for Python pass, on their way to `drive`.
-local function pass_calls(thread, ok, what, ...)
-  if ok and (what == CALL or what == BODY or what == EXIT) then
-    return pass_calls(thread, resume(thread, yield(what, ...)))
-  end
-  return ok, what, ...
-end
-
-function own.resume(thread, ...)
-  return pass_calls(thread, resume(thread, ...))
-end
-
-function own.wrap(run)
-  local thread = coroutine.create(run)
-  local function results(ok, ...)
-    if not ok then
-      error((...), 2)
-    end
-    return ...
-  end
-  return function(...)
-    return results(pass_calls(thread, resume(thread, ...)))
-  end
-end
-
--- cjson's null is an empty userdata in Kong; here a table that nobody else has.
-local cjson = { null = {}, decode = ngx.json_decode }
-function cjson.encode(value)
-  return value == cjson.null and "null" or ngx.json_encode(value)
-end
-
-function kong.response.get_raw_body() -- all of it with the last piece, nil before
-  local ctx = kong.ctx.plugin
-  ctx.devkong_body = (ctx.devkong_body or "") .. (ngx.arg[1] or "")
+function response.get_raw_body() -- all of it with the last piece, nil before
+  own.devkong_body = (own.devkong_body or "") .. (ngx.arg[1] or "")
   ngx.arg[1] = nil
-  return ngx.arg[2] and ctx.devkong_body or nil
+  return ngx.arg[2] and own.devkong_body or nil
 end
 
-function kong.response.set_raw_body(body)
+function response.set_raw_body(body)
   ngx.arg[1] = body
 end
 
--- Loads a module with Kong's globals; it may require others on the lua_package_path.
-local loaded = { cjson = cjson, ["cjson.safe"] = cjson }
-local env = setmetatable({ kong = kong, ngx = ngx, coroutine = own }, { __index = _G })
-env._G = env
+-- What an external plugin may call: functions of the kit, and any that another plugin has left in
+-- kong.ctx.shared. Kong keeps the first that it finds under a name for as long as its worker lives.
+local found = {
+  ["kong.ctx.shared.get"] = function(key) return context.shared[key] end,
+  ["kong.ctx.shared.set"] = function(key, value) context.shared[key] = value end,
+}
 
-local function load_module(name, path)
-  if loaded[name] == nil then
-    for pattern in path:gmatch("[^;]+") do
-      local file = io.open((pattern:gsub("?", (name:gsub("%.", "/")))), "rb")
-      if file then
-        local code = file:read("*a")
-        file:close()
-        local chunk = assert(load(code, "=" .. name, "t", setmetatable({
-          require = function(other) return load_module(other, path) end,
-        }, { __index = env })))
-        return chunk() or true
-      end
+local function call(name, ...)
+  if not found[name] then
+    local at = { kong = kong }
+    for part in name:gmatch("[%w_]+") do
+      at = type(at) == "table" and at[part] or nil
     end
-    error("devkong has no module " .. name)
+    if not at then
+      return kong.log.err("could not find pdk method: ", name)
+    end
+    found[name] = at
   end
-  return loaded[name]
+  return found[name](...)
 end
 
-function env.load(code, name) return load(code, name, "t", env) end
+local function pack(...)
+  return { n = select("#", ...), ... }
+end
 
 -- Runs a coroutine until it ends ("done", its first result), fails ("error", message), has made its
--- answer ("exit"), needs the client's body ("body"), or yields of its own accord ("yield").
-local function drive(thread, ...)
+-- answer ("exit"), needs the client's body ("body", the coroutine), or yields by itself ("yield").
+local function go_on(exchange, request_context, plugin_id, thread, ...)
+  context = request_context
+  context.plugins[plugin_id] = context.plugins[plugin_id] or {}
+  own = context.plugins[plugin_id]
   local step = pack(resume(thread, ...))
-  while true do
-    if not step[1] then
-      return "error", tostring(step[2])
-    elseif status(thread) == "dead" then
-      return "done", step[2]
-    elseif step[2] == CALL then
-      step = pack(resume(thread, step[3](unpack(step, 4, step.n))))
-    elseif step[2] == BODY then
-      return "body"
-    elseif step[2] == EXIT then
-      return "exit"
-    else
-      return "yield"
-    end
+  while step[1] and step[2] == ASK do
+    step = pack(resume(thread, step[3](exchange, unpack(step, 4, step.n))))
+  end
+  if not step[1] then
+    return "error", tostring(step[2])
+  elseif status(thread) == "dead" then
+    return "done", step[2]
+  elseif step[2] == BODY then
+    return "body", thread
+  end
+  return step[2] == EXIT and "exit" or "yield", nil
+end
+
+local function start(exchange, request_context, plugin_id, run, ...)
+  return go_on(exchange, request_context, plugin_id, coroutine.create(run), ...)
+end
+
+local function filter(exchange, request_context, plugin_id, piece, last, run, ...)
+  ngx.arg[1], ngx.arg[2] = piece, last
+  local what, message = start(exchange, request_context, plugin_id, run, ...)
+  return what, what == "done" and ngx.arg[1] or message
+end
+
+local function new_context()
+  return { shared = {}, ngx = {}, plugins = {} }
+end
+
+-- The handler and the schema of a plugin on the path, or nothing.
+local function plugin(name)
+  local handler = "kong.plugins." .. name .. ".handler"
+  if package.searchpath(handler, package.path) then
+    return require(handler), require("kong.plugins." .. name .. ".schema")
   end
 end
 
-local waiting, last_id = {}, 0
-
-local function step(id, thread, ...)
-  local what, message = drive(thread, ...)
-  waiting[id] = (what == "body" or what == "yield") and thread or nil
-  return what, message, id
-end
-
-local function start(run, ...)
-  last_id = last_id + 1
-  return step(last_id, coroutine.create(run), ...)
-end
-
-local function go_on(id)
-  return step(id, waiting[id])
-end
-
-local function forget(id)
-  waiting[id] = nil
-end
-
-local function filter(run, piece, last, ...)
-  ngx.arg[1], ngx.arg[2] = piece, last
-  local what, message = drive(coroutine.create(run), ...)
-  return what, message, ngx.arg[1]
-end
-
-return load_module, start, go_on, forget, filter
+return new_context, plugin, start, go_on, filter, call

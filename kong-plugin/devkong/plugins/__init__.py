@@ -1,1 +1,1 @@
-"""The bundled plugins that devkong runs, each with the priority that it has in Kong."""
+"""Plugins, written in Lua or in a plugin server, and which of them a request meets."""

@@ -1,48 +1,69 @@
 """Which plugins a request meets, in which order, with which of their configs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from devkong.config.entities import PluginEntry, Route
-from devkong.plugins.bound import Bound, Plugin
+from devkong.exchange import Exchange
+
+
+class Plugin(Protocol):
+    """A plugin that can run. phases: access, header_filter, body_filter, or some of them."""
+
+    name: str
+    priority: int
+    phases: frozenset[str]
+
+    async def access(self, exchange: Exchange, entry: PluginEntry) -> None:
+        """Look at the request. Raises ResponseExit to answer it, PluginLeft."""
+
+    def header_filter(self, exchange: Exchange, entry: PluginEntry) -> None:
+        """Look at the head of the answer."""
+
+    def body_filter(
+        self, exchange: Exchange, entry: PluginEntry, piece: bytes, last: bool
+    ) -> bytes:
+        """Return what is sent in the place of a piece of the answer."""
+
+
+class Bound(NamedTuple):
+    """A plugin and one of its configs."""
+
+    plugin: Plugin
+    entry: PluginEntry
 
 
 class PluginChain:
     """The plugins of every route, by falling priority.
 
-    Of several configs of one plugin the most specific counts: of route and service, of the
-    route, of the service, then the global one.
+    Of several configs of one plugin the most specific counts: of the route, of the service, then
+    the global one. Those for a consumer are added: whoever runs them asks whose request it is.
     """
 
-    def __init__(self, plugins: Mapping[str, Plugin], entries: Sequence[PluginEntry]) -> None:
-        self._plugins = sorted(plugins.values(), key=lambda p: (-p.priority, p.name))
-        self._entries: dict[tuple[str, str | None, str | None], PluginEntry] = {
-            (entry.name, entry.route_id, entry.service_id): entry
-            for entry in entries
-            if entry.consumer_id is None
-        }
-        self._of_consumers = [entry for entry in entries if entry.consumer_id is not None]
+    def __init__(self, plugins: Iterable[Plugin], entries: Sequence[PluginEntry]) -> None:
+        self._plugins = sorted(plugins, key=lambda plugin: (-plugin.priority, plugin.name))
+        self._entries = entries
         self._by_route: dict[str, tuple[Bound, ...]] = {}
         self.everywhere = self._bind([(None, None)])
 
     def of(self, route: Route) -> tuple[Bound, ...]:
         """Return a route's plugins."""
-        bound = self._by_route.get(route.id)
-        if bound is None:
+        if route.id not in self._by_route:
             service = route.service.id if route.service else None
             scopes = [(route.id, service), (route.id, None), (None, service), (None, None)]
-            bound = self._by_route[route.id] = self._bind(scopes)
-        return bound
+            self._by_route[route.id] = self._bind(scopes)
+        return self._by_route[route.id]
 
     def _bind(self, scopes: list[tuple[str | None, str | None]]) -> tuple[Bound, ...]:
         bound = []
         for plugin in self._plugins:
-            entries = (self._entries.get((plugin.name, *scope)) for scope in scopes)
-            entry = next((entry for entry in entries if entry), None)
-            if entry:
-                bound.append(Bound(plugin, entry))
-            bound += [
-                Bound(plugin, entry)
-                for entry in self._of_consumers
-                if entry.name == plugin.name and (entry.route_id, entry.service_id) in scopes
+            found = [
+                entry
+                for scope in scopes
+                for entry in self._entries
+                if entry.name == plugin.name and (entry.route_id, entry.service_id) == scope
             ]
+            for_all = [entry for entry in found if entry.consumer_id is None]
+            for_consumers = [entry for entry in found if entry.consumer_id is not None]
+            bound += [Bound(plugin, entry) for entry in (*for_all[:1], *for_consumers)]
         return tuple(bound)

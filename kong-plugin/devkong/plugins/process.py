@@ -6,8 +6,9 @@ import json
 import logging
 import subprocess
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from devkong.config.schema import PluginSchema, schema_of
 from devkong.settings import PluginServerSettings
 
 _log = logging.getLogger("devkong.pluginserver")
@@ -26,9 +27,7 @@ class PluginInfo(NamedTuple):
 
     name: str
     priority: int
-    version: str
-    phases: list[str]
-    config_fields: list[dict[str, Any]]
+    schema: PluginSchema
     server: PluginServerSettings
 
 
@@ -40,25 +39,16 @@ def query(server: PluginServerSettings) -> PluginInfo:
         dump = json.loads(result.stdout)
         info = (dump["Plugins"] if isinstance(dump, dict) else dump)[0]
         protocol = dump.get("Protocol", "MsgPack:1") if isinstance(dump, dict) else "MsgPack:1"
-        fields = next(f["config"] for f in info["Schema"]["fields"] if "config" in f)
-        plugin = PluginInfo(
-            info["Name"],
-            int(info["Priority"]),
-            str(info["Version"]),
-            list(info["Phases"]),
-            fields.get("fields", []),
-            server,
-        )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        schema, phases = schema_of(info["Schema"]), info["Phases"]
+        plugin = PluginInfo(info["Name"], int(info["Priority"]), schema, server)
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         raise BadPluginServer(
             f"{server.name}: the query command printed no plugin info ({error!r}): {server.query}"
         ) from error
-    if protocol != "MsgPack:1":
-        raise BadPluginServer(f"{server.name}: devkong speaks MsgPack:1, not {protocol}")
-    unsupported = set(plugin.phases) - {"access", "rewrite", "log"}
-    if unsupported:
+    if protocol != "MsgPack:1" or phases != ["access"]:
         raise BadPluginServer(
-            f"{server.name}: devkong does not run these phases: {', '.join(sorted(unsupported))}"
+            f"{server.name}: devkong speaks MsgPack:1 and runs the phase access; "
+            f"this plugin asks for {protocol} and {', '.join(phases)}"
         )
     return plugin
 

@@ -1,1 +1,0 @@
-"""The plugin development kit, shared by external plugins, bundled plugins and Lua."""

@@ -1,1 +1,0 @@
-"""External plugins: the process, the MsgPack protocol, instances and events."""

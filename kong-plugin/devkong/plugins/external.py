@@ -1,0 +1,150 @@
+"""An external plugin as Kong runs it: instances started on demand, events stepped to their end.
+
+When the plugin server does not answer, the request goes on as if the plugin were not there: it
+fails open, exactly as in Kong.
+"""
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from devkong.config.entities import PluginEntry
+from devkong.exchange import Exchange
+from devkong.lua.runtime import Lua, LuaFailed, text
+from devkong.plugins.process import PluginInfo
+from devkong.plugins.rpc import PluginServerClient, RpcError
+
+_log = logging.getLogger("devkong.pluginserver")
+
+_STEP = {
+    "kong.client.get_credential": "plugin.StepCredential",
+    "kong.client.get_consumer": "plugin.StepConsumer",
+    "kong.client.authenticate": "plugin.StepCredential",
+    "kong.router.get_route": "plugin.StepRoute",
+    "kong.router.get_service": "plugin.StepService",
+    "kong.request.get_headers": "plugin.StepMultiMap",
+    "kong.response.get_headers": "plugin.StepMultiMap",
+}
+_CLAIM_SECONDS = 10.0
+
+
+@dataclass
+class _Instance:
+    """An instance of the plugin server's; id: None while another request is starting it."""
+
+    id: Any = None
+
+
+class ExternalPlugin:
+    """The plugin of a plugin server. read_timeout: seconds that an answer is waited for."""
+
+    def __init__(self, info: PluginInfo, lua: Lua, read_timeout: float) -> None:
+        self.name = info.name
+        self.priority = info.priority
+        self.phases = frozenset({"access"})
+        self._lua = lua
+        self._client = PluginServerClient(info.server.socket, read_timeout, self._notified)
+        self._instances: dict[str, _Instance] = {}
+        self._server_pid: int | None = None
+
+    async def access(self, exchange: Exchange, entry: PluginEntry) -> None:
+        """Run an event to its end.
+
+        Raises ResponseExit when the plugin answers, PluginLeft when Lua that it calls yields,
+        LuaFailed and RpcBroken where Lua would raise an error, RpcError when an instance cannot be
+        started. Every other failure of the plugin server is logged and no more.
+        """
+        while True:
+            instance_id = await self._instance_id(entry)
+            if instance_id is None:
+                return
+            try:
+                await self._step_through(exchange, instance_id)
+                return
+            except RpcError as error:
+                if "no plugin instance" not in str(error).lower():
+                    _log.error("[%s] %s", self.name, error)
+                    return
+                _log.warning("[%s] %s", self.name, error)
+                self._instances.clear()
+
+    def header_filter(self, exchange: Exchange, entry: PluginEntry) -> None:
+        """Not a phase of this plugin."""
+
+    def body_filter(
+        self, exchange: Exchange, entry: PluginEntry, piece: bytes, last: bool
+    ) -> bytes:
+        """Not a phase of this plugin."""
+        return piece
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    async def _instance_id(self, entry: PluginEntry) -> Any:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _CLAIM_SECONDS
+        while (instance := self._instances.get(entry.id)) and instance.id is None:
+            if loop.time() > give_up:
+                self._instances.pop(entry.id, None)
+                _log.error("Could not claim instance_id for %s", self.name)
+                return None
+            await asyncio.sleep(0.1)
+        if instance:
+            return instance.id
+        instance = self._instances[entry.id] = _Instance()
+        try:
+            started = await self._client.call(
+                "plugin.StartInstance", {"Name": self.name, "Config": _config_json(entry)}
+            )
+        except BaseException as error:
+            _log.error("starting instance: %s", error)
+            self._instances.pop(entry.id, None)
+            raise
+        instance.id = started[b"Id"]
+        return instance.id
+
+    async def _step_through(self, exchange: Exchange, instance_id: Any) -> None:
+        event = {"InstanceId": instance_id, "EventName": "access"}
+        step = await self._client.call("plugin.HandleEvent", event)
+        event_id = step[b"EventId"]
+        while step[b"Data"] != b"ret":
+            method = step[b"Data"][b"Method"]
+            args = step[b"Data"].get(b"Args")
+            result = await self._call(exchange, method, args if isinstance(args, list) else [args])
+            answer = {"EventId": event_id, **({} if result is None else {"Data": result})}
+            step = await self._client.call(_STEP.get(method.decode(), "plugin.Step"), answer)
+
+    async def _call(self, exchange: Exchange, method: bytes, args: list[Any]) -> Any:
+        """Call a function of the kit. Only the first of Lua's values comes back."""
+        arguments = [self._lua.table(argument) for argument in args]
+        result = await self._lua.access(exchange, self._lua.call, method, *arguments)
+        if method == b"kong.request.get_raw_body":
+            if result is None:
+                raise LuaFailed("bad argument: nil is packed as binary")
+            return result
+        if _STEP.get(method.decode()) == "plugin.StepMultiMap" and isinstance(result, dict):
+            lists = {name: v if isinstance(v, list) else [v] for name, v in result.items()}
+            return text(lists)
+        return text(result)
+
+    def _notified(self, label: Any, argument: Any) -> None:
+        if label == b"serverPid":
+            pid = int(argument)
+            if self._server_pid is not None and pid != self._server_pid:
+                self._instances.clear()
+            self._server_pid = pid
+
+
+def _config_json(entry: PluginEntry) -> str:
+    return json.dumps(
+        {
+            **entry.config,
+            "__key__": f"plugins:{entry.name}:{entry.route_id or ''}:{entry.service_id or ''}:::",
+            "__seq__": entry.sequence,
+            "__plugin_id": entry.id,
+            **({"plugin_instance_name": entry.instance_name} if entry.instance_name else {}),
+        }
+    )

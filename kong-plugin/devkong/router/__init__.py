@@ -1,1 +1,0 @@
-"""Which route a request takes, and which path the upstream sees."""
