@@ -162,7 +162,7 @@ class Stack:
         if self.kong_bin:
             command = [self.kong_bin, "start"]
         else:
-            command = [sys.executable, "-m", "devkong", "start", "--config", str(config)]
+            command = [sys.executable, "-m", "devkong", "start"]
         return Part(
             name="gateway",
             command=command,

@@ -1,4 +1,4 @@
-"""Settings: Kong's own variables, KONG_*, and the flags of `devkong start`."""
+"""Settings: Kong's own variables, KONG_*."""
 
 import re
 from collections.abc import Mapping
@@ -64,10 +64,9 @@ class Settings:
     head_limits: HeadLimits
 
 
-def from_environment(environment: Mapping[str, str], **flags: str | None) -> Settings:
-    """Read KONG_*; flags named like the variables without KONG_ win. Raises BadSettings."""
-    given = {f"KONG_{name.upper()}": value for name, value in flags.items() if value is not None}
-    reader = _Reader({**environment, **given})
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Read KONG_*. Raises BadSettings."""
+    reader = _Reader(environment)
     prefix = Path(reader.text("PREFIX", "var/kong"))
     settings = Settings(
         config=Path(reader.text("DECLARATIVE_CONFIG", "kong.yml")),

@@ -82,9 +82,9 @@ class Devkong:
             self._server.close()
         for connection in list(self._connections):
             connection.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await asyncio.gather(*(c.closed.wait() for c in list(self._connections)))
+        tasks = [connection.task for connection in self._connections if connection.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_STOP_SECONDS)
         for connection in list(self._connections):
             connection.cancel()
         for external in self._externals:

@@ -34,14 +34,22 @@ def schema_of(declared: Mapping[str, Any]) -> PluginSchema:
 
 def process_config(schema: PluginSchema, value: Any, place: Place, report: Report) -> Any:
     """Check a plugin's config, report every fault, and return it with its defaults filled in."""
-    config = process_record(schema.fields, value, place, report)
-    for check in schema.checks:
+    faults: list[tuple[Place, str]] = []
+    config = process_record(schema.fields, value, place, lambda *fault: faults.append(fault))
+    for fault in faults:
+        report(*fault)
+    for check in () if faults else schema.checks:
         for kind, names in check.items():
             given = [name for name in names if config.get(name.removeprefix("config."))]
             if kind == "only_one_of" and len(given) != 1:
-                report(place, f"exactly one of these fields must be non-empty: {_quoted(names)}")
+                report(
+                    (*place, ""), f"exactly one of these fields must be non-empty: {_quoted(names)}"
+                )
             if kind == "at_least_one_of" and not given:
-                report(place, f"at least one of these fields must be non-empty: {_quoted(names)}")
+                report(
+                    (*place, ""),
+                    f"at least one of these fields must be non-empty: {_quoted(names)}",
+                )
     return config
 
 

@@ -28,13 +28,9 @@ class NotYaml(Exception):
 
 def read(path: Path) -> Document:
     """Read a file. Raises NotYaml, OSError."""
-    return parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def parse(text: str, name: str) -> Document:
-    """Parse a text. Raises NotYaml."""
+    name = str(path)
+    loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
     lines: dict[Place, int] = {}
-    loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
         if root is None:

@@ -69,12 +69,11 @@ class ClientConnection:
         self._reader, self._writer = reader, writer
         self._client = str(writer.get_extra_info("peername")[0])
         self._port = int(writer.get_extra_info("sockname")[1])
-        self._task = asyncio.current_task()
+        self.task = asyncio.current_task()
         self._stopping = False
         self._idle = True
         self.lost = False
         self.answered = False
-        self.closed = asyncio.Event()
         self.on_lost: Callable[[], None] | None = None
 
     async def run(self, serve: Serve, refuse: Refuse, limits: HeadLimits) -> None:
@@ -90,7 +89,6 @@ class ClientConnection:
             self.cut_off()
         finally:
             self._writer.close()
-            self.closed.set()
 
     async def _answer_one(self, serve: Serve, refuse: Refuse, limits: HeadLimits) -> bool:
         """Return whether another request may follow."""
@@ -173,10 +171,8 @@ class ClientConnection:
             lines.insert(0, (b"Date", formatdate(usegmt=True).encode()))
         if length is not None:
             lines.append((b"Content-Length", b"%d" % length))
-        if not self._stopping and self._wire.h11.their_state is not h11.MUST_CLOSE:
-            lines.append((b"Connection", b"keep-alive"))
-        else:
-            lines.append((b"Connection", b"close"))
+        is_last = self._stopping or self._wire.h11.their_state is h11.MUST_CLOSE
+        lines.append((b"Connection", b"close" if is_last else b"keep-alive"))
         self._wire.send(h11.Response(status_code=status, headers=lines, reason=reason))
         self.answered = True
         await self._writer.drain()
@@ -209,6 +205,6 @@ class ClientConnection:
 
     def cancel(self) -> None:
         """Give up the answer under way."""
-        if self._task:
-            self._task.cancel()
+        if self.task:
+            self.task.cancel()
         self._writer.transport.abort()

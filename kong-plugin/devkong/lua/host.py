@@ -121,9 +121,9 @@ def log(exchange: Exchange, level: bytes, message: bytes) -> None:
 
 
 def json_encode(_exchange: Exchange, value: Any) -> bytes:
-    """Encode as lua-cjson does: slashes escaped, an empty table is {}, bytes as they are."""
+    """Encode as lua-cjson does: an empty table is {}, bytes stay as they are."""
     encoded = json.dumps(_for_json(value), separators=(",", ":"), ensure_ascii=False)
-    return encoded.replace("/", "\\/").encode("utf-8", "surrogateescape")
+    return encoded.encode("utf-8", "surrogateescape")
 
 
 def json_decode(_exchange: Exchange, text: bytes) -> Any:

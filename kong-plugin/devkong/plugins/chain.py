@@ -1,18 +1,19 @@
 """Which plugins a request meets, in which order, with which of their configs."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from devkong.config.entities import PluginEntry, Route
 from devkong.exchange import Exchange
 
 
-class Plugin(Protocol):
+class Plugin:
     """A plugin that can run. phases: access, header_filter, body_filter, or some of them."""
 
-    name: str
-    priority: int
-    phases: frozenset[str]
+    def __init__(self, name: str, priority: int, phases: Iterable[str]) -> None:
+        self.name = name
+        self.priority = priority
+        self.phases = frozenset(phases)
 
     async def access(self, exchange: Exchange, entry: PluginEntry) -> None:
         """Look at the request. Raises ResponseExit to answer it, PluginLeft."""
@@ -24,6 +25,7 @@ class Plugin(Protocol):
         self, exchange: Exchange, entry: PluginEntry, piece: bytes, last: bool
     ) -> bytes:
         """Return what is sent in the place of a piece of the answer."""
+        return piece
 
 
 class Bound(NamedTuple):

@@ -7,12 +7,13 @@ fails open, exactly as in Kong.
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
+from collections import defaultdict
 from typing import Any
 
 from devkong.config.entities import PluginEntry
 from devkong.exchange import Exchange
 from devkong.lua.runtime import Lua, LuaFailed, text
+from devkong.plugins.chain import Plugin
 from devkong.plugins.process import PluginInfo
 from devkong.plugins.rpc import PluginServerClient, RpcError
 
@@ -30,24 +31,15 @@ _STEP = {
 _CLAIM_SECONDS = 10.0
 
 
-@dataclass
-class _Instance:
-    """An instance of the plugin server's; id: None while another request is starting it."""
-
-    id: Any = None
-
-
-class ExternalPlugin:
+class ExternalPlugin(Plugin):
     """The plugin of a plugin server. read_timeout: seconds that an answer is waited for."""
 
     def __init__(self, info: PluginInfo, lua: Lua, read_timeout: float) -> None:
-        self.name = info.name
-        self.priority = info.priority
-        self.phases = frozenset({"access"})
+        super().__init__(info.name, info.priority, {"access"})
         self._lua = lua
-        self._client = PluginServerClient(info.server.socket, read_timeout, self._notified)
-        self._instances: dict[str, _Instance] = {}
-        self._server_pid: int | None = None
+        self._client = PluginServerClient(info.server.socket, read_timeout)
+        self._instances: dict[str, Any] = {}
+        self._starting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def access(self, exchange: Exchange, entry: PluginEntry) -> None:
         """Run an event to its end.
@@ -70,41 +62,25 @@ class ExternalPlugin:
                 _log.warning("[%s] %s", self.name, error)
                 self._instances.clear()
 
-    def header_filter(self, exchange: Exchange, entry: PluginEntry) -> None:
-        """Not a phase of this plugin."""
-
-    def body_filter(
-        self, exchange: Exchange, entry: PluginEntry, piece: bytes, last: bool
-    ) -> bytes:
-        """Not a phase of this plugin."""
-        return piece
-
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     async def _instance_id(self, entry: PluginEntry) -> Any:
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + _CLAIM_SECONDS
-        while (instance := self._instances.get(entry.id)) and instance.id is None:
-            if loop.time() > give_up:
-                self._instances.pop(entry.id, None)
-                _log.error("Could not claim instance_id for %s", self.name)
-                return None
-            await asyncio.sleep(0.1)
-        if instance:
-            return instance.id
-        instance = self._instances[entry.id] = _Instance()
+        """Return the id of a config's instance, None if another request is long in starting it."""
         try:
-            started = await self._client.call(
-                "plugin.StartInstance", {"Name": self.name, "Config": _config_json(entry)}
-            )
-        except BaseException as error:
-            _log.error("starting instance: %s", error)
-            self._instances.pop(entry.id, None)
-            raise
-        instance.id = started[b"Id"]
-        return instance.id
+            await asyncio.wait_for(self._starting[entry.id].acquire(), _CLAIM_SECONDS)
+        except TimeoutError:
+            _log.error("Could not claim instance_id for %s", self.name)
+            return None
+        try:
+            if entry.id not in self._instances:
+                start = {"Name": self.name, "Config": _config_json(entry)}
+                started = await self._client.call("plugin.StartInstance", start)
+                self._instances[entry.id] = started[b"Id"]
+            return self._instances[entry.id]
+        finally:
+            self._starting[entry.id].release()
 
     async def _step_through(self, exchange: Exchange, instance_id: Any) -> None:
         event = {"InstanceId": instance_id, "EventName": "access"}
@@ -129,13 +105,6 @@ class ExternalPlugin:
             lists = {name: v if isinstance(v, list) else [v] for name, v in result.items()}
             return text(lists)
         return text(result)
-
-    def _notified(self, label: Any, argument: Any) -> None:
-        if label == b"serverPid":
-            pid = int(argument)
-            if self._server_pid is not None and pid != self._server_pid:
-                self._instances.clear()
-            self._server_pid = pid
 
 
 def _config_json(entry: PluginEntry) -> str:

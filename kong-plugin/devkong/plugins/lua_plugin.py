@@ -5,17 +5,17 @@ from typing import Any
 from devkong.config.entities import PluginEntry
 from devkong.exchange import Exchange
 from devkong.lua.runtime import Lua
+from devkong.plugins.chain import Plugin
 
 PHASES = ("access", "header_filter", "body_filter")
 
 
-class LuaPlugin:
+class LuaPlugin(Plugin):
     """A plugin, from what its handler's module returns."""
 
     def __init__(self, name: str, handler: Any, lua: Lua) -> None:
-        self.name = name
-        self.priority = int(handler[b"PRIORITY"])
-        self.phases = frozenset(phase for phase in PHASES if handler[phase.encode()])
+        phases = (phase for phase in PHASES if handler[phase.encode()])
+        super().__init__(name, int(handler[b"PRIORITY"]), phases)
         self._handler = handler
         self._lua = lua
         self._configs: dict[str, Any] = {}

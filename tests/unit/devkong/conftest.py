@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.unit.devkong.raw_http import Upstream, upstream
+from tests.support.raw_http import Upstream, upstream
 
 
 @pytest.fixture

@@ -7,8 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvloop
+from devkong.config.schema import PluginSchema, schema_of
+from devkong.lua.runtime import Lua
 from devkong.settings import Settings, from_environment
-from devkong.start import Devkong
+from devkong.start import BUNDLED, Devkong
+
+from tests.kong.gateway import LUA
+
+
+def _schemas() -> Iterator[tuple[str, PluginSchema]]:
+    lua = Lua("")
+    for name in BUNDLED:
+        found = lua.plugin(name)
+        assert found
+        yield name, schema_of(found[1])
+
+
+SCHEMAS = dict(_schemas())
 
 
 class RunningDevkong:
@@ -20,7 +35,7 @@ class RunningDevkong:
     @property
     def port(self) -> int:
         """Where it listens on 127.0.0.1."""
-        return self.devkong.addresses[0].port
+        return self.devkong.address.port
 
 
 @contextmanager
@@ -34,7 +49,7 @@ def running(
             "KONG_DECLARATIVE_CONFIG": str(folder / "kong.yml"),
             "KONG_PREFIX": str(folder),
             "KONG_PROXY_LISTEN": "127.0.0.1:0",
-            "KONG_LUA_PACKAGE_PATH": f"{Path(__file__).parent}/lua/?.lua;;",
+            "KONG_LUA_PACKAGE_PATH": f"{LUA}/?.lua;;",
             **(environment or {}),
             "KONG_PLUGINS": (environment or {}).get("KONG_PLUGINS", "bundled") + ",lua-code",
         }

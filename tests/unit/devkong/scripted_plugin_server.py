@@ -54,7 +54,7 @@ class ScriptedPluginServer:
             "KONG_PLUGINSERVER_NAMES": "scripted",
             "KONG_PLUGINSERVER_SCRIPTED_SOCKET": self.socket,
             "KONG_PLUGINSERVER_SCRIPTED_QUERY_CMD": f"cat {dump}",
-            "KONG_LUA_SOCKET_READ_TIMEOUT": "300ms",
+            "KONG_NGINX_HTTP_LUA_SOCKET_READ_TIMEOUT": "300ms",
         }
 
     def answer(self, message_id: int, method: str, argument: Any) -> list[Any]:

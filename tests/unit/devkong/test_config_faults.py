@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from devkong.config.declarative import BadConfig, load
-from devkong.config.plugin_schema import PluginSchema
-from devkong.plugins.bundled import SCHEMAS
+from devkong.config.schema import PluginSchema
+
+from tests.unit.devkong.running import SCHEMAS
 
 
 def faults(tmp_path: Path, text: str, **schemas: PluginSchema) -> list[str]:
@@ -76,7 +77,7 @@ upstreams: []
         ),
         (
             "_format_version: '3.0'\nplugins:\n- name: acl\n  config: {hide_groups_header: true}",
-            "4: plugins.0.config: exactly one of these fields must be set: allow, deny",
+            "4: plugins.0.config: exactly one of these fields must be non-empty: 'config.allow', ",
         ),
         (
             "_format_version: '3.0'\nplugins:\n- name: rate-limiting\n  config:\n    minute: 0",

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from devkong.config.declarative import load
 from devkong.config.entities import Declared
-from devkong.config.plugin_schema import PluginSchema
-from devkong.plugins.bundled import SCHEMAS
+from devkong.config.schema import PluginSchema
+
+from tests.unit.devkong.running import SCHEMAS
 
 
 def declared(
@@ -35,7 +36,6 @@ def test_kongs_defaults_are_filled_in(tmp_path: Path) -> None:
     service, route, plugin = all_of_it.services[0], all_of_it.routes[0], all_of_it.plugins[0]
     assert (service.retries, service.read_timeout, service.port) == (5, 60000, 80)
     assert (route.strip_path, route.preserve_host, route.request_buffering) == (True, False, True)
-    assert route.protocols == ["http", "https"]
     assert plugin.config == {
         "allow": ["x"],
         "hide_groups_header": False,

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from devkong.config.declarative import load
-from devkong.http.headers import Headers
-from devkong.router.match import Router
+from devkong.router import Router
 
 
 def router_of(tmp_path: Path, **routes: dict[str, Any]) -> Router:
@@ -18,17 +17,8 @@ def router_of(tmp_path: Path, **routes: dict[str, Any]) -> Router:
     return Router(load(path, {}).routes)
 
 
-def winner(
-    router: Router,
-    path: str,
-    method: str = "GET",
-    host: str = "gate.test",
-    headers: dict[str, str] | None = None,
-) -> str | None:
-    sent = Headers()
-    for name, value in (headers or {}).items():
-        sent.add(name.encode(), value.encode())
-    match = router.find(method.encode(), host.encode(), 8000, path.encode(), sent)
+def winner(router: Router, path: str, method: str = "GET", host: str = "gate.test") -> str | None:
+    match = router.find(method.encode(), host.encode(), path.encode())
     return match.route.name if match else None
 
 
@@ -59,15 +49,6 @@ def test_a_regex_wins_over_any_prefix_and_is_anchored(tmp_path: Path) -> None:
     assert winner(router, "/z/v1/media/x") is None
 
 
-def test_among_regexes_the_higher_regex_priority_wins(tmp_path: Path) -> None:
-    router = router_of(
-        tmp_path,
-        low={"paths": ["~/a.*"], "regex_priority": 1},
-        high={"paths": ["~/.*"], "regex_priority": 2},
-    )
-    assert winner(router, "/abc") == "high"
-
-
 def test_more_kinds_of_attributes_win_over_a_longer_path(tmp_path: Path) -> None:
     router = router_of(
         tmp_path,
@@ -87,17 +68,14 @@ def test_a_method_narrows_a_route(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "host", "matches"),
     [
-        ("gate.test", "GATE.test:8000", True),
-        ("gate.test:8000", "gate.test", True),
-        ("gate.test:9000", "gate.test:8000", False),
+        ("Gate.test", "gate.test", True),
+        ("gate.test", "other.test", False),
         ("*.gate.test", "a.gate.test", True),
         ("*.gate.test", "gate.test", False),
         ("gate.*", "gate.org", True),
     ],
 )
-def test_hosts_match_with_wildcards_and_ports(
-    tmp_path: Path, pattern: str, host: str, matches: bool
-) -> None:
+def test_hosts_match_with_wildcards(tmp_path: Path, pattern: str, host: str, matches: bool) -> None:
     router = router_of(tmp_path, hosted={"hosts": [pattern]})
     assert (winner(router, "/", host=host) == "hosted") is matches
 
@@ -105,10 +83,3 @@ def test_hosts_match_with_wildcards_and_ports(
 def test_a_plain_host_wins_over_a_wildcard(tmp_path: Path) -> None:
     router = router_of(tmp_path, wild={"hosts": ["*.test"]}, plain={"hosts": ["gate.test"]})
     assert winner(router, "/") == "plain"
-
-
-def test_headers_match_in_any_case_and_with_underscores(tmp_path: Path) -> None:
-    router = router_of(tmp_path, beta={"paths": ["/"], "headers": {"x-beta": ["Yes", "~*^on"]}})
-    assert winner(router, "/", headers={"X_Beta": "yes"}) == "beta"
-    assert winner(router, "/", headers={"x-beta": "ONE"}) == "beta"
-    assert winner(router, "/", headers={"x-beta": "no"}) is None

@@ -20,11 +20,12 @@ local function allow_origin(conf)
   if any and conf.credentials and sent then
     allowed = sent
   end
-  if not allowed then
-    return response.clear_header("Access-Control-Allow-Origin")
+  if allowed then
+    response.set_header("Access-Control-Allow-Origin", allowed)
+  else
+    response.clear_header("Access-Control-Allow-Origin")
   end
-  response.set_header("Access-Control-Allow-Origin", allowed)
-  if conf.credentials and allowed ~= "*" then
+  if conf.credentials and (not any or sent) then
     response.set_header("Access-Control-Allow-Credentials", "true")
   end
 end

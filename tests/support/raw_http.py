@@ -116,10 +116,11 @@ def ask(
 
 
 class Upstream:
-    """A server on a free port; what it got is in `requests`."""
+    """A server on a free port. It does as `behave` says; what it got is in `requests`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, behave: "Behaviour") -> None:
         self.port = port
+        self.behave = behave
         self.requests: list[Message] = []
         self.connections = 0
 
@@ -146,14 +147,13 @@ def answers(response: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
 @contextmanager
 def upstream(behave: Behaviour | None = None) -> Iterator[Upstream]:
     """Run an upstream."""
-    behaviour = behave or answers()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.settimeout(10)
             served.connections += 1
             try:
-                behaviour(Peer(self.request), served)
+                served.behave(Peer(self.request), served)
             except (EOFError, OSError):
                 return
 
@@ -163,7 +163,7 @@ def upstream(behave: Behaviour | None = None) -> Iterator[Upstream]:
         allow_reuse_address = True
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        served = Upstream(server.server_address[1])
+        served = Upstream(server.server_address[1], behave or answers())
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

@@ -13,7 +13,7 @@ local function run(codes)
   end
 end
 
-for _, phase in ipairs({ "rewrite", "access", "header_filter", "body_filter", "log" }) do
+for _, phase in ipairs({ "access", "header_filter", "body_filter" }) do
   LuaCode[phase] = function(_, conf) run(conf[phase]) end
 end
 
