@@ -2,7 +2,8 @@
 #
 #   make demo         the whole path on real images, explained step by step (under a minute)
 #   make up           everything on http://127.0.0.1:8000 until Ctrl-C
-#   make test         all tests; make e2e: those that speak HTTP to a running gateway
+#   make test         all tests; make e2e: those that speak HTTP to a running gateway, and with
+#                     KONG_BIN what Kong itself has to do
 #   make fuzz         input that nobody thought of, led by coverage and at random (15 minutes)
 #   make soak         the storage invariant at length: 200 SIGKILLs under load and more (20 minutes)
 #   make check        style and types
@@ -87,7 +88,7 @@ fuzz: $(READY)
 
 e2e: $(READY)
 	$(call need,$(TOOLS))
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest tests/e2e $(if $(KONG_BIN),tests/kong)
 
 # make test runs the same suites with few kills and orders: see tests/invariant/amounts.py.
 soak: $(READY)

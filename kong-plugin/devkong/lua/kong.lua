@@ -232,13 +232,13 @@ end
 
 -- Runs a coroutine until it ends ("done", its first result), fails ("error", message), has made its
 -- answer ("exit"), needs the client's body ("body", the coroutine), or yields by itself ("yield").
-local function go_on(exchange, request_context, plugin_id, thread, ...)
+local function go_on(request_context, plugin_id, thread, ...)
   context = request_context
   context.plugins[plugin_id] = context.plugins[plugin_id] or {}
   own = context.plugins[plugin_id]
   local step = pack(resume(thread, ...))
   while step[1] and step[2] == ASK do
-    step = pack(resume(thread, step[3](exchange, unpack(step, 4, step.n))))
+    step = pack(resume(thread, step[3](unpack(step, 4, step.n))))
   end
   if not step[1] then
     return "error", tostring(step[2])
@@ -250,13 +250,13 @@ local function go_on(exchange, request_context, plugin_id, thread, ...)
   return step[2] == EXIT and "exit" or "yield", nil
 end
 
-local function start(exchange, request_context, plugin_id, run, ...)
-  return go_on(exchange, request_context, plugin_id, coroutine.create(run), ...)
+local function start(request_context, plugin_id, run, ...)
+  return go_on(request_context, plugin_id, coroutine.create(run), ...)
 end
 
-local function filter(exchange, request_context, plugin_id, piece, last, run, ...)
+local function filter(request_context, plugin_id, piece, last, run, ...)
   ngx.arg[1], ngx.arg[2] = piece, last
-  local what, message = start(exchange, request_context, plugin_id, run, ...)
+  local what, message = start(request_context, plugin_id, run, ...)
   return what, what == "done" and ngx.arg[1] or message
 end
 

@@ -27,6 +27,8 @@ class Lua:
             register_eval=False,
             register_builtins=False,
         )
+        self._exchange: Exchange | None = None
+        """Whose plugin runs now."""
         here = resources.files("devkong.lua")
         path = f"{package_path.replace(';;', ';')};{here}/?.lua".encode()
         functions = {name: self._answering(each) for name, each in host.FUNCTIONS.items()}
@@ -85,7 +87,8 @@ class Lua:
     def _enter(self, exchange: Exchange, function: Any, *args: Any) -> tuple[bytes, Any]:
         if exchange.lua is None:
             exchange.lua = self._new_context()
-        what, result = function(exchange, exchange.lua, exchange.plugin_id.encode(), *args)
+        self._exchange = exchange
+        what, result = function(exchange.lua, exchange.plugin_id.encode(), *args)
         return what, result
 
     def _result(self, what: bytes, result: Any) -> Any:
@@ -98,8 +101,10 @@ class Lua:
         return plain(result)
 
     def _answering(self, function: Any) -> Any:
-        def answer(exchange: Exchange, *args: Any) -> Any:
-            result = function(exchange, *map(plain, args))
+        def answer(*args: Any) -> Any:
+            # Lua has no exchange to give: a Python object that comes to Lua again and again may be
+            # another one there, once the first has been collected.
+            result = function(self._exchange, *map(plain, args))
             return result if isinstance(result, tuple) else self.table(result)
 
         return answer
