@@ -23,11 +23,9 @@ from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused
 from jan_media.library.direct_upload import Prepared, complete, prepare
 from jan_media.library.ingest import store
-from jan_media.library.keys import fresh_content_key, is_upload_key, upload_key
-from jan_media.library.library import Library, Rules
-from jan_media.library.links import link
-from jan_media.library.owned import give_up
-from jan_media.library.resolve import resolve
+from jan_media.library.library import Library, Rules, fresh_content_key, is_upload_key, upload_key
+from jan_media.library.owners import give_up
+from jan_media.library.resolve import link, resolve
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import rehearse, sweep
 from jan_media.storage.interface import Storage

@@ -5,8 +5,8 @@ from typing import Any
 
 from jan_media.catalog.interface import Claimed, Media
 from jan_media.library.direct_upload import Prepared
-from jan_media.library.links import Link
-from jan_media.library.owned import Share
+from jan_media.library.owners import Share
+from jan_media.library.resolve import Link
 
 
 def iso_time(milliseconds: int) -> str:

@@ -16,7 +16,7 @@ from jan_media.api.errors import error_response
 from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
 from jan_media.identity.gateway_secret import GatewaySecret
-from jan_media.library.owner import MAX_BYTES
+from jan_media.library.owners import MAX_BYTES
 
 USER_HEADER = "x-jan-user-id"
 ISSUER_HEADER = "x-jan-issuer"

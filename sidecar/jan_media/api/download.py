@@ -18,8 +18,7 @@ from jan_media.api.errors import error_response
 from jan_media.api.ready_media import fitted, ready_in_path
 from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import Media
-from jan_media.library.links import filename
-from jan_media.library.resolve import not_found
+from jan_media.library.resolve import filename, not_found
 from jan_media.renditions.fit import Fit
 from jan_media.server.lanes import Lane
 from jan_media.sidecar import Sidecar

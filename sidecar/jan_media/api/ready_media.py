@@ -16,8 +16,7 @@ from jan_media.content.sniff import CHECKED
 from jan_media.errors import Refused
 from jan_media.library import renditions
 from jan_media.library.direct_upload import complete
-from jan_media.library.links import Link, filename
-from jan_media.library.resolve import Found, Resolved, not_found, resolve
+from jan_media.library.resolve import Found, Link, Resolved, filename, not_found, resolve
 from jan_media.media_id import parse_media_id
 from jan_media.renditions.fit import Fit
 from jan_media.sidecar import Sidecar

@@ -20,7 +20,7 @@ from jan_media.api.upload import spooled
 from jan_media.content.multipart import FormReader, InvalidForm
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused, too_large
-from jan_media.library.keys import held_until
+from jan_media.library.library import held_until
 from jan_media.library.resolve import not_found
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar

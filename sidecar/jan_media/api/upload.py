@@ -36,7 +36,7 @@ from jan_media.errors import Refused, too_large
 from jan_media.fetch.errors import RemoteFetchError
 from jan_media.library.direct_upload import prepare
 from jan_media.library.ingest import store
-from jan_media.library.links import Link, link
+from jan_media.library.resolve import Link, link
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
 

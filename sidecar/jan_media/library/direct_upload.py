@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from jan_media.catalog.interface import Content, IntentLapsed, Media, QuotaExceeded, State
 from jan_media.errors import Refused, too_large
 from jan_media.library.ingest import ATTEMPTS, discard, examine, within_quota
-from jan_media.library.keys import fresh_content_key, held_until, upload_key
-from jan_media.library.library import Library
-from jan_media.library.owner import over_quota, require_owner
+from jan_media.library.library import Library, fresh_content_key, held_until, upload_key
+from jan_media.library.owners import over_quota, require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import (

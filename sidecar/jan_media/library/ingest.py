@@ -20,9 +20,8 @@ from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.refusals import MediaRefused
 from jan_media.content.sniff import sniff
 from jan_media.errors import Refused
-from jan_media.library.keys import fresh_content_key
-from jan_media.library.library import Library
-from jan_media.library.owner import over_quota, require_owner
+from jan_media.library.library import Library, fresh_content_key
+from jan_media.library.owners import over_quota, require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import StorageUnavailable

@@ -21,8 +21,7 @@ from jan_media.catalog.interface import ApiKeys, Catalog, IntentLapsed, State
 from jan_media.catalog.transfer import Record, Transfer
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.library.ingest import ATTEMPTS
-from jan_media.library.keys import fresh_content_key
-from jan_media.library.library import now_ms
+from jan_media.library.library import fresh_content_key, now_ms
 from jan_media.library.spool import Spool
 from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
 

@@ -17,8 +17,7 @@ from jan_media.content.decoders import DECODERS
 from jan_media.content.refusals import MediaRefused, TooExpensive
 from jan_media.content.sniff import CHECKED
 from jan_media.errors import Refused
-from jan_media.library.keys import fresh_content_key
-from jan_media.library.library import Library
+from jan_media.library.library import Library, fresh_content_key
 from jan_media.library.resolve import not_found
 from jan_media.library.spool import MEMORY
 from jan_media.renditions.fit import Fit

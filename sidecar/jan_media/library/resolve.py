@@ -1,12 +1,45 @@
-"""From ids to media with URLs, many at once: what a chat request waits for."""
+"""From ids to media with presigned URLs, many at once: what a chat request waits for."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jan_media.catalog.interface import Media, State
 from jan_media.errors import Refused
 from jan_media.library.library import Library
-from jan_media.library.links import Link, link
+
+_USUAL_EXTENSIONS = {
+    "image/jpeg": "jpg",
+    "image/svg+xml": "svg",
+    "audio/mpeg": "mp3",
+    "text/plain": "txt",
+}
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9.-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A URL that anyone who holds it can read one media with, for a while."""
+
+    url: str
+    ttl: int  # seconds
+    expires_at: int  # ms
+
+
+def link(library: Library, media: Media, *, ttl: int | None = None) -> Link:
+    """A URL for ready media, that of clients if ``ttl`` (seconds) is None. Does no I/O."""
+    ttl = ttl or library.rules.download_ttl
+    url = library.storage.presign_get(
+        media.storage_key, mime=media.mime, filename=filename(media), ttl=ttl
+    )
+    return Link(url=url, ttl=ttl, expires_at=library.clock() + ttl * 1000)
+
+
+def filename(media: Media) -> str:
+    """The name that a download is saved under: the id and the usual extension of its type."""
+    subtype = media.mime.partition("/")[2].removeprefix("x-")
+    extension = _USUAL_EXTENSIONS.get(media.mime) or _NOT_PLAIN.sub("-", subtype)[:60]
+    return f"{media.id}.{extension}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.library.direct_upload import complete, overdue
-from jan_media.library.keys import held_until, is_upload_key
-from jan_media.library.library import Library
+from jan_media.library.library import Library, held_until, is_upload_key
 
 BATCH = 500
 LEASE = "sweep"

@@ -14,7 +14,7 @@ from jan_media.errors import Refused
 from jan_media.library import renditions
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules
-from jan_media.library.owned import give_up
+from jan_media.library.owners import give_up
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import sweep
 from jan_media.renditions.fit import Fit

@@ -1,4 +1,4 @@
-"""What belongs to one owner: the list of it, and giving it up."""
+"""Owners: their names, what they keep, how much they may, and giving it up."""
 
 import contextlib
 from dataclasses import dataclass, replace
@@ -9,19 +9,53 @@ from jan_media.catalog.interface import (
     Owned,
     Position,
     Quota,
+    QuotaExceeded,
     Released,
     Usage,
 )
-from jan_media.errors import Refused
+from jan_media.errors import Refused, megabytes
 from jan_media.library.library import Library
-from jan_media.library.owner import require_owner
 from jan_media.library.resolve import not_found
 from jan_media.library.sweep import reclaim
 from jan_media.media_id import created_ms
 from jan_media.storage.interface import StorageUnavailable
 
+MAX_BYTES = 1024  # of UTF-8: an index of the catalog holds it
 # Deleting a content makes one key due; a few more keep deletions ahead of what they leave behind.
 _RECLAIMED_AT_ONCE = 16
+
+
+def require_owner(owner: str) -> str:
+    """Return ``owner``. Raises `Refused` (``invalid_field``) if no catalog can hold it."""
+    try:
+        size = len(owner.encode())
+    except UnicodeEncodeError:
+        raise _refused("must be valid Unicode: it has half a surrogate pair") from None
+    if size > MAX_BYTES:
+        raise _refused(f"is too long: with its issuer it may have {MAX_BYTES} bytes of UTF-8")
+    if "\0" in owner:
+        raise _refused("must not contain NUL characters")
+    return owner
+
+
+def _refused(why: str) -> Refused:
+    return Refused("invalid_field", f"The user's name {why}", "user_id")
+
+
+def over_quota(exceeded: QuotaExceeded) -> Refused:
+    """The refusal of more than an owner may keep: with numbers, and what to do."""
+    used, quota = exceeded.used, exceeded.quota
+    what_to_do = "Delete what is not needed any more: GET /v1/media lists it"
+    if quota.files and used.files >= quota.files:
+        return Refused(
+            "quota_files_exceeded",
+            f"You keep {used.files} files, and {quota.files} are the most you may. {what_to_do}",
+        )
+    return Refused(
+        "quota_bytes_exceeded",
+        f"You keep {used.bytes} bytes, and {megabytes(quota.bytes)} are the most you may: this "
+        f"file does not fit. {what_to_do}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
