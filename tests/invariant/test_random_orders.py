@@ -24,10 +24,9 @@ from jan_media.errors import Refused
 from jan_media.library.direct_upload import Prepared, complete, prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules, fresh_content_key, is_upload_key, upload_key
-from jan_media.library.owners import give_up
 from jan_media.library.resolve import link, resolve
 from jan_media.library.spool import Spool
-from jan_media.library.sweep import rehearse, sweep
+from jan_media.library.sweep import give_up, rehearse, sweep
 from jan_media.storage.interface import Storage
 
 from tests.invariant import amounts

@@ -14,8 +14,9 @@ from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import Owned, Position
 from jan_media.errors import Refused
 from jan_media.library.library import Library
-from jan_media.library.owners import as_seen_by, give_up, page, position, share
+from jan_media.library.owners import as_seen_by, page, position, share
 from jan_media.library.resolve import link
+from jan_media.library.sweep import give_up
 from jan_media.media_id import parse_media_id
 
 DEFAULT_PAGE = 50

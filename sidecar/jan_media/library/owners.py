@@ -1,28 +1,20 @@
-"""Owners: their names, what they keep, how much they may, and giving it up."""
+"""Owners: their names, what they keep, and how much they may."""
 
-import contextlib
 from dataclasses import dataclass, replace
 
 from jan_media.catalog.interface import (
-    CatalogUnavailable,
     Media,
     Owned,
     Position,
     Quota,
     QuotaExceeded,
-    Released,
     Usage,
 )
 from jan_media.errors import Refused, megabytes
 from jan_media.library.library import Library
-from jan_media.library.resolve import not_found
-from jan_media.library.sweep import reclaim
 from jan_media.media_id import created_ms
-from jan_media.storage.interface import StorageUnavailable
 
 MAX_BYTES = 1024  # of UTF-8: an index of the catalog holds it
-# Deleting a content makes one key due; a few more keep deletions ahead of what they leave behind.
-_RECLAIMED_AT_ONCE = 16
 
 
 def require_owner(owner: str) -> str:
@@ -114,19 +106,3 @@ class Share:
 def share(library: Library, owner: str) -> Share:
     """How much ``owner`` keeps. Raises `Refused` and `CatalogUnavailable`."""
     return Share(library.catalog.usage(require_owner(owner)), library.rules.quota_of(owner))
-
-
-def give_up(library: Library, media_id: str, owner: str) -> None:
-    """Give up ``owner``'s claim on an id; the id and its bytes go with the last claim.
-
-    Raises `Refused` (``media_not_found``, ``not_owner``) and `CatalogUnavailable`. That the bytes
-    cannot be deleted now does not matter: they are garbage by then, and a sweep deletes them.
-    """
-    released = library.catalog.release(media_id, require_owner(owner), now=library.clock())
-    if released is Released.NOT_FOUND:
-        raise not_found()
-    if released is Released.NOT_OWNER:
-        raise Refused("not_owner", "Only those who uploaded this media can delete it")
-    if released is Released.GONE:
-        with contextlib.suppress(CatalogUnavailable, StorageUnavailable):
-            reclaim(library, limit=_RECLAIMED_AT_ONCE)

@@ -1,4 +1,4 @@
-"""The end of life: expired ids go, then bytes that nothing refers to.
+"""The end of life: ids that owners give up or that expire, then bytes that nothing refers to.
 
 A sweep never lists the storage. The catalog knows every key that may be deleted, because a key is
 written down as garbage before its first byte is.
@@ -11,11 +11,17 @@ import contextlib
 import time
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.catalog.interface import CatalogUnavailable, Released
+from jan_media.errors import Refused
 from jan_media.library.direct_upload import complete, overdue
 from jan_media.library.library import Library, held_until, is_upload_key
+from jan_media.library.owners import require_owner
+from jan_media.library.resolve import not_found
+from jan_media.storage.interface import StorageUnavailable
 
 BATCH = 500
+# Deleting a content makes one key due; a few more keep deletions ahead of what they leave behind.
+_RECLAIMED_AT_ONCE = 16
 LEASE = "sweep"
 # Renewed at every step; a step is one transaction, the check of one upload, or one deletion.
 # That of a sidecar that was killed keeps the others waiting for as long. Two sweeps at once, where
@@ -114,6 +120,22 @@ def reclaim(library: Library, *, limit: int) -> None:
     """
     keys = library.catalog.take_garbage(now=library.clock(), limit=limit)
     _delete(library, [key for key in keys if not is_upload_key(key)])
+
+
+def give_up(library: Library, media_id: str, owner: str) -> None:
+    """Give up ``owner``'s claim on an id; the id and its bytes go with the last claim.
+
+    Raises `Refused` (``media_not_found``, ``not_owner``) and `CatalogUnavailable`. That the bytes
+    cannot be deleted now does not matter: they are garbage by then, and a sweep deletes them.
+    """
+    released = library.catalog.release(media_id, require_owner(owner), now=library.clock())
+    if released is Released.NOT_FOUND:
+        raise not_found()
+    if released is Released.NOT_OWNER:
+        raise Refused("not_owner", "Only those who uploaded this media can delete it")
+    if released is Released.GONE:
+        with contextlib.suppress(CatalogUnavailable, StorageUnavailable):
+            reclaim(library, limit=_RECLAIMED_AT_ONCE)
 
 
 def _expire_all(library: Library, holder: str, now: int, swept: Swept) -> None:

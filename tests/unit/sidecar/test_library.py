@@ -13,10 +13,10 @@ from jan_media.errors import Refused
 from jan_media.library.direct_upload import complete, prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules
-from jan_media.library.owners import give_up, page
+from jan_media.library.owners import page
 from jan_media.library.resolve import resolve
 from jan_media.library.spool import Spool
-from jan_media.library.sweep import rehearse, sweep
+from jan_media.library.sweep import give_up, rehearse, sweep
 from jan_media.storage.interface import ObjectMissing, StorageUnavailable
 from jan_media.storage.local import LocalStorage
 

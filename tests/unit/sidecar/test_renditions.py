@@ -14,9 +14,8 @@ from jan_media.errors import Refused
 from jan_media.library import renditions
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules
-from jan_media.library.owners import give_up
 from jan_media.library.spool import Spool
-from jan_media.library.sweep import sweep
+from jan_media.library.sweep import give_up, sweep
 from jan_media.renditions.fit import Fit
 from jan_media.storage.local import LocalStorage
 from PIL import Image
