@@ -69,6 +69,12 @@ def test_a_file_that_has_not_changed_is_not_sent_again(stack: Stack) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_the_page_leads_to_the_api_reference(console: Page, stack: Stack) -> None:
+    link = console.get_by_role("link", name="API").get_attribute("href")
+    assert link == f"{stack.base_url}/docs/"
+    assert httpx.get(link, trust_env=False).status_code == 200
+
+
 # ------------------------------------------------------------------------------------- Signing in
 
 

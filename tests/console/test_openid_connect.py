@@ -170,6 +170,16 @@ def test_who_says_no_is_told_so_and_may_try_again(page: Page, provider: Provider
     page.get_by_text("Nothing is stored yet").wait_for()
 
 
+def test_an_account_that_the_gateway_does_not_admit_is_told_why(
+    page: Page, provider: Provider
+) -> None:
+    provider.audience = "account"
+    leave(page, provider)
+    page.get_by_role("link", name="I am Ada").click()
+    expect(page.get_by_role("alert")).to_contain_text("meant for the audience account")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
 # ------------------------------------------------------------------------------------- Attackers
 
 

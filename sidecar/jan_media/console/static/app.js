@@ -29,7 +29,7 @@ async function start() {
     const { cameBackFrom } = await import("./oidc.js");
     try {
       const kept = await cameBackFrom(config.oidc);
-      if (kept) session.keep(kept);
+      if (kept) await session.admit(kept);
     } catch (problem) {
       failure = texts.signIn.failed(/** @type {Error} */ (problem).message);
     }
@@ -67,6 +67,7 @@ function show(gateway, config) {
       {},
       h("img", { src: new URL("icon.svg", here).href, alt: "", width: 36, height: 36 }),
       h("div", {}, h("h1", {}, texts.name), h("p", {}, texts.tagline)),
+      h("a", { href: gateway.url("docs/"), target: "_blank", rel: "noreferrer" }, texts.reference),
       h("div", { class: "account" }, who, button(texts.signIn.out, out, { class: "quiet" })),
     ),
     h(

@@ -2,6 +2,7 @@
  * Who is signed in. The token is kept in the tab's sessionStorage: it outlives a reload, and is
  * gone with the tab.
  */
+import { ApiError } from "./gateway.js";
 
 /**
  * @typedef {"guest" | "key" | "provider"} Kind
@@ -99,7 +100,6 @@ export class Session {
    * @returns {Promise<Kept>}
    */
   async guest() {
-    const { ApiError } = await import("./gateway.js");
     const url = new URL("llm/auth/guest-login", this.root);
     const answer = await fetch(url, { method: "POST" }).catch(() => {
       throw new ApiError(0, {});
@@ -117,14 +117,32 @@ export class Session {
   async key(pasted) {
     const token = pasted.trim().replace(/^bearer\s+/i, "");
     if (!/^[\x21-\x7e]+$/.test(token)) return null; // no header could carry it
-    const { ApiError } = await import("./gateway.js");
-    const url = new URL("media/v1/media?limit=1", this.root);
-    const answer = await fetch(url, { headers: { Authorization: `Bearer ${token}` } }).catch(() => {
-      throw new ApiError(0, {});
-    });
-    if (answer.status === 401) return null;
-    if (!answer.ok) throw ApiError.of(answer.status, await answer.text());
+    const refusal = await this.#refusalOf(token);
+    if (refusal?.status === 401) return null;
+    if (refusal) throw refusal;
     return { kind: "key", token, expiresAt: endOf(token) };
+  }
+
+  /**
+   * Keep who came back from the provider, if the gateway admits them. Throws what it says if not.
+   * @param {Kept} kept
+   */
+  async admit(kept) {
+    const refusal = await this.#refusalOf(kept.token);
+    if (refusal) throw refusal;
+    this.keep(kept);
+  }
+
+  /**
+   * What the gateway says against a token. Null if it admits it.
+   * @param {string} token
+   */
+  async #refusalOf(token) {
+    const url = new URL("media/v1/media?limit=1", this.root);
+    const headers = { Authorization: `Bearer ${token}` };
+    const answer = await fetch(url, { headers }).catch(() => null);
+    if (!answer) return new ApiError(0, {});
+    return answer.ok ? null : ApiError.of(answer.status, await answer.text());
   }
 }
 

@@ -5,6 +5,7 @@ export const texts = {
   intro:
     "Drop a picture, get an id, ask a model about it, and copy the request that did so. " +
     "Nothing else to install.",
+  reference: "API",
   skip: "Skip to the content",
   close: "Close",
   copy: "Copy",
