@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from jan_media_plugin.answers import Refused, misconfigured
 from jan_media_plugin.headers import Changes, Headers
 from jan_media_plugin.metrics import BODY_BYTES
+from jan_media_plugin.server.log import About, about
 
 # Kong takes the time of the square of an answer's size, and some 100 µs for each answer: long texts
 # travel fastest in pieces of some 32 KiB, many short ones together in the last call.
@@ -48,6 +49,8 @@ class Exchange:
         }
         self.route: str | None = gathered.get("route")
         """Kong's name of the route, if it has one."""
+        self.about = About(gathered.get("request_id") or "")
+        about.set(self.about)
         self.body_seconds = 0.0
         """How long Kong took to have the body, which may come as slowly as the client likes."""
         self._body: str | None = gathered.get("body")

@@ -1,6 +1,7 @@
 """The plugin: one `access` phase."""
 
 import functools
+import logging
 import time
 import uuid
 from typing import Any
@@ -23,6 +24,8 @@ from jan_media_plugin.metrics import count_request
 from jan_media_plugin.resolve.media import MediaLookup
 from jan_media_plugin.resolve.sidecar import Sidecar
 from jan_media_plugin.server.event import wait_for
+
+log = logging.getLogger(__name__)
 
 # A process has one plugin instance for each place in kong.yml and each Kong worker. Those with the
 # same settings share what they know: one object for each combination of settings.
@@ -65,6 +68,8 @@ class Plugin:
             check_size(headers, self._config.max_header_bytes)
             check_connection(headers)
             caller = self._identify(exchange)
+            if caller is not None:
+                exchange.about.subject, exchange.about.issuer = caller.subject, caller.issuer
             length = check_length(headers, self._config.max_body_bytes)
             if self._config.resolve and length != 0 and not is_form(headers):
                 self._media.resolve(exchange, caller)
@@ -77,7 +82,9 @@ class Plugin:
             refuse(kong, refused)
         finally:
             route, body = (exchange.route, exchange.body_seconds) if exchange else (None, 0.0)
-            count_request(route, outcome, time.perf_counter() - began - body)
+            seconds = time.perf_counter() - began - body
+            count_request(route, outcome, seconds)
+            log.debug("%s %s %.1fms", route, outcome, seconds * 1000)
 
     def _granted(self, caller: Caller | None) -> list[str] | None:
         """Return the groups for the route's acl guard; None where there is nobody to guard for."""

@@ -38,6 +38,7 @@ from jan_media.environment import (
     variables,
     whole_seconds,
 )
+from jan_media.log import FORMATS
 
 __all__ = ["Address", "Settings", "WrongSettings", "duration", "load_settings"]
 
@@ -153,6 +154,7 @@ class Settings:
     signing_key: str = text_or_file("MEDIA_SIGNING_KEY")  # PEM; "": one in the data_dir
     signing_key_previous: str = text_or_file("MEDIA_SIGNING_KEY_PREVIOUS")
 
+    log_format: str = setting("MEDIA_LOG_FORMAT", "text", one_of(*FORMATS))
     console: bool = setting("MEDIA_CONSOLE", "true", boolean)
     console_gateway_url: str = setting(  # "": the console lies one folder below the gateway's root
         "MEDIA_CONSOLE_GATEWAY_URL", "", optional(http_url)

@@ -12,6 +12,7 @@ import msgpack
 
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.metrics import INLINE_BYTES, SIDECAR_SECONDS
+from jan_media_plugin.server.log import about
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Sidecar:
     async def _post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
         if self._client is None:
             self._client = self._connected()
+        headers = {**_about_headers(), **headers}
         encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         began, outcome = time.perf_counter(), "away"
         try:
@@ -102,6 +104,15 @@ class Sidecar:
             trust_env=False,  # a proxy of the environment is not for the sidecar
             transport=httpx.AsyncHTTPTransport(uds=unix, limits=limits, retries=1),
         )
+
+
+def _about_headers() -> dict[str, str]:
+    """What the sidecar's log says of a question; one that several requests share is the first's."""
+    request = about.get()
+    if request is None:
+        return {}
+    caller = {"X-Jan-User-Id": request.subject, "X-Jan-Issuer": request.issuer}
+    return {"X-Kong-Request-Id": request.request_id, **(caller if request.subject else {})}
 
 
 def _map(answer: httpx.Response) -> dict[str, Any]:

@@ -97,6 +97,8 @@ def run(plugin: ServedPlugin, argv: Sequence[str] | None = None) -> None:
 
 def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
     # Kong runs the query command before it starts: it must not pay for these.
+    import logging
+
     from kong_pdk import module as kong_pdk_module
 
     from jan_media_plugin.metrics import show
@@ -105,9 +107,11 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
     from jan_media_plugin.server.plugin_server import LoopPluginServer
 
     limits = Limits(**{name: getattr(flags, name) for name in _FLAGS})
-    server = LoopPluginServer(
-        limits, Log(WARNING + flags.verbose), f"{plugin.name} version {plugin.version}"
-    )
+    log = Log(WARNING + flags.verbose, as_json=flags.log_format == "json")
+    logging.basicConfig(handlers=[log], level=logging.DEBUG if flags.verbose > 1 else logging.INFO)
+    for chatty in ("asyncio", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    server = LoopPluginServer(limits, log, f"{plugin.name} version {plugin.version}")
     attributes = {
         "Plugin": plugin.load(),
         "Schema": plugin.schema,
@@ -150,6 +154,13 @@ def _parse(plugin: ServedPlugin, argv: Sequence[str] | None) -> argparse.Namespa
     parser.add_argument("-v", "--verbose", action="count", default=1, help="log more")
     parser.add_argument("--version", "-version", action="version", version=plugin.version)
     parser.add_argument("--listen-queue-size", type=int, default=4096, help="backlog of the socket")
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        metavar="FORMAT",
+        help="lines for people (text), or for programs (json)",
+    )
     parser.add_argument(
         "--metrics-listen",
         type=_address,

@@ -116,6 +116,14 @@ class Event:
         self.runner.parent.switch(task)
         return task.result()
 
+    def tell(self, say: Callable[[str], None], text: str) -> None:
+        """Have a line about this event logged as what it is about, from outside of its handler."""
+        context = self.runner.gr_context
+        if context is None:
+            say(text)
+        else:
+            context.run(say, text)
+
     def end(self, final: Call) -> Call:
         """End the event with ``final`` (or the terminal call it already made) wherever it is."""
         if self.final is None:

@@ -200,7 +200,8 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
             _deliver(event, answer)
 
     def _time_out(self, event: Event) -> None:
-        self.logger.error(f"event #{event.id} waited over {self.limits.time_limit:g} s: ended")
+        text = f"event #{event.id} waited over {self.limits.time_limit:g} s: ended"
+        event.tell(self.logger.error, text)
         self.end(event, TOO_SLOW)
 
     def end(self, event: Event, final: Call) -> Answer:
@@ -237,7 +238,9 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
     def _drop_if_silent(self, event: Event, seconds: float) -> bool:
         if self.now - event.silent_since < seconds:
             return False
-        self.logger.warn(f"event #{event.id} dropped: no word from Kong for {seconds:g} s")
+        event.tell(
+            self.logger.warn, f"event #{event.id} dropped: no word from Kong for {seconds:g} s"
+        )
         self.end(event, INTERRUPTED)
         return True
 

@@ -8,6 +8,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jan_media.log import begin
 from jan_media.server.metrics import Metrics
 
 log = logging.getLogger("jan_media.access")
@@ -25,6 +26,7 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        begin(_request_id(scope))
         started = time.perf_counter()
         status = 0
 
@@ -43,11 +45,16 @@ class AccessLog:
             if log.isEnabledFor(logging.INFO):
                 # repr keeps control characters of a hostile path out of the log.
                 path = repr(scope["path"])[1:-1]
+                method, ms = scope["method"], round(seconds * 1000, 1)
                 log.info(
-                    "%s %s %s %d %.1fms",
-                    self._listener,
-                    scope["method"],
-                    path,
-                    status,
-                    seconds * 1000,
+                    *("%s %s %s %d %.1fms", self._listener, method, path, status, ms),
+                    extra={"fields": {"method": method, "path": path, "status": status, "ms": ms}},
                 )
+
+
+def _request_id(scope: Scope) -> str:
+    """The id that the gateway has given the request."""
+    for name, value in scope["headers"]:
+        if name == b"x-kong-request-id":
+            return bytes(value).decode("latin-1")
+    return ""

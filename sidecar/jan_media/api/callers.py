@@ -17,6 +17,7 @@ from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
 from jan_media.identity.gateway_secret import GatewaySecret
 from jan_media.library.owners import MAX_BYTES
+from jan_media.log import about
 
 USER_HEADER = "x-jan-user-id"
 ISSUER_HEADER = "x-jan-issuer"
@@ -30,27 +31,35 @@ def owner_of(request: Request, *, user_id: str = "") -> str:
     machine alone) it is whom the request itself names. Raises `Refused` (``unauthenticated``, and
     ``invalid_field`` for an odd name).
     """
-    subject = request.headers.get(USER_HEADER, "")
-    if subject:
-        return _vouched_for(f"{request.headers.get(ISSUER_HEADER, '')}|{subject}")
+    vouched = vouched_for(request)
+    if vouched:
+        return vouched
     if sidecar_of(request).trusts_network:
         named = user_id or checked_user_id(request.query_params.get("user_id"))
         return f"local|{named or 'anonymous'}"
     raise Refused("unauthenticated", "Call through the gateway, with a token or an API key")
 
 
-def _vouched_for(owner: str) -> str:
-    """``owner`` in UTF-8, as the gateway writes it; Starlette reads every header as Latin-1.
+def vouched_for(request: Request) -> str:
+    """Whom the gateway names, as an owner; "" for nobody. The log says so from here on.
 
-    Whom the gateway takes for a caller is never refused here: its plugin bounds issuer and subject.
+    The gateway writes UTF-8, and Starlette reads every header as Latin-1. Whom the gateway takes
+    for a caller is never refused here: its plugin bounds issuer and subject. Raises `Refused`.
     """
-    encoded = owner.encode("latin-1")
+    subject = request.headers.get(USER_HEADER, "")
+    if not subject:
+        return ""
+    encoded = f"{request.headers.get(ISSUER_HEADER, '')}|{subject}".encode("latin-1")
     if len(encoded) > MAX_BYTES:
         raise Refused("unauthenticated", f"The caller's identity has over {MAX_BYTES} bytes")
     try:
-        return encoded.decode()
+        owner = encoded.decode()
     except UnicodeDecodeError:
         raise Refused("unauthenticated", "The caller's identity is not UTF-8") from None
+    known = about.get()
+    if known is not None:
+        known.caller = owner
+    return owner
 
 
 def client_address(request: Request) -> str:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from jan_media.api import health
 from jan_media.api.access_log import AccessLog
 from jan_media.api.bodies import read_body, refuse_announced_size
-from jan_media.api.callers import GatewayOnly, ThisMachineOnly, owner_of
+from jan_media.api.callers import GatewayOnly, ThisMachineOnly, owner_of, vouched_for
 from jan_media.api.download import serve_media
 from jan_media.api.ready_media import all_fitted, all_ready, fit_of, fitted, one_ready
 from jan_media.api.routes import Path, app, contract_paths, sidecar_of
@@ -267,6 +267,7 @@ def _max_bytes(sidecar: Sidecar, asked: dict[str, Any]) -> int:
 
 
 async def _unpacked(request: Request) -> dict[str, Any]:
+    vouched_for(request)  # for the log
     body = await read_body(request, max_bytes=MAX_REQUEST)
     try:
         value = msgpack.unpackb(body)

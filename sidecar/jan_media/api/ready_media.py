@@ -117,7 +117,7 @@ async def _renditions(sidecar: Sidecar, media: list[Media], fit: Fit) -> dict[st
     async def make(each: Media) -> None:
         async with threads:
             try:
-                with sidecar.metrics.timing("rendition"):
+                with sidecar.metrics.timing("rendition", each.id):
                     made[each.sha256] = await sidecar.lanes.uploads.run(
                         renditions.make, sidecar.library, each, fit
                     )

@@ -1,11 +1,11 @@
 """The ``jan-media`` command: where it begins, and how it ends if it cannot do what it should."""
 
-import logging
 import os
 import sys
 from importlib.util import find_spec
 from typing import NoReturn
 
+from jan_media import log
 from jan_media.errors import CannotStart
 from jan_media.settings import Settings, WrongSettings, duration, load_settings
 
@@ -42,22 +42,11 @@ def settings_of_environment() -> Settings:
             "the sidecar is not installed here, only the client of a gateway.\n"
             "Install it, in an environment of its own: pip install 'jan-media-gateway[sidecar]'"
         )
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    # Threads, processes and source lines are not in the format: do not look them up each time.
-    logging.logThreads = logging.logProcesses = False
-    for chatty in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "uvicorn"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    # What these say is of a client's bytes: the client's answer has it.
-    for parser in ("python_multipart", "PIL"):
-        logging.getLogger(parser).setLevel(logging.CRITICAL)
     try:
         loaded = load_settings(os.environ)
     except WrongSettings as wrong:
         fail_for(wrong)
+    log.set_up(loaded.settings.log_format)
     for warning in loaded.warnings:
         print(f"jan-media: warning: {warning}", file=sys.stderr, flush=True)
     return loaded.settings

@@ -9,6 +9,7 @@ import socket
 
 from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
 from jan_media.library.sweep import sweep
+from jan_media.log import begin
 from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import StorageUnavailable
 
@@ -25,6 +26,7 @@ async def sweep_now_and_then(sidecar: Sidecar, interval: float) -> None:
     while True:
         spread = random.uniform(-JITTER, JITTER)  # noqa: S311  only spreads replicas over time
         await asyncio.sleep(interval * (1 + spread))
+        begin(f"sweep-{secrets.token_hex(8)}")
         try:
             with sidecar.metrics.timing("sweep"):
                 swept = await sidecar.lanes.downloads.run(sweep, sidecar.library, name)

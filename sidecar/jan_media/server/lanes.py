@@ -7,6 +7,7 @@ finds a free thread at once.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -28,8 +29,9 @@ class Lane:
         return await asyncio.wrap_future(started)
 
     def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        """Start ``work`` in a thread of this lane."""
-        return self._pool.submit(work, *args, **kwargs)
+        """Start ``work`` in a thread of this lane. It knows which request it is for."""
+        context = copy_context()
+        return self._pool.submit(lambda: context.run(work, *args, **kwargs))
 
     def close(self) -> None:
         """Let running work end and start no more."""

@@ -4,6 +4,7 @@ Several workers count in files of one folder (prometheus_client's multiprocess m
 scrape, whichever worker answers it, is the sum of all.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,8 @@ from jan_media.catalog.interface import ApiKeys, Catalog, CatalogUnavailable
 from jan_media.storage.interface import Storage, StorageUnavailable
 
 __all__ = ["CONTENT_TYPE", "Metrics", "share_among_workers"]
+
+log = logging.getLogger("jan_media.work")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -119,8 +122,8 @@ class Metrics:
                 began = time.perf_counter()
                 try:
                     reading = stack.enter_context(open_(*args, **kwargs))
-                except StorageUnavailable:
-                    self._unavailable.labels("storage").inc()
+                except StorageUnavailable as problem:
+                    self._note_away("storage", "read", problem)
                     raise
                 finally:
                     observe(time.perf_counter() - began)
@@ -149,17 +152,25 @@ class Metrics:
             began = time.perf_counter()
             try:
                 return call(*args, **kwargs)
-            except away:
-                self._unavailable.labels(part).inc()
+            except away as problem:
+                self._note_away(part, operation, problem)
                 raise
             finally:
                 histogram.labels(operation).observe(time.perf_counter() - began)
 
         return timed
 
+    def _note_away(self, part: str, operation: str, problem: Exception) -> None:
+        self._unavailable.labels(part).inc()
+        why = type(problem.__cause__ or problem).__name__  # its words may name a file
+        log.warning("the %s is not available for %s: %s", part, operation, why)
+
     @contextmanager
-    def timing(self, what: Literal["fetch", "rendition", "sweep"]) -> Iterator[None]:
-        """Time what happens inside. An error's ``code``, if it has one, is the outcome."""
+    def timing(self, what: Literal["fetch", "rendition", "sweep"], of: str = "") -> Iterator[None]:
+        """Time what happens inside, and log it: ``of`` says what is fetched or rendered.
+
+        An error's ``code``, if it has one, is the outcome.
+        """
         began, outcome = time.perf_counter(), "failed"
         try:
             yield
@@ -168,7 +179,10 @@ class Metrics:
             outcome = getattr(error, "code", outcome)
             raise
         finally:
-            self._timings[what].labels(outcome).observe(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._timings[what].labels(outcome).observe(seconds)
+            if of:
+                log.info("%s %s: %s %.1fms", what, of, outcome, seconds * 1000)
 
     def text(self, sizes: Mapping[str, int]) -> bytes:
         """The counts of all workers, and the catalog's ``sizes``, in Prometheus' text format.

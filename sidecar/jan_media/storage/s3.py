@@ -57,11 +57,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.response import StreamingBody
 
 from jan_media.doctor.finding import Finding
+from jan_media.log import about
 from jan_media.storage.interface import (
     CHUNK,
     LONGEST_URL,
@@ -152,6 +154,7 @@ class S3Storage:
                 response_checksum_validation="when_required",
             ),
         )
+        self.client.meta.events.register("before-send.s3", _say_request)
         self.bucket = bucket
         self._public = bucket_address(
             public_endpoint or self.client.meta.endpoint_url, bucket, path_style=path_style
@@ -342,6 +345,13 @@ class S3Storage:
                 f"S3 refused to delete {len(failed)} of {len(keys)} objects: "
                 f"{failed[0].get('Code')}."
             )
+
+
+def _say_request(request: AWSPreparedRequest, **_: object) -> None:
+    """Let the log of the service say for which request it was asked."""
+    known = about.get()
+    if known is not None:
+        request.headers["User-Agent"] = f"jan-media request/{known.request_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ class Api:
     """Talks to a sidecar's two listeners, as ``user`` where no other is named."""
 
     def __init__(self, sidecar: RunningSidecar, user: str = "ann") -> None:
+        self.sidecar = sidecar
         self.user = user
         self.http = httpx.Client(base_url=sidecar.public_url, timeout=20)
         self.internal = httpx.Client(base_url=sidecar.internal_url, timeout=20)

@@ -1,6 +1,8 @@
 """The internal listener: what the Kong plugin asks."""
 
 import base64
+import json
+import re
 import time
 from pathlib import Path
 
@@ -224,6 +226,45 @@ def test_metrics_time_fetches_by_how_they_ended(api: Api) -> None:
     assert api.post("/v1/media", {"source": source}).status_code == 502
     name, labels = "jan_media_fetch_seconds_count", {"outcome": "remote_fetch_failed"}
     assert _scrape(api).value(name, **labels) == before.value(name, **labels) + 1
+
+
+def test_the_log_says_which_request_a_line_is_about_and_who_called(api: Api) -> None:
+    api.ask(
+        "/internal/resolve",
+        {"ids": [UNKNOWN]},
+        **{"X-Kong-Request-Id": "0f0f", "X-Jan-User-Id": "al", "X-Jan-Issuer": "https://i.example"},
+    )
+    ended = "request=0f0f caller='https://i.example|al'"
+    wait_until(lambda: ended in _line(api, "POST /internal/resolve 200"))
+
+
+def test_a_forged_request_id_is_not_believed(api: Api) -> None:
+    api.http.get("/v1/forged", headers={"X-Kong-Request-Id": "0f caller='admin'"})
+    wait_until(lambda: "GET /v1/forged" in api.sidecar.log)
+    assert re.search(r" request=[0-9a-f]{32}$", _line(api, "GET /v1/forged"))
+
+
+def test_nobody_is_the_caller_whom_no_gateway_vouches_for(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path, GATEWAY_SECRET="s" * 32) as sidecar, Api(sidecar) as api:
+        api.get("/files/images/x")
+        api.get("/v1/media")
+        wait_until(lambda: "GET /v1/media 401" in sidecar.log)
+        assert "GET /files/images/x" in sidecar.log
+        assert "caller" not in sidecar.log
+
+
+def test_the_log_may_be_json_lines(tmp_path: Path) -> None:
+    with running_sidecar(tmp_path, LOG_FORMAT="json") as sidecar, Api(sidecar) as api:
+        api.get("/healthz", X_Kong_Request_Id="0f0f")
+        wait_until(lambda: "/healthz" in sidecar.log)
+        (said,) = [json.loads(line) for line in sidecar.log.splitlines()]
+    asked = {"method": "GET", "path": "/healthz", "status": 200, "request_id": "0f0f"}
+    assert said == said | asked
+
+
+def _line(api: Api, part: str) -> str:
+    """The last line of the log that has ``part`` in it; "" if there is none."""
+    return next((line for line in reversed(api.sidecar.log.splitlines()) if part in line), "")
 
 
 def _scrape(api: Api) -> Scrape:

@@ -1,0 +1,92 @@
+"""The log: lines, or JSON objects on lines, that name the request and the caller they are about.
+
+The id of a request is Kong's, so that one id leads through the log of every part.
+"""
+
+import json
+import logging
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+FORMATS = ("text", "json")
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+@dataclass(slots=True)
+class About:
+    """What a task or a thread is at work on."""
+
+    request_id: str
+    caller: str = ""
+    """The owner that the gateway vouches for; "" while nobody has."""
+
+
+about: ContextVar[About | None] = ContextVar("about", default=None)
+
+
+def begin(request_id: str) -> About:
+    """Have all lines from here on say this id; an odd or an empty one is replaced by a new one.
+
+    The gateway sets the id itself. Whoever reaches a listener past it can choose one, within the
+    characters that ids are made of.
+    """
+    known = About(request_id if _ID.fullmatch(request_id) else secrets.token_hex(16))
+    about.set(known)
+    return known
+
+
+def set_up(format: str) -> None:
+    """Write the log to stderr: as ``text``, or as ``json``."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(format))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    # Threads, processes and source lines are not in the format: do not look them up each time.
+    logging.logThreads = logging.logProcesses = False
+    for chatty in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # What these say is of a client's bytes: the client's answer has it.
+    for parser in ("python_multipart", "PIL"):
+        logging.getLogger(parser).setLevel(logging.CRITICAL)
+
+
+def formatter(format: str) -> logging.Formatter:
+    """What makes lines of records."""
+    return _Json() if format == "json" else _Text()
+
+
+class _Text(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        line = super().formatMessage(record)
+        known = about.get()
+        if known is not None:
+            line += f" request={known.request_id}"
+            line += f" caller={known.caller!r}" if known.caller else ""
+        return line
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, Mapping):
+            said |= fields
+        known = about.get()
+        if known is not None:
+            said |= {"request_id": known.request_id, "caller": known.caller}
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        return json.dumps(said)
