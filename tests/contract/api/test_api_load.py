@@ -206,8 +206,8 @@ def metrics_folder(sidecar: RunningSidecar) -> Path:
     """Where its workers count, by what a worker has open."""
     worker = Processes(sidecar.process.pid).children[0]
     opened = [link.resolve() for link in Path(f"/proc/{worker}/fd").iterdir()]
-    (place,) = [path for path in opened if path.suffix == ".place"]
-    return place.parent
+    (folder,) = {path.parent for path in opened if path.suffix == ".db" and "_" in path.stem}
+    return folder
 
 
 def test_connections_are_spread_over_the_workers(tmp_path: Path) -> None:
