@@ -1,7 +1,6 @@
 """Everything that one worker process works with, put together from the settings."""
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 from jan_media.api.slots import Slots
 from jan_media.catalog.interface import Quota
@@ -11,16 +10,14 @@ from jan_media.fetch.remote import RemoteFetcher
 from jan_media.identity.api_keys import ApiKeyring
 from jan_media.identity.gateway_secret import GatewaySecret
 from jan_media.identity.guest import GuestLogin
-from jan_media.identity.kept_secret import kept_secret
 from jan_media.identity.login_limit import LoginLimit
 from jan_media.identity.signing_keys import SigningKeys
 from jan_media.library.library import Library, Rules
 from jan_media.server.lanes import Lane
 from jan_media.server.metrics import Metrics
 from jan_media.settings import Settings
-from jan_media.storage.interface import SignsItsOwnUrls, Storage
-from jan_media.storage.local import LocalStorage
 from jan_media.storage.local_urls import LocalUrls
+from jan_media.storage.open import open_storage
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -140,43 +137,13 @@ def assemble(settings: Settings) -> Sidecar:
             timeout=settings.remote_fetch_timeout,
             max_bytes=settings.max_bytes,
         ),
-        local_urls=library.storage.urls if isinstance(library.storage, SignsItsOwnUrls) else None,
+        local_urls=library.storage.urls,
         lanes=lanes,
         uploads=Slots(settings.max_uploads),
         fetches=Slots(settings.max_fetches),
         login_limit=LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None,
         metrics=metrics,
     )
-
-
-def open_storage(settings: Settings) -> Storage:
-    """The storage that the settings name.
-
-    Raises `StorageUnavailable` if a local folder cannot be used or S3 credentials are not found,
-    and `ValueError` for an S3 endpoint that cannot be.
-    """
-    if settings.storage_backend == "local":
-        return LocalStorage(
-            settings.data_dir / "objects",
-            public_url=settings.public_url,
-            secret=_url_secret(settings.url_secret, settings.data_dir / "keys"),
-        )
-    from jan_media.storage.s3 import S3Storage
-
-    s3 = settings.s3
-    return S3Storage(
-        s3.bucket,
-        region=s3.region,
-        endpoint=s3.endpoint or None,
-        public_endpoint=s3.public_endpoint or None,
-        access_key=s3.access_key or None,
-        secret_key=s3.secret_key or None,
-        path_style=s3.use_path_style,
-    )
-
-
-def _url_secret(configured: str, folder: Path) -> bytes:
-    return configured.encode() if configured else kept_secret(folder / "url-secret")
 
 
 def _signing_keys(settings: Settings) -> SigningKeys:

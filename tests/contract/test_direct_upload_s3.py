@@ -48,7 +48,7 @@ def key() -> str:
 
 @pytest.fixture
 def form(storage: TakingUploads, key: str) -> PresignedPost:
-    return storage.presign_post(key, max_bytes=MAX_BYTES, ttl=60)
+    return storage.uploads.presign_post(key, max_bytes=MAX_BYTES, ttl=60)
 
 
 def upload(form: PresignedPost, data: bytes = b"picture", fields: Fields | None = None) -> int:
@@ -199,7 +199,7 @@ def test_a_policy_that_was_changed_is_refused(
 def test_a_signature_of_another_form_is_refused(
     storage: TakingUploads, key: str, form: PresignedPost
 ) -> None:
-    other = storage.presign_post("uploads/another", max_bytes=MAX_BYTES, ttl=60)
+    other = storage.uploads.presign_post("uploads/another", max_bytes=MAX_BYTES, ttl=60)
 
     stolen = form.fields | {"x-amz-signature": other.fields["x-amz-signature"]}
 
@@ -210,11 +210,11 @@ def test_a_signature_of_another_form_is_refused(
 def test_an_expired_form_is_refused(served: Served, key: str) -> None:
     past = served.signing_in_the_past()
 
-    expired = past.presign_post(key, max_bytes=MAX_BYTES, ttl=3600 - 60)
+    expired = past.uploads.presign_post(key, max_bytes=MAX_BYTES, ttl=3600 - 60)
     assert upload(expired) in (400, 403)
     assert served.storage.size(key) is None
 
-    live = past.presign_post(key, max_bytes=MAX_BYTES, ttl=3600 + 60)
+    live = past.uploads.presign_post(key, max_bytes=MAX_BYTES, ttl=3600 + 60)
     assert upload(live) == 204
 
 

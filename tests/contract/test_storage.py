@@ -215,7 +215,7 @@ def test_nothing_done_to_the_source_changes_a_copy(
     storage: TakingUploads, key: str, change: str
 ) -> None:
     put(storage, key, b"as it was")
-    form = storage.presign_post(key, max_bytes=100, ttl=60)
+    form = storage.uploads.presign_post(key, max_bytes=100, ttl=60)
     storage.copy(key, f"{key}/copy", mime=PNG)
 
     if change == "deleted":
@@ -317,8 +317,8 @@ def test_what_is_no_key_is_refused_by_every_method(
         lambda: storage.copy(key, bad, mime=PNG),
         lambda: storage.delete([bad]),
         lambda: storage.presign_get(bad, mime=PNG, filename="x", ttl=60),
-        lambda: storage.presign_put(bad, mime=PNG, ttl=60),
-        lambda: storage.presign_post(bad, max_bytes=1, ttl=60),
+        lambda: storage.uploads.presign_put(bad, mime=PNG, ttl=60),
+        lambda: storage.uploads.presign_post(bad, max_bytes=1, ttl=60),
     ]
     for use in uses:
         with pytest.raises(ValueError, match="not a storage key"):
@@ -429,7 +429,7 @@ def test_a_url_that_is_not_of_this_storage_names_no_id(
 
 def test_a_url_of_this_storage_without_an_id_names_none(storage: TakingUploads, key: str) -> None:
     url = storage.presign_get(key, mime=PNG, filename="plain.png", ttl=60)
-    upload = storage.presign_put(f"images/{ID}", mime=PNG, ttl=60)
+    upload = storage.uploads.presign_put(f"images/{ID}", mime=PNG, ttl=60)
 
     assert storage.media_id_of_url(url) is None
     assert storage.media_id_of_url(upload.url) in (None, ID)
@@ -492,7 +492,7 @@ def test_a_presigned_url_of_nothing_is_not_found(storage: TakingUploads, key: st
 
 
 def test_a_presigned_put_takes_the_object(storage: TakingUploads, key: str) -> None:
-    target = storage.presign_put(key, mime=PNG, ttl=60)
+    target = storage.uploads.presign_put(key, mime=PNG, ttl=60)
 
     answer = httpx.put(target.url, content=pattern(100_000), headers=target.headers)
 
@@ -504,7 +504,7 @@ def test_a_presigned_put_takes_the_object(storage: TakingUploads, key: str) -> N
 def test_a_presigned_put_refuses_another_content_type(
     storage: TakingUploads, key: str, type_sent: str | None
 ) -> None:
-    target = storage.presign_put(key, mime=PNG, ttl=60)
+    target = storage.uploads.presign_put(key, mime=PNG, ttl=60)
     headers = {} if type_sent is None else {"Content-Type": type_sent}
 
     assert httpx.put(target.url, content=b"x", headers=headers).status_code == 403
@@ -512,7 +512,7 @@ def test_a_presigned_put_refuses_another_content_type(
 
 
 def test_a_presigned_put_is_for_its_key_only(storage: TakingUploads, key: str) -> None:
-    target = storage.presign_put(key, mime=PNG, ttl=60)
+    target = storage.uploads.presign_put(key, mime=PNG, ttl=60)
 
     other = target.url.replace(key, f"{key}x")
 
@@ -522,7 +522,7 @@ def test_a_presigned_put_is_for_its_key_only(storage: TakingUploads, key: str) -
 
 
 def test_a_presigned_put_expires(served: Served, key: str) -> None:
-    target = served.signing_in_the_past().presign_put(key, mime=PNG, ttl=3600 - 60)
+    target = served.signing_in_the_past().uploads.presign_put(key, mime=PNG, ttl=3600 - 60)
 
     assert httpx.put(target.url, content=b"x", headers=target.headers).status_code == 403
     assert served.storage.size(key) is None
@@ -568,5 +568,5 @@ def test_every_method_says_that_the_storage_is_away(broken: TakingUploads) -> No
 
 def test_presigning_needs_no_service(broken: TakingUploads, key: str) -> None:
     assert broken.presign_get(key, mime=PNG, filename="x.png", ttl=60)
-    assert broken.presign_put(key, mime=PNG, ttl=60)
-    assert broken.presign_post(key, max_bytes=1, ttl=60)
+    assert broken.uploads.presign_put(key, mime=PNG, ttl=60)
+    assert broken.uploads.presign_post(key, max_bytes=1, ttl=60)

@@ -363,8 +363,8 @@ def test_urls_are_signed_for_the_public_endpoint(ceph: Ceph, bucket: str) -> Non
         put(storage, "public/a", b"x")
 
         url = storage.presign_get("public/a", mime=PNG, filename="a.png", ttl=60)
-        target = storage.presign_put("public/b", mime=PNG, ttl=60)
-        form = storage.presign_post("public/c", max_bytes=9, ttl=60)
+        target = storage.uploads.presign_put("public/b", mime=PNG, ttl=60)
+        form = storage.uploads.presign_post("public/c", max_bytes=9, ttl=60)
 
         assert url.startswith(f"{public}/{bucket}/public/a?")
         assert target.url.startswith(f"{public}/{bucket}/public/b?")
@@ -380,7 +380,7 @@ def test_the_endpoint_of_aws_is_that_of_the_region() -> None:
     storage = S3Storage("media", region="eu-west-1", access_key="A", secret_key="S")
 
     url = storage.presign_get("a", mime=PNG, filename="a.png", ttl=60)
-    form = storage.presign_post("a", max_bytes=9, ttl=60)
+    form = storage.uploads.presign_post("a", max_bytes=9, ttl=60)
 
     assert url.startswith("https://media.s3.eu-west-1.amazonaws.com/a?")
     assert form.url == "https://media.s3.eu-west-1.amazonaws.com"
@@ -388,7 +388,7 @@ def test_the_endpoint_of_aws_is_that_of_the_region() -> None:
 
 
 def test_the_form_leaves_the_type_open(ceph: Ceph, bucket: str, storage: S3Storage) -> None:
-    form = storage.presign_post("form/a", max_bytes=9, ttl=60)
+    form = storage.uploads.presign_post("form/a", max_bytes=9, ttl=60)
 
     assert "Content-Type" not in form.fields
     answer = httpx.post(form.url, data=form.fields, files={"file": ("a.jpg", b"x", "image/jpeg")})

@@ -5,8 +5,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
 
 from jan_media.storage.interface import (
-    PresignedPost,
-    PresignedPut,
     Reading,
     Storage,
     TakesUploads,
@@ -17,7 +15,7 @@ class Killed(BaseException):
     """The process ends here: nothing that the library does afterwards happens."""
 
 
-class InterruptedStorage:
+class InterruptedStorage(Storage):
     """Passes everything on to ``storage``; at one chosen moment it calls what was asked for."""
 
     def __init__(self, storage: Storage) -> None:
@@ -85,10 +83,6 @@ class InterruptedStorage:
     def media_id_of_url(self, url: str) -> str | None:
         return self._storage.media_id_of_url(url)
 
-    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
-        assert isinstance(self._storage, TakesUploads)
-        return self._storage.presign_put(key, mime=mime, ttl=ttl)
-
-    def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
-        assert isinstance(self._storage, TakesUploads)
-        return self._storage.presign_post(key, max_bytes=max_bytes, ttl=ttl)
+    @property
+    def uploads(self) -> TakesUploads | None:
+        return self._storage.uploads

@@ -18,8 +18,11 @@ Clock = Callable[[], float]
 URL_SECRET = "a secret of the tests, 32 bytes."
 
 
-class TakingUploads(Storage, TakesUploads, Protocol):
+class TakingUploads(Storage, Protocol):
     """What both storages are."""
+
+    @property
+    def uploads(self) -> TakesUploads: ...
 
 
 @dataclass(frozen=True, slots=True)

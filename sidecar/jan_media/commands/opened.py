@@ -42,7 +42,7 @@ def opened_side(settings: Settings) -> "Iterator[Side]":
     """
     from jan_media.catalog.open import open_catalog
     from jan_media.library.move import Side
-    from jan_media.sidecar import open_storage
+    from jan_media.storage.open import open_storage
 
     catalog = open_catalog(settings.database_url)
     try:

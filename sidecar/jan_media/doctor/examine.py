@@ -8,8 +8,8 @@ from jan_media.doctor.finding import Finding, Verdict
 from jan_media.doctor.local_storage import check_local_storage
 from jan_media.doctor.shared_settings import check_settings
 from jan_media.settings import Settings
-from jan_media.sidecar import open_storage
-from jan_media.storage.interface import CanBeDiagnosed, StorageUnavailable
+from jan_media.storage.interface import StorageUnavailable
+from jan_media.storage.open import open_storage
 
 
 def examine(
@@ -33,8 +33,7 @@ def _s3(settings: Settings) -> Iterator[Finding]:
         yield Finding("credentials", Verdict.PROBLEM, str(error))
         return
     try:
-        if isinstance(storage, CanBeDiagnosed):
-            yield from storage.diagnose()
+        yield from storage.diagnose()
     finally:
         storage.close()
 

@@ -20,7 +20,6 @@ from jan_media.storage.interface import (
     PresignedPost,
     PresignedPut,
     StorageUnavailable,
-    TakesUploads,
 )
 
 OVERDUE_BATCH = 500
@@ -42,8 +41,8 @@ def prepare(library: Library, mime: str, owner: str) -> Prepared:
     Raises `Refused` for a type that is not allowed, an owner that cannot be, and a storage that
     takes no direct uploads, for one file more than the owner may keep; and `CatalogUnavailable`.
     """
-    rules, storage = library.rules, library.storage
-    if not isinstance(storage, TakesUploads):
+    rules, uploads = library.rules, library.storage.uploads
+    if uploads is None:
         raise Refused(
             "not_supported", "Direct upload is not available here: send the file to POST /v1/media"
         )
@@ -71,8 +70,8 @@ def prepare(library: Library, mime: str, owner: str) -> Prepared:
     )
     return Prepared(
         media=media,
-        post=storage.presign_post(key, max_bytes=rules.max_bytes, ttl=rules.upload_ttl),
-        put=storage.presign_put(key, mime=mime, ttl=rules.upload_ttl),
+        post=uploads.presign_post(key, max_bytes=rules.max_bytes, ttl=rules.upload_ttl),
+        put=uploads.presign_put(key, mime=mime, ttl=rules.upload_ttl),
         expires_in=rules.upload_ttl,
     )
 

@@ -10,16 +10,16 @@ characters; anything else is a `ValueError`. The rule is narrower than any servi
 is the same text in a file name, a URL path, a form field and a signature: nothing ever needs
 escaping.
 
-Beside `Storage` stand optional abilities, each a protocol of its own. Whoever needs one asks for it
-with ``isinstance(storage, TakesUploads)``: `TakesUploads` for direct uploads, `CanBeDiagnosed` for
-``jan-media doctor``, `SignsItsOwnUrls` where the sidecar answers the storage's URLs itself.
+A storage says by attributes what else it can do: `Storage.uploads` for direct uploads by clients,
+`Storage.urls` where the sidecar answers the storage's URLs itself, `Storage.diagnose` for
+``jan-media doctor``. One that derives from `Storage` can none of it, unless it says so.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from jan_media.media_id import parse_media_id
 
@@ -69,8 +69,40 @@ class Reading(Protocol):
         """The bytes of the range, in pieces of at most 256 KiB."""
 
 
+class TakesUploads(Protocol):
+    """A storage to which clients may write directly."""
+
+    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
+        """A URL that takes a PUT of the object, of that content type, for ``ttl`` seconds.
+
+        Raises as `Storage.presign_get` does.
+        """
+
+    def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
+        """A form that takes the object for ``ttl`` seconds: exactly this key, and between 1 and
+        ``max_bytes`` bytes; anything else is refused by the storage itself. The type is left open:
+        it is what the bytes say. Raises as `Storage.presign_get` does."""
+
+
 class Storage(Protocol):
     """Bytes under keys. See the module for the promises of every method."""
+
+    @property
+    def uploads(self) -> TakesUploads | None:
+        """How clients write to it directly; None if they cannot."""
+        return None
+
+    @property
+    def urls(self) -> "LocalUrls | None":
+        """Signs and checks URLs that lead to the sidecar; None if they lead to the storage."""
+        return None
+
+    def diagnose(self) -> "Iterator[Finding]":
+        """Use it as the sidecar and its clients do, and say what is wrong with its set-up.
+
+        Never raises for what it finds.
+        """
+        return iter(())
 
     def check(self) -> None:
         """Do one cheap real operation; raise `StorageUnavailable` if that fails."""
@@ -127,39 +159,6 @@ class Storage(Protocol):
         None if the URL does not lead to this storage or its file name is not an id's. Neither the
         signature nor the time of the URL matter. Pure computation.
         """
-
-
-@runtime_checkable
-class TakesUploads(Protocol):
-    """A storage to which clients may write directly."""
-
-    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
-        """A URL that takes a PUT of the object, of that content type, for ``ttl`` seconds.
-
-        Raises as `Storage.presign_get` does.
-        """
-
-    def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
-        """A form that takes the object for ``ttl`` seconds: exactly this key, and between 1 and
-        ``max_bytes`` bytes; anything else is refused by the storage itself. The type is left open:
-        it is what the bytes say. Raises as `Storage.presign_get` does."""
-
-
-@runtime_checkable
-class CanBeDiagnosed(Protocol):
-    """A storage that can tell an operator what is wrong with its set-up."""
-
-    def diagnose(self) -> "Iterator[Finding]":
-        """Use the storage as the sidecar and its clients do. Never raises for what it finds."""
-
-
-@runtime_checkable
-class SignsItsOwnUrls(Protocol):
-    """A storage whose URLs lead to the sidecar, which has to check and answer them."""
-
-    @property
-    def urls(self) -> "LocalUrls":
-        """Signs and checks."""
 
 
 LONGEST_URL = 8192  # characters of a URL that is looked at

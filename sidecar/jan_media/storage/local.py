@@ -49,9 +49,9 @@ from typing import BinaryIO
 from jan_media.storage.interface import (
     CHUNK,
     ObjectMissing,
-    PresignedPost,
-    PresignedPut,
+    Storage,
     StorageUnavailable,
+    TakesUploads,
     require_key,
 )
 from jan_media.storage.local_urls import LocalUrls
@@ -77,7 +77,7 @@ class _LocalReading:
             yield chunk
 
 
-class LocalStorage:
+class LocalStorage(Storage):
     """A `Storage` in the folder ``root``. See the module for how it keeps the contract."""
 
     def __init__(
@@ -88,16 +88,24 @@ class LocalStorage:
         secret: bytes,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``public_url`` and ``secret`` are those of `urls`; ``clock`` gives Unix seconds.
+        """``public_url`` and ``secret`` are those of `LocalUrls`; ``clock`` gives Unix seconds.
 
         Raises `StorageUnavailable` if the folder cannot be made or written.
         """
         self._root = root
         self._incoming = root / "incoming"
-        self.urls = LocalUrls(public_url, secret, clock=clock)
+        self._urls = LocalUrls(public_url, secret, clock=clock)
         with _failures_mapped():
             self._make_folders()
             self._clear_abandoned()
+
+    @property
+    def uploads(self) -> TakesUploads:
+        return self._urls
+
+    @property
+    def urls(self) -> LocalUrls:
+        return self._urls
 
     def check(self) -> None:
         with _failures_mapped(), self._new_file() as (file, _):
@@ -175,16 +183,10 @@ class LocalStorage:
                     yield key
 
     def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
-        return self.urls.presign_get(key, mime=mime, filename=filename, ttl=ttl)
+        return self._urls.presign_get(key, mime=mime, filename=filename, ttl=ttl)
 
     def media_id_of_url(self, url: str) -> str | None:
-        return self.urls.media_id_of_url(url)
-
-    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
-        return self.urls.presign_put(key, mime=mime, ttl=ttl)
-
-    def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
-        return self.urls.presign_post(key, max_bytes=max_bytes, ttl=ttl)
+        return self._urls.media_id_of_url(url)
 
     def _path(self, key: str) -> Path:
         name = require_key(key).replace("/", ",")

@@ -70,7 +70,9 @@ from jan_media.storage.interface import (
     ObjectMissing,
     PresignedPost,
     PresignedPut,
+    Storage,
     StorageUnavailable,
+    TakesUploads,
     media_id_of_filename,
     require_filename,
     require_key,
@@ -102,7 +104,7 @@ class _S3Reading:
             yield chunk
 
 
-class S3Storage:
+class S3Storage(Storage):
     """A `Storage` in ``bucket``. See the module for how it keeps the contract."""
 
     def __init__(
@@ -167,6 +169,10 @@ class S3Storage:
             use_threads=False,
         )
         self._clock = clock
+
+    @property
+    def uploads(self) -> TakesUploads:
+        return self
 
     def check(self) -> None:
         with failures_mapped("a look at the bucket"):
