@@ -46,6 +46,7 @@ DEFAULT_ALLOWED_TYPES = (
     "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/avif,"
     "image/heic,image/heif"
 )
+DEFAULT_FILE_TYPES = "application/pdf,audio/wav,audio/mpeg"
 SHORTEST_GRACE = 60  # seconds: longer than any one write should take
 _DAY = 86400  # seconds
 
@@ -128,6 +129,8 @@ class Settings:
     allowed_types: AllowedTypes = setting(
         "MEDIA_ALLOWED_TYPES", DEFAULT_ALLOWED_TYPES, AllowedTypes
     )
+    # Besides those, where a file id or inline: store asks.
+    file_types: AllowedTypes = setting("MEDIA_FILE_TYPES", DEFAULT_FILE_TYPES, AllowedTypes)
     max_pixels: int = setting("MEDIA_MAX_PIXELS", "100000000", integer(1))
     quota_bytes: int = setting("MEDIA_QUOTA_BYTES", "20GiB", size_or_none)  # of one owner
     quota_files: int = setting("MEDIA_QUOTA_FILES", "200000", integer(0))

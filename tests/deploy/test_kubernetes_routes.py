@@ -126,6 +126,12 @@ def test_an_uploaded_picture_is_seen_by_the_model(gateway: httpx.Client) -> None
     assert f"{len(picture)} bytes" in said["content"]
 
 
+def test_the_files_api_is_in_front_of_the_model(gateway: httpx.Client) -> None:
+    files = gateway.get("/v1/files")
+    assert files.status_code == 200, files.text
+    assert files.json()["object"] == "list"
+
+
 def test_the_nodes_own_probe_is_answered(gateway: httpx.Client) -> None:
     assert gateway.get("/readyz").status_code == 200
 

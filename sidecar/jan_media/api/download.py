@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,12 +19,13 @@ from jan_media.api.errors import error_response
 from jan_media.api.ready_media import fitted, ready_in_path
 from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import Media
-from jan_media.library.resolve import filename, not_found
+from jan_media.library.resolve import Found, filename, not_found
 from jan_media.renditions.fit import Fit
 from jan_media.server.lanes import Lane
 from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import ObjectMissing, Reading
 
+LONGEST_NAME = 255  # bytes of UTF-8: longer ones are too much for a header
 THUMBNAIL = Fit(types=("image/jpeg", "image/png", "image/webp"), max_edge=320, strip_metadata=True)
 
 
@@ -36,23 +38,33 @@ async def thumbnail(request: Request) -> Response:
 
 async def content(request: Request) -> Response:
     """The file, with ranges, conditions and HEAD."""
+    return await send_bytes(request, await ready_in_path(request))
+
+
+async def send_bytes(request: Request, found: Found, *, name: str = "") -> Response:
+    """The bytes themselves, as a file of that ``name``, or the way to them: as the settings say."""
     sidecar = sidecar_of(request)
-    found = await ready_in_path(request)
     if not sidecar.settings.proxy_download:
         return Response(
             status_code=302,
             headers={"Location": found.link.url, "Cache-Control": "private, no-store"},
         )
-    return await serve_media(request, sidecar, found.media)
+    return await serve_media(request, sidecar, found.media, name=name)
 
 
-async def serve_media(request: Request, sidecar: Sidecar, media: Media) -> Response:
-    """The bytes of ready media, streamed. Raises `Refused` if they are gone by now."""
+async def serve_media(
+    request: Request, sidecar: Sidecar, media: Media, *, name: str = ""
+) -> Response:
+    """The bytes of ready media, streamed, as a file of that ``name``.
+
+    Raises `Refused` if they are gone by now.
+    """
     storage = sidecar.library.storage
     served = Served(
         total=media.bytes,
         mime=media.mime,
         filename=filename(media),
+        name=name,
         etag=media.sha256,
         open=lambda start, stop: storage.read(media.storage_key, start=start, stop=stop),
     )
@@ -75,9 +87,10 @@ class Served:
 
     total: int
     mime: str
-    filename: str
+    filename: str  # of letters, digits, dots and dashes
     etag: str  # the strong validator, without quotes
     open: Callable[[int, int], AbstractContextManager[Reading]]
+    name: str = ""  # in place of filename for those who can read it: any text
 
 
 async def serve(request: Request, lane: Lane, served: Served) -> Response:
@@ -101,12 +114,21 @@ async def serve(request: Request, lane: Lane, served: Served) -> Response:
         common["Content-Range"] = f"bytes {start}-{stop - 1}/{served.total}"
     common["Content-Length"] = str(stop - start)
     common["Content-Type"] = served.mime
-    common["Content-Disposition"] = f'inline; filename="{served.filename}"'
+    common["Content-Disposition"] = _disposition(served)
     if request.method == "HEAD":
         return Response(status_code=status, headers=common)
     opened = served.open(start, stop)
     reading = await lane.run(opened.__enter__)
     return _Stream(lane, opened, reading.chunks(), status, common)
+
+
+def _disposition(served: Served) -> str:
+    """The names of the file (RFC 6266); that which a client chose in percent-encoding, which leaves
+    nothing of it but letters and digits (RFC 8187)."""
+    disposition = f'inline; filename="{served.filename}"'
+    if not served.name or len(served.name.encode()) > LONGEST_NAME:
+        return disposition
+    return f"{disposition}; filename*=UTF-8''{quote(served.name, safe='')}"
 
 
 class _Stream(Response):

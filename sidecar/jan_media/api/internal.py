@@ -80,7 +80,8 @@ async def store(request: Request) -> Response:
     sidecar = sidecar_of(request)
     owner_of(request)  # before a byte is read
     refuse_announced_size(request, sidecar.settings.max_bytes, max_bytes=sidecar.settings.max_bytes)
-    claimed, _ = await take_in(sidecar, request, RawBody)
+    allowed = sidecar.settings.allowed_types | sidecar.settings.file_types
+    claimed, _ = await take_in(sidecar, request, RawBody, allowed=allowed)
     media = claimed.media
     return _packed(
         {

@@ -55,7 +55,7 @@ async def delete(request: Request) -> Response:
 async def list_own(request: Request) -> Response:
     """One's own media, newest first."""
     sidecar, owner = sidecar_of(request), owner_of(request)
-    limit = _page_size(request.query_params.get("limit", str(DEFAULT_PAGE)))
+    limit = page_size(request.query_params.get("limit", str(DEFAULT_PAGE)), LARGEST_PAGE)
     cursor = request.query_params.get("after", "")
     listed = await sidecar.lanes.resolves.run(_listed, sidecar.library, owner, limit, cursor)
     return JSONResponse(listed)
@@ -89,8 +89,9 @@ def parse_cursor(library: Library, text: str, owner: str, param: str) -> Positio
     return int(created_at), media_id
 
 
-def _page_size(text: str) -> int:
+def page_size(text: str, largest: int) -> int:
+    """How many a page is to have. Raises `Refused`."""
     size = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    if not 1 <= size <= LARGEST_PAGE:
-        raise Refused("invalid_field", f"limit must be between 1 and {LARGEST_PAGE}", "limit")
+    if not 1 <= size <= largest:
+        raise Refused("invalid_field", f"limit must be between 1 and {largest}", "limit")
     return size

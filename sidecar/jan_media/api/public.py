@@ -3,7 +3,7 @@ and answers."""
 
 from starlette.types import ASGIApp
 
-from jan_media.api import auth, download, health, media, resolve, signed_files, upload
+from jan_media.api import auth, download, files, health, media, resolve, signed_files, upload
 from jan_media.api.access_log import AccessLog
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly
 from jan_media.api.routes import Path, app, contract_paths
@@ -22,6 +22,9 @@ PATHS = [
     Path("/v1/media/{id}/complete", POST=media.info),
     Path("/v1/media/{id}/content", GET=download.content),
     Path("/v1/media/{id}/thumbnail", GET=download.thumbnail),
+    Path("/v1/files", GET=files.list_own, POST=files.create),
+    Path("/v1/files/{id}", GET=files.retrieve, DELETE=files.delete),
+    Path("/v1/files/{id}/content", GET=files.content),
     Path("/auth/guest-login", POST=auth.guest_login),
     Path("/.well-known/jwks.json", GET=auth.jwks),
     Path("/healthz", GET=health.alive),

@@ -6,7 +6,7 @@ spool before the next is read, so memory stays bounded, and a body that is too l
 soon as it is.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Set
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -28,7 +28,8 @@ from jan_media.api.bodies import (
 )
 from jan_media.api.callers import owner_of
 from jan_media.api.routes import sidecar_of
-from jan_media.catalog.interface import Claimed
+from jan_media.catalog.interface import NO_DETAILS, Claimed, FileDetails
+from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
 from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
 from jan_media.content.multipart import FormReader, InvalidForm
@@ -43,6 +44,7 @@ from jan_media.sidecar import Sidecar
 
 # What a body may hold besides the file.
 FIELDS = 64 * 1024
+LONGEST_NAME = 255  # characters of a file's name that are kept
 
 
 async def upload(request: Request) -> Response:
@@ -54,16 +56,21 @@ async def upload(request: Request) -> Response:
 
 
 async def take_in(
-    sidecar: Sidecar, request: Request, body_kind: "Callable[[Request, Spool], Body]"
+    sidecar: Sidecar,
+    request: Request,
+    body_kind: "Callable[[Request, Spool], Body]",
+    *,
+    allowed: AllowedTypes | None = None,
 ) -> tuple[Claimed, Link]:
     """Spool the whole file, wherever it is, and store it for the caller.
 
-    Raises `Refused`, `TooBusy`, and what storing raises.
+    ``allowed`` are the types that are let in, those of the settings if it is None. Raises
+    `Refused`, `TooBusy`, and what storing raises.
     """
     async with spooled(sidecar) as spool:
         body = body_kind(request, spool)
         try:
-            return await _take_in(sidecar, request, body, spool)
+            return await _take_in(sidecar, request, body, spool, allowed)
         except ContentTooLarge as error:
             raise too_large(error.limit, body.param) from None
         except Refused as refusal:
@@ -71,7 +78,11 @@ async def take_in(
 
 
 async def _take_in(
-    sidecar: Sidecar, request: Request, body: "Body", spool: Spool
+    sidecar: Sidecar,
+    request: Request,
+    body: "Body",
+    spool: Spool,
+    allowed: AllowedTypes | None,
 ) -> tuple[Claimed, Link]:
     """Spool and store. A body that fits a piece costs one hop to a thread in all.
 
@@ -86,7 +97,11 @@ async def _take_in(
         body.feed(last)
         named = user_id(body.close())
         owner = owner_of(request, user_id=named)
-        return owner if body.url else _store(sidecar, spool, owner)
+        return owner if body.url else keep(owner)
+
+    def keep(owner: str) -> tuple[Claimed, Link]:
+        claimed = store(sidecar.library, spool, owner, body.details, allowed=allowed)
+        return claimed, link(sidecar.library, claimed.media)
 
     last = b""
     arriving = Arriving(request)
@@ -101,13 +116,8 @@ async def _take_in(
     if isinstance(ended, str):
         async with sidecar.fetches.taken(caller, guest=guest):
             await _fetch(sidecar, body.url, spool)
-            return await sidecar.lanes.checks.run(_store, sidecar, spool, ended)
+            return await sidecar.lanes.checks.run(keep, ended)
     return ended
-
-
-def _store(sidecar: Sidecar, spool: Spool, owner: str) -> tuple[Claimed, Link]:
-    claimed = store(sidecar.library, spool, owner)
-    return claimed, link(sidecar.library, claimed.media)
 
 
 async def _fetch(sidecar: Sidecar, url: str, spool: Spool) -> None:
@@ -134,6 +144,7 @@ class Body(Protocol):
 
     param: str | None
     url: str  # where to fetch the file from once the body has ended, "" if it is in the body
+    details: FileDetails  # what it says of the file, once it has ended
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes of the body and spool what they hold of the file. Blocking."""
@@ -147,6 +158,7 @@ class RawBody:
 
     param: str | None = None
     url = ""
+    details = NO_DETAILS
 
     def __init__(self, request: Request, spool: Spool) -> None:
         self._spool = spool
@@ -161,13 +173,15 @@ class RawBody:
 class FormBody:
     """The file is the part ``file`` of multipart/form-data."""
 
+    known: Set[str] = frozenset({"user_id"})  # the fields that mean something
     param: str | None = "file"
     url = ""
+    details = NO_DETAILS
 
     def __init__(self, request: Request, spool: Spool) -> None:
         try:
             self._reader = FormReader(
-                request.headers["content-type"], spool.write, known={"user_id"}
+                request.headers["content-type"], spool.write, self.check, known=self.known
             )
         except InvalidForm as problem:
             raise Refused(problem.code, problem.message) from None
@@ -185,7 +199,11 @@ class FormBody:
             raise Refused(problem.code, problem.message) from None
         if not form.file_present:
             raise Refused("missing_field", "The form has no part named file", "file")
+        self.details = FileDetails(name=(form.file_name or "").replace("\0", "")[:LONGEST_NAME])
         return dict(form.fields)
+
+    def check(self, fields: Mapping[str, str]) -> None:
+        """Look at the fields in front of the file before it is read. Raises `Refused`."""
 
 
 class JsonBody:
@@ -194,6 +212,7 @@ class JsonBody:
     def __init__(self, request: Request, spool: Spool) -> None:
         self.param: str | None = "source.data_url"
         self.url = ""
+        self.details = NO_DETAILS
         self._spool = spool
         self._decoder = DataUrlDecoder(spool.max_bytes)
         self._body = UploadBody(FIELDS, self._take)

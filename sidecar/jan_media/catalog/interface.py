@@ -109,6 +109,12 @@ class Owned:
         return min(self.media.expires_at, self.claim.expires_at or self.media.expires_at)
 
     @property
+    def purpose(self) -> str:
+        """What it is for: what its owner said, or what its type tells."""
+        by_type = "vision" if self.media.mime.startswith("image/") else "user_data"
+        return self.claim.purpose or by_type
+
+    @property
     def position(self) -> Position:
         """Its place in its owner's list."""
         return self.claim.created_at, self.media.id
@@ -346,11 +352,12 @@ class Catalog(Protocol):
         after: Position | None = None,
         oldest_first: bool = False,
         purpose: str = "",
+        ids: Sequence[str] | None = None,
     ) -> list[Owned]:
         """Ready media of ``owner`` by the date of the own upload, newest first.
 
-        With ``after`` only what follows that position in this order, and with ``purpose`` only what
-        has it; a claim without one counts as ``vision`` for an image, as ``user_data`` for others.
+        With ``after`` only what follows that position in this order, with ``purpose`` only what has
+        it (`Owned.purpose`), and of ``ids``, up to a hundred, only these.
         """
 
     def usage(self, owner: str) -> Usage:

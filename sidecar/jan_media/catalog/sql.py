@@ -75,7 +75,7 @@ _MEDIA = f"SELECT {_COLUMNS} {_MEDIA_TABLES}"
 # Of a content's ids the one to answer an upload with. The parameters are its hash and now.
 _FIRST_LIVE = "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1"
 _CLAIM = "k.owner, k.created_at, k.expires_at, k.file_name, k.purpose"
-# As what a claim counts that was made without a purpose.
+# As `Owned.purpose` has it.
 _PURPOSE = (
     "CASE WHEN k.purpose <> '' THEN k.purpose"
     " WHEN substr(c.mime, 1, 6) = 'image/' THEN 'vision' ELSE 'user_data' END"
@@ -362,18 +362,20 @@ class SqlCatalog(ABC):
         after: Position | None = None,
         oldest_first: bool = False,
         purpose: str = "",
+        ids: Sequence[str] | None = None,
     ) -> list[Owned]:
         follows, order = (">", "ASC") if oldest_first else ("<", "DESC")
         beyond = "" if after is None else f" AND (k.created_at, k.id) {follows} (?, ?)"
         with_purpose = f" AND {_PURPOSE} = ?" if purpose else ""
+        of_ids = "" if ids is None else f" AND k.id IN ({_marks(ids)})"
         sql = (
             f"SELECT {_CLAIM}, {_COLUMNS} {_MEDIA_TABLES} JOIN claims k ON k.id = m.id"
             f" WHERE k.owner = ? AND {_CLAIM_HOLDS} AND m.state = 'ready' AND m.expires_at > ?"
-            f"{beyond}{with_purpose}"
+            f"{beyond}{with_purpose}{of_ids}"
             f" ORDER BY k.created_at {order}, k.id {order} LIMIT ?"
         )
-        parameters = (owner, now, now, *(after or ()), *((purpose,) if purpose else ()), limit)
-        rows = self._read(lambda tx: tx.rows(sql, *parameters))
+        wanted = (*(after or ()), *((purpose,) if purpose else ()), *(ids or ()))
+        rows = self._read(lambda tx: tx.rows(sql, owner, now, now, *wanted, limit))
         return [Owned(_to_media(row[5:]), Claim(*row[:5])) for row in rows]
 
     def usage(self, owner: str) -> Usage:

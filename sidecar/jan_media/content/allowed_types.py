@@ -34,5 +34,9 @@ class AllowedTypes:
             return False
         return f"{kind}/*" in self._entries
 
+    def __or__(self, other: "AllowedTypes") -> "AllowedTypes":
+        """What either lets in."""
+        return AllowedTypes(f"{self},{other}")
+
     def __str__(self) -> str:
         return ",".join(self._entries)

@@ -110,6 +110,8 @@ def _is_svg(head: bytes) -> bool:
 
 
 def _magic_type(head: bytes, foot: bytes) -> str:
+    if head.startswith((b"\xff\xf2", b"\xff\xf3")):
+        return "audio/mpeg"  # MPEG-2 layer III without a tag, as speech is; puremagic knows MPEG-1
     try:
         matches = puremagic.magic_string(head + foot)
     except (puremagic.PureError, ValueError):

@@ -1,5 +1,6 @@
 """Owners: their names, what they keep, and how much they may."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jan_media.catalog.interface import (
@@ -66,6 +67,7 @@ def page(
     after: Position | None = None,
     oldest_first: bool = False,
     purpose: str = "",
+    ids: Sequence[str] | None = None,
 ) -> Page:
     """Ready media of ``owner``, newest first: the next ``limit`` after a position.
 
@@ -78,6 +80,7 @@ def page(
         after=after,
         oldest_first=oldest_first,
         purpose=purpose,
+        ids=ids,
     )
     return Page(owned[:limit], more=len(owned) > limit)
 

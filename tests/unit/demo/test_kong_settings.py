@@ -29,6 +29,7 @@ def test_every_address_follows_the_ports() -> None:
     services = {each["name"]: each for each in yaml.safe_load(text)["services"]}
     assert {name: each["url"] for name, each in services.items()} == {
         "jan-media-sidecar": "http://127.0.0.1:9001/v1",
+        "jan-media-files-api": "http://127.0.0.1:9001/v1/files",
         "jan-media-auth": "http://127.0.0.1:9001/auth",
         "jan-media-health": "http://127.0.0.1:9001/healthz",
         "jan-media-ready": "http://127.0.0.1:9001/readyz",

@@ -9,7 +9,7 @@ import jan_media
 import jan_media_plugin
 import pytest
 import yaml
-from jan_media.api import internal, media, resolve
+from jan_media.api import files, internal, media, resolve
 from jan_media.api.errors import STATUS_AND_TYPE
 from jan_media.api.public import paths_of
 from jan_media.api.routes import Path as Route
@@ -99,6 +99,10 @@ def test_numbers_and_patterns_are_those_of_the_code() -> None:
         media.LARGEST_PAGE,
         media.DEFAULT_PAGE,
     )
+    form = PUBLIC["paths"]["/v1/files"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    fields = form["schema"]["properties"]
+    assert tuple(fields["purpose"]["enum"]) == files.PURPOSES
+    assert fields.keys() - {"file"} == files.FileForm.known
     body = PUBLIC["paths"]["/v1/media/resolve"]["post"]["requestBody"]["content"]
     ids = body["application/json"]["schema"]["oneOf"][0]["properties"]["ids"]
     assert ids["maxItems"] == resolve.MAX_IDS

@@ -1,0 +1,271 @@
+"""``/v1/files``: the caller's own media, as the SDKs of OpenAI and Anthropic ask for files.
+
+A file id is a media id. The two APIs differ in the names of fields and in how lists are paged; who
+sends the header ``anthropic-version`` gets Anthropic's form, everybody else OpenAI's.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from jan_media.api.bodies import content_type, refuse_announced_size, refuse_content_encoding
+from jan_media.api.callers import owner_of
+from jan_media.api.download import send_bytes
+from jan_media.api.media import cursor_of, page_size, parse_cursor
+from jan_media.api.ready_media import known_id, one_ready
+from jan_media.api.routes import sidecar_of
+from jan_media.api.upload import FIELDS, FormBody, take_in
+from jan_media.catalog.interface import Claim, FileDetails, Owned
+from jan_media.errors import Refused
+from jan_media.library.library import Library
+from jan_media.library.owners import Page, page
+from jan_media.library.resolve import Found, filename, not_found
+from jan_media.library.sweep import give_up
+from jan_media.media_id import parse_media_id
+
+PURPOSES = ("vision", "user_data")
+LARGEST_PAGE = 1000
+OPENAI_LIMIT = 10_000  # what OpenAI lets clients ask for; `has_more` says that a page has less
+ANTHROPIC_PAGE = 20
+MOST_IDS = 100
+HOUR, DAY = 3600, 86_400  # seconds
+
+
+async def create(request: Request) -> Response:
+    """Keep a file for the caller."""
+    sidecar, owner = sidecar_of(request), owner_of(request)  # before a byte is read
+    refuse_content_encoding(request)
+    if content_type(request) != "multipart/form-data":
+        raise Refused(
+            "unsupported_media_type", "Send multipart/form-data, with the file in the part file"
+        )
+    settings = sidecar.settings
+    limit = settings.max_bytes + 2 * FIELDS
+    refuse_announced_size(request, limit, max_bytes=settings.max_bytes, param="file")
+    allowed = settings.allowed_types | settings.file_types
+    claimed, _ = await take_in(sidecar, request, FileForm, allowed=allowed)
+    claim = await _claim(request, claimed.media.id, owner)
+    return JSONResponse(_described(request, Owned(claimed.media, claim)))
+
+
+async def list_own(request: Request) -> Response:
+    """One's own files, newest first unless asked otherwise."""
+    sidecar, owner = sidecar_of(request), owner_of(request)
+    listed = _anthropic_list if _speaks_anthropic(request) else _openai_list
+    return JSONResponse(
+        await sidecar.lanes.resolves.run(listed, sidecar.library, owner, request.query_params)
+    )
+
+
+async def retrieve(request: Request) -> Response:
+    """What is known of one's own file."""
+    found, claim = await _own(request)
+    return JSONResponse(_described(request, Owned(found.media, claim)))
+
+
+async def content(request: Request) -> Response:
+    """The bytes of one's own file, under the name that it was given."""
+    found, claim = await _own(request)
+    return await send_bytes(request, found, name=claim.name)
+
+
+async def delete(request: Request) -> Response:
+    """Give up one's claim; the file goes with the last one."""
+    sidecar, owner = sidecar_of(request), owner_of(request)
+    media_id = known_id(request.path_params["id"])
+    await _claim(request, media_id, owner)
+    await sidecar.lanes.uploads.run(give_up, sidecar.library, media_id, owner)
+    if _speaks_anthropic(request):
+        return JSONResponse({"id": media_id, "type": "file_deleted"})
+    return JSONResponse({"id": media_id, "object": "file", "deleted": True})
+
+
+async def _own(request: Request) -> tuple[Found, Claim]:
+    """The file that the path names. Raises `Refused` (``media_not_found``) if it is another's."""
+    owner = owner_of(request)
+    media_id = known_id(request.path_params["id"])
+    claim = await _claim(request, media_id, owner)
+    return await one_ready(sidecar_of(request), media_id), claim
+
+
+async def _claim(request: Request, media_id: str, owner: str) -> Claim:
+    sidecar = sidecar_of(request)
+    claim = await sidecar.lanes.resolves.run(_claim_of, sidecar.library, media_id, owner)
+    if claim is None:
+        raise not_found()
+    return claim
+
+
+def _claim_of(library: Library, media_id: str, owner: str) -> Claim | None:
+    return library.catalog.claim_of(media_id, owner, now=library.clock())
+
+
+# --- what a form says besides the file
+
+
+class FileForm(FormBody):
+    """A file, its purpose, and how long it is to be kept, in the fields of either API."""
+
+    known = frozenset(
+        {"purpose", "expires_after[anchor]", "expires_after[seconds]", "expires_in_seconds"}
+    )
+
+    def check(self, fields: Mapping[str, str]) -> None:
+        """Refuse a file that is not for here before it is read."""
+        _details(fields)
+
+    def close(self) -> dict[str, Any]:
+        fields = super().close()
+        self.details = _details(fields, self.details.name)
+        return {}
+
+
+def _details(fields: Mapping[str, str], name: str = "") -> FileDetails:
+    purpose = fields.get("purpose", "")
+    if purpose not in ("", *PURPOSES):
+        raise Refused(
+            "invalid_field",
+            f"purpose must be {' or '.join(PURPOSES)}: files here are media for requests to a "
+            "model. Send files for other purposes to the API of your model's provider",
+            "purpose",
+        )
+    if fields.get("expires_after[anchor]", "created_at") != "created_at":
+        raise Refused(
+            "invalid_field",
+            "expires_after[anchor] must be created_at",
+            "expires_after[anchor]",
+        )
+    if "expires_after[anchor]" in fields and "expires_after[seconds]" not in fields:
+        raise Refused(
+            "missing_field", "expires_after[seconds] is required", "expires_after[seconds]"
+        )
+    seconds = _seconds(fields, "expires_after[seconds]", 30) or _seconds(
+        fields, "expires_in_seconds", 90
+    )
+    return FileDetails(name, purpose, None if seconds is None else seconds * 1000)
+
+
+def _seconds(fields: Mapping[str, str], field: str, days: int) -> int | None:
+    text = fields.get(field)
+    if text is None:
+        return None
+    seconds = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not HOUR <= seconds <= days * DAY:
+        raise Refused(
+            "invalid_field", f"{field} must be between {HOUR} and {days * DAY} seconds", field
+        )
+    return seconds
+
+
+# --- how a file and a list look in each API
+
+
+def _speaks_anthropic(request: Request) -> bool:
+    return "anthropic-version" in request.headers
+
+
+def _described(request: Request, own: Owned) -> dict[str, Any]:
+    return _anthropic_file(own) if _speaks_anthropic(request) else _openai_file(own)
+
+
+def _openai_file(own: Owned) -> dict[str, Any]:
+    return {
+        "id": own.media.id,
+        "object": "file",
+        "bytes": own.media.bytes,
+        "created_at": own.claim.created_at // 1000,
+        "expires_at": own.expires_at // 1000,
+        "filename": own.claim.name or filename(own.media),
+        "purpose": own.purpose,
+        "status": "processed",
+        "status_details": None,
+    }
+
+
+def _anthropic_file(own: Owned) -> dict[str, Any]:
+    return {
+        "id": own.media.id,
+        "type": "file",
+        "filename": own.claim.name or filename(own.media),
+        "mime_type": own.media.mime,
+        "size_bytes": own.media.bytes,
+        "created_at": _precise_time(own.claim.created_at),
+        "expires_at": _precise_time(own.expires_at),
+        "downloadable": True,
+    }
+
+
+def _precise_time(milliseconds: int) -> str:
+    """A time as RFC 3339 has it: ``2025-04-15T18:37:24.100Z``."""
+    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _openai_list(library: Library, owner: str, asked: QueryParams) -> dict[str, Any]:
+    limit = page_size(asked.get("limit", str(OPENAI_LIMIT)), OPENAI_LIMIT)
+    order, purpose, after = (asked.get(each, "") for each in ("order", "purpose", "after"))
+    if order not in ("", "asc", "desc"):
+        raise Refused("invalid_field", "order must be asc or desc", "order")
+    part = Page([], more=False)
+    if purpose in ("", *PURPOSES):
+        part = page(
+            library,
+            owner,
+            limit=min(limit, LARGEST_PAGE),
+            after=parse_cursor(library, after, owner, "after") if after else None,
+            oldest_first=order == "asc",
+            purpose=purpose,
+        )
+    return {"object": "list", "data": [_openai_file(each) for each in part.items], **_ends(part)}
+
+
+def _anthropic_list(library: Library, owner: str, asked: QueryParams) -> dict[str, Any]:
+    """A page by the cursors of either generation of the SDK: `page`, or `after_id` and
+    `before_id`. Of a scope, such as a session, there are no files here."""
+    limit = page_size(asked.get("limit", str(ANTHROPIC_PAGE)), LARGEST_PAGE)
+    ids = _ids([*asked.getlist("ids"), *asked.getlist("ids[]")])
+    before, after = asked.get("before_id", ""), asked.get("after_id", "")
+    cursor, param = asked.get("page", "").removeprefix("page_"), "page"
+    if before or after:
+        cursor, param = (before, "before_id") if before else (after, "after_id")
+    if bool(before) + bool(after) + ("page" in asked) > 1:
+        raise Refused("invalid_field", "Send one of page, after_id and before_id", param)
+    part = Page([], more=False)
+    if not asked.get("scope_id"):
+        part = page(
+            library,
+            owner,
+            limit=limit,
+            after=parse_cursor(library, cursor, owner, param) if cursor else None,
+            oldest_first=bool(before),
+            ids=ids,
+        )
+    if before:
+        part = Page(part.items[::-1], part.more)
+    goes_on = part.more and not before
+    return {
+        "data": [_anthropic_file(each) for each in part.items],
+        **_ends(part),
+        "next_page": f"page_{cursor_of(part.items[-1])}" if goes_on else None,
+    }
+
+
+def _ids(given: list[str]) -> list[str] | None:
+    """Canonical ids that a list is restricted to; what is no id is nobody's file."""
+    if len(set(given)) > MOST_IDS:
+        raise Refused("invalid_field", f"ids may be at most {MOST_IDS}", "ids")
+    ids = (parse_media_id(each) for each in given)
+    return [id for id in ids if id is not None] if given else None
+
+
+def _ends(part: Page) -> dict[str, Any]:
+    ids = [each.media.id for each in part.items]
+    return {
+        "first_id": ids[0] if ids else None,
+        "last_id": ids[-1] if ids else None,
+        "has_more": part.more,
+    }
