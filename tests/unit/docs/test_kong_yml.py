@@ -24,7 +24,7 @@ PROTECTED = [route for route in WITH_JAN_MEDIA if plugins(route)["jan-media"]["a
 
 
 def test_media_and_model_routes_have_the_plugin() -> None:
-    assert [route["name"] for route in PROTECTED] == ["media", "llm"]
+    assert [route["name"] for route in PROTECTED] == ["media", "files-api", "llm"]
 
 
 @pytest.mark.parametrize("route", WITH_JAN_MEDIA, ids=lambda route: str(route["name"]))
@@ -46,7 +46,7 @@ def test_only_the_sidecar_is_told_the_gateways_secret() -> None:
     told = [
         r["service"] for r in WITH_JAN_MEDIA if plugins(r)["jan-media"].get("send_gateway_secret")
     ]
-    assert told == ["jan-media-sidecar"]
+    assert told == ["jan-media-sidecar", "jan-media-files-api"]
 
 
 def test_there_is_no_lua_in_it() -> None:
