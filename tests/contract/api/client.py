@@ -7,16 +7,22 @@ from typing import Any, Self
 import httpx
 import msgpack
 
+from tests.contract.api.contract import hold
 from tests.support.sidecar import RunningSidecar
 
 
 class Api:
-    """Talks to a sidecar's two listeners, as ``user`` where no other is named."""
+    """Talks to a sidecar's two listeners, as ``user`` where no other is named.
+
+    Each answer of the public one is held against the contract.
+    """
 
     def __init__(self, sidecar: RunningSidecar, user: str = "ann") -> None:
         self.sidecar = sidecar
         self.user = user
-        self.http = httpx.Client(base_url=sidecar.public_url, timeout=20)
+        self.http = httpx.Client(
+            base_url=sidecar.public_url, timeout=20, event_hooks={"response": [hold]}
+        )
         self.internal = httpx.Client(base_url=sidecar.internal_url, timeout=20)
 
     def __enter__(self) -> Self:

@@ -1,9 +1,11 @@
 """What holds on every path: errors in one shape, health, the description of the api."""
 
+import httpx
 import pytest
 import yaml
 
 from tests.contract.api.client import Api, assert_error
+from tests.contract.api.contract import hold
 from tests.support.pictures import picture
 from tests.support.sidecar import RunningSidecar
 from tests.support.waiting import wait_until
@@ -61,6 +63,23 @@ def test_both_listeners_serve_their_contract_in_both_forms(api: Api) -> None:
         text = listener.get("/openapi.yaml")
         assert text.headers["content-type"].startswith("application/yaml")
         assert yaml.safe_load(text.text) == listener.get("/openapi.json").json()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (409, {"error": {"type": "a", "code": "b", "message": "c", "param": None}}),
+        (200, {"bytes": 1, "files": 2, "quota_bytes": 0}),
+        (200, {"bytes": 1, "files": 2, "quota_bytes": 0, "quota_files": 0, "more": 1}),
+        (401, {"error": {"code": "unauthenticated"}}),
+    ],
+)
+def test_an_answer_that_the_contract_has_not_fails_whatever_test_gets_it(
+    status: int, body: dict[str, object]
+) -> None:
+    asked = httpx.Request("GET", "http://sidecar/v1/media/usage")
+    with pytest.raises(AssertionError, match="/v1/media/usage"):
+        hold(httpx.Response(status, json=body, request=asked))
 
 
 def test_the_public_listener_has_nothing_of_the_internal_one(api: Api) -> None:
