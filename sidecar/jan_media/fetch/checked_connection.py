@@ -16,10 +16,9 @@ import httpcore
 
 from jan_media.fetch.addresses import Address, parse_address
 from jan_media.fetch.errors import FetchFailed, UrlNotAllowed
-from jan_media.fetch.intake import Intake
 from jan_media.fetch.lenient_head import LenientStream
 from jan_media.fetch.policy import FetchPolicy
-from jan_media.fetch.streams import SocketStream, connect
+from jan_media.fetch.streams import Intake, SocketStream, connect
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """Looks up a host name or address; returns addresses as text. Raises `OSError`."""

@@ -24,8 +24,8 @@ from jan_media.fetch.errors import (
     RemoteFetchError,
     UrlNotAllowed,
 )
-from jan_media.fetch.intake import Intake
 from jan_media.fetch.policy import FetchPolicy
+from jan_media.fetch.streams import Intake
 from jan_media.fetch.url import RemoteUrl, parse_url
 
 __all__ = [
