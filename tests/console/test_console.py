@@ -158,6 +158,8 @@ def test_a_large_file_goes_straight_to_the_storage(console: Page) -> None:
         "complete",
     ]
     expect(console.locator(".grid li")).to_contain_text("4.4 MiB")
+    console.locator("input[multiple]").set_input_files(noise("noise.png"))
+    expect(console.locator(".tasks li").first).to_contain_text("Already known")
 
 
 def test_a_photo_whose_type_the_browser_does_not_know_is_stored(console: Page) -> None:

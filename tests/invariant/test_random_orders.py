@@ -360,7 +360,9 @@ class Life:
         expected = self.model.answer(id, self.now)
         resolved = resolve(self.library, [id])
         if id in resolved.unready:
-            resolved.settle(self.library, complete(self.library, resolved.unready.pop(id)))
+            settled = complete(self.library, resolved.unready.pop(id))
+            if settled is not None:
+                resolved.settle(self.library, settled.media)
         if expected not in CONTENTS:
             with pytest.raises(Refused) as refused:
                 resolved.require(id)

@@ -15,7 +15,7 @@ from jan_media.catalog.interface import Owned, Position
 from jan_media.errors import Refused
 from jan_media.library.library import Library
 from jan_media.library.owners import as_seen_by, page, position, share
-from jan_media.library.resolve import link
+from jan_media.library.resolve import Found, link
 from jan_media.library.sweep import give_up
 from jan_media.media_id import parse_media_id
 
@@ -32,10 +32,22 @@ async def usage(request: Request) -> Response:
 
 async def info(request: Request) -> Response:
     """Metadata and a presigned URL. A direct upload is checked now if it was not yet."""
+    found = await _seen_by_caller(request)
+    return JSONResponse(answers.info(found.media, found.link))
+
+
+async def complete(request: Request) -> Response:
+    """The same, and whether this call has found the upload's bytes under another id."""
+    found = await _seen_by_caller(request)
+    return JSONResponse({**answers.info(found.media, found.link), "deduped": found.deduped})
+
+
+async def _seen_by_caller(request: Request) -> Found:
+    """The media that the path names, with the dates of the caller's own hold on it."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     found = await ready_in_path(request)
     media = await sidecar.lanes.resolves.run(as_seen_by, sidecar.library, found.media, owner)
-    return JSONResponse(answers.info(media, found.link))
+    return replace(found, media=media)
 
 
 async def presign(request: Request) -> Response:

@@ -19,7 +19,7 @@ PATHS = [
     Path("/v1/media/usage", GET=media.usage),
     Path("/v1/media/{id}", GET=media.info, DELETE=media.delete),
     Path("/v1/media/{id}/presign", GET=media.presign),
-    Path("/v1/media/{id}/complete", POST=media.info),
+    Path("/v1/media/{id}/complete", POST=media.complete),
     Path("/v1/media/{id}/content", GET=download.content),
     Path("/v1/media/{id}/thumbnail", GET=download.thumbnail),
     Path("/v1/files", GET=files.list_own, POST=files.create),

@@ -33,7 +33,8 @@ async def all_ready(sidecar: Sidecar, ids: Sequence[str], *, ttl: int | None = N
         if media.state is State.PENDING:
             settled = await sidecar.lanes.checks.run(complete, sidecar.library, media)
             del resolved.unready[media.id]
-            resolved.settle(sidecar.library, settled)
+            if settled is not None:
+                resolved.settle(sidecar.library, settled.media, deduped=settled.deduped)
     return resolved
 
 

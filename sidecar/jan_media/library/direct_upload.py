@@ -8,7 +8,7 @@ knows, and everything after that looks at the copy.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import Content, IntentLapsed, Media, QuotaExceeded, State
+from jan_media.catalog.interface import Claimed, Content, IntentLapsed, Media, QuotaExceeded, State
 from jan_media.errors import Refused, too_large
 from jan_media.library.ingest import ATTEMPTS, discard, examine, within_quota
 from jan_media.library.library import Library, fresh_content_key, held_until, upload_key
@@ -76,21 +76,21 @@ def prepare(library: Library, mime: str, owner: str) -> Prepared:
     )
 
 
-def complete(library: Library, media: Media) -> Media | None:
+def complete(library: Library, media: Media) -> Claimed | None:
     """Check a pending id's upload, if there is one, and settle the id for good.
 
     Returns the id as it is then: ready, rejected, still pending when nothing has been uploaded, or
-    None when it is gone meanwhile or its time is over without an upload. Raises
-    `StorageUnavailable` and `CatalogUnavailable`.
+    None when it is gone meanwhile or its time is over without an upload. ``deduped`` is whether
+    this has found its bytes under another id. Raises `StorageUnavailable` and `CatalogUnavailable`.
     """
     if media.state is not State.PENDING:
-        return media
+        return _alone(media)
     for _ in range(ATTEMPTS):
         size = library.storage.size(media.storage_key)
         if size is None:
-            return _as_it_is_now(library, media)
+            return _alone(_as_it_is_now(library, media))
         if size > library.rules.max_bytes:  # not even worth copying
-            return _reject(library, media, too_large(library.rules.max_bytes))
+            return _alone(_reject(library, media, too_large(library.rules.max_bytes)))
         key = fresh_content_key()
         library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
         try:
@@ -98,7 +98,7 @@ def complete(library: Library, media: Media) -> Media | None:
             settled = _settle(library, media, key)
         except (IntentLapsed, ObjectMissing):  # a sweep has taken the copy, or somebody the upload
             continue
-        if settled is not None and settled.state is State.READY:
+        if settled is not None and settled.media.state is State.READY:
             discard(library, media.storage_key)
         return settled
     raise StorageUnavailable("checking takes longer than MEDIA_SWEEP_GRACE allows")
@@ -132,13 +132,18 @@ def _upload_is_over(library: Library, media: Media, now: int) -> bool:
     return held_until(media.storage_key, library.rules.upload_ttl) <= now
 
 
-def _settle(library: Library, media: Media, key: str) -> Media | None:
+def _alone(media: Media | None) -> Claimed | None:
+    """An id as it is, with no other of the same bytes found."""
+    return None if media is None else Claimed(media, deduped=False)
+
+
+def _settle(library: Library, media: Media, key: str) -> Claimed | None:
     """Make the id ready with the bytes under ``key``, or rejected if they will not do."""
     try:
         content = _examine_stored(library, key)
     except Refused as refusal:
         discard(library, key)
-        return _reject(library, media, refusal)
+        return _alone(_reject(library, media, refusal))
     now = library.clock()
     try:
         settled = library.catalog.complete_pending(
@@ -151,10 +156,11 @@ def _settle(library: Library, media: Media, key: str) -> Media | None:
         )
     except QuotaExceeded as exceeded:
         discard(library, key)
-        return _reject(library, media, over_quota(exceeded))
-    if settled is None or settled.storage_key != key:
+        return _alone(_reject(library, media, over_quota(exceeded)))
+    deduped = settled is not None and settled.storage_key != key
+    if settled is None or deduped:
         discard(library, key)
-    return settled
+    return None if settled is None else Claimed(settled, deduped)
 
 
 def _reject(library: Library, media: Media, refusal: Refused) -> Media | None:

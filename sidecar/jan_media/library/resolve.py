@@ -48,6 +48,7 @@ class Found:
 
     media: Media
     link: Link
+    deduped: bool = False  # a direct upload, settled just now, whose bytes were there already
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ class Resolved:
     unready: dict[str, Media] = field(default_factory=dict)  # pending and rejected ones
     ttl: int | None = None  # seconds that the URLs live, None: as a client's
 
-    def settle(self, library: Library, media: Media | None) -> None:
+    def settle(self, library: Library, media: Media | None, *, deduped: bool = False) -> None:
         """Take in what an id has become. Does no I/O."""
         if media is None:
             return
         if media.state is State.READY:
-            self.found[media.id] = Found(media, link(library, media, ttl=self.ttl))
+            self.found[media.id] = Found(media, link(library, media, ttl=self.ttl), deduped)
         else:
             self.unready[media.id] = media
 

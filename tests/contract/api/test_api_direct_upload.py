@@ -97,8 +97,19 @@ def test_complete_settles_an_upload_at_once(api: Api) -> None:
     complete = f"/v1/media/{prepared['id']}/complete"
     assert_error(api.post(complete, {}), 409, "upload_pending")
     send_form(prepared, picture())
-    assert api.post(complete, {}).json()["id"] == prepared["id"]
+    settled = api.post(complete, {}).json()
+    assert (settled["id"], settled["deduped"]) == (prepared["id"], False)
     assert api.post(complete, {}).status_code == 200
+
+
+def test_complete_says_whether_the_content_was_known(api: Api) -> None:
+    data = picture()
+    known = api.upload(data, "ann")
+    prepared = api.prepare()
+    send_form(prepared, data)
+    settled = api.post(f"/v1/media/{prepared['id']}/complete", {}).json()
+    assert settled["id"] != known["id"]
+    assert settled["deduped"] is True
 
 
 def test_replaying_a_valid_form_cannot_change_what_was_completed(api: Api) -> None:

@@ -92,8 +92,8 @@ def write(library: Library, key: str, data: bytes) -> None:
 
 def completed(library: Library, media_id: str) -> State | None:
     resolved = resolve(library, [media_id])
-    media = complete(library, resolved.unready[media_id])
-    return media.state if media else None
+    settled = complete(library, resolved.unready[media_id])
+    return settled.media.state if settled else None
 
 
 # --- upload
@@ -279,7 +279,7 @@ def test_a_first_use_sees_what_another_has_settled_meanwhile(library: Library) -
     completed(library, media_id)
     settled = complete(library, seen_earlier)
     assert settled is not None
-    assert settled.state is State.READY
+    assert settled.media.state is State.READY
 
 
 @pytest.mark.parametrize("owner", ["half \ud800", "nul \0", "x" * 1025, "é" * 513])

@@ -55,7 +55,7 @@ export const texts = {
     fetching: "The gateway is fetching it",
     checking: "Being checked",
     done: "Stored",
-    known: "Already known: same picture, same id",
+    known: "Already known: its bytes are stored once",
     canceled: "Canceled",
     cancel: "Cancel",
     retry: "Try again",
