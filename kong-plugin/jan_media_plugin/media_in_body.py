@@ -35,9 +35,6 @@ from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places
 from jan_media_plugin.server.event import wait_for
 
-# Where inline bytes stand, besides the places of media: forms that have one with a URL.
-_INLINE_PLACES = ("source.data", "inlineData.data", "inline_data.data", "input_file.file_data")
-
 
 class MediaInBody:
     """Puts URLs, or bytes, in the place of names of media, for one configuration."""
@@ -48,8 +45,7 @@ class MediaInBody:
         self._lookup = lookup
         self._limits = None if config.fit is None else config.fit.limits()
         self._stores = config.inline == "store"
-        inline = _INLINE_PLACES if self._stores else ()
-        self._places = Places((*config.places, *inline), config.never_below)
+        self._places = Places(config.places, config.never_below)
 
     def resolve(self, exchange: Exchange, caller: Caller | None) -> None:
         """Rewrite the body if it names media, and leave it alone otherwise.
@@ -116,7 +112,8 @@ class MediaInBody:
         return [
             one
             for one in standing
-            if (one.candidate.kind is Kind.INLINE) == (one.way.keys[-1] in ("data", "file_data"))
+            if one.candidate.kind is not Kind.INLINE
+            or one.way.keys[-1] in ("data", "file_data")
             or body.startswith(b"data:", one.candidate.start)
         ]
 
@@ -189,7 +186,7 @@ class _Replacing:
     def _medium(self, found: Found, one: Standing) -> Medium:
         """Return what goes on in the place of a name, with the bytes where they are needed."""
         wants_bytes = self.config.resolve_as == "data_url"
-        if needs_bytes(one) and not found.mime.startswith("image/"):
+        if needs_bytes(one, found.mime):
             wants_bytes = True
         if not wants_bytes or one.candidate.kind is Kind.INLINE:
             return Medium(found.id, found.url, found.mime)

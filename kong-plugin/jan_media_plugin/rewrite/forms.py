@@ -1,6 +1,6 @@
 """How each API names a medium, and how it is written there when its URL or its bytes are known.
 
-    Chat Completions   image_url {url}, file {file_id} or {file_data, filename}
+    Chat Completions   image_url {url}, input_audio {data}, file {file_id} or {file_data, filename}
                        https://platform.openai.com/docs/api-reference/chat/create
     Responses          input_image {image_url or file_id}, input_file {file_url or file_id}
                        https://platform.openai.com/docs/api-reference/responses/create
@@ -9,6 +9,8 @@
                        https://docs.anthropic.com/en/api/messages
     generateContent    fileData {fileUri, mimeType}, inlineData {mimeType, data}; or snake_case
                        https://ai.google.dev/api/caching#Part
+
+A name may also stand where bytes belong: SDKs take any text that is no URL for base64.
 
 An edit replaces as few bytes as the form allows; all others stay as the client wrote them.
 """
@@ -19,12 +21,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jan_media_plugin.exchange import Edit
-from jan_media_plugin.rewrite.candidates import Kind
 from jan_media_plugin.rewrite.members import Member, Objects, ObjectSpan
 from jan_media_plugin.rewrite.parsed import Standing
 
 _GEMINI_URL = {"fileUri": ("inlineData", "mimeType"), "file_uri": ("inline_data", "mime_type")}
 _GEMINI_INLINE = {"inlineData": ("fileData", "fileUri"), "inline_data": ("file_data", "file_uri")}
+_AUDIO = ("input_audio", "data")
+_FILE_OF_A_CHAT = (("file", "file_id"), ("file", "file_data"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,10 @@ class Medium:
         return b"".join((b"data:", _inside(self.mime), b";base64,", self.base64))
 
 
-def needs_bytes(standing: Standing) -> bool:
-    """Whether the API has no form for a URL here, unless the medium is an image."""
-    return standing.way.keys[-2:] == ("file", "file_id")
+def needs_bytes(standing: Standing, mime: str) -> bool:
+    """Whether the API has no form for a URL of such a medium here."""
+    keys = standing.way.keys[-2:]
+    return keys == _AUDIO or (keys in _FILE_OF_A_CHAT and not mime.startswith("image/"))
 
 
 def takes_url(body: bytes, standing: Standing) -> bool:
@@ -63,46 +67,46 @@ def edits_for(objects: Objects, standing: Standing, medium: Medium) -> list[Edit
 
     ``objects`` are those of the body, the same for all that stands in it. Raises `TooComplex`.
     """
-    body = objects.body
     start, end = standing.candidate.start, standing.candidate.end
     key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
-    if standing.candidate.kind is Kind.INLINE:
-        return _stored(objects, standing, medium)
-    if key in ("file_id", *_GEMINI_URL) or (holder == ("source",) and medium.base64 is not None):
-        around = objects.around(start - 1)
-        member = around.member_at(start - 1)
-        if key in _GEMINI_URL:
-            return _gemini(objects, around, member, key, medium)
-        if holder == ("source",):
-            return _anthropic(around, member, medium)
-        if holder == ("file",):
-            return _chat_file(objects, around, member, medium)
-        if key == "file_id":
-            return _responses_file(body, around, member, medium)
-    return [Edit(start, end, medium.inside_url())]
+    if (*holder, key) == _AUDIO and medium.base64 is not None:
+        return [Edit(start, end, medium.base64)]
+    if key not in ("file_id", "data", "file_data", *_GEMINI_URL) and (
+        holder != ("source",) or medium.base64 is None
+    ):
+        return [Edit(start, end, medium.inside_url())]
+    around = objects.around(start - 1)
+    member = around.member_at(start - 1)
+    if key in _GEMINI_URL:
+        return _gemini(objects, around, member, key, medium)
+    if key == "data" and holder and holder[0] in _GEMINI_INLINE:
+        return _gemini_bytes(objects, around, member, holder[0], medium)
+    if key == "data" or holder == ("source",):
+        return _anthropic(around, member, medium)
+    if holder == ("file",):
+        return _chat_file(objects, around, member, medium)
+    return _responses_file(objects.body, around, member, medium)
 
 
 def _anthropic(around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
     edits = []
-    type_ = around.named("type")
+    type_, media_type = around.named("type"), around.named("media_type")
     if type_ is not None:
         kind = "url" if medium.base64 is None else "base64"
         edits.append(Edit(type_.value_start, type_.value_end, _quoted(kind)))
     if medium.base64 is None:
+        if media_type is not None:
+            edits.append(_without(around, media_type))
         return [*edits, *_renamed(member, "url", _quoted(medium.url))]
-    stated = b'"media_type":%b,' % _quoted(medium.mime)
-    return [
-        *edits,
-        Edit(member.key_start, member.key_start, stated),
-        *_renamed(member, "data", b'"%b"' % medium.base64),
-    ]
+    edits.append(_stating_type(media_type, member, "media_type", medium))
+    return [*edits, *_renamed(member, "data", b'"%b"' % medium.base64)]
 
 
 def _responses_file(body: bytes, around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
     type_ = around.named("type")
-    is_file = type_ is not None and body[type_.value_start : type_.value_end] == b'"input_file"'
+    is_image = type_ is not None and body[type_.value_start : type_.value_end] == b'"input_image"'
     inside = b'"%b"' % medium.inside_url()
-    if not is_file:
+    if is_image:
         return _renamed(member, "image_url", inside)
     if medium.base64 is None:
         return _renamed(member, "file_url", inside)
@@ -132,7 +136,8 @@ def _gemini(
     objects: Objects, around: ObjectSpan, member: Member, key: str, medium: Medium
 ) -> list[Edit]:
     inline, type_name = _GEMINI_URL[key]
-    edits = _stating_type(around, member, type_name, medium)
+    stated = around.named("mimeType", "mime_type")
+    edits = [_stating_type(stated, member, type_name, medium)]
     if medium.base64 is None:
         return [*edits, Edit(member.value_start, member.value_end, _quoted(medium.url))]
     part = objects.around(around.start)
@@ -144,41 +149,30 @@ def _gemini(
     ]
 
 
-def _stored(objects: Objects, standing: Standing, medium: Medium) -> list[Edit]:
-    """The form with a URL of what came as bytes; `takes_url` has said that there is one."""
-    start, end = standing.candidate.start, standing.candidate.end
-    key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
-    if key not in ("data", "file_data"):
-        return [Edit(start, end, _inside(medium.url))]
-    around = objects.around(start - 1)
-    member = around.member_at(start - 1)
-    if key == "file_data":
-        return _renamed(member, "file_url", _quoted(medium.url))
-    if holder == ("source",):
-        type_, media_type = around.named("type"), around.named("media_type")
-        edits = _renamed(member, "url", _quoted(medium.url))
-        if type_ is not None:
-            edits.append(Edit(type_.value_start, type_.value_end, b'"url"'))
-        if media_type is not None:
-            edits.append(_without(around, media_type))
-        return edits
+def _gemini_bytes(
+    objects: Objects, around: ObjectSpan, member: Member, inline: str, medium: Medium
+) -> list[Edit]:
+    url_holder, uri = _GEMINI_INLINE[inline]
+    stated = around.named("mimeType", "mime_type")
+    edits = [_stating_type(stated, member, _GEMINI_URL[uri][1], medium)]
+    if medium.base64 is not None:
+        value = b'"%b"' % medium.base64
+        return [*edits, Edit(member.value_start, member.value_end, value)]
     part = objects.around(around.start)
-    outer = part.member_at(around.start)
-    url_holder, uri = _GEMINI_INLINE[holder[0]]
-    type_name = _GEMINI_URL[uri][1]
+    holder = part.member_at(around.start)
     return [
-        Edit(outer.key_start, outer.key_end, _quoted(url_holder)),
-        *_stating_type(around, member, type_name, medium),
+        Edit(holder.key_start, holder.key_end, _quoted(url_holder)),
+        *edits,
         *_renamed(member, uri, _quoted(medium.url)),
     ]
 
 
-def _stating_type(around: ObjectSpan, member: Member, name: str, medium: Medium) -> list[Edit]:
-    stated = around.named("mimeType", "mime_type")
+def _stating_type(stated: Member | None, member: Member, name: str, medium: Medium) -> Edit:
+    """The edit that gives the type: where it is ``stated``, or as ``name`` before ``member``."""
     if stated is not None:
-        return [Edit(stated.value_start, stated.value_end, _quoted(medium.mime))]
+        return Edit(stated.value_start, stated.value_end, _quoted(medium.mime))
     text = b"%b:%b," % (_quoted(name), _quoted(medium.mime))
-    return [Edit(member.key_start, member.key_start, text)]
+    return Edit(member.key_start, member.key_start, text)
 
 
 def _renamed(member: Member, key: str, value: bytes) -> list[Edit]:

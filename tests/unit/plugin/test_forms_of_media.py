@@ -19,10 +19,7 @@ INLINE = "A" * 80
 DATA_URL = f"data:image/png;base64,{BASE64.decode()}"
 PDF_URL = f"data:application/pdf;base64,{BASE64.decode()}"
 DEFAULTS = {name: kind.get("default") for field in Schema for name, kind in field.items()}
-USUAL = Places(
-    [*DEFAULTS["places"], "source.data", "inlineData.data", "inline_data.data"],
-    DEFAULTS["never_below"],
-)
+USUAL = Places(DEFAULTS["places"], DEFAULTS["never_below"])
 
 
 def rewritten(text: str, medium: Medium) -> str:
@@ -128,6 +125,51 @@ def test_a_file_becomes_what_carries_a_url_or_bytes_in_that_api(
     assert as_bytes(given % ID) == put_in
 
 
+@pytest.mark.parametrize(
+    ("given", "url", "put_in"),
+    [
+        (
+            '{"source":{"type":"base64","media_type":"image/jpeg","data":"%s"}}',
+            f'{{"source":{{"type":"url","url":"{URL}"}}}}',
+            f'{{"source":{{"type":"base64","media_type":"image/png","data":"{BASE64.decode()}"}}}}',
+        ),
+        (
+            '{"type":"base64","data":"%s"}',
+            f'{{"type":"url","url":"{URL}"}}',
+            f'{{"type":"base64","media_type":"image/png","data":"{BASE64.decode()}"}}',
+        ),
+        (
+            '{"inlineData":{"mimeType":"image/jpeg","data":"%s"}}',
+            f'{{"fileData":{{"mimeType":"image/png","fileUri":"{URL}"}}}}',
+            f'{{"inlineData":{{"mimeType":"image/png","data":"{BASE64.decode()}"}}}}',
+        ),
+        (
+            '{"inline_data":{"data":"%s"}}',
+            f'{{"file_data":{{"mime_type":"image/png","file_uri":"{URL}"}}}}',
+            f'{{"inline_data":{{"mime_type":"image/png","data":"{BASE64.decode()}"}}}}',
+        ),
+        (
+            '{"type":"input_file","filename":"a.png","file_data":"%s"}',
+            f'{{"type":"input_file","filename":"a.png","file_url":"{URL}"}}',
+            f'{{"type":"input_file","filename":"a.png","file_data":"{DATA_URL}"}}',
+        ),
+        (
+            '{"type":"file","file":{"file_data":"data:image/png;base64,%s"}}',
+            f'{{"type":"image_url","image_url":{{"url":"{URL}"}}}}',
+            f'{{"type":"image_url","image_url":{{"url":"{DATA_URL}"}}}}',
+        ),
+    ],
+)
+def test_a_name_may_stand_where_bytes_belong(given: str, url: str, put_in: str) -> None:
+    assert as_url(given % ID) == url
+    assert as_bytes(given % ID) == put_in
+
+
+def test_audio_has_no_form_but_its_bytes() -> None:
+    given = '{"type":"input_audio","input_audio":{"data":"%s","format":"wav"}}'
+    assert as_bytes(given % ID, "audio/wav") == given % BASE64.decode()
+
+
 def test_a_pdf_in_a_chat_is_put_in_with_a_name_since_it_has_no_form_with_a_url() -> None:
     given = '{"type":"file","file":{"file_id":"%s"}}'
     expected = '{"type":"file","file":{"filename":"%s.pdf","file_data":"%s"}}'
@@ -188,6 +230,7 @@ def test_what_is_beside_a_file_in_its_object_stays(filler: str) -> None:
         '{"file_id":"%s"}',
         '{"type":"code_interpreter","container":{"file_ids":["%s"]}}',
         '{"metadata":{"type":"input_image","file_id":"%s"}}',
+        '{"source":{"type":"text","media_type":"text/plain","data":"%s"}}',
         '{"tools":[{"image_url":"%s"}]}',
         '{"messages":[{"content":"%s"}]}',
         '{"%s":"image_url"}',
