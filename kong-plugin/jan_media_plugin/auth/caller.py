@@ -77,7 +77,8 @@ def presented(headers: Mapping[str, Sequence[str]], *, api_keys: bool) -> Creden
     """Return the request's one credential, or None without any.
 
     ``Authorization: Bearer`` takes tokens and API keys (RFC 6750, the scheme in any case),
-    ``X-API-Key`` takes keys. Raises `Refused` for anything else and for more than one.
+    ``X-API-Key`` takes them too: clients of Anthropic's API put there whatever they are given.
+    Raises `Refused` for anything else and for more than one.
     """
     authorization = headers.get("authorization")
     own_key = headers.get("x-api-key") if api_keys else None
@@ -88,7 +89,7 @@ def presented(headers: Mapping[str, Sequence[str]], *, api_keys: bool) -> Creden
         raise ambiguous_credentials("Send one Authorization or X-API-Key header, not several.")
     text = lines[0].strip() if lines else ""
     if authorization is None:
-        return _api_key(text)
+        return Credential(text, is_api_key=False) if text.count(".") == 2 else _api_key(text)
     scheme, _, rest = text.partition(" ")
     if scheme.lower() != "bearer":
         raise invalid_token("Authorization must be of the form Bearer <token>.")

@@ -21,6 +21,7 @@ kong = {
     get_service = function() return { host = "model.internal", port = 8287 } end,
   },
   request = {
+    get_header = function(name) return headers[name] end,
     get_headers = function(most) return most == 1000 and headers or nil end,
     get_raw_body = function(limit) reads = reads + 1; return limit == 0 and body or nil end,
     get_http_version = function() return http_version end,

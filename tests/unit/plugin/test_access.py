@@ -118,6 +118,14 @@ def test_a_tokens_claims_become_identity_headers_and_groups(ask: Ask) -> None:
     assert request.shared["authenticated_groups"] == ["jan-users", "staff", "a,b"]
 
 
+def test_a_token_may_come_where_clients_of_anthropic_put_it(ask: Ask) -> None:
+    _, request = ask({"x-api-key": token()})
+    assert request.headers_set["X-Jan-User-Id"] == "alice"
+    assert request.headers_set["x-api-key"] == []
+    refusal, _ = ask({"x-api-key": token(exp=1)})
+    assert error(refusal)["code"] == "token_expired"
+
+
 @pytest.mark.parametrize("header", ["authorization", "x-api-key"])
 def test_an_api_key_is_whoever_the_sidecar_says(
     ask: Ask, sidecar: FakeSidecar, header: str

@@ -327,6 +327,14 @@ def test_every_answer_has_a_request_id_and_an_upstreams_own_stays() -> None:
     assert own.headers["x-request-id"] == "req_1"
 
 
+def test_a_client_of_anthropics_api_finds_the_request_id_where_it_looks() -> None:
+    headers = {"anthropic-version": "2023-06-01"}
+    assert admitted(headers=headers).answer("service", 200).headers["request-id"] == "0f0f"
+    own = admitted(headers=headers).answer("service", 200, {"Request-Id": "req_1"})
+    assert own.headers["request-id"] == "req_1"
+    assert "request-id" not in admitted().answer("service", 200).headers
+
+
 @pytest.mark.parametrize(
     ("path", "upstream", "given", "seen"),
     [

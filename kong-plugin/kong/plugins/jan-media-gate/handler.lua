@@ -205,6 +205,9 @@ function Gate:header_filter(conf)
   local is_own = source ~= "service" and response.get_header(DECIDED)
   local is_undecided = shared.jan_media_gathered and not shared.jan_media_decided and not is_own
   set_if_missing("X-Request-Id", ngx.var.kong_request_id)
+  if kong.request.get_header("anthropic-version") then
+    set_if_missing("Request-Id", ngx.var.kong_request_id) -- the name that Anthropic's clients know
+  end
   local own = kong.ctx.plugin
   -- 4xx from nginx: what is wrong with a body that jan-media asked for.
   if is_undecided and (source ~= "error" or status >= 500) then
