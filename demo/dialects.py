@@ -223,6 +223,13 @@ class Messages:
         return {"type": "error", "error": {"type": kind, "message": message}}
 
 
+class TokenCount(Messages):
+    """Anthropic's count of the tokens that a request to Messages would cost."""
+
+    def whole(self, said: Said) -> Any:
+        return {"input_tokens": said.input_tokens}
+
+
 class GenerateContent:
     """Gemini's generateContent and streamGenerateContent, in both spellings of members."""
 
@@ -330,5 +337,6 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {
     "/v1/chat/completions": ChatCompletions,
     "/v1/responses": Responses,
     "/v1/messages": Messages,
+    "/v1/messages/count_tokens": TokenCount,
 }
 """By path. Gemini's paths hold the model's name, so it has routes of its own."""

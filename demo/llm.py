@@ -3,6 +3,7 @@
 Clients and tests prove with it that the right bytes arrived. Nothing about it is intelligent.
 
     POST /v1/chat/completions, /v1/responses, /v1/messages      see demo/dialects.py
+    POST /v1/messages/count_tokens
     POST /v1beta/models/{model}:generateContent, :streamGenerateContent (below /v1 too)
     GET  /v1/models, /v1/models/{model}
     GET  /v1/received           the latest requests as they arrived: path, headers, body
@@ -74,13 +75,15 @@ def demo_llm(limits: Limits = PROVIDERS["none"]) -> Starlette:
     async def list_received(_: Request) -> Response:
         return JSONResponse(list(received))
 
-    async def models(_: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [_model(name) for name in MODELS]})
+    async def models(request: Request) -> Response:
+        listed = [_model(name, request) for name in MODELS]
+        ends = {"first_id": MODELS[0], "last_id": MODELS[-1], "has_more": False}
+        return JSONResponse({"object": "list", "data": listed, **ends})
 
     async def model(request: Request) -> Response:
         name = request.path_params["name"]
         if name in MODELS:
-            return JSONResponse(_model(name))
+            return JSONResponse(_model(name, request))
         message = f"The model {name!r} does not exist."
         refusal = DIALECTS["/v1/chat/completions"]().refusal(404, "model_not_found", message)
         return JSONResponse(refusal, status_code=404)
@@ -130,7 +133,10 @@ def _letters(value: Any) -> int:
     return sum(map(_letters, value)) if isinstance(value, list) else 0
 
 
-def _model(name: str) -> dict[str, Any]:
+def _model(name: str, request: Request) -> dict[str, Any]:
+    if "anthropic-version" in request.headers:
+        made = {"display_name": f"Demo {name}", "created_at": "2025-12-23T00:00:00Z"}
+        return {"type": "model", "id": name, **made}
     return {"id": name, "object": "model", "created": 1_766_448_000, "owned_by": "jan"}
 
 

@@ -163,10 +163,22 @@ def test_gemini_streams_pieces_of_the_text(llm: TestClient) -> None:
     assert sent[-1]["candidates"][0]["finishReason"] == "STOP"
 
 
-def test_a_model_can_be_looked_up(llm: TestClient) -> None:
-    first = llm.get("/v1/models").json()["data"][0]
-    assert llm.get(f"/v1/models/{first['id']}").json() == first
-    assert llm.get("/v1/models/none").status_code == 404
+@pytest.mark.parametrize(
+    ("headers", "kind"), [({}, "object"), ({"anthropic-version": "2023-06-01"}, "type")]
+)
+def test_a_model_can_be_looked_up(llm: TestClient, headers: dict[str, str], kind: str) -> None:
+    first = llm.get("/v1/models", headers=headers).json()["data"][0]
+    assert first[kind] == "model"
+    assert llm.get(f"/v1/models/{first['id']}", headers=headers).json() == first
+    assert llm.get("/v1/models/none", headers=headers).status_code == 404
+
+
+def test_messages_tokens_are_counted_without_an_answer(llm: TestClient) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": BASE64}
+    request = asked(MESSAGES, {"type": "image", "source": source})
+    counted = llm.post(f"{MESSAGES}/count_tokens", json=request).json()
+    cost = llm.post(MESSAGES, json=request).json()["usage"]["input_tokens"]
+    assert counted == {"input_tokens": cost}
 
 
 def limited(provider: str, path: str, *pictures: bytes) -> tuple[int, str]:
