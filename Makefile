@@ -24,6 +24,8 @@ BIN := $(VENV)/bin
 PLAYS := $(VENV)/.plays
 READY := $(VENV)/.ready
 FROM_NPM := sidecar/jan_media/console/static/vendor
+# The JavaScript clients that tests/e2e/clients tries.
+CLIENTS := tests/e2e/clients/node_modules/.installed
 
 # What the tests run besides Python: COMMAND=PACKAGE.
 TOOLS := node=nodejs npm=npm jq=jq curl=curl chromium=chromium \
@@ -59,13 +61,19 @@ $(READY): $(PLAYS)
 	@$(PIP) -e '.[dev]' -c constraints.txt
 	@touch $@
 
+$(CLIENTS): tests/e2e/clients/package.json
+	$(call need,node=nodejs npm=npm)
+	@echo "Installing JavaScript clients into $(dir $@): 90 MB …"
+	@cd $(<D) && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
 demo: $(PLAYS)
 	@$(BIN)/python -m demo.story
 
 up: $(PLAYS)
 	@exec $(BIN)/python -m demo.stack
 
-test: say $(READY) check
+test: say $(READY) $(CLIENTS) check
 	$(call need,$(TOOLS))
 	@echo "Running all tests, two files at a time …"
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -86,7 +94,7 @@ fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz.guided --seconds $(FUZZ_SECONDS)
 	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest -m fuzz --ignore=tests/invariant
 
-e2e: $(READY)
+e2e: $(READY) $(CLIENTS)
 	$(call need,$(TOOLS))
 	$(BIN)/python -m pytest tests/e2e $(if $(KONG_BIN),tests/kong)
 
@@ -142,5 +150,5 @@ constraints:
 	@rm -rf var/constraints
 
 clean:
-	rm -rf $(VENV) node_modules $(FROM_NPM) var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules $(FROM_NPM) $(dir $(CLIENTS)) var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
