@@ -5,6 +5,7 @@
 #   docker build --target demo-llm -t jan-media-demo-llm .  the demo model, for compose.yaml
 # `make images` builds the last two with buildah, runs them, and checks what they promise: a user
 # without rights, a root file system that is only read, no compiler, no pip.
+# Run `make console` first if people sign in on the console with OpenID Connect: docs/console.md.
 #
 # DEBIAN and KONG name the images that they stand on; SIDECAR one that is built already. PIP_CERT is a file with certificates, where
 # packages come through a proxy of your own: build with --volume FILE:/run/ca.pem:ro and
