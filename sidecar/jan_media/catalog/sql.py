@@ -1,9 +1,8 @@
 """The catalog's transactions, written once in the SQL that SQLite and PostgreSQL share.
 
-A database brings two abilities: `_read` and `_write` run a function on a `Transaction`. What
-differs between the two is hidden there: on SQLite a writing transaction has the whole database to
-itself and the locks below cost nothing; on PostgreSQL many run at once, at READ COMMITTED, and
-the locks are what keeps them apart.
+Each database implements `_read` and `_write`, which run a function on a `Transaction`. On SQLite a
+writing transaction has the whole database to itself, and the locks below do nothing. On PostgreSQL
+many run at once, at READ COMMITTED, and the locks keep them apart.
 
 Why concurrent transactions cannot hurt each other
     Whatever gives a content an id, takes one away, or creates or removes the content itself holds

@@ -9,8 +9,8 @@ How it keeps the contract
     the promises about concurrent calls; there are no further locks. Reads never wait for writers.
 
     *Waiting in turn.* SQLite's own busy handler sleeps longer and longer, up to a tenth of a
-    second, so under load one process can keep another out for many seconds. So threads of a
-    process queue for its one writing connection in order of arrival, and the one at the head asks
+    second, so under load one process can keep another out for many seconds. Therefore the threads
+    of a process queue for its one writing connection, in order of arrival. The first of them asks
     for the file's write lock every few milliseconds until ``patience`` is over.
 
     *Unavailable.* Locked for too long, disk full, file unreadable or not a database: each becomes

@@ -63,8 +63,8 @@ class DataUrlDecoder:
         return self._decode(chunk)
 
     def close(self) -> bytes:
-        """Say that the URL has ended; returns the last decoded bytes (always none, by the padding
-        rule). Raises `InvalidDataUrl` if it ends too early."""
+        """Say that the URL has ended. Returns no bytes, since padding is required. Raises
+        `InvalidDataUrl` if it ends too early."""
         if self._header is not None:
             _check_scheme(bytes(self._header[:5]).ljust(5))
             raise InvalidDataUrl("The data URL has no comma. Write data:<type>;base64,<content>.")

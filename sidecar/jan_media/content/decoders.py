@@ -1,8 +1,8 @@
 """Processes that decode the pictures of strangers, under limits of memory and time.
 
-A picture that breaks a decoder, or takes too much, costs one of these processes and nothing else.
-They are started when they are needed, and end with the process that started them. What goes to
-them and comes back is msgpack: one that a picture has taken over can lie, but runs nothing here.
+A picture that crashes a decoder, or takes too much, costs one of these processes and nothing else.
+They start when they are needed, and end with the process that started them. Messages are msgpack in
+both directions: a picture that takes over its decoder can send wrong answers, but no code.
 """
 
 import contextlib

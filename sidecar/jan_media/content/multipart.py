@@ -81,7 +81,7 @@ class FormReader:
         self._value = bytearray()  # of the current field
         boundary = _boundary(content_type)
         self._opening = b"--" + boundary
-        # Its first boundary begins a line. None once it has been seen.
+        # What has come before the first boundary, which begins a line. None once it was found.
         self._start: bytes | None = b"\r\n"
         try:
             self._parser = MultipartParser(
@@ -127,7 +127,7 @@ class FormReader:
         )
 
     def _opened(self, start: bytes) -> bytes:
-        """All that has come from the first boundary on; what is before means nothing."""
+        """What has come from the first boundary on. What is before it is ignored."""
         line = start.find(b"\r\n" + self._opening)
         if line < 0:
             self._start = start[-len(self._opening) - 1 :]
@@ -222,7 +222,7 @@ class FormReader:
     def _end_part(self) -> None:
         if self._take == self._take_value:
             if self._value.startswith(self._opening):
-                # To some, a boundary right behind the headers ends a part without a content.
+                # Some parsers take a boundary right behind the headers as the end of the part.
                 raise InvalidForm("A field of the form begins with the form's boundary.")
             self._fields[self._name] = _text(bytes(self._value))
 

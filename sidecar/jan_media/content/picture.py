@@ -1,4 +1,4 @@
-"""Opening and decoding the pictures of strangers: what is right or wrong with one, Pillow decides.
+"""Opens and decodes the pictures of strangers. Pillow decides which are good.
 
 This runs in decoder processes alone (`jan_media.content.decoders`), whose memory and time are
 limited. On top of that the work is bounded by what a file may ask for: pixels, frames and chunks.
@@ -44,7 +44,7 @@ PNG_COLOURS = {b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf"}
 _JPEG_ALONE = {0x01, *range(0xD0, 0xDA)}  # markers without a segment behind them
 _JPEG_EXTRAS = {*range(0xE0, 0xF0), 0xFE}
 _END_OF_JPEG = b"\xff\xd9"
-_NO_DATA = b"\x5a\xa5\x33\x96" * 64  # bytes that would be drawn as something
+_NO_DATA = b"\x5a\xa5\x33\x96" * 64  # bytes that change the picture if a decoder reads them
 
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -214,7 +214,7 @@ def _check_jpeg(data: bytes, max_pixels: int) -> tuple[int, int]:
             return size
         except OSError:
             pass
-    # Whether only the end marker is missing: then nothing is drawn from what stands before it.
+    # Is only the end marker missing? Then other bytes before it do not change the picture.
     drawn = []
     data = data.rstrip(b"\xff")
     for rest in (_END_OF_JPEG, _NO_DATA + _END_OF_JPEG):

@@ -1,4 +1,4 @@
-"""Why bytes are not taken as media."""
+"""The reasons to refuse bytes as media."""
 
 from typing import Any
 

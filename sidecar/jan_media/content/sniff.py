@@ -1,8 +1,7 @@
 """What kind of media some bytes are, by the bytes alone.
 
-Pictures of the usual formats are decoded (`jan_media.content.decoders`): what no decoder shows is
-not taken. Other media are told by their first and last bytes (puremagic) and not looked into any
-further.
+Pictures of the usual formats are decoded (`jan_media.content.decoders`), and refused if that fails.
+Other media are recognised by their first and last bytes (puremagic), and not checked any further.
 """
 
 from typing import BinaryIO
@@ -33,7 +32,7 @@ CHECKED = {
     *("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/tiff"),
     *("image/avif", "image/heic", "image/heif"),
 }
-# puremagic is as sure of a match as it is long: text may well begin with two given letters.
+# puremagic's confidence grows with the length of a match. A short one may be mere text.
 _SURE_IMAGE = 0.3
 _MEDIA_KINDS = ("image/", "audio/", "video/")
 

@@ -7,7 +7,8 @@ from jan_media.fetch.errors import FetchFailed
 
 _PIECE = 64 * 1024
 _MOST_MEMBERS = 1000
-# How JPEG, PNG, GIF, WebP, WAV, BMP, TIFF, PDF and HEIF begin, and bare deflate hardly ever does.
+# First bytes of JPEG, PNG, GIF, WebP, WAV, BMP, TIFF, PDF and HEIF. Deflate data without a header
+# hardly ever begins with them.
 _MEDIA = {b"\xff\xd8", b"\x89P", b"GI", b"RI", b"BM", b"II", b"MM", b"%P", b"\0\0"}
 _GZIP = 16 + zlib.MAX_WBITS
 _RAW = -zlib.MAX_WBITS
@@ -27,7 +28,8 @@ class Identity:
 class Inflate:
     """Content that is sent compressed (gzip or deflate, RFC 9110, section 8.4.1).
 
-    Servers label content so that is not: what does not begin like it is taken as it is.
+    Some servers say so of content that is not compressed. Content that does not begin like
+    compressed data is taken as it is.
     """
 
     def __init__(self, *, gzip: bool) -> None:
@@ -35,7 +37,7 @@ class Inflate:
         self._decoder: zlib._Decompress | None = None
         self._start = b""
         self._members_left = _MOST_MEMBERS
-        self._padded = False  # all that still comes means nothing
+        self._padded = False  # the compressed data has ended; the rest is ignored
         self._mislabelled = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -105,7 +107,7 @@ def _begins_compressed(start: bytes, bits: int) -> bool:
 
 
 def decoder_for(content_encoding: str) -> Identity | Inflate:
-    """An encoding that nobody asked for and that is not known means the bytes as they are."""
+    """The decoder of a Content-Encoding. Content of an unknown one is taken as it is."""
     match content_encoding.strip().lower():
         case "" | "identity":
             return Identity()

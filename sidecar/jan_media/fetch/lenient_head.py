@@ -1,7 +1,7 @@
-"""Response heads as servers write them, made such that an HTTP parser by the book takes them.
+"""Corrects the heads of responses, so that a strict HTTP parser takes them.
 
-Browsers and curl skip a header line that is none, and so is it done here; a blank before the colon
-is removed, as RFC 9112 (section 5.1) has proxies do. What frames the content is not touched.
+A line that is no header field is left out, as browsers and curl do. A blank before the colon is
+removed, as RFC 9112 (section 5.1) asks of proxies. What says where the content ends is not changed.
 """
 
 import re
@@ -19,7 +19,7 @@ _INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d\b")
 
 
 class LenientStream(httpcore.AsyncNetworkStream):
-    """Another stream, whose reads give heads without the lines that are no header fields."""
+    """A stream over another one. It reads the same bytes, but with corrected heads."""
 
     def __init__(self, below: httpcore.AsyncNetworkStream) -> None:
         self._below = below
@@ -47,7 +47,7 @@ class LenientStream(httpcore.AsyncNetworkStream):
         return taken
 
     def _take_heads(self) -> None:
-        """Make ready what is whole: interim heads, and the final one with what is behind it."""
+        """Correct the heads that have come whole. After the final head, content follows."""
         while self._is_in_head and (end := _HEAD_END.search(self._head)):
             head, self._head = self._head[: end.start()], self._head[end.end() :]
             self._ready += _by_the_book(head)

@@ -1,8 +1,7 @@
-"""Fetches what a remote URL stands for, for a caller that nobody has reason to trust.
+"""Fetches remote URLs for callers that nobody has reason to trust.
 
-Built on httpcore, which is httpx without cookies, proxies, automatic redirects and decoding, so
-that none of them has to be switched off: no setting of the environment applies, and a request
-carries the headers below and no others.
+It is built on httpcore, the lower half of httpx, which knows no cookies, proxies, redirects or
+decoding. So no setting of the environment applies, and a request carries only the headers below.
 """
 
 import asyncio
@@ -80,7 +79,7 @@ class RemoteFetcher:
         """Give the decoded content to ``sink`` as it comes, in pieces of 64 to 128 KiB.
 
         Raises `InvalidUrl`, `UrlNotAllowed`, `FetchFailed`, `FetchTimeout`, `ContentTooLarge`, and
-        whatever ``sink`` raises. What ``sink`` has been given before an error is no good.
+        whatever ``sink`` raises. After an error, what ``sink`` was given must be thrown away.
         """
         target = parse_url(url)
         timeout = asyncio.timeout(self._timeout)

@@ -1,8 +1,8 @@
-"""Connections that take from the system only what somebody asks for, and only then.
+"""Connections that do not read ahead.
 
-Event loops read ahead: uvloop takes up to 32 times 256 KB from a socket at one go before anyone can
-tell it to stop. Here a read is one ``recv`` of so many bytes at most, so what has been fetched and
-not yet taken waits in the system's buffers, which hold the sender back.
+An event loop reads from a socket before anybody asks: uvloop takes up to 32 times 256 KB at once.
+Here each read is one ``recv`` of a limited size. What nobody has read yet stays in the system's
+buffers, and when these are full, the sender has to wait.
 """
 
 import asyncio
@@ -28,10 +28,9 @@ _FIRST_READ = 4 * 1024
 class Intake:
     """Counts the bytes that come over one request's connection, and those that are content.
 
-    What is no content (heads, interim answers, chunk sizes, TLS) is taken apart piece by piece in
-    Python, which costs a thousand times what content of its length does. Without a limit a server
-    that sends nothing but chunks of a byte, or one ``100 Continue`` after another, would keep a
-    worker busy.
+    Heads, interim answers, chunk sizes and TLS records are parsed in Python, which costs a thousand
+    times as much as content of the same length. Without a limit, a server that sends chunks of one
+    byte, or one ``100 Continue`` after another, would keep a worker busy.
     """
 
     def __init__(self) -> None:
@@ -39,10 +38,10 @@ class Intake:
         self._content = 0
 
     def most_to_read(self) -> int:
-        """How much to read at once, now that all that came before is worked off.
+        """How many bytes the next read may take.
 
-        It is little until content has come, since a read is worked off in one go. Raises
-        `FetchFailed` if too little of what came is content.
+        They are few until content has come, because whatever one read brings is parsed without a
+        pause. Raises `FetchFailed` if too little of what came is content.
         """
         around = self._received - self._content
         if around > _MOST_AROUND + self._content // _CONTENT_FOR_ONE_AROUND:

@@ -53,9 +53,9 @@ def store(
 
 
 def within_quota(library: Library, keep: Callable[[], T]) -> T:
-    """Do what keeps one thing more. Raises `Refused` if the owner may not have it.
+    """Call ``keep``, which adds to what an owner keeps. Raises `Refused` if it is over the quota.
 
-    What has expired counts until it is swept, so some of it is swept before that is said.
+    Expired media count until they are swept, so some are swept before the refusal.
     """
     try:
         return keep()
@@ -131,9 +131,9 @@ def _write_and_commit(
 
 
 def discard(library: Library, key: str) -> None:
-    """Delete bytes that lost their race, now rather than at the next sweep, if that is easy.
+    """Delete an object that turned out not to be needed, without waiting for the next sweep.
 
-    The key is garbage in the catalog already, so a failure here loses nothing.
+    Its key is garbage in the catalog already: if this fails, the sweep deletes it.
     """
     with contextlib.suppress(StorageUnavailable):
         library.storage.delete([key])

@@ -1,4 +1,4 @@
-"""Bytes on their way in: counted and hashed as they arrive, on disk once they are many."""
+"""An upload while it arrives: its bytes are counted and hashed, and go to disk if they are many."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ MEMORY = 256 * 1024
 
 
 class Spool:
-    """A file that is gone when it is closed, and by itself when the process dies.
+    """A file that is deleted when it is closed, or when the process dies.
 
     Use it from one thread at a time. Up to `MEMORY` bytes stay in memory.
     """

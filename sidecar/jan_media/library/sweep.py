@@ -23,9 +23,9 @@ BATCH = 500
 # Deleting a content makes one key due; a few more keep deletions ahead of what they leave behind.
 _RECLAIMED_AT_ONCE = 16
 LEASE = "sweep"
-# Renewed at every step; a step is one transaction, the check of one upload, or one deletion.
-# That of a sidecar that was killed keeps the others waiting for as long. Two sweeps at once, where
-# a step takes longer than that, do no harm.
+# The lease is renewed at every step: one transaction, the check of one upload, or one deletion. If a
+# sidecar is killed while it sweeps, the others wait until its lease ends. A step that takes longer
+# lets a second sweep begin, which does no harm.
 LEASE_MS = 15 * 1000
 _TURN = 0.5  # seconds between two attempts to get the lease
 

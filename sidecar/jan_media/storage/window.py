@@ -1,4 +1,4 @@
-"""A stretch of a file as a file of its own."""
+"""A part of a file, as a file of its own."""
 
 import io
 from typing import TYPE_CHECKING, BinaryIO
