@@ -23,7 +23,7 @@ BATCH = 500
 # Deleting a content makes one key due; a few more keep deletions ahead of what they leave behind.
 _RECLAIMED_AT_ONCE = 16
 LEASE = "sweep"
-# The lease is renewed at every step: one transaction, the check of one upload, or one deletion. If a
+# The lease is renewed at every step: one transaction, the check of one upload, one deletion. If a
 # sidecar is killed while it sweeps, the others wait until its lease ends. A step that takes longer
 # lets a second sweep begin, which does no harm.
 LEASE_MS = 15 * 1000
