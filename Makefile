@@ -30,7 +30,8 @@ CLIENTS := tests/e2e/clients/node_modules/.installed
 # What the tests run besides Python: COMMAND=PACKAGE.
 TOOLS := node=nodejs npm=npm jq=jq curl=curl chromium=chromium \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
-  sqlite3=sqlite3 rclone=rclone tesseract=tesseract-ocr wrk=wrk systemd-analyze=systemd
+  sqlite3=sqlite3 rclone=rclone tesseract=tesseract-ocr wrk=wrk systemd-analyze=systemd \
+  promtool=prometheus
 
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 

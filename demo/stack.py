@@ -152,6 +152,8 @@ class Stack:
             "utf-8",
         )
         prefix = self._kong_prefix()
+        plugin_server = prefix / "jan-media.sock"
+        plugin_server.unlink(missing_ok=True)  # of a stack that was killed
         environment = {
             **os.environ,
             **kong_environment(prefix, config, self.ports, secret),
@@ -169,7 +171,8 @@ class Stack:
             environment=environment,
             log=self.folder / "logs" / "gateway.log",
             extra_logs=[prefix / "logs" / "error.log"],
-            is_ready=lambda: gateway_is_ready(self.base_url),
+            # Not asked before the plugin server is there: the gateway would log an error.
+            is_ready=lambda: plugin_server.exists() and gateway_is_ready(self.base_url),
             stop_whole_group=self.kong_bin is not None,
         )
 
