@@ -80,7 +80,7 @@ def as_clients_see_it() -> dict[str, Any]:
     for path, item in described["paths"].items():
         if item.get("x-internal"):
             continue
-        (server,) = item.pop("servers", described["servers"])
+        server = item.pop("servers", described["servers"])[0]
         for operation in item.values():
             if isinstance(operation, dict):
                 samples = "".join(map(_shown, operation.pop("x-codeSamples", [])))
