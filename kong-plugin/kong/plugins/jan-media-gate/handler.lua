@@ -1,10 +1,8 @@
 -- jan-media-gate: what has to happen inside Kong for the plugin jan-media, which runs in Python.
---
 -- `access` runs right before jan-media. It gathers what jan-media wants to know of the request, so
 -- that jan-media asks once, and closes the way to the upstream, with a scheme that nginx does not
 -- know. jan-media's last call, `admit`, does what was decided and opens the way. Should jan-media
 -- never get there (its server is dead, still starting or too slow), the client gets a 503.
---
 -- `header_filter` and `body_filter` look after the answer: every error in one shape, a request id,
 -- and no address of the inner network in Location.
 local cjson = require "cjson.safe"
@@ -26,6 +24,7 @@ local KINDS = {
 }
 local ANY_4XX = { "invalid_request_error", "invalid_request", "Malformed or too large a request." }
 local ANY_5XX = { "api_error", "gateway_error", "The gateway could not do this. Try again." }
+local REFUSED = "The gateway refused this."
 
 -- What acl and rate-limiting say, and what a client can do about it.
 local MESSAGES = {
@@ -33,10 +32,6 @@ local MESSAGES = {
   ["You cannot consume this service"] = "Your groups do not admit you. Ask the gateway's operator.",
   ["API rate limit exceeded"] = "Too many requests. Wait as Retry-After says, then try again.",
 }
-
-local function kind_of(status)
-  return KINDS[status] or (status < 500 and ANY_4XX or ANY_5XX)
-end
 
 local function error_body(kind, message, param)
   local encode = cjson.encode
@@ -72,8 +67,7 @@ end
 
 -- jan-media sends long texts in pieces, since one answer of it costs Kong the square of its length.
 local function piece(text)
-  local pieces = kong.ctx.shared.jan_media_pieces
-  pieces[#pieces + 1] = text
+  table.insert(kong.ctx.shared.jan_media_pieces, text)
 end
 
 -- The next `count` pieces, joined. Nil if there are not so many.
@@ -103,10 +97,8 @@ local function edited(body, edits)
 end
 
 -- jan-media's last call. What was not decided is false. `edits` is a list for `edited`, or how many
--- pieces are another body.
---
--- Kong runs a plugin as a coroutine, and one that yields is over, as kong.response.exit ends one.
--- So no answer goes back to jan-media.
+-- pieces are another body. Kong runs a plugin as a coroutine, and one that yields is over, as
+-- kong.response.exit ends one: so no answer goes back to jan-media.
 local function admit(headers, groups, edits, consumer, credential)
   local shared = kong.ctx.shared
   shared.jan_media_decided = true
@@ -124,9 +116,7 @@ local function admit(headers, groups, edits, consumer, credential)
   if consumer then
     kong.client.authenticate(consumer, credential)
   end
-  if groups then
-    shared.authenticated_groups = groups
-  end
+  shared.authenticated_groups = groups or shared.authenticated_groups
   ngx.var.upstream_scheme = ngx.var.upstream_scheme:gsub("^closed%-", "")
   coroutine.yield()
 end
@@ -163,15 +153,15 @@ local function outer_location(location)
 end
 
 -- The body of an error that another plugin made, in the one shape.
-local function shaped(status, body)
+local function shaped(kind, body)
   local given = cjson.decode(body)
   given = type(given) == "table" and given or {}
-  local own = given.error
-  if type(own) == "table" and own.type and own.code and own.code ~= ANY_5XX[2] then
+  local own = type(given.error) == "table" and given.error or {}
+  if own.type and own.code and own.code ~= ANY_5XX[2] then
     return error_body({ own.type, own.code }, own.message, own.param)
   end
-  local said, kind = type(own) == "table" and own.message or given.message, kind_of(status)
-  said = type(said) == "string" and said or kind[3] or "The gateway refused this."
+  local said = own.message or given.message
+  said = type(said) == "string" and said or kind[3] or REFUSED
   return error_body(kind, MESSAGES[said] or said)
 end
 
@@ -201,14 +191,13 @@ end
 
 function Gate:header_filter(conf)
   local response, shared, status = kong.response, kong.ctx.shared, kong.response.get_status()
-  local source = response.get_source() -- "service", "exit" (a plugin), "error" (nginx)
+  local own, source = kong.ctx.plugin, response.get_source() -- exit: a plugin; error: nginx
   local is_own = source ~= "service" and response.get_header(DECIDED)
   local is_undecided = shared.jan_media_gathered and not shared.jan_media_decided and not is_own
   set_if_missing("X-Request-Id", ngx.var.kong_request_id)
   if kong.request.get_header("anthropic-version") then
     set_if_missing("Request-Id", ngx.var.kong_request_id) -- the name that Anthropic's clients know
   end
-  local own = kong.ctx.plugin
   -- 4xx from nginx: what is wrong with a body that jan-media asked for.
   if is_undecided and (source ~= "error" or status >= 500) then
     response.set_status(503)
@@ -220,9 +209,9 @@ function Gate:header_filter(conf)
       response.set_header("Location", location)
     end
   elseif status >= 400 and not is_own then
-    local kind = kind_of(status)
-    own.error = source == "error" and error_body(kind, kind[3] or "The gateway refused this.")
-    own.shaping = not own.error and status
+    local kind = KINDS[status] or (status < 500 and ANY_4XX or ANY_5XX)
+    own.error = source == "error" and error_body(kind, kind[3] or REFUSED)
+    own.shaping = not own.error and kind
     if status == 401 then
       set_if_missing("WWW-Authenticate", 'Bearer realm="jan"')
     end

@@ -1,5 +1,4 @@
-local GUARDS = "Let a request reach the upstream only once jan-media has admitted it. false: for "
-  .. "routes without jan-media, which then get error shape and request id alone."
+local GUARDS = "Hold requests back until jan-media admits them. false: on routes without jan-media."
 local guards = { type = "boolean", required = true, default = true, description = GUARDS }
 
 return {
