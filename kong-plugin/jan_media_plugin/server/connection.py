@@ -55,6 +55,10 @@ def pack(message: Any) -> bytes:
     return packed
 
 
+_STEPS = ("", "Service", "Consumer", "Route", "Plugin", "Credential", "MemoryStats", "MultiMap")
+"""Kong has a method for each kind of result that a PDK call may have."""
+
+
 def methods_of(server: LoopPluginServer) -> dict[str, Callable[..., Any]]:
     """Return what Kong may call, by the names it calls them."""
     return {
@@ -64,15 +68,8 @@ def methods_of(server: LoopPluginServer) -> dict[str, Callable[..., Any]]:
         "plugin.GetStatus": server.get_status,
         "plugin.GetPluginInfo": server.get_plugin_info,
         "plugin.HandleEvent": server.handle_event,
-        "plugin.Step": server.step,
+        **{f"plugin.Step{kind}": server.step for kind in _STEPS},
         "plugin.StepError": server.step_error,
-        "plugin.StepService": server.step_service,
-        "plugin.StepConsumer": server.step_consumer,
-        "plugin.StepRoute": server.step_route,
-        "plugin.StepPlugin": server.step_plugin,
-        "plugin.StepCredential": server.step_credential,
-        "plugin.StepMemoryStats": server.step_memory_stats,
-        "plugin.StepMultiMap": server.step_multi_map,
     }
 
 

@@ -142,10 +142,6 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         error = PDKException(f"exception from {method}: {data.get('Data')}")
         return self._advance(event, event.runner.throw, error)
 
-    # kong-pdk's names for the steps that carry a certain kind of result.
-    step_service = step_consumer = step_route = step_plugin = step_credential = step
-    step_memory_stats = step_multi_map = step
-
     def _refuse_step(self, data: dict[str, Any]) -> Answer:
         self.logger.warn(f"event #{data['EventId']} is not here: its request is refused")
         REQUESTS.labels(NO_ROUTE, "interrupted").inc()
