@@ -63,8 +63,8 @@ def test_it_tells_of_ids_in_requests_to_a_model_of_errors_and_of_limits(referenc
 
 
 def test_its_examples_name_this_gateway(reference: Page, stack: Stack) -> None:
-    reference.get_by_text("Upload a file").click()
     operation = reference.locator("#operations-Upload-upload")
+    operation.get_by_role("button", name="Upload a file").click()
     for language in ("cURL", "Python", "JavaScript"):
         operation.get_by_text(language, exact=True).click()
     examples = operation.locator("details pre").all_text_contents()
