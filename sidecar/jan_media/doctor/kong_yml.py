@@ -61,6 +61,14 @@ class Route:
     kept_paths: tuple[str, ...] = ()
     """Its paths, if they go on to the upstream as they are (``strip_path: false``)."""
 
+    def problem(self, message: str) -> Finding:
+        """What is wrong on it."""
+        return Finding(f"route {self.name}", Verdict.PROBLEM, message)
+
+    def warning(self, message: str) -> Finding:
+        """What is doubtful on it."""
+        return Finding(f"route {self.name}", Verdict.WARNING, message)
+
     @property
     def jan_media(self) -> Entity | None:
         """The config of jan-media on it."""
@@ -115,8 +123,7 @@ def _guard(route: Route) -> Iterator[Finding]:
     acl = route.plugins.get("acl")
     if not route.asks_who_calls:
         if acl is not None:
-            yield _problem(
-                _at(route),
+            yield route.problem(
                 "jan-media with auth: off grants nothing, so the acl on it admits nobody. Remove "
                 "one of the two.",
             )
@@ -127,29 +134,24 @@ def _guard(route: Route) -> Iterator[Finding]:
         f"{grant}], always_use_authenticated_groups: true, hide_groups_header: true}}."
     )
     if acl is None:
-        yield _problem(
-            _at(route),
+        yield route.problem(
             "It has jan-media without the acl guard: when the plugin server is dead, Kong lets "
             f"everybody through. {fix}",
         )
         return
     config = _config(acl)
     if not config.get("allow"):
-        yield _problem(_at(route), f"Its acl has no allow list, so it is no guard. {fix}")
+        yield route.problem(f"Its acl has no allow list, so it is no guard. {fix}")
     if config.get("always_use_authenticated_groups") is not True:
-        yield _problem(
-            _at(route),
+        yield route.problem(
             "Its acl does not ask for the groups that jan-media sets "
             f"(always_use_authenticated_groups). {fix}",
         )
     if config.get("hide_groups_header") is not True:
-        yield _warning(
-            _at(route), f"Its acl tells the upstream the groups (hide_groups_header). {fix}"
-        )
+        yield route.warning(f"Its acl tells the upstream the groups (hide_groups_header). {fix}")
     for name, plugin in (("jan-media", route.plugins["jan-media"]), ("acl", acl)):
         if plugin.get("ordering"):
-            yield _problem(
-                _at(route),
+            yield route.problem(
                 f"{name} has an ordering of its own. Remove it: acl must run after jan-media, as "
                 "their priorities (950 and 1100) have it.",
             )
@@ -163,8 +165,7 @@ def _guards_that_nobody_passes(routes: Sequence[Route]) -> Iterator[Finding]:
             and route.jan_media is None
             and _config(acl).get("always_use_authenticated_groups")
         ):
-            yield _problem(
-                _at(route),
+            yield route.problem(
                 "Its acl asks for groups that nothing sets, since it has no jan-media: nobody gets "
                 "in. Give it jan-media, or remove the acl.",
             )
@@ -183,8 +184,7 @@ def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
             continue
         for place in internal:
             if (route.upstream.host, route.upstream.port) == (place.host, place.port):
-                yield _problem(
-                    _at(route),
+                yield route.problem(
                     f"It leads to the sidecar's internal listener ({place.host}:{place.port}), "
                     "which is for the plugin alone. Remove the route.",
                 )
@@ -196,8 +196,7 @@ def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
                 and protected.upstream is not None
                 and _reaches(route, route.upstream, protected.upstream)
             ):
-                yield _problem(
-                    _at(route),
+                yield route.problem(
                     f"It leads to {route.upstream} without asking who calls, past the protected "
                     f"route {protected.name}. Give it jan-media and the acl, or a narrower path.",
                 )
@@ -234,21 +233,18 @@ def _gate(route: Route) -> Iterator[Finding]:
     guards = gate is not None and _config(gate).get("guards", True)
     if route.jan_media is None:
         if guards:
-            yield _problem(
-                _at(route),
+            yield route.problem(
                 "It has jan-media-gate without jan-media, which alone opens the gate: every "
                 "request ends with 503. Add jan-media, or set guards: false in the gate's config.",
             )
         return
     if not guards:
-        yield _problem(
-            _at(route),
+        yield route.problem(
             "It has jan-media without jan-media-gate (one with guards: false does not count), so "
             "every request is refused. Add `- name: jan-media-gate` to the route's plugins.",
         )
     elif not route.asks_who_calls and not _AI_PROXIES.isdisjoint(route.plugins):
-        yield _problem(
-            _at(route),
+        yield route.problem(
             "It has jan-media with auth: off, and ai-proxy, which sends requests on that jan-media "
             "has not looked at, when the plugin server is dead. Set auth: optional, and give the "
             "route the acl guard.",
@@ -256,8 +252,7 @@ def _gate(route: Route) -> Iterator[Finding]:
     for name in ("pre-function", "post-function"):
         code = map(str, _config(route.plugins.get(name, {})).get("access") or ())
         if any("jan_media" in each for each in code):
-            yield _problem(
-                _at(route),
+            yield route.problem(
                 f"It has the {name} of an older version, which jan-media-gate replaces. Remove it.",
             )
 
@@ -273,27 +268,23 @@ def _secret(route: Route, settings: Settings, environment: Mapping[str, str]) ->
     secret, known = _dereferenced(written, environment)
     sidecar = GatewaySecret(settings.gateway_secret, settings.gateway_secret_previous)
     if not written and sidecar.configured:
-        yield _problem(
-            _at(route),
+        yield route.problem(
             "jan-media has no gateway_secret and the sidecar asks for one: set it to "
             '"{vault://env/jan-gateway-secret}", and Kong\'s JAN_GATEWAY_SECRET to '
             "MEDIA_GATEWAY_SECRET.",
         )
     elif written and not known:
-        yield _warning(
-            _at(route),
+        yield route.warning(
             f"The gateway secret cannot be compared: {_variable(written)} is not set here. Run "
             "the doctor with Kong's environment.",
         )
     elif sidecar.configured and not sidecar.admits(secret):
-        yield _problem(
-            _at(route),
+        yield route.problem(
             f"The gateway secret is not the sidecar's. Make {_variable(written)} the same as "
             "MEDIA_GATEWAY_SECRET.",
         )
     if written and not written.startswith("{vault://"):
-        yield _warning(
-            _at(route),
+        yield route.warning(
             "The gateway secret stands in kong.yml. Refer to it: "
             '"{vault://env/jan-gateway-secret}".',
         )
@@ -306,14 +297,12 @@ def _secret_goes_to(route: Route, settings: Settings, *, asked_for: bool) -> Ite
     sent = bool((route.jan_media or {}).get("send_gateway_secret"))
     to_sidecar = route.upstream.port == settings.listen.port
     if sent and not to_sidecar:
-        yield _problem(
-            _at(route),
+        yield route.problem(
             f"It sends the gateway secret to {route.upstream}, which is not the sidecar "
             f"(MEDIA_LISTEN={settings.listen}). Remove send_gateway_secret there.",
         )
     if asked_for and to_sidecar and not sent:
-        yield _problem(
-            _at(route),
+        yield route.problem(
             "It leads to the sidecar without the gateway secret, so every request is a 401. Set "
             "send_gateway_secret: true.",
         )
@@ -325,16 +314,14 @@ def _guest_issuer(route: Route, settings: Settings) -> Iterator[Finding]:
     issuers = (route.jan_media or {}).get("issuers") or ()
     ours = [each for each in issuers if each.get("issuer") == settings.issuer]
     if not ours:
-        yield _warning(
-            _at(route),
+        yield route.warning(
             f"Guest tokens are refused there: no issuer is {settings.issuer}. Make MEDIA_ISSUER "
             "and the issuer in kong.yml the same, or set MEDIA_GUEST_LOGIN=false.",
         )
     elif not any(
         not each.get("audience") or settings.audience in each["audience"] for each in ours
     ):
-        yield _warning(
-            _at(route),
+        yield route.warning(
             f"Guest tokens are refused there: the issuer's audience lacks {settings.audience} "
             "(MEDIA_AUDIENCE).",
         )
@@ -347,8 +334,7 @@ def _guests_at_a_model(route: Route, settings: Settings) -> Iterator[Finding]:
         return
     has_limit = "rate-limiting" in route.plugins
     if (route.jan_media or {}).get("auth") == "optional" and not has_limit:
-        yield _warning(
-            _at(route),
+        yield route.warning(
             "Callers without a token reach the model without any limit (auth: optional). Give the "
             "route a rate-limiting with limit_by: ip, or set auth: required.",
         )
@@ -360,14 +346,12 @@ def _guests_at_a_model(route: Route, settings: Settings) -> Iterator[Finding]:
         return
     off = "To have no guests, remove their issuer from the route and set MEDIA_GUEST_LOGIN=false."
     if not has_limit and guests.get("consumer_id") not in route.limited:
-        yield _warning(
-            _at(route),
+        yield route.warning(
             "Guests, and so strangers, reach the model without any limit. Give the route the "
             f"rate-limiting that the project's kong.yml has for the consumer jan-guests. {off}",
         )
     if len(issuers) > 1:
-        yield _warning(
-            _at(route),
+        yield route.warning(
             f"Guests, and so strangers, reach the model beside the users of another issuer. {off}",
         )
 
@@ -380,15 +364,13 @@ def _issuers(route: Route) -> Iterator[Finding]:
     for issuer in (route.jan_media or {}).get("issuers") or () if route.asks_who_calls else ():
         name = issuer.get("issuer")
         if not issuer.get("audience"):
-            yield _warning(
-                _at(route),
+            yield route.warning(
                 f"The issuer {name} has no audience: tokens that it made for any other service "
                 "open this one too. Set audience.",
             )
         for field in ("jwks_url", "discovery_url"):
             if _is_open_to_others(str(issuer.get(field) or "")):
-                yield _warning(
-                    _at(route),
+                yield route.warning(
                     f"The keys of the issuer {name} come over plain http ({field}): whoever is on "
                     "the way can make tokens. Use https.",
                 )
@@ -517,13 +499,5 @@ def _config(plugin: Entity) -> Entity:
     return plugin.get("config") or {}
 
 
-def _at(route: Route) -> str:
-    return f"route {route.name}"
-
-
 def _problem(subject: str, message: str) -> Finding:
     return Finding(subject, Verdict.PROBLEM, message)
-
-
-def _warning(subject: str, message: str) -> Finding:
-    return Finding(subject, Verdict.WARNING, message)
