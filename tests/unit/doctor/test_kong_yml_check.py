@@ -65,7 +65,7 @@ def add_route(document: Any, url: str, **more: Any) -> None:
 
 def test_the_projects_own_kong_yml_is_fine() -> None:
     (only,) = found()
-    assert (only.verdict, "media, llm" in only.message) == (Verdict.OK, True)
+    assert (only.verdict, "media, files-api, llm" in only.message) == (Verdict.OK, True)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_what_opens_the_gateway_or_breaks_a_route_is_found(
 
 def test_a_config_without_the_plugin_is_a_problem() -> None:
     def bare(document: Any) -> None:
-        for name in ("llm", "media", "readyz"):
+        for name in ("llm", "media", "files-api", "readyz"):
             without(document, name, "jan-media")
 
     (only,) = found(bare)
@@ -264,7 +264,7 @@ def test_guest_tokens_that_no_route_would_accept_are_a_warning() -> None:
         }
     ).settings
     warned = [each for each in found(settings=elsewhere) if each.verdict is Verdict.WARNING]
-    assert ["MEDIA_ISSUER" in each.message for each in warned] == [True, True]
+    assert ["MEDIA_ISSUER" in each.message for each in warned] == [True] * 3
 
 
 KEYS = "openid.example.com/keys"
