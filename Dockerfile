@@ -36,6 +36,8 @@ RUN /build/bin/pip --python /opt/jan install --no-cache-dir '/src[plugin]' -c /s
 
 FROM kong-python AS kong
 COPY --from=kong-build /opt/jan /opt/jan
+# Over Kong's folder a read-only container mounts a tmpfs. In Podman that takes the folder's mode over.
+RUN install -d -m 1777 /usr/local/kong
 COPY kong-errors.json kong.yml /etc/kong/
 ENV KONG_DATABASE=off \
     KONG_DECLARATIVE_CONFIG=/etc/kong/kong.yml \
