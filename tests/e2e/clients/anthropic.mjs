@@ -1,8 +1,9 @@
 // Anthropic's JavaScript client.
-import Anthropic, { BadRequestError } from "@anthropic-ai/sdk";
+import Anthropic, { BadRequestError, NotFoundError, toFile } from "@anthropic-ai/sdk";
 import assert from "node:assert/strict";
 import test from "node:test";
-import { GATEWAY, MODEL, TOKEN, UNKNOWN, base64, received, saw, upload } from "./gateway.mjs";
+import { GATEWAY, MODEL, TOKEN, UNKNOWN } from "./gateway.mjs";
+import { base64, picture, received, saw, upload } from "./gateway.mjs";
 
 const client = new Anthropic({ baseURL: GATEWAY, apiKey: TOKEN, maxRetries: 0 });
 const storing = new Anthropic({ baseURL: `${GATEWAY}/store`, apiKey: TOKEN, maxRetries: 0 });
@@ -44,6 +45,21 @@ test("a stream", async () => {
 test("the count of tokens", async () => {
   const { max_tokens, ...request } = asked({ type: "file", file_id: await upload("one.png") });
   assert.ok((await client.messages.countTokens(request)).input_tokens > 80);
+});
+
+test("a file is uploaded, used, listed, read and deleted", async () => {
+  const file = await toFile(picture("three.png"), "three.png", { type: "image/png" });
+  const made = await client.files.upload({ file });
+  assert.equal(made.filename, "three.png");
+  const answer = await client.messages.create(asked({ type: "file", file_id: made.id }));
+  assert.equal(answer.content[0].text, saw("three.png"));
+  const ids = [];
+  for await (const each of client.files.list()) ids.push(each.id);
+  assert.ok(ids.includes(made.id));
+  const content = Buffer.from(await (await client.files.download(made.id)).arrayBuffer());
+  assert.deepEqual(content, picture("three.png"));
+  await client.files.delete(made.id);
+  await assert.rejects(client.files.retrieveMetadata(made.id), NotFoundError);
 });
 
 test("an unknown id is an error that names its place", async () => {

@@ -1,8 +1,9 @@
 // OpenAI's JavaScript client.
 import assert from "node:assert/strict";
 import test from "node:test";
-import OpenAI, { BadRequestError } from "openai";
-import { GATEWAY, MODEL, TOKEN, UNKNOWN, dataUrl, received, saw, upload } from "./gateway.mjs";
+import OpenAI, { BadRequestError, NotFoundError, toFile } from "openai";
+import { GATEWAY, MODEL, TOKEN, UNKNOWN } from "./gateway.mjs";
+import { dataUrl, picture, received, saw, upload } from "./gateway.mjs";
 
 const client = new OpenAI({ baseURL: `${GATEWAY}/v1`, apiKey: TOKEN, maxRetries: 0 });
 const storing = new OpenAI({ baseURL: `${GATEWAY}/store/v1`, apiKey: TOKEN, maxRetries: 0 });
@@ -73,6 +74,23 @@ test("a response as a stream", async () => {
   }
   assert.equal(text, saw("one.png"));
   assert.equal((await stream.finalResponse()).output_text, text);
+});
+
+test("a file is created, used, listed, read and deleted", async () => {
+  const file = await toFile(picture("three.png"), "three.png", { type: "image/png" });
+  const made = await client.files.create({ file, purpose: "vision" });
+  assert.equal(made.filename, "three.png");
+  const answer = await client.responses.create(
+    response({ type: "input_image", file_id: made.id }),
+  );
+  assert.equal(answer.output_text, saw("three.png"));
+  const ids = [];
+  for await (const each of client.files.list()) ids.push(each.id);
+  assert.ok(ids.includes(made.id));
+  const content = Buffer.from(await (await client.files.content(made.id)).arrayBuffer());
+  assert.deepEqual(content, picture("three.png"));
+  assert.ok((await client.files.delete(made.id)).deleted);
+  await assert.rejects(client.files.retrieve(made.id), NotFoundError);
 });
 
 test("the models", async () => {

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from anthropic import Anthropic, BadRequestError
+from anthropic import Anthropic, BadRequestError, NotFoundError
 
+from demo.images import drawn
 from tests.e2e.clients.conftest import UNKNOWN, Gateway, base64, saw
 
 MODEL = "jan-v2-30b"
@@ -104,3 +105,17 @@ def test_an_unknown_id_is_an_error_that_names_its_place(client: Anthropic) -> No
 def test_the_models(client: Anthropic) -> None:
     assert MODEL in [each.id for each in client.models.list()]
     assert client.models.retrieve(MODEL).display_name
+
+
+def test_a_file_is_uploaded_used_listed_read_and_deleted(client: Anthropic) -> None:
+    content = drawn("uploaded.png")
+    made = client.files.upload(file=("uploaded.png", content, "image/png"))
+    assert (made.filename, made.size_bytes) == ("uploaded.png", len(content))
+    answer = client.messages.create(**asked(by_file(made.id)))
+    assert answer.content[0].text == saw("uploaded.png")
+    assert client.files.retrieve_metadata(made.id).id == made.id
+    assert made.id in [each.id for each in client.files.list()]
+    assert client.files.download(made.id).read() == content
+    assert client.files.delete(made.id).type == "file_deleted"
+    with pytest.raises(NotFoundError):
+        client.files.retrieve_metadata(made.id)

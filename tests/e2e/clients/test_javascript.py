@@ -19,7 +19,7 @@ def environment(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> d
     """What the files are told about the gateway; the packages are installed."""
     subprocess.run(["make", "-s", INSTALLED], cwd=ROOT, check=True)
     folder: Path = tmp_path_factory.mktemp("pictures")
-    for name in ("one.png", "two.png"):
+    for name in ("one.png", "two.png", "three.png"):
         (folder / name).write_bytes(drawn(name))
     told = {"GATEWAY": gateway.url, "TOKEN": gateway.token, "MODEL_SERVER": gateway.model}
     return {**os.environ, **told, "PICTURES": str(folder)}

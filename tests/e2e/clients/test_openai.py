@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from openai import AuthenticationError, BadRequestError, OpenAI
+from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAI
 
+from demo.images import drawn
 from tests.e2e.clients.conftest import UNKNOWN, Gateway, data_url, saw
 
 MODEL = "jan-v2-30b"
@@ -156,3 +157,24 @@ def test_a_response_to_an_unknown_file_id_is_an_error_that_names_its_place(clien
     with pytest.raises(BadRequestError) as caught:
         client.responses.create(model=MODEL, input=responses_input(part))
     assert caught.value.param == "input[0].content[1].file_id"
+
+
+def test_a_file_is_created_used_listed_read_and_deleted(client: OpenAI) -> None:
+    content = drawn("created.png")
+    made = client.files.create(file=("created.png", content, "image/png"), purpose="vision")
+    assert (made.filename, made.bytes, made.purpose) == ("created.png", len(content), "vision")
+    part = {"type": "input_image", "detail": "auto", "file_id": made.id}
+    answer = client.responses.create(model=MODEL, input=responses_input(part))
+    assert answer.output_text == saw("created.png")
+    assert client.files.retrieve(made.id).id == made.id
+    assert made.id in [each.id for each in client.files.list(purpose="vision")]
+    assert client.files.content(made.id).read() == content
+    assert client.files.delete(made.id).deleted
+    with pytest.raises(NotFoundError):
+        client.files.retrieve(made.id)
+
+
+def test_a_file_for_another_purpose_is_refused_in_words_that_help(client: OpenAI) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune")
+    assert caught.value.param == "purpose"
