@@ -53,6 +53,8 @@ async def resolve(request: Request) -> Response:
     asked = await _unpacked(request)
     if "names" in asked:
         names, fit = _strings(asked, "names"), fit_of(asked)
+        if fit is not None and sidecar.ahead is not None:
+            sidecar.ahead.asked(fit)
         return _packed(await _resolved(sidecar, names, fit))
     ids = _ids(asked)
     resolved = await all_ready(sidecar, [id for id in ids if parse_media_id(id) == id])
