@@ -1,1 +1,1 @@
-"""Lua of pre-function and post-function, run by a real LuaJIT in Kong's sandbox."""
+"""Kong's kit for plugins, in Lua, and what it asks of Python; a LuaJIT that runs both."""

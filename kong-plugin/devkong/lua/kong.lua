@@ -88,7 +88,7 @@ end
 package.loaded["cjson"], package.loaded["cjson.safe"] = cjson, cjson
 package.path = path
 
-kong = { -- luacheck: globals kong ngx
+kong = {
   ctx = {
     shared = table_of(function() return context.shared end),
     plugin = table_of(function() return own end),
@@ -272,4 +272,7 @@ local function plugin(name)
   end
 end
 
-return new_context, plugin, start, go_on, filter, call
+return {
+  call = call, filter = filter, go_on = go_on, new_context = new_context, plugin = plugin,
+  start = start,
+}

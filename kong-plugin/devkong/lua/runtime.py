@@ -33,11 +33,9 @@ class Lua:
         path = f"{package_path.replace(';;', ';')};{here}/?.lua".encode()
         functions = {name: self._answering(each) for name, each in host.FUNCTIONS.items()}
         load = self._lua.execute(b"return function(source) return load(source, '=kong.lua') end")
-        new_context, self._plugin, self._start, self._go_on, self._filter, self.call = load(
-            here.joinpath("kong.lua").read_bytes()
-        )(self.table(functions), path)
-        self._new_context = new_context
-        """`call(name, ...)` calls a function of the kit by its name."""
+        self._kong = load(here.joinpath("kong.lua").read_bytes())(self.table(functions), path)
+        self.call = self._kong[b"call"]
+        """Calls a function of the kit, which is named first."""
 
     def plugin(self, name: str) -> tuple[Any, Any] | None:
         """Return the handler and the schema of a plugin, None if it is not on the path.
@@ -45,7 +43,7 @@ class Lua:
         Raises LuaFailed for one that cannot be loaded.
         """
         try:
-            found = self._plugin(name.encode())
+            found = self._kong[b"plugin"](name.encode())
         except luajit.LuaError as error:
             raise LuaFailed(str(error)) from error
         return found if found is None else (found[0], text(plain(found[1])))
@@ -63,32 +61,32 @@ class Lua:
 
         Raises ResponseExit when it answers, PluginLeft, LuaFailed.
         """
-        what, result = self._enter(exchange, self._start, function, *args)
+        what, result = self._enter(exchange, b"start", function, *args)
         while what == b"body":
             await exchange.body.read_whole()
-            what, result = self._enter(exchange, self._go_on, result)
+            what, result = self._enter(exchange, b"go_on", result)
         if what == b"yield":
             raise PluginLeft
         return self._result(what, result)
 
     def header_filter(self, exchange: Exchange, function: Any, *args: Any) -> None:
         """Run a function that neither waits nor answers. Raises LuaFailed."""
-        what, result = self._enter(exchange, self._start, function, *args)
+        what, result = self._enter(exchange, b"start", function, *args)
         self._result(b"yield" if what == b"exit" else what, result)
 
     def body_filter(
         self, exchange: Exchange, function: Any, piece: bytes, last: bool, *args: Any
     ) -> bytes:
         """Run a function over a piece of the answer; return what is sent in its place."""
-        what, result = self._enter(exchange, self._filter, piece, last, function, *args)
+        what, result = self._enter(exchange, b"filter", piece, last, function, *args)
         result = self._result(b"yield" if what == b"exit" else what, result)
         return result if isinstance(result, bytes) else b""
 
-    def _enter(self, exchange: Exchange, function: Any, *args: Any) -> tuple[bytes, Any]:
+    def _enter(self, exchange: Exchange, how: bytes, *args: Any) -> tuple[bytes, Any]:
         if exchange.lua is None:
-            exchange.lua = self._new_context()
+            exchange.lua = self._kong[b"new_context"]()
         self._exchange = exchange
-        what, result = function(exchange.lua, exchange.plugin_id.encode(), *args)
+        what, result = self._kong[how](exchange.lua, exchange.plugin_id.encode(), *args)
         return what, result
 
     def _result(self, what: bytes, result: Any) -> Any:
