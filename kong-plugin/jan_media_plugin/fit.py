@@ -44,14 +44,15 @@ class Fit:
 
 
 PRESETS: dict[str, Fit] = {
-    # https://platform.openai.com/docs/guides/images-vision#image-input-requirements, 2026-11.
-    # Larger ones are scaled down to 2048 pixels there, so no more need be sent.
+    # https://developers.openai.com/api/docs/guides/images-vision, 2026-11. With the details low,
+    # high and auto larger ones are scaled down to 2048 pixels there, so no more need be sent. For
+    # the detail "original" of newer models, give a larger max_edge.
     "openai": Fit(
         types=("image/jpeg", "image/png", "image/webp", "image/gif"),
         max_bytes=20 * MIB,
         max_edge=2048,
     ),
-    # https://docs.anthropic.com/en/docs/build-with-claude/vision, 2026-11. The 5 MB are those of
+    # https://platform.claude.com/docs/en/build-with-claude/vision, 2026-11. The 5 MB are those of
     # the base64 text, which has 4/3 of the bytes.
     "anthropic": Fit(
         types=("image/jpeg", "image/png", "image/webp", "image/gif"),
@@ -60,7 +61,9 @@ PRESETS: dict[str, Fit] = {
         many=20,
         many_max_edge=2000,
     ),
-    # https://ai.google.dev/gemini-api/docs/image-understanding, 2026-11.
+    # https://ai.google.dev/gemini-api/docs/image-understanding (types), and for the bytes of one
+    # image https://docs.cloud.google.com/vertex-ai/generative-ai/docs/image/image-captioning,
+    # 2026-11: the least of its models.
     "gemini": Fit(
         types=("image/jpeg", "image/png", "image/webp", "image/heic", "image/heif"),
         max_bytes=7 * MIB,
