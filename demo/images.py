@@ -5,6 +5,7 @@ python -m demo.images photo.jpg
 
 import hashlib
 import io
+import random
 import sys
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def drawn(name: str, width: int = 320, height: int = 200) -> bytes:
     pen.text((8, 8), name, fill=(255, 255, 255))
     out = io.BytesIO()
     image.save(out, FORMATS.get(ending, "PNG"))
+    return out.getvalue()
+
+
+def screenshot(number: int, width: int = 1200, height: int = 900) -> bytes:
+    """A PNG that packs badly, as screenshots of pages with photos do: 3.2 MB at 1200×900."""
+    noise = random.Random(number).randbytes(width * height * 3)  # noqa: S311
+    image = Image.frombytes("RGB", (width, height), noise)
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((0, 0, width, 40), fill=(30, 30, 30))
+    pen.text((12, 12), f"Screenshot {number}", fill=(255, 255, 255))
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 

@@ -49,7 +49,8 @@ class Limits:
 
 PROVIDERS = {
     "none": Limits(),
-    # https://docs.anthropic.com/en/docs/build-with-claude/vision and …/en/api/overview, 2026-11
+    # https://platform.claude.com/docs/en/build-with-claude/vision and …/api/overview, 2026-11; 600
+    # images for models with a context of more than 200k tokens
     "anthropic": Limits(
         types=("JPEG", "PNG", "GIF", "WEBP"),
         max_bytes=5 * MIB,
@@ -59,7 +60,7 @@ PROVIDERS = {
         max_images=100,
         max_body_bytes=32 * MIB,
     ),
-    # https://platform.openai.com/docs/guides/images-vision, 2026-11
+    # https://developers.openai.com/api/docs/guides/images-vision, 2026-11
     "openai": Limits(
         types=("PNG", "JPEG", "MPO", "WEBP", "GIF"),
         max_bytes=20 * MIB,
@@ -67,7 +68,8 @@ PROVIDERS = {
         max_body_bytes=50 * MIB,
         still=True,
     ),
-    # https://ai.google.dev/gemini-api/docs/image-understanding, 2026-11
+    # https://ai.google.dev/gemini-api/docs/image-understanding, and of one image
+    # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/image/image-captioning, 2026-11
     "gemini": Limits(
         types=("PNG", "JPEG", "MPO", "WEBP", "HEIF"),
         max_bytes=7 * MIB,

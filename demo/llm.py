@@ -6,7 +6,8 @@ Clients and tests prove with it that the right bytes arrived. Nothing about it i
     POST /v1/messages/count_tokens
     POST /v1beta/models/{model}:generateContent, :streamGenerateContent (below /v1 too)
     GET  /v1/models, /v1/models/{model}
-    GET  /v1/received           the latest requests as they arrived: path, headers, body
+    GET  /v1/received           the latest requests as they arrived: path, headers, body;
+                                with ?last=1 the last one alone
     GET  /received              the same, for those who reach this server without the gateway
     GET  /healthz
 
@@ -72,8 +73,9 @@ def demo_llm(limits: Limits = PROVIDERS["none"]) -> Starlette:
             return JSONResponse(refusal, status_code=404)
         return await answer(request, GenerateContent(), model, method.startswith("stream"))
 
-    async def list_received(_: Request) -> Response:
-        return JSONResponse(list(received))
+    async def list_received(request: Request) -> Response:
+        wanted = int(request.query_params.get("last", REMEMBERED_REQUESTS))
+        return JSONResponse(list(received)[-wanted:])
 
     async def models(request: Request) -> Response:
         listed = [_model(name, request) for name in MODELS]

@@ -1,7 +1,9 @@
 """`make demo`: the whole path on one machine, each step shown and checked.
 
 The steps are those of "Complete Flow" and "Multiple Images" in docs/media-api-examples.md, and
-beside them deduplication, a direct upload, a stream and a refusal.
+beside them deduplication, a direct upload, a stream and a refusal. The last is what the gateway is
+for: a conversation that grows by a screenshot in each turn, with a model that has Anthropic's
+limits.
 """
 
 import base64
@@ -17,9 +19,12 @@ import httpx
 
 from demo.addresses import free_ports, url
 from demo.image_host import ImageHost
-from demo.images import drawn
+from demo.images import drawn, screenshot
+from demo.kong_settings import ROOT
 from demo.part import PartFailed
 from demo.stack import Stack
+
+JSON = {"Content-Type": "application/json"}
 
 
 class WrongStep(Exception):
@@ -56,6 +61,36 @@ def names_image(text: str, content: bytes) -> bool:
     return f"{len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}" in text
 
 
+# What the story changes in kong.yml, on the model's route.
+SWITCHED_ON = {
+    "# inline: store ": "inline: store ",
+    "# fit: { preset: anthropic }": "fit: { preset: anthropic }",
+    "max_body_bytes: 33554432\n": "max_body_bytes: 67108864\n",
+}
+
+
+def switched_on(kong_yml: str) -> str:
+    """kong.yml with media stored that come inline, and made to fit. Raises WrongStep."""
+    for before, after in SWITCHED_ON.items():
+        if kong_yml.count(before) != 1:
+            raise WrongStep(f"kong.yml has one {before.strip()!r}")
+        kong_yml = kong_yml.replace(before, after)
+    return kong_yml
+
+
+TURNS = 10
+TALL = TURNS  # the last screenshot is that of a whole page, taller than the model takes
+
+
+def said(turn: int) -> dict[str, Any]:
+    """What a turn adds to a conversation of Anthropic's Messages: a screenshot, inline."""
+    shot = screenshot(turn, 120, 9000) if turn == TALL else screenshot(turn)
+    data = base64.b64encode(shot).decode()
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    question = {"type": "text", "text": "And now?"}
+    return {"role": "user", "content": [{"type": "image", "source": source}, question]}
+
+
 def chat_body(question: str, ids: list[str], stream: bool = False) -> bytes:
     """A chat request with images, as a client would write it."""
     content: list[Any] = [{"type": "text", "text": question}]
@@ -67,12 +102,14 @@ def chat_body(question: str, ids: list[str], stream: bool = False) -> bytes:
 class Story:
     """The steps, told by one client who has nothing but the gateway's address."""
 
-    def __init__(self, gateway: str, images: str, received: str) -> None:
+    def __init__(self, gateway: str, images: str, model: str) -> None:
         self.images = images
-        self.received = received
+        self.model = model
         self.client = httpx.Client(base_url=gateway, timeout=30, trust_env=False)
-        # What reached the model is asked of the model itself, past the gateway.
-        self.observer = httpx.Client(timeout=30, trust_env=False)
+        # For the model itself, past the gateway: what reached it, and what it would say.
+        # A connection each time: the model closes one that was idle for five seconds.
+        none_kept = httpx.Limits(max_keepalive_connections=0)
+        self.observer = httpx.Client(timeout=30, trust_env=False, limits=none_kept)
 
     def tell(self) -> None:
         """All steps, in order. Raises WrongStep."""
@@ -87,6 +124,7 @@ class Story:
         self.streaming("chart.webp")
         self.direct_upload("photo.jpg")
         self.unknown_id()
+        self.ten_turns()
 
     def without_a_token(self) -> None:
         heading("A request without a token is refused")
@@ -137,9 +175,8 @@ class Story:
         heading("The same as a stream")
         body = chat_body("What do you see in this image?", [media_id], stream=True)
         text, arrivals = "", []
-        headers = {"Content-Type": "application/json"}
         with self.client.stream(
-            "POST", "/v1/chat/completions", content=body, headers=headers
+            "POST", "/v1/chat/completions", content=body, headers=JSON
         ) as answer:
             check(answer.status_code == 200, "200")
             for line in answer.iter_lines():
@@ -172,13 +209,45 @@ class Story:
         place = "messages[0].content[1].image_url.url"
         check(answer.json()["error"]["param"] == place, "the error names the place")
 
+    def ten_turns(self) -> None:
+        heading(f"A conversation of {TURNS} turns with a model that has Anthropic's limits")
+        print("   Each turn brings a screenshot, and each request repeats all that were before.")
+        print("   kong.yml says `inline: store` and `fit: { preset: anthropic }` for the model.\n")
+        print("   turn   the client sent   straight to the model   by the gateway, it received")
+        messages: list[Any] = []
+        straight, error = 200, ""
+        for turn in range(1, TURNS + 1):
+            messages.append(said(turn))
+            request = {"model": "jan-v2-30b", "max_tokens": 100, "messages": messages}
+            body = json.dumps(request).encode()
+            messages.append({"role": "assistant", "content": "Go on."})
+            if straight == 200:
+                answer = self.observer.post(f"{self.model}/v1/messages", content=body)
+                straight, error = answer.status_code, answer.text
+                outcome = str(straight)
+            else:
+                outcome = "the session is dead"
+            answer = self.client.post("/v1/messages", content=body, headers=JSON)
+            text = successful(answer)["content"][0]["text"]
+            received = len(self.last_received())
+            sizes = f"{len(body) / 1e6:8.1f} MB   {outcome:<21}   {received / 1e3:.1f} kB"
+            print(f"   {turn:4}       {sizes}{' (one made to fit)' if turn == TALL else ''}")
+        shown("straight to the model", error)
+        check(straight == 413, "the model itself refuses, and would in every turn after")
+        check(text.startswith(f"I see {TURNS} images."), "by the gateway it saw all to the end")
+        check(received < len(body) // 1000, "and received less than a thousandth of what was sent")
+        check("9000 pixels" not in text, "the tall one was made to fit")
+
     def post_chat(self, body: bytes) -> httpx.Response:
-        return self.client.post(
-            "/v1/chat/completions", content=body, headers={"Content-Type": "application/json"}
-        )
+        return self.client.post("/v1/chat/completions", content=body, headers=JSON)
+
+    def last_received(self) -> str:
+        """The body of the model's latest request, asked of the model itself."""
+        answer = self.observer.get(f"{self.model}/received", params={"last": 1})
+        return str(answer.json()[0]["body"])
 
     def show_bodies(self, sent: bytes) -> str:
-        arrived = str(self.observer.get(self.received).json()[-1]["body"])
+        arrived = self.last_received()
         shown("the client sent", sent.decode())
         shown("the model received", arrived)
         return arrived
@@ -190,16 +259,19 @@ def main() -> int:
     print("Starting sidecar, demo LLM and gateway …", flush=True)
     try:
         with tempfile.TemporaryDirectory(prefix="jan-demo-") as folder, ImageHost() as images:
+            kong_yml = Path(folder) / "kong.yml"
+            kong_yml.write_text(switched_on((ROOT / "kong.yml").read_text("utf-8")), "utf-8")
             stack = Stack(
-                Path(folder),
+                Path(folder) / "stack",
                 free_ports(),
+                llm_limits="anthropic",
                 # The demo's images come from this machine, which is refused otherwise.
                 media_settings={"MEDIA_FETCH_ALLOW": "127.0.0.1/32"},
+                kong_yml=kong_yml,
             )
             with stack:
                 print(f"Ready: {stack.base_url}")
-                received = url(stack.ports.llm, "/received")
-                Story(stack.base_url, images.base_url, received).tell()
+                Story(stack.base_url, images.base_url, url(stack.ports.llm)).tell()
     except (WrongStep, PartFailed, httpx.HTTPError, KeyError) as problem:
         print(f"\n✗ {type(problem).__name__}: {problem}", file=sys.stderr)
         return 1

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from demo.kong_settings import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -22,14 +24,21 @@ def test_the_five_minutes_are_these_steps() -> None:
     ]
 
 
+@pytest.mark.timeout(240)
 def test_make_demo_tells_the_story_and_succeeds() -> None:
     finished = subprocess.run(
-        ["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+        ["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=220, check=False
     )
     assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-3000:]
     assert "the client sent" in finished.stdout
     assert "the model received" in finished.stdout
     assert "deduped is true" in finished.stdout
+    turns = re.findall(r"^ +(\d+) +([\d.]+) MB +(.+?) +([\d.]+) kB", finished.stdout, re.MULTILINE)
+    outcomes = [straight for _, _, straight, _ in turns]
+    assert outcomes == [*["200"] * 8, "413", "the session is dead"]
+    *_, (_, sent, _, received) = turns
+    assert (sent, round(float(received))) == ("41.5", 4)
+    assert "of 41.5 MB in the tenth the model receives 4 kB" in README
 
 
 def test_a_newcomers_commands_work(gateway_url: str, tmp_path: Path) -> None:
