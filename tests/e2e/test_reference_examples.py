@@ -4,6 +4,7 @@ In each language they are read as a person would: from top to bottom, with one p
 deletes it last.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,33 +13,63 @@ import yaml
 from jan_media.api.routes import contract
 
 from demo.images import drawn
-from tests.e2e.documented import Outcome, examples, read_bash, read_javascript, read_python
+from tests.e2e.documented import (
+    Outcome,
+    examples,
+    read_bash,
+    read_javascript,
+    read_python,
+    substituted,
+)
 
 CONTRACT: dict[str, Any] = yaml.safe_load(contract("openapi.yaml"))
-PHOTO = 'const photo = document.getElementById("photo").files[0];'
-SDKS = ("OpenAI", "Anthropic")  # their examples need packages of their own
-READERS = {"cURL": read_bash, "Python": read_python, "JavaScript": read_javascript}
+READERS = {
+    "cURL": read_bash,
+    "Python": read_python,
+    "JavaScript": read_javascript,
+    "Python, OpenAI": read_python,
+    "Python, Anthropic": read_python,
+}
+NOT_RUN = "JavaScript, OpenAI"  # needs npm; tests/e2e/clients makes the same calls
 
 
-def samples() -> list[tuple[str, str, str]]:
-    """Operation, language and source of each; deletion comes last."""
+def samples() -> dict[tuple[str, str], str]:
+    """Sources by operation and language, in the order of the page; deletion comes last."""
+    found: dict[tuple[str, str], str] = {}
+    for language, source in introduction():
+        found["the introduction", language] = source
     operations = [
         operation
         for item in CONTRACT["paths"].values()
         for operation in item.values()
         if isinstance(operation, dict) and "x-codeSamples" in operation
     ]
-    operations.sort(key=lambda operation: operation["operationId"] == "deleteMedia")
-    return [
-        (operation["operationId"], sample["lang"], sample["source"])
-        for operation in operations
-        for sample in operation["x-codeSamples"]
-        if not sample["lang"].endswith(SDKS)
-    ]
+    operations.sort(key=lambda operation: operation["operationId"].startswith("delete"))
+    for operation in operations:
+        for sample in operation["x-codeSamples"]:
+            if sample["lang"] != NOT_RUN:
+                found[operation["operationId"], sample["lang"]] = sample["source"]
+    return found
+
+
+def introduction() -> Iterator[tuple[str, str]]:
+    """The first steps, and the SDKs of Python, with their languages."""
+    for block in examples(CONTRACT["info"]["description"]):
+        if block.language == "bash":
+            yield "cURL", block.source
+        elif block.language == "python":
+            sdk = "OpenAI" if "openai" in block.source else "Anthropic"
+            yield f"Python, {sdk}", block.source
 
 
 SAMPLES = samples()
-FIRST_STEPS = examples(CONTRACT["info"]["description"])[0].source
+SIGNED_IN = [SAMPLES["guestLogin", "Python"], SAMPLES["upload", "Python"]]
+# What a reader of a language has done before the first of its examples.
+BEFORE = {
+    "JavaScript": ['const photo = document.getElementById("photo").files[0];'],
+    "Python, OpenAI": SIGNED_IN,
+    "Python, Anthropic": SIGNED_IN,
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,30 +79,18 @@ def outcomes(
     """What came of every example, by operation and language."""
     found = {}
     for language, read in READERS.items():
-        folder = tmp_path_factory.mktemp(language)
+        folder = tmp_path_factory.mktemp("reader")
         (folder / "photo.jpg").write_bytes(drawn(f"{language}-reference.jpg"))
-        chosen = [each for each in SAMPLES if each[1].partition(",")[0] == language]
-        before = {"JavaScript": [PHOTO], "cURL": [FIRST_STEPS]}.get(language, [])
-        ran = read(
-            [
-                source.replace("http://localhost:8000", gateway_url).replace(
-                    "https://example.com", images
-                )
-                for source in [*before, *(source for _, _, source in chosen)]
-            ],
-            folder,
-        )
-        if language == "cURL":
-            found["first steps", language] = ran[0]
-        for (operation, named, _), outcome in zip(chosen, ran[len(before) :], strict=True):
-            found[operation, named] = outcome
+        names = [each for each in SAMPLES if each[1] in (language, f"{language}, by URL")]
+        before = BEFORE.get(language, [])
+        sources = [*before, *(SAMPLES[each] for each in names)]
+        hosts = {"http://localhost:8000": gateway_url, "https://example.com": images}
+        ran = read([substituted(source, hosts) for source in sources], folder)
+        found.update(zip(names, ran[len(before) :], strict=True))
     return found
 
 
-@pytest.mark.parametrize(
-    ("operation", "language"),
-    [("first steps", "cURL"), *((operation, named) for operation, named, _ in SAMPLES)],
-)
+@pytest.mark.parametrize(("operation", "language"), SAMPLES)
 def test_example_runs(
     operation: str, language: str, outcomes: dict[tuple[str, str], Outcome]
 ) -> None:
@@ -82,13 +101,27 @@ def test_example_runs(
 
 @pytest.mark.parametrize("operation", ["guestLogin", "upload", "prepareUpload", "chat"])
 def test_what_everybody_does_is_shown_in_each_language(operation: str) -> None:
-    shown = {language for named, language, _ in SAMPLES if named == operation}
-    assert shown >= READERS.keys()
+    assert {language for named, language in SAMPLES if named == operation} >= {
+        "cURL",
+        "Python",
+        "JavaScript",
+    }
 
 
-@pytest.mark.parametrize("language", READERS)
-def test_the_model_sees_the_photo(language: str, outcomes: dict[tuple[str, str], Outcome]) -> None:
-    assert "I see 1 image" in outcomes["chat", language].printed
+@pytest.mark.parametrize(
+    "example",
+    [
+        ("chat", "cURL"),
+        ("chat", "Python"),
+        ("chat", "JavaScript"),
+        ("the introduction", "Python, OpenAI"),
+        ("the introduction", "Python, Anthropic"),
+    ],
+)
+def test_the_model_sees_the_photo(
+    example: tuple[str, str], outcomes: dict[tuple[str, str], Outcome]
+) -> None:
+    assert "I see 1 image" in outcomes[example].printed
 
 
 def test_the_page_that_shows_them_is_served(gateway_url: str) -> None:
