@@ -77,7 +77,7 @@ def outcomes(
     gateway_url: str, images: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, str], Outcome]:
     """What came of every example, by operation and language."""
-    found = {}
+    found: dict[tuple[str, str], Outcome] = {}
     for language, read in READERS.items():
         folder = tmp_path_factory.mktemp("reader")
         (folder / "photo.jpg").write_bytes(drawn(f"{language}-reference.jpg"))
