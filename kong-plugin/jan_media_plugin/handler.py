@@ -6,6 +6,7 @@ import time
 import uuid
 from typing import Any
 
+from jan_media_plugin import tracing
 from jan_media_plugin.answers import Refused, no_credentials
 from jan_media_plugin.auth.api_keys import ApiKeys
 from jan_media_plugin.auth.caller import Caller, caller_of_kong, presented
@@ -61,10 +62,11 @@ class Plugin:
         The grant is the last call: should anything end this early, the way to the upstream is still
         closed, and the acl guard on the route refuses whatever was not granted.
         """
-        began, exchange, outcome = time.perf_counter(), None, "unfinished"
+        began, exchange, span, outcome = time.perf_counter(), None, None, "unfinished"
         try:
             exchange = Exchange(kong)
             headers = exchange.headers
+            span = tracing.begin(headers, exchange.about.request_id, exchange.route)
             check_size(headers, self._config.max_header_bytes)
             check_connection(headers)
             caller = self._identify(exchange)
@@ -75,6 +77,8 @@ class Plugin:
                 self._media.resolve(exchange, caller)
             changes = self._upstream_headers.changes(headers, caller)
             granted, identity = self._granted(caller), self._identity(caller)
+            if span is not None:
+                changes = {**changes, **tracing.passed_on()}
             outcome = "admitted"
             exchange.admit(changes, granted, identity)
         except Refused as refused:
@@ -84,6 +88,7 @@ class Plugin:
             route, body = (exchange.route, exchange.body_seconds) if exchange else (None, 0.0)
             seconds = time.perf_counter() - began - body
             count_request(route, outcome, seconds)
+            tracing.end(span, outcome)
             log.debug("%s %s %.1fms", route, outcome, seconds * 1000)
 
     def _granted(self, caller: Caller | None) -> list[str] | None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgpack
 
+from jan_media_plugin import tracing
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.metrics import INLINE_BYTES, SIDECAR_SECONDS
 from jan_media_plugin.server.log import about
@@ -73,9 +74,13 @@ class Sidecar:
         return stored
 
     async def _post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+        with tracing.question(path):
+            headers = {**_about_headers(), **tracing.passed_on(), **headers}
+            return await self._answer(path, content, headers)
+
+    async def _answer(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
         if self._client is None:
             self._client = self._connected()
-        headers = {**_about_headers(), **headers}
         encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         began, outcome = time.perf_counter(), "away"
         try:

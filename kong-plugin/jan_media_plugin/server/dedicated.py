@@ -101,6 +101,7 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
 
     from kong_pdk import module as kong_pdk_module
 
+    from jan_media_plugin import tracing
     from jan_media_plugin.metrics import show
     from jan_media_plugin.server.listener import serve
     from jan_media_plugin.server.log import WARNING, Log
@@ -126,7 +127,9 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
     if flags.metrics_listen is not None:
         host, port = flags.metrics_listen
         show(host, port, server.logger.error)
+    tracing.start()
     serve(server, flags.prefix / flags.socket_name, flags.listen_queue_size)
+    tracing.stop()
 
 
 def _parse(plugin: ServedPlugin, argv: Sequence[str] | None) -> argparse.Namespace:

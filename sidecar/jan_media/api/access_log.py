@@ -8,6 +8,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jan_media import tracing
 from jan_media.log import begin
 from jan_media.server.metrics import Metrics
 
@@ -26,7 +27,7 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin(_request_id(scope))
+        known = begin(_header(scope, b"x-kong-request-id"))
         started = time.perf_counter()
         status = 0
 
@@ -37,7 +38,13 @@ class AccessLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            with tracing.span(scope["method"], _trace(scope)) as span:
+                await self._app(scope, receive, noting)
+                if span is not None:
+                    route = scope.get("template", "other")
+                    span.update_name(f"{scope['method']} {route}")
+                    span.set_attribute("http.response.status_code", status)
+                    span.set_attribute("jan.request_id", known.request_id)
         finally:
             seconds = time.perf_counter() - started
             template = scope.get("template", "other")
@@ -52,9 +59,11 @@ class AccessLog:
                 )
 
 
-def _request_id(scope: Scope) -> str:
-    """The id that the gateway has given the request."""
-    for name, value in scope["headers"]:
-        if name == b"x-kong-request-id":
-            return bytes(value).decode("latin-1")
-    return ""
+def _header(scope: Scope, wanted: bytes) -> str:
+    values = (value for name, value in scope["headers"] if name == wanted)
+    return bytes(next(values, b"")).decode("latin-1")
+
+
+def _trace(scope: Scope) -> dict[str, str]:
+    """What says of which trace a request is a part (W3C Trace Context)."""
+    return {name: _header(scope, name.encode()) for name in ("traceparent", "tracestate")}

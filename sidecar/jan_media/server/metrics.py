@@ -27,6 +27,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYP
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from jan_media import tracing
 from jan_media.catalog.interface import ApiKeys, Catalog, CatalogUnavailable
 from jan_media.storage.interface import Storage, StorageUnavailable
 
@@ -121,7 +122,8 @@ class Metrics:
             with ExitStack() as stack:
                 began = time.perf_counter()
                 try:
-                    reading = stack.enter_context(open_(*args, **kwargs))
+                    with tracing.span("storage read"):
+                        reading = stack.enter_context(open_(*args, **kwargs))
                 except StorageUnavailable as problem:
                     self._note_away("storage", "read", problem)
                     raise
@@ -151,7 +153,8 @@ class Metrics:
         def timed(*args: P.args, **kwargs: P.kwargs) -> T:
             began = time.perf_counter()
             try:
-                return call(*args, **kwargs)
+                with tracing.span(f"{part} {operation}"):
+                    return call(*args, **kwargs)
             except away as problem:
                 self._note_away(part, operation, problem)
                 raise
@@ -173,7 +176,8 @@ class Metrics:
         """
         began, outcome = time.perf_counter(), "failed"
         try:
-            yield
+            with tracing.span(what):
+                yield
             outcome = "ok"
         except Exception as error:
             outcome = getattr(error, "code", outcome)

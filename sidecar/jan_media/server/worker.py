@@ -10,6 +10,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from jan_media import tracing
 from jan_media.api.internal import internal_app
 from jan_media.api.public import public_app
 from jan_media.catalog.interface import Catalog, CatalogUnavailable, SchemaTooNew
@@ -42,6 +43,7 @@ def work(
         sidecar = assemble(settings)
     except (OSError, ValueError, StorageUnavailable) as problem:
         raise CannotStart(str(problem)) from problem
+    tracing.start()
     try:
         _try_storage(sidecar.library.storage)
         migrated = _migrated(sidecar.library.catalog)
@@ -52,6 +54,7 @@ def work(
         uvloop.run(_work(sidecar, servers, serves, migrated=migrated))
     finally:
         sidecar.close()
+        tracing.stop()
 
 
 async def _work(
