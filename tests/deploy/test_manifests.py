@@ -103,7 +103,7 @@ def test_every_route_with_the_plugin_has_the_gate_and_the_guard() -> None:
             guarded += kinds["jan-media"]["auth"] == "required"
             if kinds["jan-media"]["auth"] != "off":
                 assert kinds["acl"]["allow"] == ["jan-users"]
-    assert guarded == 2
+    assert guarded == 3
 
 
 def test_no_secret_is_written_into_a_manifest() -> None:

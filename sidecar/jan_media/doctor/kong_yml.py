@@ -95,6 +95,7 @@ def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]
         findings += _guard(route)
         findings += _secret(route, settings, environment)
         findings += _guest_issuer(route, settings)
+        findings += _console_issuer(route, settings)
         findings += _issuers(route)
         findings += _guests_at_a_model(route, settings)
     for route in routes:
@@ -324,6 +325,16 @@ def _guest_issuer(route: Route, settings: Settings) -> Iterator[Finding]:
         yield route.warning(
             f"Guest tokens are refused there: the issuer's audience lacks {settings.audience} "
             "(MEDIA_AUDIENCE).",
+        )
+
+
+def _console_issuer(route: Route, settings: Settings) -> Iterator[Finding]:
+    wanted = settings.console_oidc.issuer if settings.console else ""
+    issuers = (route.jan_media or {}).get("issuers") or ()
+    if wanted and route.asks_who_calls and wanted not in [each.get("issuer") for each in issuers]:
+        yield route.warning(
+            f"Who signs in on the console is refused there: no issuer is {wanted}. Add it to the "
+            "issuers in kong.yml, or write MEDIA_CONSOLE_OIDC_ISSUER as it is there.",
         )
 
 

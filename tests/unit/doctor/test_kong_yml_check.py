@@ -320,3 +320,26 @@ def test_a_file_that_cannot_be_read_is_not_quoted(text: str) -> None:
 def test_a_file_that_is_no_config_is_a_problem(text: str) -> None:
     (only,) = check_kong_yml(text, SETTINGS, KONG)
     assert only.verdict is Verdict.PROBLEM
+
+
+def test_an_issuer_of_the_console_that_no_route_believes_is_found() -> None:
+    settings = load_settings(
+        {
+            "MEDIA_STORAGE_BACKEND": "local",
+            "MEDIA_GATEWAY_SECRET": SECRET,
+            "MEDIA_CONSOLE_OIDC_ISSUER": "https://id.example.com",
+            "MEDIA_CONSOLE_OIDC_CLIENT_ID": "console",
+        }
+    ).settings
+    findings = found(settings=settings)
+    refused = [each for each in findings if "signs in on the console" in each.message]
+    assert {each.verdict for each in refused} == {Verdict.WARNING}
+    assert {each.subject for each in refused} >= {"route media", "route llm"}
+
+    def believe(document: Any) -> None:
+        for name in ("media", "llm", "files-api"):
+            issuers = config(document, name, "jan-media")["issuers"]
+            issuers.append({"issuer": "https://id.example.com", "audience": ["jan"]})
+
+    mended = found(believe, settings=settings)
+    assert [each for each in mended if "signs in on the console" in each.message] == []
