@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 from jan_media.catalog.interface import Catalog, IntentLapsed, Rendition
+from jan_media.catalog.postgres import PostgresCatalog
+from jan_media.catalog.sqlite import SqliteCatalog
 
 from tests.support.catalogs import content_of, new_key, upload
 
@@ -92,3 +94,20 @@ def test_a_key_that_a_sweep_has_taken_is_not_kept(catalog: Catalog) -> None:
     assert catalog.renditions([SHA256], "small") == {}
     other = replace(made, storage_key=rendition(catalog).storage_key)
     assert catalog.keep_rendition(SHA256, "small", other, now=NOW + DAY) == other
+
+
+def test_all_renditions_of_contents_are_told_and_one_can_be_made_anew(
+    catalog: SqliteCatalog | PostgresCatalog,
+) -> None:
+    upload(catalog, PNG, now=NOW, expires_at=LATER)
+    small, refused = rendition(catalog), Rendition("", "image/png", 0, failure_code="invalid_media")
+    catalog.keep_rendition(SHA256, "small", small, now=NOW)
+    catalog.keep_rendition(SHA256, "large", refused, now=NOW)
+    both = [(SHA256, "large", refused), (SHA256, "small", small)]
+    assert catalog.renditions_of([SHA256, "0" * 64]) == both
+    catalog.drop_rendition(SHA256, "small", now=NOW)
+    catalog.drop_rendition(SHA256, "unknown", now=NOW)
+    assert catalog.renditions_of([SHA256]) == both[:1]
+    assert due(catalog) == [small.storage_key]
+    again = rendition(catalog)
+    assert catalog.keep_rendition(SHA256, "small", again, now=NOW) == again

@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jan_media.catalog.interface import Rendition
 from jan_media.catalog.open import open_catalog
 from jan_media.catalog.postgres import PostgresCatalog
 from jan_media.catalog.sqlite import SqliteCatalog
+from jan_media.library.library import now_ms
 
 from tests.contract.api.client import Api
+from tests.support.catalogs import open_migrated
 from tests.support.ceph import ACCESS_KEY, SECRET_KEY, Ceph
 from tests.support.media_set import assert_all_there, filled
 from tests.support.pictures import picture
@@ -192,3 +196,39 @@ def test_a_source_that_cannot_be_is_refused_before_anything_is_done(
     assert refused.returncode == 1
     assert said in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_renditions_move_along(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    fits: list[dict[str, object]] = [
+        {"types": ["image/jpeg"], "max_edge": 50},
+        {"types": ["image/png"]},  # as it is
+    ]
+    with running_sidecar(old) as sidecar, Api(sidecar) as api:
+        id = api.upload(picture(size=(200, 100)))["id"]
+        for fit in fits:
+            api.ask("/internal/resolve", {"names": [id], "fit": fit})
+    known = renditions(old)
+    assert sorted(bool(each.storage_key) for each in known.values()) == [False, True]
+
+    moved = migrate("--from-storage", str(old), data_dir=new)
+    assert moved.returncode == 0, moved.stderr
+    assert "copied_objects=2" in moved.stdout
+    there = renditions(new)
+    assert {fit: replace(each, storage_key="") for fit, each in there.items()} == {
+        fit: replace(each, storage_key="") for fit, each in known.items()
+    }
+    again = migrate("--from-storage", str(old), data_dir=new)
+    assert "copied_objects=0" in again.stdout
+    with running_sidecar(new) as sidecar, Api(sidecar) as api:
+        _, answer = api.ask("/internal/resolve", {"names": [id], "fit": fits[0]})
+        assert api.http.get(answer["media"][id]["url"]).content[:2] == b"\xff\xd8"
+    assert renditions(new) == there
+
+
+def renditions(data_dir: Path) -> dict[str, Rendition]:
+    """Those of all contents, by the names of their limits."""
+    with open_migrated(f"sqlite:///{data_dir}/catalog.db") as catalog:
+        ids = catalog.ids_after("", now=now_ms(), limit=99)
+        hashes = [each.media.sha256 for each in catalog.records(ids, now=now_ms()).values()]
+        return {fit: each for _, fit, each in catalog.renditions_of(hashes)}

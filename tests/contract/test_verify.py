@@ -69,3 +69,25 @@ def test_lost_and_damaged_bytes_are_found_and_can_be_uploaded_anew(
         again = api.upload(gone)
         assert again["deduped"] is False
         assert api.get(f"/v1/media/{again['id']}/content").content == gone
+
+
+def test_a_lost_rendition_is_found_and_made_anew(tmp_path: Path) -> None:
+    fit = {"types": ["image/jpeg"], "max_edge": 50}
+    data = picture(size=(200, 100))
+    with running_sidecar(tmp_path) as sidecar, Api(sidecar) as api:
+        id = api.upload(data)["id"]
+        _, answer = api.ask("/internal/resolve", {"names": [id], "fit": fit})
+        made = api.http.get(answer["media"][id]["url"]).content
+        assert run_jan_media("verify", data_dir=tmp_path).returncode == 0
+        (path,) = [
+            each for each in (tmp_path / "objects").rglob("content,*") if each.read_bytes() == made
+        ]
+        path.unlink()
+
+        found = run_jan_media("verify", data_dir=tmp_path)
+        assert (found.returncode, found.stdout) == (1, "")
+        assert "without their bytes: 0 and 1 renditions" in found.stderr
+        assert run_jan_media("verify", "--give-up", data_dir=tmp_path).returncode == 0
+        assert run_jan_media("verify", data_dir=tmp_path).returncode == 0
+        _, answer = api.ask("/internal/resolve", {"names": [id], "fit": fit})
+        assert api.http.get(answer["media"][id]["url"]).content == made

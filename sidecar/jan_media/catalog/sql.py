@@ -611,6 +611,35 @@ class SqlCatalog(ABC):
 
         return _unless_lapsed(self._write(work), storage_key or "")
 
+    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
+        columns = "storage_key, mime, bytes, width, height, failure_code, failure_message"
+
+        def work(tx: Transaction) -> list[tuple[str, str, Rendition]]:
+            return [
+                (sha256, fit, Rendition(*rest))
+                for start in range(0, len(hashes), _BATCH)
+                for sha256, fit, *rest in tx.rows(
+                    f"SELECT sha256, fit, {columns} FROM renditions WHERE sha256 IN"
+                    f" ({_marks(hashes[start : start + _BATCH])}) ORDER BY sha256, fit",
+                    *hashes[start : start + _BATCH],
+                )
+            ]
+
+        return self._read(work)
+
+    def drop_rendition(self, sha256: str, fit: str, *, now: int) -> None:
+        def work(tx: Transaction) -> None:
+            _lock_content(tx, sha256)
+            for (key,) in tx.rows(
+                "DELETE FROM renditions WHERE sha256 = ? AND fit = ? RETURNING storage_key",
+                sha256,
+                fit,
+            ):
+                if key:
+                    _drop(tx, key, now=now)
+
+        self._write(work)
+
     def take_in_unready(self, record: Record, *, key_due_at: int) -> None:
         def work(tx: Transaction) -> None:
             _take_in_unready(tx, record.media, key_due_at=key_due_at)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jan_media.catalog.interface import Claim, Media, State
+from jan_media.catalog.interface import Claim, Media, Rendition, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,13 @@ class Transfer(Protocol):
         bytes under it; without one nothing is changed and the answer is False. Raises
         `IntentLapsed` as `Catalog.commit_upload` does. Repeating it changes nothing.
         """
+
+    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
+        """All renditions of the contents of these SHA-256, behind the hash and the name of the
+        limits."""
+
+    def drop_rendition(self, sha256: str, fit: str, *, now: int) -> None:
+        """Forget a rendition, so that it is made anew; its key becomes due garbage."""
 
     def take_in_unready(self, record: Record, *, key_due_at: int) -> None:
         """Hold a pending or rejected id with its upload key, garbage from ``key_due_at`` on.

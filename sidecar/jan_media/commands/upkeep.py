@@ -85,12 +85,15 @@ def verify(
 ) -> None:
     """Look whether every id has its bytes, as after a restore, and list those that have not.
 
+    Renditions too, which are made anew once they are removed.
+
     The exit status is 1 if there are any and they were not removed.
     """
     settings = settings_of_environment()
-    from jan_media.library.verify import give_up_lost, looked_at
+    from jan_media.library.library import now_ms
+    from jan_media.library.verify import give_up_lost, looked_at, lost_renditions
 
-    count = read = 0
+    count = read = renditions = 0
     lost: list[str] = []
     try:
         with opened_side(settings) as side:
@@ -108,15 +111,23 @@ def verify(
                         print(record.media.id, flush=True)
                     if give_up:
                         give_up_lost(side, record)
+            for sha256, fit in lost_renditions(side):
+                renditions += 1
+                if give_up:
+                    side.catalog.drop_rendition(sha256, fit, now=now_ms())
     except (CatalogUnavailable, StorageUnavailable, OSError, ValueError, RuntimeError) as problem:
         fail(str(problem))
     if as_json:
-        print_json({"looked_at": count, "lost": lost, "removed": give_up and bool(lost)})
+        removed = give_up and bool(lost or renditions)
+        print_json(
+            {"looked_at": count, "lost": lost, "lost_renditions": renditions, "removed": removed}
+        )
     done = "were removed" if give_up else "remain; --give-up removes them"
     print(
         f"looked at {count} ids; without their bytes: {len(lost)}"
-        f"{f', which {done}' if lost else ''}",
+        f"{f' and {renditions} renditions' if renditions else ''}"
+        f"{f', which {done}' if lost or renditions else ''}",
         file=sys.stderr,
     )
-    if lost and not give_up:
+    if (lost or renditions) and not give_up:
         raise SystemExit(1)

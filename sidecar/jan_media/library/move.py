@@ -9,15 +9,16 @@ A pending upload goes along with what has been uploaded for it. Its form leads t
 though: what is sent there after the move does not arrive.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from jan_media.catalog.interface import ApiKeys, Catalog, IntentLapsed, State
+from jan_media.catalog.interface import ApiKeys, Catalog, IntentLapsed, Rendition, State
 from jan_media.catalog.transfer import Record, Transfer
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.library.ingest import ATTEMPTS
@@ -96,6 +97,8 @@ def move(
     with ThreadPoolExecutor(jobs, thread_name_prefix="move") as threads:
         for ids in _batches(source.catalog, clock):
             theirs = source.catalog.records(ids, now=clock())
+            hashes = {record.media.sha256 for record in theirs.values() if record.media.sha256}
+            renditions = source.catalog.renditions_of(list(hashes))
             ours = target.catalog.records(ids, now=clock())
             started = [
                 threads.submit(one.bring, record, ours.get(record.media.id))
@@ -108,6 +111,7 @@ def move(
                 for each in started:
                     each.cancel()
                 raise
+            list(threads.map(lambda each: one.bring_rendition(*each), renditions))
     if delete:
         _delete_departed(source.catalog, target.catalog, clock, moved)
     return moved
@@ -162,6 +166,33 @@ class _Move:
             return copied
         raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
 
+    def bring_rendition(self, sha256: str, fit: str, rendition: Rendition) -> None:
+        """Make the target hold a rendition, if it has its original. One that cannot be brought is
+        made anew there when it is asked for."""
+        if any(known == fit for _, known, _ in self.target.catalog.renditions_of([sha256])):
+            return
+        key = ""
+        with Spool(self.spool_dir, max_bytes=max(1, rendition.bytes)) as spool:
+            if rendition.storage_key:
+                try:
+                    with self.source.storage.read(rendition.storage_key) as reading:
+                        for chunk in reading.chunks():
+                            spool.write(chunk)
+                except (ObjectMissing, ContentTooLarge):
+                    return
+                if spool.size != rendition.bytes:
+                    return
+                key = fresh_content_key()
+                self.target.catalog.intend(key, due_at=self.clock() + self.hold_ms)
+                self._put(spool, key, rendition.mime)
+        with contextlib.suppress(IntentLapsed):
+            self.target.catalog.keep_rendition(
+                sha256, fit, replace(rendition, storage_key=key), now=self.clock()
+            )
+        with self.moved.lock:
+            self.moved.objects += bool(key)
+            self.moved.bytes += spool.size
+
     def _bring_unready(self, record: Record, ours: Record | None) -> int | None:
         """Also what has been uploaded for it, under the upload's own key."""
         media = record.media
@@ -195,12 +226,13 @@ class _Move:
                 raise _Damaged from None
             if media.sha256 and media.sha256 != spool.sha256:
                 raise _Damaged
-            self.target.storage.put(
-                target_key, spool.from_start(), size=spool.size, mime=media.mime
-            )
-            if _hash_of(self.target.storage, target_key) != spool.sha256:
-                raise StorageUnavailable("what the new storage gives back is not what was written")
+            self._put(spool, target_key, media.mime)
             return spool.size
+
+    def _put(self, spool: Spool, key: str, mime: str) -> None:
+        self.target.storage.put(key, spool.from_start(), size=spool.size, mime=mime)
+        if _hash_of(self.target.storage, key) != spool.sha256:
+            raise StorageUnavailable("what the new storage gives back is not what was written")
 
 
 def _hash_of(storage: Storage, key: str) -> str:

@@ -38,6 +38,31 @@ def looked_at(
                 yield record, right or not _still_there(side, record, now=clock())
 
 
+def lost_renditions(
+    side: Side, *, jobs: int = 8, clock: Callable[[], int] = now_ms
+) -> Iterator[tuple[str, str]]:
+    """Renditions whose bytes are missing, or not as many as they should be: the hash of the
+    original, and the name of the limits.
+
+    Raises `CatalogUnavailable` and `StorageUnavailable`.
+    """
+    last = ""
+    with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as threads:
+        while ids := side.catalog.ids_after(last, now=clock(), limit=BATCH):
+            last = ids[-1]
+            records = side.catalog.records(ids, now=clock()).values()
+            hashes = {record.media.sha256 for record in records if record.media.sha256}
+            kept = [
+                each for each in side.catalog.renditions_of(list(hashes)) if each[2].storage_key
+            ]
+            sizes = threads.map(lambda each: side.storage.size(each[2].storage_key), kept)
+            for (sha256, fit, rendition), size in zip(kept, sizes, strict=True):
+                if size != rendition.bytes and (sha256, fit, rendition) in (
+                    side.catalog.renditions_of([sha256])  # not deleted while it was looked for
+                ):
+                    yield sha256, fit
+
+
 def give_up_lost(side: Side, record: Record, *, clock: Callable[[], int] = now_ms) -> None:
     """Give up every claim on an id, and with them the id. Raises `CatalogUnavailable`."""
     for owner in record.owners:
