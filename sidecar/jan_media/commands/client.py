@@ -64,7 +64,6 @@ def upload(
     elif quiet:
         _print_ids(done)
     elif done:
-        states = {True: "known", False: "new", None: "direct"}
         print_table(
             ["ID", "TYPE", "BYTES", "STATE", "FILE"],
             [
@@ -72,7 +71,7 @@ def upload(
                     each["id"],
                     each["mime"],
                     str(each["bytes"]),
-                    states[each.get("deduped")],
+                    "known" if each.get("deduped") else "new",
                     each["file"],
                 ]
                 for each in done
