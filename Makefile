@@ -57,9 +57,10 @@ $(PLAYS): pyproject.toml constraints.txt
 	@$(PIP) -e '.[demo]' -c constraints.txt
 	@touch $@
 
+# Python compiles what is used when it is used: of most clients that is little.
 $(READY): $(PLAYS)
-	@echo "Installing what tests and benches need into $(VENV): about 40 seconds …"
-	@$(PIP) -e '.[dev]' -c constraints.txt
+	@echo "Installing what tests and benches need into $(VENV): 700 MB, about a minute …"
+	@$(PIP) --no-compile -e '.[dev]' -c constraints.txt
 	@touch $@
 
 $(CLIENTS): tests/e2e/clients/package.json
@@ -80,9 +81,9 @@ test: say $(READY) $(CLIENTS) check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 say:
-	@echo "make test: Python packages into $(VENV) (600 MB), Debian packages that are missing"
-	@echo "($(foreach tool,$(TOOLS),$(lastword $(subst =, ,$(tool))))), then all tests:"
-	@echo "two minutes of installing at first, and about ten of testing on two cores."
+	@echo "make test: Python packages into $(VENV) (1 GB) and JavaScript clients, Debian packages"
+	@echo "that are missing ($(foreach tool,$(TOOLS),$(lastword $(subst =, ,$(tool))))), then all tests:"
+	@echo "three minutes of installing at first, and about ten of testing on two cores."
 
 # Each reader of tests/fuzz/readers for FUZZ_SECONDS, led by coverage. Then every property test, of
 # all folders: it tries FUZZ_FACTOR times the examples that it tries in make test, other ones in each
