@@ -57,7 +57,8 @@ async def list_own(request: Request) -> Response:
     sidecar, owner = sidecar_of(request), owner_of(request)
     listed = _anthropic_list if _speaks_anthropic(request) else _openai_list
     return JSONResponse(
-        await sidecar.lanes.resolves.run(listed, sidecar.library, owner, request.query_params)
+        # A filter may look through all of a caller's files: chats do not wait for that.
+        await sidecar.lanes.downloads.run(listed, sidecar.library, owner, request.query_params)
     )
 
 
