@@ -150,7 +150,8 @@ def main() -> None:
     arguments.add_argument("--limits", choices=list(PROVIDERS), default="none")
     chosen = arguments.parse_args()
     app = demo_llm(PROVIDERS[chosen.limits])
-    uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning")
+    # No websockets, whatever else is installed: a POST that asks for an upgrade is a POST.
+    uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning", ws="none")
 
 
 if __name__ == "__main__":
