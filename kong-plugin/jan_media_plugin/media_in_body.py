@@ -131,6 +131,8 @@ class _Replacing:
     """By id, the base64 of what was fetched."""
     put_in: int = 0
     """Bytes of base64 that the body has more by now."""
+    answered: dict[str, Answer] = field(default_factory=dict)
+    """What names stand for, so that nothing is looked up twice in one request."""
 
     def edits(self, standing: Sequence[Standing], stored: Mapping[int, str]) -> list[Edit]:
         """Return all edits, in no order; ``stored`` are the ids of inline media by their start.
@@ -170,12 +172,14 @@ class _Replacing:
 
     def answers(self, names: Sequence[str]) -> dict[str, Answer]:
         """Return what each name stands for. Raises `SidecarAway`."""
-        names = list(dict.fromkeys(names))
-        answers = self.lookup.remembered(names, self.fit)
-        missing = [name for name in names if name not in answers]
+        new = [name for name in dict.fromkeys(names) if name not in self.answered]
+        answers = self.lookup.remembered(new, self.fit)
+        missing = [name for name in new if name not in answers]
         if missing:
             answers |= wait_for(self.lookup.resolve(missing, self.fit))
-        return answers
+        # What is not there may be stored by this very request, and has to be asked for again.
+        self.answered |= {n: one for n, one in answers.items() if not isinstance(one, NoMedia)}
+        return {**self.answered, **answers}
 
     def _refuse(self, name: str, why: NoMedia, one: Standing) -> None:
         if why.code == "rendition_pending":

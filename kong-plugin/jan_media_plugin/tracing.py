@@ -1,55 +1,17 @@
-"""Spans for a collector that speaks OTLP, with the extra ``otel``.
+"""The plugin's spans: one of each request, and one of each question to the sidecar.
 
-OTEL_EXPORTER_OTLP_ENDPOINT switches them on; OpenTelemetry's other variables hold too. Without it
-nothing of OpenTelemetry is loaded, and a client's ``traceparent`` goes on to the model as it came.
+`jan_media.tracing` sends them. Where it is not switched on, nothing of OpenTelemetry is loaded, and
+a client's ``traceparent`` goes on to the model as it came.
 """
 
-import logging
-import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from jan_media.tracing import tracer
+
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span, Tracer
-
-log = logging.getLogger(__name__)
-
-_SWITCHES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-_FLUSH_SECONDS = 2.0  # that the end of the process waits for the collector
-
-_provider: "TracerProvider | None" = None
-_tracer: "Tracer | None" = None
-
-
-def start() -> None:
-    """Send spans from now on, if the environment says where to."""
-    global _provider, _tracer
-    if not any(map(os.environ.get, _SWITCHES)):
-        return
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
-        log.warning(
-            "no spans are sent: install the extra otel, or unset %s", " and ".join(_SWITCHES)
-        )
-        return
-    os.environ.setdefault("OTEL_SERVICE_NAME", "jan-media-plugin")
-    _provider = TracerProvider(shutdown_on_exit=False)
-    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    _tracer = _provider.get_tracer("jan_media_plugin")
-
-
-def stop() -> None:
-    """Send what is left, but do not wait long for a collector that is away."""
-    if _provider is not None:
-        last = threading.Thread(target=_provider.shutdown, daemon=True)
-        last.start()
-        last.join(_FLUSH_SECONDS)
+    from opentelemetry.trace import Span
 
 
 def begin(headers: Mapping[str, list[str]], request_id: str, route: str | None) -> "Span | None":
@@ -57,13 +19,14 @@ def begin(headers: Mapping[str, list[str]], request_id: str, route: str | None) 
 
     None where there is no tracing.
     """
-    if _tracer is None:
+    spans = tracer()
+    if spans is None:
         return None
     from opentelemetry import context
     from opentelemetry.trace import SpanKind, set_span_in_context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    span = _tracer.start_span(
+    span = spans.start_span(
         f"jan-media {route or ''}".strip(),
         context=TraceContextTextMapPropagator().extract(headers),
         kind=SpanKind.SERVER,
@@ -76,7 +39,7 @@ def begin(headers: Mapping[str, list[str]], request_id: str, route: str | None) 
 def passed_on() -> dict[str, str]:
     """Return the headers that make what comes next part of the current span."""
     headers: dict[str, str] = {}
-    if _tracer is not None:
+    if tracer() is not None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         TraceContextTextMapPropagator().inject(headers)
@@ -93,12 +56,11 @@ def end(span: "Span | None", outcome: str) -> None:
 @contextmanager
 def question(path: str) -> Iterator[None]:
     """A question to the sidecar, as a span."""
-    if _tracer is None:
+    spans = tracer()
+    if spans is None:
         yield
         return
     from opentelemetry.trace import SpanKind
 
-    with _tracer.start_as_current_span(
-        f"POST {path}", kind=SpanKind.CLIENT, record_exception=False
-    ):
+    with spans.start_as_current_span(f"POST {path}", kind=SpanKind.CLIENT, record_exception=False):
         yield

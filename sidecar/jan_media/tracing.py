@@ -26,9 +26,9 @@ _provider: "TracerProvider | None" = None
 _tracer: "Tracer | None" = None
 
 
-def start() -> None:
-    """Send spans from now on, if the environment says where to. It starts a thread, so call it
-    after a fork."""
+def start(service: str) -> None:
+    """Send spans of ``service`` from now on, if the environment says where to; it may name the
+    service otherwise. It starts a thread, so call it after a fork."""
     global _provider, _tracer
     if not any(map(os.environ.get, _SWITCHES)):
         return
@@ -41,7 +41,7 @@ def start() -> None:
             "no spans are sent: install the extra otel, or unset %s", " and ".join(_SWITCHES)
         )
         return
-    os.environ.setdefault("OTEL_SERVICE_NAME", "jan-media-sidecar")
+    os.environ.setdefault("OTEL_SERVICE_NAME", service)
     _provider = TracerProvider(shutdown_on_exit=False)
     _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     _tracer = _provider.get_tracer("jan_media", __version__)
@@ -53,6 +53,11 @@ def stop() -> None:
         last = threading.Thread(target=_provider.shutdown, daemon=True)
         last.start()
         last.join(_FLUSH_SECONDS)
+
+
+def tracer() -> "Tracer | None":
+    """What begins spans; None where there is no tracing."""
+    return _tracer
 
 
 @contextmanager

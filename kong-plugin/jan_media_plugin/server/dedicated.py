@@ -99,9 +99,9 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
     # Kong runs the query command before it starts: it must not pay for these.
     import logging
 
+    from jan_media import tracing
     from kong_pdk import module as kong_pdk_module
 
-    from jan_media_plugin import tracing
     from jan_media_plugin.metrics import show
     from jan_media_plugin.server.listener import serve
     from jan_media_plugin.server.log import WARNING, Log
@@ -127,7 +127,7 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
     if flags.metrics_listen is not None:
         host, port = flags.metrics_listen
         show(host, port, server.logger.error)
-    tracing.start()
+    tracing.start("jan-media-plugin")
     serve(server, flags.prefix / flags.socket_name, flags.listen_queue_size)
     tracing.stop()
 

@@ -87,7 +87,8 @@ async def all_fitted(
         except Refused as refusal:
             refused[name] = refusal
         else:
-            fitting[name] = Found(media, _link(sidecar, media, each.link))
+            as_it_is = media is each.media
+            fitting[name] = each if as_it_is else Found(media, _link(sidecar, media, each.link))
     return fitting, refused
 
 

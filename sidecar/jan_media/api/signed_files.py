@@ -17,7 +17,7 @@ from jan_media.api.callers import client_address
 from jan_media.api.download import Served, serve
 from jan_media.api.routes import Path, sidecar_of
 from jan_media.api.upload import spooled
-from jan_media.content.multipart import FormReader, InvalidForm
+from jan_media.content.multipart import FormReader
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused, too_large
 from jan_media.library.library import held_until
@@ -137,24 +137,15 @@ class SignedForm:
         self._urls = urls
         self._spool = spool
         self.allowed: AcceptedPost | None = None  # once the policy has been checked
-        try:
-            self._reader = FormReader(content_type, self._take, self._check)
-        except InvalidForm as problem:
-            raise Refused(problem.code, problem.message) from None
+        self._reader = FormReader(content_type, self._take, self._check)
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes. Raises `AccessRefused`, `Refused` and `ContentTooLarge`."""
-        try:
-            self._reader.feed(piece)
-        except InvalidForm as problem:
-            raise Refused(problem.code, problem.message) from None
+        self._reader.feed(piece)
 
     def close(self) -> AcceptedPost:
         """What the policy allows, once the whole file has come and has the promised size."""
-        try:
-            self._reader.close()
-        except InvalidForm as problem:
-            raise Refused(problem.code, problem.message) from None
+        self._reader.close()
         assert self.allowed is not None  # there is a file, or `feed` and this have refused
         return self.allowed
 

@@ -32,7 +32,7 @@ from jan_media.catalog.interface import NO_DETAILS, Claimed, FileDetails
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
 from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
-from jan_media.content.multipart import FormReader, InvalidForm
+from jan_media.content.multipart import FormReader
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused, too_large
 from jan_media.fetch.errors import RemoteFetchError
@@ -182,24 +182,15 @@ class FormBody:
     details = NO_DETAILS
 
     def __init__(self, request: Request, spool: Spool) -> None:
-        try:
-            self._reader = FormReader(
-                request.headers["content-type"], spool.write, self.check, known=self.known
-            )
-        except InvalidForm as problem:
-            raise Refused(problem.code, problem.message) from None
+        self._reader = FormReader(
+            request.headers["content-type"], spool.write, self.check, known=self.known
+        )
 
     def feed(self, piece: bytes) -> None:
-        try:
-            self._reader.feed(piece)
-        except InvalidForm as problem:
-            raise Refused(problem.code, problem.message) from None
+        self._reader.feed(piece)
 
     def close(self) -> dict[str, Any]:
-        try:
-            form = self._reader.close()
-        except InvalidForm as problem:
-            raise Refused(problem.code, problem.message) from None
+        form = self._reader.close()
         if not form.file_present:
             raise Refused("missing_field", "The form has no part named file", "file")
         self.details = FileDetails(name=(form.file_name or "").replace("\0", "")[:LONGEST_NAME])

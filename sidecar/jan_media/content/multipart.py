@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from jan_media.errors import Refused
+
 FILE_PART = "file"
 _MAX_FRAME_BYTES = 64 * 1024  # boundaries and part headers
 _PLAIN_TRANSFER_ENCODINGS = {b"", b"7bit", b"8bit", b"binary"}
 
 
-class InvalidForm(Exception):
+class InvalidForm(Refused):
     """The body is not a form that is taken here; ``message`` says why."""
 
-    code = "invalid_form"
-
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__("invalid_form", message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,8 @@ class Metrics:
         call: Callable[P, T],
         away: type[Exception],
     ) -> Callable[P, T]:
+        observe = histogram.labels(operation).observe
+
         @wraps(call)
         def timed(*args: P.args, **kwargs: P.kwargs) -> T:
             began = time.perf_counter()
@@ -159,7 +161,7 @@ class Metrics:
                 self._note_away(part, operation, problem)
                 raise
             finally:
-                histogram.labels(operation).observe(time.perf_counter() - began)
+                observe(time.perf_counter() - began)
 
         return timed
 

@@ -43,7 +43,7 @@ def work(
         sidecar = assemble(settings)
     except (OSError, ValueError, StorageUnavailable) as problem:
         raise CannotStart(str(problem)) from problem
-    tracing.start()
+    tracing.start("jan-media-sidecar")
     try:
         _try_storage(sidecar.library.storage)
         migrated = _migrated(sidecar.library.catalog)

@@ -103,7 +103,8 @@ def test_without_a_collector_the_clients_trace_is_left_alone(
 def test_without_a_collector_nothing_of_opentelemetry_is_loaded() -> None:
     program = (
         "import sys, jan_media_plugin.handler, jan_media_plugin.tracing as tracing\n"
-        "tracing.start(); tracing.begin({}, '', None); tracing.passed_on(); tracing.stop()\n"
+        "from jan_media.tracing import start, stop\n"
+        "start('x'); tracing.begin({}, '', None); tracing.passed_on(); stop()\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -113,8 +114,9 @@ def test_without_a_collector_nothing_of_opentelemetry_is_loaded() -> None:
 def test_a_collector_without_the_extra_is_a_warning() -> None:
     program = (
         "import sys, logging, jan_media_plugin.tracing as tracing\n"
+        "from jan_media.tracing import start\n"
         "sys.modules['opentelemetry.sdk.trace'] = None\n"
-        "tracing.start(); assert tracing.begin({}, '', None) is None"
+        "start('x'); assert tracing.begin({}, '', None) is None"
     )
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     done = subprocess.run(
