@@ -17,7 +17,7 @@ from demo.images import drawn
 from demo.kong_settings import ROOT
 from demo.stack import Stack
 from tests.console.acts import ask, choose, clipboard, noise, store, token_of
-from tests.e2e.conftest import guest_token
+from tests.e2e.conftest import client_for, guest_token
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 UPLOAD = "**/media/v1/media"
@@ -270,6 +270,23 @@ def test_what_is_deleted_is_gone_from_the_gateway(console: Page, stack: Stack) -
     url = f"{stack.base_url}/media/v1/media/{media_id}"
     left = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
     assert left.status_code == 404
+
+
+def test_the_list_goes_on_while_one_scrolls(console: Page, stack: Stack) -> None:
+    with client_for(stack.base_url, token_of(console)) as client:
+        for number in range(60):
+            file = {"file": drawn(f"endless-{number}.png")}
+            client.post("/media/v1/media", files=file).raise_for_status()
+    asked: list[str] = []
+    console.on("request", lambda r: asked.append(r.url) if "/media/v1/media?" in r.url else None)
+    console.reload()
+    cards = console.locator(".grid li")
+    cards.first.wait_for()
+    while (shown := cards.count()) < 60:
+        cards.last.scroll_into_view_if_needed()
+        expect(cards).not_to_have_count(shown)
+    assert len(asked) > 1
+    assert len(set(console.locator(".grid .id").all_inner_texts())) == 60
 
 
 def test_the_filter_shows_what_fits(console: Page) -> None:
