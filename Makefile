@@ -11,7 +11,7 @@
 #   make wheel        the package, into dist/
 #   make console      what the console takes from npm, for the wheel and the images
 #   make images       the sidecar's and the demo model's image, built, run and checked (as root)
-#   make screenshots  the README's picture of the console, drawn anew
+#   make screenshots  the pictures of the console in the docs, drawn anew
 #   make constraints  new versions of everything that is installed
 #   make clean        away with what was made here (data under var/ too)
 #
@@ -141,7 +141,7 @@ images: $(PLAYS) console
 
 screenshots: $(READY)
 	$(call need,chromium=chromium)
-	@$(BIN)/python -m tests.console.screenshots docs/console.png
+	@$(BIN)/python -m tests.console.screenshots docs
 
 # The newest versions that fit pyproject.toml, from an environment that holds nothing else.
 constraints:
