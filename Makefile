@@ -77,13 +77,13 @@ up: $(PLAYS)
 
 test: say $(READY) $(CLIENTS) check
 	$(call need,$(TOOLS))
-	@echo "Running all tests, two files at a time …"
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@echo "Running all tests, two files at a time, the long ones of users first …"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 say:
 	@echo "make test: Python packages into $(VENV) (1 GB) and JavaScript clients, Debian packages"
 	@echo "that are missing ($(foreach tool,$(TOOLS),$(lastword $(subst =, ,$(tool))))), then all tests:"
-	@echo "three minutes of installing at first, and about ten of testing on two cores."
+	@echo "three minutes of installing at first, and a quarter of an hour of testing on two cores."
 
 # Each reader of tests/fuzz/readers for FUZZ_SECONDS, led by coverage. Then every property test, of
 # all folders: it tries FUZZ_FACTOR times the examples that it tries in make test, other ones in each
