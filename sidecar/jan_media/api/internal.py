@@ -4,7 +4,6 @@
 it is plain: one msgpack message in, one out, nothing between.
 """
 
-import base64
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,18 +22,16 @@ from jan_media.api.ready_media import all_fitted, all_ready, fit_of, fitted, one
 from jan_media.api.routes import Path, app, contract_paths, sidecar_of
 from jan_media.api.upload import RawBody, take_in
 from jan_media.catalog.interface import Media, State
-from jan_media.errors import Refused, megabytes, too_large
-from jan_media.library.resolve import Found, Resolved, why_not
+from jan_media.errors import Refused
+from jan_media.library.resolve import Found, why_not
 from jan_media.media_id import PATTERN, parse_media_id
 from jan_media.renditions.fit import Fit
 from jan_media.sidecar import Sidecar
-from jan_media.storage.interface import ObjectMissing, Storage
 
 MSGPACK = "application/msgpack"
 MAX_REQUEST = 1024 * 1024
 MAX_NAMES = 1000  # as many as the plugin's max_ids may say
 LONGEST_URL = 8192  # characters
-MAX_INLINED = 64 * 1024 * 1024  # bytes of all files in one answer with data URLs
 
 
 def internal_app(sidecar: Sidecar) -> ASGIApp:
@@ -51,16 +48,15 @@ async def resolve(request: Request) -> Response:
     """URLs for ids, and for URLs of ours; what has none is told apart by name."""
     sidecar = sidecar_of(request)
     asked = await _unpacked(request)
-    if "names" in asked:
-        names, fit = _strings(asked, "names"), fit_of(asked)
-        if fit is not None and sidecar.ahead is not None:
-            sidecar.ahead.asked(fit)
-        return _packed(await _resolved(sidecar, names, fit))
-    ids = _ids(asked)
-    resolved = await all_ready(sidecar, [id for id in ids if parse_media_id(id) == id])
-    if asked.get("as", "url") == "url":
-        return _packed(_as_urls(resolved, ids))
-    return _packed(await _as_data_urls(sidecar, resolved, ids, _max_bytes(sidecar, asked)))
+    names = asked.get("names")
+    if not isinstance(names, list) or len(names) > MAX_NAMES:
+        raise Refused("invalid_field", f"names must be a list of at most {MAX_NAMES}", "names")
+    if not all(isinstance(name, str) for name in names):
+        raise Refused("invalid_field", "names must hold strings", "names")
+    fit = fit_of(asked)
+    if fit is not None and sidecar.ahead is not None:
+        sidecar.ahead.asked(fit)
+    return _packed(await _resolved(sidecar, names, fit))
 
 
 async def content(request: Request) -> Response:
@@ -148,7 +144,7 @@ async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict
         if refusal is not None:
             errors[name] = {"code": refusal.code, "message": refusal.message}
         elif found is not None:
-            media[name] = _answer(found, found.link.url)
+            media[name] = _answer(found)
             if found.media is not resolved.found[found.media.id].media:
                 media[name]["rendition"] = True
         elif id is not None or "://" not in name:
@@ -185,51 +181,10 @@ def _where(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _as_urls(resolved: Resolved, ids: list[str]) -> dict[str, Any]:
-    media = {id: _answer(found, found.link.url) for id, found in resolved.found.items()}
-    errors = {id: _error(resolved.unready.get(id)) for id in ids if id not in media}
-    return {"media": media, "errors": errors}
-
-
-async def _as_data_urls(
-    sidecar: Sidecar, resolved: Resolved, ids: list[str], max_bytes: int
-) -> dict[str, Any]:
-    answer = _as_urls(resolved, ids)
-    left = MAX_INLINED
-    for id, found in resolved.found.items():
-        if found.media.bytes > max_bytes:
-            refusal = too_large(max_bytes)
-        elif found.media.bytes > left:
-            refusal = Refused(
-                "max_size_exceeded",
-                f"The media of one request exceeds the maximum in all ({megabytes(MAX_INLINED)})",
-            )
-        else:
-            left -= found.media.bytes
-            try:
-                url = await sidecar.lanes.downloads.run(
-                    data_url, sidecar.library.storage, found.media
-                )
-                answer["media"][id]["url"] = url
-                continue
-            except ObjectMissing:  # deleted since we looked
-                refusal = why_not(None)
-        del answer["media"][id]
-        answer["errors"][id] = {"code": refusal.code, "message": refusal.message}
-    return answer
-
-
-def data_url(storage: Storage, media: Media) -> str:
-    """The bytes of ready media inline. Raises `ObjectMissing` and `StorageUnavailable`."""
-    with storage.read(media.storage_key) as reading:
-        content = b"".join(reading.chunks())
-    return f"data:{media.mime};base64,{base64.b64encode(content).decode()}"
-
-
-def _answer(found: Found, url: str) -> dict[str, Any]:
+def _answer(found: Found) -> dict[str, Any]:
     return {
         "id": found.media.id,
-        "url": url,
+        "url": found.link.url,
         "mime": found.media.mime,
         "bytes": found.media.bytes,
         "expires_at": found.link.expires_at / 1000,
@@ -241,32 +196,6 @@ def _error(media: Media | None) -> dict[str, str]:
     refusal = why_not(media)
     rejected = media is not None and media.state is State.REJECTED
     return {"code": "upload_rejected" if rejected else refusal.code, "message": refusal.message}
-
-
-def _ids(asked: dict[str, Any]) -> list[str]:
-    """The ids that were asked for, in canonical form; what is no id stays as it is, unknown."""
-    ids = _strings(asked, "ids")
-    if asked.get("as", "url") not in ("url", "data_url"):
-        raise Refused("invalid_field", "as must be url or data_url", "as")
-    return list(dict.fromkeys(parse_media_id(id) or id for id in ids))
-
-
-def _strings(asked: dict[str, Any], field: str) -> list[str]:
-    values = asked.get(field)
-    if not isinstance(values, list) or len(values) > MAX_NAMES:
-        raise Refused("invalid_field", f"{field} must be a list of at most {MAX_NAMES}", field)
-    if not all(isinstance(value, str) for value in values):
-        raise Refused("invalid_field", f"{field} must hold strings", field)
-    return values
-
-
-def _max_bytes(sidecar: Sidecar, asked: dict[str, Any]) -> int:
-    given = asked.get("max_bytes")
-    if given is None:
-        return sidecar.settings.max_bytes
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise Refused("invalid_field", "max_bytes must be a number above 0", "max_bytes")
-    return given
 
 
 async def _unpacked(request: Request) -> dict[str, Any]:

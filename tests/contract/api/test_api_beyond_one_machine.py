@@ -48,7 +48,7 @@ def test_what_one_took_the_other_serves_at_once(pair: tuple[Api, Api]) -> None:
     assert two.upload(data, "bob")["id"] == uploaded["id"]
     assert two.get(f"/v1/media/{uploaded['id']}/content").content == data
     assert httpx.get(two.get(f"/v1/media/{uploaded['id']}").json()["presigned_url"]).content == data
-    _, answer = two.ask("/internal/resolve", {"ids": [uploaded["id"]], "as": "url"})
+    _, answer = two.ask("/internal/resolve", {"names": [uploaded["id"]]})
     assert httpx.get(answer["media"][uploaded["id"]]["url"]).content == data
 
 

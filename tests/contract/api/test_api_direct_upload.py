@@ -136,7 +136,7 @@ def test_wrong_content_is_refused_at_its_first_use(api: Api) -> None:
     for _ in range(2):
         error = assert_error(api.get(f"/v1/media/{prepared['id']}"), 400, "invalid_media")
         assert "direct upload" in error["message"]
-    status, answer = api.ask("/internal/resolve", {"ids": [prepared["id"]], "as": "url"})
+    status, answer = api.ask("/internal/resolve", {"names": [prepared["id"]]})
     assert status == 200
     assert answer["errors"][prepared["id"]]["code"] == "upload_rejected"
 

@@ -40,7 +40,7 @@ def headers(secret: str, user: str = "ann") -> dict[str, str]:
 def test_the_gateway_is_admitted_with_either_secret(behind: Api, secret: str) -> None:
     response = behind.http.post("/v1/media", json=data_url_body(picture()), headers=headers(secret))
     assert response.status_code == 200
-    status, _ = behind.ask("/internal/resolve", {"ids": []}, **headers(secret))
+    status, _ = behind.ask("/internal/resolve", {"names": []}, **headers(secret))
     assert status == 200
 
 
@@ -50,7 +50,7 @@ def test_others_are_refused_on_both_listeners(behind: Api, shown: dict[str, str]
     error = assert_error(response, 401, "gateway_secret_required")
     assert error["type"] == "authentication_error"
     assert response.headers["www-authenticate"]
-    status, answer = behind.ask("/internal/resolve", {"ids": []}, **shown)
+    status, answer = behind.ask("/internal/resolve", {"names": []}, **shown)
     assert (status, answer["error"]["code"]) == (401, "gateway_secret_required")
 
 
@@ -60,7 +60,7 @@ def test_without_a_secret_a_name_that_is_not_this_machines_leads_nowhere(
 ) -> None:
     listing = api.http.get("/v1/media", headers={"Host": host})
     assert_error(listing, 401, "gateway_secret_required")
-    status, answer = api.ask("/internal/resolve", {"ids": []}, Host=host)
+    status, answer = api.ask("/internal/resolve", {"names": []}, Host=host)
     assert (status, answer["error"]["code"]) == (401, "gateway_secret_required")
 
 

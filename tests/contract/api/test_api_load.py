@@ -170,7 +170,7 @@ def test_ids_are_resolved_while_a_hundred_uploads_wait_for_a_slow_storage(tmp_pa
 
         since = time.monotonic()
         for _ in range(20):
-            assert api.ask("/internal/resolve", {"ids": [id]})[1]["errors"] == {}
+            assert api.ask("/internal/resolve", {"names": [id]})[1]["errors"] == {}
             assert api.post("/v1/media/resolve", {"ids": [id]}).status_code == 200
         took = time.monotonic() - since
         assert not any(each.done() for each in uploads)
