@@ -53,10 +53,7 @@ async def resolve(request: Request) -> Response:
         raise Refused("invalid_field", f"names must be a list of at most {MAX_NAMES}", "names")
     if not all(isinstance(name, str) for name in names):
         raise Refused("invalid_field", "names must hold strings", "names")
-    fit = fit_of(asked)
-    if fit is not None and sidecar.ahead is not None:
-        sidecar.ahead.asked(fit)
-    return _packed(await _resolved(sidecar, names, fit))
+    return _packed(await _resolved(sidecar, names, fit_of(asked)))
 
 
 async def content(request: Request) -> Response:
