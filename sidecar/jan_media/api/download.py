@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from jan_media.api.errors import error_response
-from jan_media.api.ready_media import fitted, ready_in_path
+from jan_media.api.ready_media import one_fitted, ready_in_path
 from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import Media
 from jan_media.library.resolve import Found, filename, not_found
@@ -33,7 +33,7 @@ async def thumbnail(request: Request) -> Response:
     """A small picture of the file, for lists; the file itself if it is small or no picture."""
     sidecar = sidecar_of(request)
     found = await ready_in_path(request)
-    return await serve_media(request, sidecar, await fitted(sidecar, found.media, THUMBNAIL))
+    return await serve_media(request, sidecar, await one_fitted(sidecar, found.media, THUMBNAIL))
 
 
 async def content(request: Request) -> Response:

@@ -18,12 +18,12 @@ from jan_media.api.access_log import AccessLog
 from jan_media.api.bodies import read_body, refuse_announced_size
 from jan_media.api.callers import GatewayOnly, ThisMachineOnly, owner_of, vouched_for
 from jan_media.api.download import serve_media
-from jan_media.api.ready_media import all_fitted, all_ready, fit_of, fitted, one_ready
+from jan_media.api.ready_media import all_ready, fitted, one_fitted, one_ready
 from jan_media.api.routes import Path, app, contract_paths, sidecar_of
 from jan_media.api.upload import RawBody, take_in
 from jan_media.catalog.interface import Media, State
 from jan_media.errors import Refused
-from jan_media.library.resolve import Found, why_not
+from jan_media.library.resolve import Found, link, why_not
 from jan_media.media_id import PATTERN, parse_media_id
 from jan_media.renditions.fit import Fit
 from jan_media.sidecar import Sidecar
@@ -53,7 +53,7 @@ async def resolve(request: Request) -> Response:
         raise Refused("invalid_field", f"names must be a list of at most {MAX_NAMES}", "names")
     if not all(isinstance(name, str) for name in names):
         raise Refused("invalid_field", "names must hold strings", "names")
-    return _packed(await _resolved(sidecar, names, fit_of(asked)))
+    return _packed(await _resolved(sidecar, names, _fit(asked)))
 
 
 async def content(request: Request) -> Response:
@@ -63,10 +63,10 @@ async def content(request: Request) -> Response:
     named = asked.get("id")
     if not isinstance(named, str):
         raise Refused("missing_field", "id is required", "id")
-    fit = fit_of(asked)
+    fit = _fit(asked)
     media = (await one_ready(sidecar, named)).media
     if fit is not None:
-        media = await fitted(sidecar, media, fit)
+        media = await one_fitted(sidecar, media, fit)
     return await serve_media(request, sidecar, media)
 
 
@@ -130,22 +130,26 @@ async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict
         list(dict.fromkeys(id for id in ids.values() if id is not None)),
         ttl=sidecar.settings.llm_url_ttl,
     )
-    ready, refused = resolved.found, dict[str, Refused]()
-    if fit is not None:
-        ready, refused = await all_fitted(sidecar, ready, fit)
+    found = resolved.found
+    ready = [each.media for each in found.values()]
+    fits = {} if fit is None else await fitted(sidecar, ready, fit)
     media: dict[str, Any] = {}
     errors: dict[str, Any] = {}
     for name, id in ids.items():
-        found = ready.get(id or "")
-        refusal = refused.get(id or "")
-        if refusal is not None:
-            errors[name] = {"code": refusal.code, "message": refusal.message}
-        elif found is not None:
-            media[name] = _answer(found)
-            if found.media is not resolved.found[found.media.id].media:
-                media[name]["rendition"] = True
-        elif id is not None or "://" not in name:
+        if id is None and "://" in name:
+            continue
+        if id not in found:
             errors[name] = _error(resolved.unready.get(id or ""))
+            continue
+        original = found[id]
+        fitting = fits.get(id, original.media)
+        if isinstance(fitting, Refused):
+            errors[name] = {"code": fitting.code, "message": fitting.message}
+        elif fitting is original.media:
+            media[name] = _answer(original)
+        else:
+            made = Found(fitting, link(sidecar.library, fitting, ttl=original.link.ttl))
+            media[name] = {**_answer(made), "rendition": True}
     return {"media": media, "errors": errors, "foreign": foreign}
 
 
@@ -193,6 +197,17 @@ def _error(media: Media | None) -> dict[str, str]:
     refusal = why_not(media)
     rejected = media is not None and media.state is State.REJECTED
     return {"code": "upload_rejected" if rejected else refusal.code, "message": refusal.message}
+
+
+def _fit(asked: dict[str, Any]) -> Fit | None:
+    """The limits that a message names; None if it names none."""
+    given = asked.get("fit")
+    if given is None:
+        return None
+    try:
+        return Fit.parse(given if isinstance(given, dict) else {"types": given})
+    except ValueError as problem:
+        raise Refused("invalid_field", str(problem), "fit") from None
 
 
 async def _unpacked(request: Request) -> dict[str, Any]:

@@ -3,20 +3,19 @@ model does not take is converted while the request waits.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from starlette.requests import Request
 
 from jan_media.api.callers import owner_of
 from jan_media.api.routes import sidecar_of
-from jan_media.catalog.interface import Media, Rendition, State
+from jan_media.catalog.interface import Media, State
 from jan_media.content.decoders import PROCESSES
 from jan_media.content.sniff import CHECKED
 from jan_media.errors import Refused
 from jan_media.library import renditions
 from jan_media.library.direct_upload import complete
-from jan_media.library.resolve import Found, Link, Resolved, filename, not_found, resolve
+from jan_media.library.resolve import Found, Resolved, not_found, resolve
 from jan_media.media_id import parse_media_id
 from jan_media.renditions.fit import Fit
 from jan_media.sidecar import Sidecar
@@ -58,73 +57,34 @@ def known_id(text: str) -> str:
     return media_id
 
 
-def fit_of(asked: Mapping[str, Any]) -> Fit | None:
-    """The limits that a message of the plugin names; None if it names none. Raises `Refused`."""
-    given = asked.get("fit")
-    if given is None:
-        return None
-    try:
-        return Fit.parse(given if isinstance(given, dict) else {"types": given})
-    except ValueError as problem:
-        raise Refused("invalid_field", str(problem), "fit") from None
+async def fitted(sidecar: Sidecar, media: Sequence[Media], fit: Fit) -> dict[str, Media | Refused]:
+    """Ready media as it fits, by id; or why it cannot be made to.
 
-
-async def fitted(sidecar: Sidecar, media: Media, fit: Fit) -> Media:
-    """Ready media as it fits. Raises `Refused`, `CatalogUnavailable` and `StorageUnavailable`."""
-    made = await _renditions(sidecar, [media], fit)
-    return renditions.as_it_fits(media, _settled(made.get(media.sha256)))
-
-
-async def all_fitted(
-    sidecar: Sidecar, found: Mapping[str, Found], fit: Fit
-) -> tuple[dict[str, Found], dict[str, Refused]]:
-    """Ready media as it fits, by the same names; and by name why others cannot be made to."""
-    made = await _renditions(sidecar, [each.media for each in found.values()], fit)
-    fitting, refused = {}, {}
-    for name, each in found.items():
-        try:
-            media = renditions.as_it_fits(each.media, _settled(made.get(each.media.sha256)))
-        except Refused as refusal:
-            refused[name] = refusal
-        else:
-            as_it_is = media is each.media
-            fitting[name] = each if as_it_is else Found(media, _link(sidecar, media, each.link))
-    return fitting, refused
-
-
-def _link(sidecar: Sidecar, media: Media, original: Link) -> Link:
-    url = sidecar.library.storage.presign_get(
-        media.storage_key, mime=media.mime, filename=filename(media), ttl=original.ttl
-    )
-    return Link(url=url, ttl=original.ttl, expires_at=original.expires_at)
-
-
-Made = Rendition | Refused | None
-
-
-def _settled(made: Made) -> Rendition | None:
-    if isinstance(made, Refused):
-        raise made
-    return made
-
-
-async def _renditions(sidecar: Sidecar, media: list[Media], fit: Fit) -> dict[str, Made]:
-    """By SHA-256 the renditions of these pictures, or why there is none."""
-    made: dict[str, Made] = {
-        **await sidecar.lanes.resolves.run(renditions.known, sidecar.library, media, fit)
-    }
-    missing = {each.sha256: each for each in media if each.mime in CHECKED}.values()
+    Raises `CatalogUnavailable` and `StorageUnavailable`.
+    """
+    known = await sidecar.lanes.resolves.run(renditions.known, sidecar.library, media, fit)
     threads = asyncio.Semaphore(PROCESSES)  # one request takes no more threads than can be used
 
-    async def make(each: Media) -> None:
-        async with threads:
-            try:
-                with sidecar.metrics.timing("rendition", each.id):
-                    made[each.sha256] = await sidecar.lanes.uploads.run(
-                        renditions.make, sidecar.library, each, fit
-                    )
-            except Refused as refusal:
-                made[each.sha256] = refusal
+    async def one(each: Media) -> Media | Refused:
+        made = known.get(each.sha256)
+        try:
+            if made is None and each.mime in CHECKED:
+                async with threads:
+                    with sidecar.metrics.timing("rendition", each.id):
+                        made = await sidecar.lanes.uploads.run(
+                            renditions.make, sidecar.library, each, fit
+                        )
+            return renditions.as_it_fits(each, made)
+        except Refused as refusal:
+            return refusal
 
-    await asyncio.gather(*(make(each) for each in missing if each.sha256 not in made))
-    return made
+    fitting = await asyncio.gather(*map(one, media))
+    return {each.id: fits for each, fits in zip(media, fitting, strict=True)}
+
+
+async def one_fitted(sidecar: Sidecar, media: Media, fit: Fit) -> Media:
+    """Ready media as it fits. Raises `Refused`, and like `fitted`."""
+    (fits,) = (await fitted(sidecar, [media], fit)).values()
+    if isinstance(fits, Refused):
+        raise fits
+    return fits
