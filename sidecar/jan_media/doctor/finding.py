@@ -19,3 +19,18 @@ class Finding:
     subject: str
     verdict: Verdict
     message: str
+
+
+def ok(subject: str, message: str) -> Finding:
+    """It is as it should be."""
+    return Finding(subject, Verdict.OK, message)
+
+
+def warning(subject: str, message: str) -> Finding:
+    """It is doubtful."""
+    return Finding(subject, Verdict.WARNING, message)
+
+
+def problem(subject: str, message: str) -> Finding:
+    """It is wrong."""
+    return Finding(subject, Verdict.PROBLEM, message)

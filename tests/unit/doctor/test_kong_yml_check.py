@@ -93,44 +93,12 @@ def test_the_projects_own_kong_yml_is_fine() -> None:
             "always_use_authenticated_groups",
         ),
         (
-            lambda d: plugin(d, "llm", "acl").update(
-                ordering={"before": {"access": ["jan-media"]}}
-            ),
-            "llm",
-            "ordering",
-        ),
-        (lambda d: config(d, "llm", "jan-media").update(auth="off"), "llm", "admits nobody"),
-        (lambda d: without(d, "llm", "jan-media"), "llm", "nothing sets"),
-        (lambda d: d["plugins"].append(without(d, "llm", "acl")), "auth", "nothing sets"),
-        (lambda d: without(d, "llm", "jan-media-gate"), "llm", "without jan-media-gate"),
-        (lambda d: without(d, "readyz", "jan-media-gate"), "readyz", "without jan-media-gate"),
-        (
-            lambda d: plugin(d, "llm", "jan-media-gate").update(config={"guards": False}),
-            "llm",
-            "without jan-media-gate",
-        ),
-        (lambda d: without(d, "readyz", "jan-media"), "readyz", "ends with 503"),
-        (
             lambda d: (
                 config(d, "llm", "jan-media").update(auth="off"),
                 plugin(d, "llm", "acl").update(name="ai-proxy"),
             ),
             "llm",
             "auth: optional",
-        ),
-        (
-            lambda d: route(d, "llm")["plugins"].append(
-                {"name": "pre-function", "config": {"access": ["shared.jan_media_finish = f"]}}
-            ),
-            "llm",
-            "older version",
-        ),
-        (
-            lambda d: route(d, "llm")["plugins"].append(
-                {"name": "post-function", "config": {"access": ["shared.jan_media or {}"]}}
-            ),
-            "llm",
-            "older version",
         ),
         (lambda d: d["plugins"].pop(1), "llm", "without any limit"),
         (
