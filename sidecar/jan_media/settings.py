@@ -132,6 +132,8 @@ class Settings:
     # Besides those, where a file id or inline: store asks.
     file_types: AllowedTypes = setting("MEDIA_FILE_TYPES", DEFAULT_FILE_TYPES, AllowedTypes)
     max_pixels: int = setting("MEDIA_MAX_PIXELS", "100000000", integer(1))
+    # Of pictures as they are uploaded, in the limits that routes have asked for lately.
+    renditions_ahead: bool = setting("MEDIA_RENDITIONS_AHEAD", "false", boolean)
     quota_bytes: int = setting("MEDIA_QUOTA_BYTES", "20GiB", size_or_none)  # of one owner
     quota_files: int = setting("MEDIA_QUOTA_FILES", "200000", integer(0))
     guest_quota_bytes: int = setting("MEDIA_GUEST_QUOTA_BYTES", "1GiB", size_or_none)

@@ -13,6 +13,7 @@ from jan_media.identity.guest import GuestLogin
 from jan_media.identity.login_limit import LoginLimit
 from jan_media.identity.signing_keys import SigningKeys
 from jan_media.library.library import Library, Rules
+from jan_media.server.ahead import Ahead
 from jan_media.server.lanes import Lane
 from jan_media.server.metrics import Metrics
 from jan_media.settings import Settings
@@ -32,6 +33,7 @@ class Lanes:
     downloads: Lane
     # Apart from the working lanes, so that checks neither wait for requests nor hold them up; and
     # from each other, so that what stands still is not taken for the other.
+    ahead: Lane  # renditions that nobody waits for
     catalog_health: Lane
     storage_health: Lane
 
@@ -58,6 +60,7 @@ class Sidecar:
     fetches: Slots
     login_limit: LoginLimit | None  # for each client address and worker
     metrics: Metrics
+    ahead: Ahead | None  # None unless renditions are made at the upload
 
     @property
     def trusts_network(self) -> bool:
@@ -120,6 +123,7 @@ def assemble(settings: Settings) -> Sidecar:
         uploads=Lane("upload", 16),
         checks=Lane("check", 16),
         downloads=Lane("download", 16),
+        ahead=Lane("ahead", 1),
         catalog_health=Lane("catalog-health", 2),
         storage_health=Lane("storage-health", 2),
     )
@@ -143,6 +147,7 @@ def assemble(settings: Settings) -> Sidecar:
         fetches=Slots(settings.max_fetches),
         login_limit=LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None,
         metrics=metrics,
+        ahead=Ahead(library, lanes.ahead) if settings.renditions_ahead else None,
     )
 
 

@@ -53,7 +53,10 @@ async def resolve(request: Request) -> Response:
         raise Refused("invalid_field", f"names must be a list of at most {MAX_NAMES}", "names")
     if not all(isinstance(name, str) for name in names):
         raise Refused("invalid_field", "names must hold strings", "names")
-    return _packed(await _resolved(sidecar, names, _fit(asked)))
+    fit = _fit(asked)
+    if fit is not None and sidecar.ahead is not None:
+        sidecar.ahead.asked(fit)
+    return _packed(await _resolved(sidecar, names, fit))
 
 
 async def content(request: Request) -> Response:

@@ -70,11 +70,14 @@ async def take_in(
     async with spooled(sidecar) as spool:
         body = body_kind(request, spool)
         try:
-            return await _take_in(sidecar, request, body, spool, allowed)
+            claimed, link = await _take_in(sidecar, request, body, spool, allowed)
         except ContentTooLarge as error:
             raise too_large(error.limit, body.param) from None
         except Refused as refusal:
             raise refusal.at(body.param) if body.param else refusal from None
+    if sidecar.ahead is not None and not claimed.deduped:
+        sidecar.ahead.make(claimed.media)
+    return claimed, link
 
 
 async def _take_in(

@@ -1,5 +1,6 @@
 """The internal listener: what the Kong plugin asks."""
 
+import hashlib
 import json
 import re
 import time
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import msgpack
 import pytest
+from jan_media.renditions.fit import Fit
 
 from tests.contract.api.client import Api, assert_error
 from tests.contract.api.conftest import MAX_BYTES
+from tests.support.catalogs import open_migrated
 from tests.support.pictures import picture
 from tests.support.scrape import Scrape
 from tests.support.sidecar import RunningSidecar, run_jan_media, running_sidecar
@@ -248,3 +251,18 @@ def _line(api: Api, part: str) -> str:
 
 def _scrape(api: Api) -> Scrape:
     return Scrape(f"{api.internal.base_url}/metrics")
+
+
+def test_pictures_are_made_to_fit_at_their_upload_where_the_operator_wants_that(
+    tmp_path: Path,
+) -> None:
+    fit = {"types": ["image/jpeg"], "max_edge": 50}
+    with running_sidecar(tmp_path, RENDITIONS_AHEAD="true") as sidecar, Api(sidecar) as api:
+        seen = api.upload(picture(size=(200, 100)))["id"]
+        assert api.ask("/internal/resolve", {"names": [seen], "fit": fit})[0] == 200
+        new = picture(size=(200, 100))
+        api.upload(new)
+        sha256 = hashlib.sha256(new).hexdigest()
+        with open_migrated(f"sqlite:///{tmp_path}/catalog.db") as catalog:
+            made = wait_until(lambda: catalog.renditions([sha256], Fit.parse(fit).key))
+    assert (made[sha256].mime, made[sha256].width) == ("image/jpeg", 50)
