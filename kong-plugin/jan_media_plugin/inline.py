@@ -101,7 +101,10 @@ class InlineMedia:
 
     async def _store(self, one: Standing) -> str | None:
         """Return the id; None if it goes on as it came."""
-        mime, encoded = _split_data_url(bytes(self._text(one)).replace(b"\\/", b"/"))
+        text = bytes(self._text(one))
+        if b"\\" in text:  # megabytes, and nearly never
+            text = text.replace(b"\\/", b"/")
+        mime, encoded = _split_data_url(text)
         if encoded is None:
             return None
         try:

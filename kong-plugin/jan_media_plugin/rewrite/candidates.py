@@ -79,38 +79,32 @@ def _parts_beside(body: bytes, some: Sequence[Candidate]) -> Iterator[tuple[int,
     yield kept, body[kept:]
 
 
+# A string that may be the bytes of a medium, by what stands before it: a data URL, or any string
+# under a key that ends in ``data``.
+_INLINE = re.compile(rb'"(?=data:)|data"[ \t\n\r]*:[ \t\n\r]*"(?!data:|")')
+
+
 def inline_media(body: bytes, least: int) -> list[Candidate]:
     """Return each string of at least ``least`` characters that may be the bytes of a medium.
 
-    That is a data URL, or base64 under a key that ends in ``data``. They are in order.
+    That is a data URL, or base64 under a key that ends in ``data``. They are in order, and none is
+    searched itself: they are megabytes.
     """
-    return sorted([*_strings_at(body, _DATA_URL, least), *_strings_at(body, _DATA_KEY, least)])
-
-
-class _Before(NamedTuple):
-    """What stands before a string: ``fixed`` is searched for, ``whole`` has to be there."""
-
-    fixed: bytes
-    whole: re.Pattern[bytes]
-
-
-_DATA_URL = _Before(b'"data:', re.compile(rb'"(?=data:)'))
-_DATA_KEY = _Before(b'data"', re.compile(rb'data"[ \t\n\r]*:[ \t\n\r]*"(?!data:|")'))
-
-
-def _strings_at(body: bytes, before: _Before, least: int) -> Iterator[Candidate]:
-    """Yield the strings behind ``before``, if they are long and hold no quote."""
-    at = body.find(before.fixed)
+    found = []
+    at = body.find(b"data")
     while at >= 0:
-        opened = before.whole.match(body, at)
+        opened = _INLINE.match(body, at) or _INLINE.match(body, max(0, at - 1))
         if opened is None:
-            at = body.find(before.fixed, at + 1)
+            at = body.find(b"data", at + 1)
             continue
         end = body.find(b'"', opened.end())
-        is_escaped = b"\\" in (body[at - 1 : at], body[end - 1 : end])
+        if end < 0:
+            break
+        is_escaped = b"\\" in (body[opened.start() - 1 : opened.start()], body[end - 1 : end])
         if end - opened.end() >= least and not is_escaped:
-            yield Candidate(opened.end(), end, Kind.INLINE, "")
-        at = body.find(before.fixed, max(end, opened.end()))
+            found.append(Candidate(opened.end(), end, Kind.INLINE, ""))
+        at = body.find(b"data", end)
+    return found
 
 
 def may_hold_id(body: bytes) -> bool:

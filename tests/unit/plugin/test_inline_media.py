@@ -72,6 +72,15 @@ def test_inline_media_pass_where_nobody_asked_to_store_them_or_they_are_small(
     assert kept(sidecar) == []
 
 
+def test_a_body_that_ends_in_the_middle_of_a_medium_goes_on_as_it_came(
+    ask: Ask, sidecar: FakeSidecar
+) -> None:
+    cut_off = chat(data_url(os.urandom(5000)))[:4000]
+    outcome, request = ask(bearer(), cut_off, **STORE)
+    assert (outcome.kind, request.body_set) == ("passed", None)
+    assert kept(sidecar) == []
+
+
 def test_a_caller_who_is_nobody_stores_nothing(ask: Ask, sidecar: FakeSidecar) -> None:
     _, request = ask({}, chat(data_url(os.urandom(5000))), auth="off", **STORE)
     assert request.body_set is None
