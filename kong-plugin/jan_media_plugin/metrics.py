@@ -15,12 +15,14 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     make_wsgi_app,
 )
 
 disable_created_metrics()
 REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 NO_ROUTE = "unknown"

@@ -116,14 +116,15 @@ def test_the_dashboard_and_the_alerts_ask_for_metrics_that_are_there(
     sidecar = url(stack.ports.internal, "/metrics")
     plugin = url(stack.ports.plugin_metrics, "/metrics")
     wait_until(lambda: Scrape(sidecar).value("jan_media_sweep_seconds_count", outcome="ok") > 0)
-    seen: dict[str, set[str]] = {"up": {"job", "instance"}}
+    scraped = {"job", "instance"}
+    seen: dict[str, set[str]] = {"up": scraped, "ALERTS": {"alertname", "alertstate"}}
     types = dict[str, str]()
     for scrape in (Scrape(sidecar), Scrape(plugin)):
         types |= scrape.types
         for sample in scrape.samples:
-            seen.setdefault(sample.name, set()).update(sample.labels)
+            seen.setdefault(sample.name, set(scraped)).update(sample.labels)
     for query in [*dashboard_queries(), *(rule["expr"] for rule in RULES)]:
-        metrics = re.findall(r"\b(jan_media_\w+|up)\b(?:\{(.*?)\})?", query)
+        metrics = re.findall(r"\b((?:jan_media|process)_\w+|up|ALERTS)\b(?:\{(.*?)\})?", query)
         assert metrics, query
         for name, selectors in metrics:
             base = re.sub(r"_(bucket|sum|count)$", "", name)
