@@ -5,8 +5,7 @@ So every route with jan-media has jan-media-gate before it, which is closed unti
 decided, and Kong's own ``acl`` behind it, which admits only requests whose groups the plugin has
 set. A route that leads to the same place without jan-media needs no plugin server to die.
 
-Only what the first request does not show is looked for: one half of jan-media and its gate
-without the other answers every request with an error that names what is missing.
+What the first request shows anyway, such as a group that nobody has, is not looked for.
 """
 
 import re
@@ -38,7 +37,7 @@ def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]
     with_plugin = [route for route in routes if "jan-media" in route.plugins]
     if not with_plugin:
         return [problem("kong.yml", "No route has the plugin jan-media. Add it, with its acl.")]
-    findings: list[Finding] = []
+    findings = list(_halves(routes))
     for route in with_plugin:
         findings += _guard(route)
         findings += _secret(route, settings, environment)
@@ -61,6 +60,22 @@ def _where(error: Exception) -> str:
 
 
 # --- what keeps it closed
+
+
+def _halves(routes: Sequence[Route]) -> Iterator[Finding]:
+    for route in routes:
+        gate = route.plugins.get("jan-media-gate")
+        guards = gate is not None and gate.get("guards", True)
+        if guards and "jan-media" not in route.plugins:
+            yield route.problem(
+                "It has jan-media-gate without jan-media, which alone opens the gate, so every "
+                "request ends with 503. Add jan-media, or set guards: false in the gate's config.",
+            )
+        if not guards and "jan-media" in route.plugins:
+            yield route.problem(
+                "It has jan-media without jan-media-gate (one with guards: false does not count), "
+                "so every request is refused. Add jan-media-gate to the route's plugins.",
+            )
 
 
 def _guard(route: Route) -> Iterator[Finding]:

@@ -100,6 +100,14 @@ def test_the_projects_own_kong_yml_is_fine() -> None:
             "llm",
             "auth: optional",
         ),
+        (lambda d: without(d, "llm", "jan-media-gate"), "llm", "without jan-media-gate"),
+        (lambda d: without(d, "readyz", "jan-media-gate"), "readyz", "without jan-media-gate"),
+        (
+            lambda d: plugin(d, "llm", "jan-media-gate").update(config={"guards": False}),
+            "llm",
+            "without jan-media-gate",
+        ),
+        (lambda d: without(d, "readyz", "jan-media"), "readyz", "ends with 503"),
         (lambda d: d["plugins"].pop(1), "llm", "without any limit"),
         (
             lambda d: config(d, "llm", "jan-media").update(auth="optional"),
