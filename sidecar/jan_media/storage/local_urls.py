@@ -5,10 +5,10 @@ a PUT the same without the file name. The signature is an HMAC-SHA256 over the m
 every parameter, so none can be exchanged; it needs no table of issued links and holds across
 restarts and processes that share the secret.
 
-The upload form is S3's, made by `sigv4.signed_form` and posted to ``{public_url}/files``. On S3 the
-service checks it; here `PolicyChecker` does, by the rules of the AWS documentation ("POST Policy"
-and "Creating an HTML Form",
-https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTForms.html).
+The upload form is posted to ``{public_url}/files``. Its fields and its policy are written as S3's
+(https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTForms.html), so that a client handles
+both alike; its signature is the same HMAC. S3's rules hold: the names of fields count in any case,
+and a field that the policy does not name is refused.
 
 The checkers know nothing of HTTP: the api layer gives them what it received, and answers
 `FieldMissing` with 400 and every other `AccessRefused` with 403, as S3 does. The messages are for
@@ -16,13 +16,12 @@ the client: they say what to do and show no secret.
 """
 
 import base64
-import binascii
 import hmac
 import json
 import time
-from calendar import timegm
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import urlencode, urlsplit
 
 from jan_media.storage.interface import (
@@ -35,9 +34,13 @@ from jan_media.storage.interface import (
     require_filename,
     require_key,
 )
-from jan_media.storage.sigv4 import Credentials, Signer, signed_form
 
 _NOT_OURS = "The link is not one that we signed. Ask for a new one."
+# What the API page's curl example sends with every form.
+_ALGORITHM = "AWS4-HMAC-SHA256"
+# Fields that a policy does not have to name. S3 says so of `file`; `submit` is the button of a
+# plain HTML form, and the type of a file is what its bytes say.
+_OUTSIDE_POLICY = {"file", "submit", "content-type"}
 
 
 class AccessRefused(Exception):
@@ -87,10 +90,9 @@ class AcceptedPut:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedPost:
-    """What a valid form allows. The file's size is still to be held against the limits."""
+    """What a valid form allows. The file's size is still to be held against the limit."""
 
     key: str
-    min_bytes: int
     max_bytes: int
 
 
@@ -106,12 +108,7 @@ class LocalUrls:
         parts = urlsplit(self._files_url)
         self._origin, self._path = f"{parts.scheme}://{parts.netloc}".lower(), parts.path
         self._clock = clock
-        # Independent keys for the two uses, so that neither signature can pass for the other.
-        self._url_key = hmac.digest(secret, b"jan-media local url", "sha256")
-        form_key = hmac.digest(secret, b"jan-media local form", "sha256")
-        self._signer = Signer("local")
-        self._credentials = Credentials("jan-media", form_key.hex())
-        self._policies = PolicyChecker(self._signer, self._credentials)
+        self._key = hmac.digest(secret, b"jan-media local url", "sha256")
 
     def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
         """See `interface.Storage.presign_get`."""
@@ -136,15 +133,24 @@ class LocalUrls:
 
     def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
         """See `interface.TakesUploads.presign_post`. The api layer enforces it by `check_post`."""
-        fields = signed_form(
-            self._signer,
-            self._credentials,
-            key=require_key(key),
-            max_bytes=max_bytes,
-            ttl=ttl,
-            now=self._clock(),
+        now = int(self._clock())
+        fields = {
+            "key": require_key(key),
+            "x-amz-algorithm": _ALGORITHM,
+            "x-amz-credential": "jan-media",
+            "x-amz-date": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)),
+        }
+        end = datetime.fromtimestamp(now + ttl, UTC).isoformat()
+        exact = [{name: value} for name, value in fields.items()]
+        promise = {
+            "expiration": end.replace("+00:00", "Z"),
+            "conditions": [*exact, ["content-length-range", 1, max_bytes]],
+        }
+        policy = base64.b64encode(json.dumps(promise).encode()).decode()
+        signature = self._signature("POST", policy)
+        return PresignedPost(
+            self._files_url, {**fields, "policy": policy, "x-amz-signature": signature}
         )
-        return PresignedPost(self._files_url, fields)
 
     def check_get(self, path: str, params: Mapping[str, str], now: float) -> AcceptedGet:
         """Check a GET or HEAD of ``/files/{path}`` with the decoded query ``params``.
@@ -175,102 +181,57 @@ class LocalUrls:
         """Check the form fields that came before the file; those after it do not count.
 
         Raises `FieldMissing`, `FieldRefused`, `SignatureMismatch`, `AccessExpired`. The caller
-        then takes the file if it has ``min_bytes`` to ``max_bytes`` bytes.
+        then takes the file if it has 1 to ``max_bytes`` bytes.
         """
-        return self._policies.check(fields, now)
+        form: dict[str, str] = {}
+        for name, value in fields.items():
+            if name.lower() in form:
+                raise FieldRefused(name, f"The field {name!r} is there twice.")
+            form[name.lower()] = value
+        policy, signature = _taken(form, "policy"), _taken(form, "x-amz-signature")
+        # Only what we signed ourselves is parsed any further.
+        self._require_signature(signature, "The policy's signature is not ours.", "POST", policy)
+        promise = json.loads(base64.b64decode(policy))
+        *exact, (_, _, max_bytes) = promise["conditions"]
+        promised = {name: value for condition in exact for name, value in condition.items()}
+        for name in promised:
+            if name not in form:
+                raise FieldMissing(name)
+        if now >= datetime.fromisoformat(promise["expiration"]).timestamp():
+            raise AccessExpired("The upload form has expired. Ask for a new one.")
+        for name, value in form.items():
+            if name in _OUTSIDE_POLICY or name.startswith("x-ignore-"):
+                continue
+            if name not in promised:
+                raise FieldRefused(name, f"The policy does not allow the field {name!r}.")
+            if value != promised[name]:
+                raise FieldRefused(name, f"The policy promises another value of {name!r}.")
+        return AcceptedPost(form["key"], max_bytes)
 
     def _url(self, method: str, path: str, ttl: int, mime: str) -> str:
         query = urlencode({"expires": str(int(self._clock()) + ttl), "mime": mime})
         return f"{self._files_url}/{path}?{query}&signature={self._signature(method, path, query)}"
-
-    def _signature(self, method: str, path: str, query: str) -> str:
-        return hmac.digest(self._url_key, f"{method}\n{path}\n{query}".encode(), "sha256").hex()
 
     def _check(self, method: str, path: str, params: Mapping[str, str], now: float) -> None:
         if params.keys() != {"expires", "mime", "signature"}:
             raise SignatureMismatch(_NOT_OURS)
         signed = {name: params[name] for name in ("expires", "mime")}
         query = urlencode(signed, errors="surrogatepass")
-        expected = self._signature(method, path, query)
-        given = params["signature"].encode(errors="replace")
-        if not hmac.compare_digest(expected.encode(), given):
-            raise SignatureMismatch(_NOT_OURS)
+        self._require_signature(params["signature"], _NOT_OURS, method, path, query)
         if now >= int(params["expires"]):
             raise AccessExpired("The link has expired. Ask for a new one.")
 
+    def _signature(self, method: str, *signed: str) -> str:
+        text = "\n".join((method, *signed))
+        return hmac.digest(self._key, text.encode(errors="replace"), "sha256").hex()
 
-# Fields that no policy condition has to name. S3 says so of the first three; `submit` is the
-# button of a plain HTML form, and the type of a file is what its bytes say.
-_OUTSIDE_POLICY = {"policy", "x-amz-signature", "file", "submit", "content-type"}
-_REQUIRED = ("key", "policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date")
-
-
-class PolicyChecker:
-    """Checks forms that `signed_form` made with the same signer and credentials."""
-
-    def __init__(self, signer: Signer, credentials: Credentials) -> None:
-        self._signer = signer
-        self._credentials = credentials
-
-    def check(self, fields: Mapping[str, str], now: float) -> AcceptedPost:
-        """Check the fields that came before the file. Names count in any case, as on S3.
-
-        Raises `FieldMissing`, `FieldRefused`, `SignatureMismatch` or `AccessExpired`.
-        """
-        form = _by_lower_name(fields)
-        for name in (*_REQUIRED, "x-amz-signature"):
-            if name not in form:
-                raise FieldMissing(name)
-        self._check_signature(form)
-        policy = json.loads(base64.b64decode(form["policy"]))
-        if now >= _unix_seconds(policy["expiration"]):
-            raise AccessExpired("The upload form has expired. Ask for a new one.")
-        exact, min_bytes, max_bytes = _conditions(policy["conditions"])
-        for name, value in form.items():
-            if name in _OUTSIDE_POLICY or name.startswith("x-ignore-"):
-                continue
-            if name not in exact:
-                raise FieldRefused(name, f"The policy does not allow the field {name!r}.")
-            if value != exact[name]:
-                raise FieldRefused(name, f"The policy promises another value of {name!r}.")
-        return AcceptedPost(form["key"], min_bytes, max_bytes)
-
-    def _check_signature(self, form: Mapping[str, str]) -> None:
-        """Only what we signed ourselves is parsed any further."""
-        day = form["x-amz-date"][:8]
-        try:
-            expected = self._signer.sign_policy(self._credentials, day, form["policy"])
-            genuine = hmac.compare_digest(
-                binascii.unhexlify(form["x-amz-signature"]), binascii.unhexlify(expected)
-            )
-        except ValueError:  # not hex, not UTF-8
-            genuine = False
-        if not genuine:
-            raise SignatureMismatch("The policy's signature is not ours.")
+    def _require_signature(self, given: str, refusal: str, method: str, *signed: str) -> None:
+        expected = self._signature(method, *signed)
+        if not hmac.compare_digest(expected.encode(), given.encode(errors="replace")):
+            raise SignatureMismatch(refusal)
 
 
-def _by_lower_name(fields: Mapping[str, str]) -> dict[str, str]:
-    form: dict[str, str] = {}
-    for name, value in fields.items():
-        if name.lower() in form:
-            raise FieldRefused(name, f"The field {name!r} is there twice.")
-        form[name.lower()] = value
-    return form
-
-
-def _conditions(
-    conditions: list[dict[str, str] | list[str | int]],
-) -> tuple[dict[str, str], int, int]:
-    """Split a policy of `signed_form` into exact values by lower-case name and the size range."""
-    exact: dict[str, str] = {}
-    min_bytes, max_bytes = 1, 0
-    for condition in conditions:
-        if isinstance(condition, dict):
-            exact.update((name.lower(), value) for name, value in condition.items())
-        else:
-            min_bytes, max_bytes = int(condition[1]), int(condition[2])
-    return exact, min_bytes, max_bytes
-
-
-def _unix_seconds(expiration: str) -> float:
-    return timegm(time.strptime(expiration, "%Y-%m-%dT%H:%M:%S.000Z"))
+def _taken(form: dict[str, str], name: str) -> str:
+    if name not in form:
+        raise FieldMissing(name)
+    return form.pop(name)

@@ -53,7 +53,7 @@ def test_what_was_signed_is_accepted_with_its_values() -> None:
         "content/a", "image/png", "a.png"
     )
     assert check_put("uploads/a", PUT, NOW) == AcceptedPut("uploads/a", "image/png")
-    assert URLS.check_post(FORM, NOW) == AcceptedPost("uploads/a", 1, 9)
+    assert URLS.check_post(FORM, NOW) == AcceptedPost("uploads/a", 9)
 
 
 @pytest.mark.parametrize(
