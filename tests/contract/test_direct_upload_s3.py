@@ -182,8 +182,8 @@ def test_a_field_to_be_ignored_is_ignored(
     "change",
     [
         lambda policy: policy.replace("uploads/", "content/"),
-        lambda policy: policy.replace(f"1,{MAX_BYTES}", f"1,{MAX_BYTES}0"),
-        lambda policy: policy.replace('"expiration":"20', '"expiration":"21'),
+        lambda policy: policy.replace(f"1, {MAX_BYTES}", f"1, {MAX_BYTES}0"),
+        lambda policy: policy.replace('"expiration": "20', '"expiration": "21'),
         lambda policy: '{"expiration":"2999-01-01T00:00:00.000Z","conditions":[]}',
         lambda policy: "not JSON",
     ],

@@ -55,7 +55,6 @@ from jan_media.storage.interface import (
     require_key,
 )
 from jan_media.storage.local_urls import LocalUrls
-from jan_media.storage.window import window_of
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV, errno.ENOSYS}
 
@@ -118,10 +117,13 @@ class LocalStorage(Storage):
 
     def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         target = self._path(key)
-        window = window_of(source, size)
+        left = size
         with _failures_mapped(), self._new_file() as (file, path):
-            while chunk := window.read(CHUNK):
+            while left and (chunk := source.read(min(CHUNK, left))):
                 file.write(chunk)
+                left -= len(chunk)
+            if left:
+                raise ValueError(f"the source has {size - left} bytes left, {size} were announced")
             file.flush()
             os.fsync(file.fileno())
             path.replace(target)

@@ -11,8 +11,8 @@ How the contract is kept
     the source's ETag is no way to tie them: RGW checks it before it opens the version to copy.)
     CopyObject takes up to 5 GiB, and so do the forms and PUTs by which a source gets there.
     ``read`` is one GET of one version, so bytes of two objects never mix.
-    Presigned URLs and forms are computed by `sigv4`, for the public endpoint. A download URL names
-    its media id in ``response-content-disposition``.
+    Presigned URLs are computed by `sigv4` and forms by boto3, for the public endpoint. A download
+    URL names its media id in ``response-content-disposition``.
 
 Permissions (IAM actions)
     On ``arn:aws:s3:::BUCKET``: ``s3:ListBucket`` (without it S3 answers 403, not 404, for an
@@ -46,7 +46,7 @@ Beware
     they are sent only where the protocol demands them.
 """
 
-import ipaddress
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -57,10 +57,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore import UNSIGNED
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.response import StreamingBody
+from s3transfer.utils import ReadFileChunk
 
 from jan_media.doctor.finding import Finding
 from jan_media.log import about
@@ -78,8 +80,7 @@ from jan_media.storage.interface import (
     require_key,
 )
 from jan_media.storage.s3_failures import failures_mapped, status_of
-from jan_media.storage.sigv4 import Credentials, Signer, signed_form
-from jan_media.storage.window import window_of
+from jan_media.storage.sigv4 import presign
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -87,7 +88,6 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 _MOST_DELETIONS = 1000  # of one DeleteObjects request
 _FILENAME = re.compile(r'filename="([^"]*)"')
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,26 +142,26 @@ class S3Storage(Storage):
             if credentials is None:
                 raise NoCredentialsError
             self._credential_source = credentials
-        self.client: S3Client = session.client(
-            "s3",
-            endpoint_url=endpoint,
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=connect_timeout,
-                read_timeout=read_timeout,
-                retries={"mode": "standard", "total_max_attempts": attempts},
-                max_pool_connections=connections,
-                s3={"addressing_style": "path" if path_style else "virtual"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
+        config = Config(
+            signature_version="s3v4",
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=connections,
+            s3={"addressing_style": "path" if path_style else "virtual"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
         )
+        self.client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
         self.client.meta.events.register("before-send.s3", _say_request)
         self.bucket = bucket
-        self._public = bucket_address(
-            public_endpoint or self.client.meta.endpoint_url, bucket, path_style=path_style
+        self._region = region
+        public = session.client(
+            "s3",
+            endpoint_url=public_endpoint or endpoint,
+            config=config.merge(Config(signature_version=UNSIGNED)),
         )
-        self._signer = Signer(region)
+        self._public_url = _bucket_url(public, bucket)
         # Threads of its own would only add to those that call this.
         self._transfer = TransferConfig(
             multipart_threshold=multipart_threshold,
@@ -184,10 +184,13 @@ class S3Storage(Storage):
 
     def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         require_key(key)
-        window = window_of(source, size)
+        start, end = source.tell(), source.seek(0, os.SEEK_END)
+        source.seek(start)
+        if end - start < size:
+            raise ValueError(f"the source has {end - start} bytes left, {size} were announced")
         with failures_mapped("an upload"):
             self.client.upload_fileobj(
-                cast(BinaryIO, window),
+                cast(BinaryIO, ReadFileChunk(source, size, end)),
                 self.bucket,
                 key,
                 ExtraArgs={"ContentType": mime},
@@ -260,10 +263,8 @@ class S3Storage(Storage):
             named = parse_qs(parts.query, max_num_fields=50).get("response-content-disposition", [])
         except ValueError:
             return None
-        origin = f"{parts.scheme}://{parts.netloc}".lower()
-        if origin != self._public.origin.lower() or len(named) != 1:
-            return None
-        if not parts.path.startswith(f"{self._public.path}/"):
+        address = f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
+        if not address.startswith(f"{self._public_url}/") or len(named) != 1:
             return None
         filename = _FILENAME.search(named[0])
         return media_id_of_filename(filename[1]) if filename else None
@@ -274,16 +275,14 @@ class S3Storage(Storage):
         )
 
     def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
-        fields = signed_form(
-            self._signer,
-            self._credentials(),
-            key=require_key(key),
-            max_bytes=max_bytes,
-            ttl=ttl,
-            now=self._clock(),
-            bucket=self.bucket,
-        )
-        return PresignedPost(self._public.origin + self._public.path, fields)
+        with failures_mapped("the renewal of credentials"):
+            form = self.client.generate_presigned_post(
+                self.bucket,
+                require_key(key),
+                Conditions=[["content-length-range", 1, max_bytes]],
+                ExpiresIn=ttl,
+            )
+        return PresignedPost(self._public_url, form["fields"])
 
     def diagnose(self) -> Iterator[Finding]:
         from jan_media.storage.s3_diagnosis import diagnose  # which only the doctor needs
@@ -299,25 +298,21 @@ class S3Storage(Storage):
         query: dict[str, str] | None = None,
         content_type: str | None = None,
     ) -> str:
-        return self._signer.presign(
-            self._credentials(),
+        with failures_mapped("the renewal of credentials"):
+            # boto3 renews temporary ones here when they are old.
+            credentials = self._credential_source.get_frozen_credentials()
+            if not credentials.access_key or not credentials.secret_key:
+                raise NoCredentialsError
+        return presign(
+            credentials,
+            self._region,
             method,
-            origin=self._public.origin,
-            host=self._public.host,
-            path=f"{self._public.path}/{require_key(key)}",
+            f"{self._public_url}/{require_key(key)}",
             ttl=ttl,
             now=self._clock(),
             query=query,
             content_type=content_type,
         )
-
-    def _credentials(self) -> Credentials:
-        """The current ones. boto3 renews temporary ones here when they are old."""
-        with failures_mapped("the renewal of credentials"):
-            current = self._credential_source.get_frozen_credentials()
-            if not current.access_key or not current.secret_key:
-                raise NoCredentialsError
-        return Credentials(current.access_key, current.secret_key, current.token or None)
 
     def _open(self, key: str, start: int, stop: int | None) -> tuple[int, StreamingBody] | None:
         """The object's total size and the body of the range; None if the range is empty."""
@@ -360,40 +355,9 @@ def _say_request(request: AWSPreparedRequest, **_: object) -> None:
         request.headers["User-Agent"] = f"jan-media request/{known.request_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class BucketAddress:
-    """``origin`` + ``path`` is the bucket's URL, without a slash at its end."""
-
-    origin: str
-    host: str  # as a client sends it in the Host header: without a default port
-    path: str
-
-
-def bucket_address(endpoint: str, bucket: str, *, path_style: bool) -> BucketAddress:
-    """The address of ``bucket`` at ``endpoint``: ``https://host/bucket`` in path style,
-    ``https://bucket.host`` otherwise. Raises `ValueError` if the endpoint is no http(s) URL, or is
-    an IP address, below which there are no names, and ``path_style`` is off."""
-    parts = urlsplit(endpoint)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise ValueError(f"not an http(s) endpoint: {endpoint!r}")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    if parts.port is not None and parts.port != _DEFAULT_PORTS[parts.scheme]:
-        host = f"{host}:{parts.port}"
-    path = parts.path.rstrip("/")
-    if path_style:
-        path = f"{path}/{bucket}"
-    elif _is_ip_address(parts.hostname):
-        raise ValueError(
-            f"the endpoint {endpoint!r} is an IP address, so the bucket cannot be part of its "
-            "name: set MEDIA_S3_USE_PATH_STYLE=true"
-        )
-    else:
-        host = f"{bucket}.{host}"
-    return BucketAddress(f"{parts.scheme}://{host}", host, path)
-
-
-def _is_ip_address(host: str) -> bool:
-    with suppress(ValueError):
-        ipaddress.ip_address(host)
-        return True
-    return False
+def _bucket_url(client: "S3Client", bucket: str) -> str:
+    """The bucket's address without a slash at its end, as boto3 writes it, and without a default
+    port, which clients leave out of the Host header."""
+    url = urlsplit(client.generate_presigned_url("head_bucket", Params={"Bucket": bucket}))
+    host = url.netloc.removesuffix({"http": ":80", "https": ":443"}[url.scheme])
+    return f"{url.scheme}://{host}{url.path.rstrip('/')}"
