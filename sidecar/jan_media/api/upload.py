@@ -252,9 +252,10 @@ class JsonBody:
         return document
 
     def _end_data_url(self, source: dict[str, Any]) -> None:
-        if source.get("data_url") is not STREAMED:
-            text_field(source, "data_url", at="source.data_url")
         try:
+            if source.get("data_url") is not STREAMED:
+                short = text_field(source, "data_url", at="source.data_url")
+                self._take(short.encode("utf-8", "surrogatepass"))
             self._spool.write(self._decoder.close())
         except InvalidDataUrl as problem:
             raise Refused(problem.code, problem.message) from None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.content.json_source import MAX_DEPTH, STREAMED, InvalidJson, UploadBody
+from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
 
 URL = "data:image/png;base64,QUJD"
 
@@ -16,7 +16,7 @@ URL = "data:image/png;base64,QUJD"
 def read(
     body: bytes, cuts: list[int] | None = None, max_json_bytes: int = 100_000
 ) -> tuple[dict[str, Any], bytes | None]:
-    """The document, and what was streamed (None: nothing was)."""
+    """The document, and its data URL, which is streamed if it is long (None: it has none)."""
     streamed = bytearray()
     reader = UploadBody(max_json_bytes, streamed.extend)
     places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts or [])})
@@ -24,8 +24,12 @@ def read(
         reader.feed(body[start:stop])
     document = reader.close()
     source = document.get("source")
-    was_streamed = isinstance(source, dict) and source.get("data_url") is STREAMED
-    return document, bytes(streamed) if was_streamed else None
+    found = source.get("data_url") if isinstance(source, dict) else None
+    if isinstance(source, dict) and isinstance(found, str):
+        assert not streamed
+        source["data_url"] = STREAMED
+        return document, found.encode("utf-8", "surrogatepass")
+    return document, bytes(streamed) if found is STREAMED else None
 
 
 def every_byte(body: bytes) -> tuple[dict[str, Any], bytes | None]:
@@ -139,6 +143,39 @@ def test_any_document_in_any_pieces_is_what_the_standard_parser_reads(
     assert document == json.loads(raw) == body
 
 
+_LONG = st.lists(
+    st.sampled_from(["A" * 700, "é", "/", '"', "\\", "\n", "u00", "\ud83d", "x"]), max_size=40
+).map("".join)
+
+
+@given(_LONG, st.booleans(), st.booleans(), st.lists(st.integers(0, 40_000), max_size=12))
+def test_a_long_string_in_any_pieces_is_the_same(
+    url: str, escaped: bool, first: bool, cuts: list[int]
+) -> None:
+    pair = [f'"data_url": {json.dumps(url)}', '"type": "x"'][:: 1 if first else -1]
+    raw = f'{{"source": {{{", ".join(pair)}}}, "user_id": "u"}}'
+    if escaped:  # as PHP writes it
+        raw = raw.replace("/", r"\/")
+    document, streamed = read(raw.encode(), cuts)
+    assert streamed is not None
+    assert streamed.decode("utf-8", "surrogatepass") == url
+    assert (document["user_id"], document["source"]["type"]) == ("u", "x")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data_url": "%s"}',
+        b'{"x": {"data_url": "%s"}, "source": {"data_url": "y"}}',
+        b'{"source": {"data_url": ["y"], "x": {"data_url": "%s"}}}',
+        b'{"source": {"data_url": "%s"}, "x": {"data_url": "%s"}}',
+    ],
+)
+def test_a_long_string_elsewhere_is_too_much(body: bytes) -> None:
+    with pytest.raises(InvalidJson, match="besides its data URL"):
+        read(body.replace(b"%s", b"x" * 120_000))
+
+
 _FRAGMENTS = [*'{}[],:"\\/ue0dD8cC \n1-tnaé', "\\u", "\\ud83d", "data_url", '"source":{']
 
 
@@ -213,9 +250,10 @@ def test_what_is_no_plain_json_object_is_refused(body: bytes) -> None:
 
 
 def test_nesting_is_limited() -> None:
-    fits = MAX_DEPTH - 1
-    assert read(b'{"a": ' + b"[" * fits + b"]" * fits + b"}")[1] is None
-    with pytest.raises(InvalidJson, match=f"deeper than {MAX_DEPTH}"):
+    assert read(b'{"a": ' + b"[" * 32 + b"]" * 32 + b"}")[1] is None
+    with pytest.raises(InvalidJson, match="nested too deep"):
+        read(b'{"a": ' + b"[" * 99_000 + b"]" * 99_000 + b"}", max_json_bytes=1_000_000)
+    with pytest.raises(InvalidJson, match="more than 100000 bytes"):
         read(b'{"a": ' + b"[" * 1_000_000)
 
 
@@ -239,7 +277,7 @@ def test_an_error_of_the_callback_comes_through() -> None:
         raise OverflowError(len(piece))
 
     with pytest.raises(OverflowError):
-        UploadBody(100, full).feed(b'{"source": {"data_url": "abc')
+        UploadBody(100, full).feed(b'{"source": {"data_url": "' + b"abc" * 1000)
 
 
 @pytest.mark.parametrize("character", [b"A", b"\\/", b"\\u0041"])
