@@ -1,6 +1,8 @@
 """What a catalog keeps of each owner's hold on an id: its date, its end, its name and purpose."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from jan_media.catalog.interface import (
@@ -14,9 +16,12 @@ from jan_media.catalog.interface import (
     Released,
     Usage,
 )
+from jan_media.catalog.postgres import PostgresCatalog
+from jan_media.catalog.sql import Transaction
+from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.media_id import new_media_id
 
-from tests.support.catalogs import content_of, new_key
+from tests.support.catalogs import content_of, new_key, open_migrated
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
@@ -132,6 +137,58 @@ def test_lists_may_be_of_one_purpose_which_the_type_tells_if_nobody_has(catalog:
     assert listed(catalog, "ann", purpose="vision") == [image]
     assert set(listed(catalog, "ann", purpose="user_data")) == {told, other}
     assert listed(catalog, "ann", purpose="x") == []
+
+
+def test_a_direct_upload_is_listed_by_the_purpose_of_the_type_that_it_turns_out_to_have(
+    catalog: Catalog,
+) -> None:
+    id, key = new_media_id(NOW), new_key()
+    catalog.create_pending(id, "image/png", new_key(), "ann", now=NOW, upload_until=LATER)
+    catalog.intend(key, due_at=NOW + HOUR)
+    pdf = content_of(b"%PDF", "application/pdf")
+
+    catalog.complete_pending(id, pdf, key, now=NOW, expires_at=LATER)
+
+    assert listed(catalog, "ann", purpose="user_data") == [id]
+    assert listed(catalog, "ann", purpose="vision") == []
+
+
+def test_a_list_by_purpose_reads_nothing_of_another_purpose(
+    catalog: SqliteCatalog | PostgresCatalog,
+) -> None:
+    for oldest_first in (False, True):
+        plan = plan_of_list(catalog, purpose="vision", after=(NOW, "x"), oldest_first=oldest_first)
+        assert "claims_by_purpose" in plan
+        assert "Filter: ((listed_as" not in plan
+        assert not re.search("sort|temp b-tree", plan, re.IGNORECASE), plan
+
+
+def test_a_list_of_some_ids_does_not_go_through_all_that_an_owner_has(tmp_path: Path) -> None:
+    # PostgreSQL decides by how much there is.
+    with open_migrated(f"sqlite:///{tmp_path}/catalog.db") as catalog:
+        assert "SEARCH k USING PRIMARY KEY (owner=? AND id=?)" in plan_of_list(
+            catalog, ids=["a", "b"]
+        )
+
+
+def plan_of_list(catalog: SqliteCatalog | PostgresCatalog, **how: object) -> str:
+    """How the database would find a list."""
+    explain = "EXPLAIN QUERY PLAN" if isinstance(catalog, SqliteCatalog) else "EXPLAIN"
+    plan: list[str] = []
+
+    class Explained:
+        def __init__(self, tx: Transaction) -> None:
+            self.tx = tx
+
+        def rows(self, sql: str, *parameters: object) -> list[object]:
+            plan.extend(str(row) for row in self.tx.rows(f"{explain} {sql}", *parameters))
+            return []
+
+    read = catalog._read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "_read", lambda work: read(lambda tx: work(Explained(tx))))
+        listed(catalog, "ann", **how)
+    return "\n".join(plan)
 
 
 # --- a claim that ends before its media

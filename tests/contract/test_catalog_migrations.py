@@ -61,10 +61,8 @@ def test_migrating_again_keeps_everything(catalog_url: str) -> None:
 def test_claims_of_the_version_before_keep_their_dates_and_it_may_go_on_writing(
     catalog_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = {dialect: migrations_after(0, dialect)[:3] for dialect in DIALECTS}
     with monkeypatch.context() as as_before:
-        as_before.setattr(migrations, "_steps", lambda dialect: steps[dialect])
-        open_and_migrate(catalog_url)
+        migrate_to(3, catalog_url, as_before)
     old = new_media_id(NOW)
     for sql in statements_of_version_3(old, "ann"):
         execute(catalog_url, sql)
@@ -84,7 +82,48 @@ def test_claims_of_the_version_before_keep_their_dates_and_it_may_go_on_writing(
         assert [each.media.id for each in catalog.list_owned("bob", now=NOW, limit=9)] == [old]
 
 
-def open_and_migrate(url: str) -> None:
+def test_files_of_the_version_before_are_listed_by_purpose_and_it_may_go_on_writing(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as as_before:
+        migrate_to(4, catalog_url, as_before)
+    old, promised = new_media_id(NOW), new_media_id(NOW)
+    for sql in statements_of_version_3(old, "ann"):
+        execute(catalog_url, sql)
+
+    with open_migrated(catalog_url) as catalog:
+
+        def listed(owner: str, purpose: str) -> list[str]:
+            found = catalog.list_owned(owner, now=NOW, limit=9, purpose=purpose)
+            return [each.media.id for each in found]
+
+        assert listed("ann", "vision") == [old]
+
+        # A sidecar that has not been replaced yet does as it did: a claim, a purpose that is told
+        # later, a direct upload that gets ready.
+        for sql in (
+            f"INSERT INTO claims (owner, id) VALUES ('bob', '{old}')",
+            f"UPDATE claims SET purpose = 'user_data' WHERE owner = 'ann' AND id = '{old}'",
+            "INSERT INTO media (id, state, created_at, expires_at)"
+            f" VALUES ('{promised}', 'pending', {NOW}, {LATER})",
+            f"INSERT INTO claims (owner, id) VALUES ('cid', '{promised}')",
+        ):
+            execute(catalog_url, sql)
+        assert listed("bob", "vision") == listed("ann", "user_data") == [old]
+        assert listed("ann", "vision") == listed("cid", "vision") == []
+
+        execute(
+            catalog_url,
+            f"UPDATE media SET state = 'ready', sha256 = '{'0' * 64}', place = 2"
+            f" WHERE id = '{promised}'",
+        )
+        assert listed("cid", "vision") == [promised]
+
+
+def migrate_to(version: int, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a database as the sidecar of that version of the schema did."""
+    steps = {dialect: migrations_after(0, dialect)[:version] for dialect in DIALECTS}
+    monkeypatch.setattr(migrations, "_steps", lambda dialect: steps[dialect])
     catalog = open_catalog(url)
     catalog.migrate()
     catalog.close()

@@ -57,7 +57,7 @@ async def list_own(request: Request) -> Response:
     sidecar, owner = sidecar_of(request), owner_of(request)
     listed = _anthropic_list if _speaks_anthropic(request) else _openai_list
     return JSONResponse(
-        # A filter may look through all of a caller's files: chats do not wait for that.
+        # A page may be long: chats do not wait for it.
         await sidecar.lanes.downloads.run(listed, sidecar.library, owner, request.query_params)
     )
 
