@@ -4,6 +4,7 @@ import io
 import json
 import random
 
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
@@ -45,3 +46,10 @@ def noise(name: str) -> FilePayload:
 def token_of(page: Page) -> str:
     """The token that the page has kept."""
     return str(json.loads(page.evaluate("sessionStorage.getItem('jan-session')"))["token"])
+
+
+def faults(page: Page) -> list[str]:
+    """What axe objects to in the page as it is."""
+    report = Axe().run(page).response
+    assert len(report["passes"]) > 10
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in report["violations"]]

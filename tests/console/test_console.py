@@ -9,14 +9,13 @@ from typing import Literal
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FilePayload, Page, Request, Route, expect
 
 from demo.image_host import ImageHost
 from demo.images import drawn
 from demo.kong_settings import ROOT
 from demo.stack import Stack
-from tests.console.acts import ask, choose, clipboard, noise, store, token_of
+from tests.console.acts import ask, choose, clipboard, faults, noise, store, token_of
 from tests.e2e.conftest import client_for, guest_token
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -405,10 +404,3 @@ def test_axe_finds_nothing(console: Page, scheme: Literal["light", "dark"]) -> N
     assert faults(console) == []
     console.get_by_role("button", name=f"Open {media_id}").click()
     assert faults(console) == []
-
-
-def faults(page: Page) -> list[str]:
-    """What axe objects to in the page as it is."""
-    report = Axe().run(page).response
-    assert len(report["passes"]) > 10
-    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in report["violations"]]

@@ -1,13 +1,14 @@
 """The API reference, as people who write clients read it."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 
 from demo.stack import Stack
+from tests.console.acts import faults
 from tests.e2e.conftest import guest_token
 
 
@@ -97,3 +98,13 @@ def test_nothing_else_is_there(stack: Stack, path: str) -> None:
     answer = httpx.get(stack.base_url + path, trust_env=False)
     assert answer.status_code == 404
     assert answer.json()["error"]["type"] == "not_found_error"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(reference: Page, scheme: Literal["light", "dark"]) -> None:
+    reference.emulate_media(color_scheme=scheme)
+    operation = reference.locator("#operations-Upload-upload")
+    operation.get_by_role("button", name="Upload a file").click()
+    operation.get_by_text("Python", exact=True).click()
+    # The viewer puts a button to copy the path into the button that opens an endpoint.
+    assert [each for each in faults(reference) if not each.startswith("nested-interactive")] == []
