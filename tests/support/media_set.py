@@ -75,7 +75,7 @@ def send(prepared: dict[str, Any], data: bytes) -> None:
 def assert_all_there(made: MediaSet, sidecar: RunningSidecar) -> None:
     """Every id stands for the bytes it stood for, for the same owners, and keys work as before."""
     with Api(sidecar) as api, httpx.Client(trust_env=False) as anyone:
-        _, answer = api.ask("/internal/resolve", {"ids": list(made.sha256), "as": "url"})
+        _, answer = api.ask("/internal/resolve", {"names": list(made.sha256)})
         assert answer["errors"] == {}
         for id, sha256 in made.sha256.items():
             fetched = anyone.get(answer["media"][id]["url"])
