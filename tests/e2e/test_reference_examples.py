@@ -4,7 +4,9 @@ In each language they are read as a person would: from top to bottom, with one p
 deletes it last.
 """
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +15,7 @@ import yaml
 from jan_media.api.routes import contract
 
 from demo.images import drawn
+from demo.kong_settings import ROOT
 from tests.e2e.documented import (
     Outcome,
     examples,
@@ -23,14 +26,24 @@ from tests.e2e.documented import (
 )
 
 CONTRACT: dict[str, Any] = yaml.safe_load(contract("openapi.yaml"))
+FROM_NPM = "tests/e2e/clients/node_modules"
+
+
+def read_javascript_with_packages(sources: Sequence[str], folder: Path) -> list[Outcome]:
+    """Runs JavaScript examples that import a client from npm."""
+    subprocess.run(["make", "-s", f"{FROM_NPM}/.installed"], cwd=ROOT, check=True)
+    (folder / "node_modules").symlink_to(ROOT / FROM_NPM)
+    return read_javascript(sources, folder)
+
+
 READERS = {
     "cURL": read_bash,
     "Python": read_python,
     "JavaScript": read_javascript,
     "Python, OpenAI": read_python,
     "Python, Anthropic": read_python,
+    "JavaScript, OpenAI": read_javascript_with_packages,
 }
-NOT_RUN = "JavaScript, OpenAI"  # needs npm; tests/e2e/clients makes the same calls
 
 
 def samples() -> dict[tuple[str, str], str]:
@@ -47,28 +60,35 @@ def samples() -> dict[tuple[str, str], str]:
     operations.sort(key=lambda operation: operation["operationId"].startswith("delete"))
     for operation in operations:
         for sample in operation["x-codeSamples"]:
-            if sample["lang"] != NOT_RUN:
-                found[operation["operationId"], sample["lang"]] = sample["source"]
+            found[operation["operationId"], sample["lang"]] = sample["source"]
     return found
 
 
 def introduction() -> Iterator[tuple[str, str]]:
-    """The first steps, and the SDKs of Python, with their languages."""
+    """The first steps, and the SDKs, with their languages."""
     for block in examples(CONTRACT["info"]["description"]):
         if block.language == "bash":
             yield "cURL", block.source
         elif block.language == "python":
             sdk = "OpenAI" if "openai" in block.source else "Anthropic"
             yield f"Python, {sdk}", block.source
+        elif block.language == "javascript":
+            yield "JavaScript, OpenAI", block.source
 
 
 SAMPLES = samples()
+PHOTO = 'const photo = document.getElementById("photo").files[0];'
 SIGNED_IN = [SAMPLES["guestLogin", "Python"], SAMPLES["upload", "Python"]]
 # What a reader of a language has done before the first of its examples.
 BEFORE = {
-    "JavaScript": ['const photo = document.getElementById("photo").files[0];'],
+    "JavaScript": [PHOTO],
     "Python, OpenAI": SIGNED_IN,
     "Python, Anthropic": SIGNED_IN,
+    "JavaScript, OpenAI": [
+        PHOTO,
+        SAMPLES["guestLogin", "JavaScript"],
+        SAMPLES["upload", "JavaScript"],
+    ],
 }
 
 
@@ -116,6 +136,7 @@ def test_what_everybody_does_is_shown_in_each_language(operation: str) -> None:
         ("chat", "JavaScript"),
         ("the introduction", "Python, OpenAI"),
         ("the introduction", "Python, Anthropic"),
+        ("the introduction", "JavaScript, OpenAI"),
     ],
 )
 def test_the_model_sees_the_photo(
