@@ -3,22 +3,23 @@
 Kong checks each field by itself and fills in defaults. Here they are checked against each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from jan_media_plugin import schema
 from jan_media_plugin.fit import FitOfRoute
 from jan_media_plugin.rewrite.places import parse_place
+from jan_media_plugin.schema import ConfigError
 
 _LEAST_SECRET_BYTES = 32
 _LONGEST_ISSUER = 768  # bytes; issuer, | and subject are the sidecar's owner, of 1024 at most
+_Elliptic = Literal["ES256", "ES384", "ES512", "EdDSA"]
+_Rsa = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
+_Shared = Literal["HS256", "HS384", "HS512"]
+Algorithm = Literal[_Elliptic, _Rsa, _Shared]
 _HEADER_NAME = {"match": "^[A-Za-z0-9-]+$", "len_max": 100}
-
-
-class ConfigError(ValueError):
-    """Names every field that is wrong, and no value that may be secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +38,10 @@ class Issuer:
     audience: tuple[str, ...] = schema.strings(
         "A token must be meant for one of these. Empty: for any."
     )
-    algorithms: tuple[str, ...] = schema.strings(
+    algorithms: tuple[Algorithm, ...] = schema.strings(
         "The signature algorithms that are accepted. HS* goes with secret, and only with it.",
         *("ES256", "RS256", "EdDSA"),
-        one_of=[
-            *("ES256", "ES384", "ES512", "EdDSA"),
-            *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-            *("HS256", "HS384", "HS512"),
-        ],
+        one_of=list(get_args(Algorithm)),
     )
     groups_claim: str = schema.string(
         "The claim that lists the caller's groups; dots reach into it: realm_access.roles.",
@@ -189,45 +186,70 @@ Schema = schema.schema_of(Config)
 
 
 def read_config(given: dict[str, Any]) -> Config:
-    """Return what Kong sent for an instance. Raises `ConfigError`, naming every wrong field."""
-    problems: list[str] = []
-    config = schema.read_record(Config, given, "", problems)
-    if config is not None:
-        problems = [*_problems_of_issuers(config.issuers), *_problems(config)]
-    if config is None or problems:
+    """Return what Kong sent for an instance. Raises `ConfigError`."""
+    config = schema.read_record(Config, given)
+    if problems := [*_problems(config), *_problems_of_issuers(config.issuers)]:
         raise ConfigError("; ".join(problems))
     # An empty secret is a vault reference that led nowhere. The sidecar refuses us if it needs one.
     return replace(config, gateway_secret=config.gateway_secret or None)
 
 
-def _problems(config: Config) -> list[str]:
-    problems = []
+def _problems(config: Config) -> Iterator[str]:
     if config.auth in ("required", "optional") and not config.issuers and not config.api_keys:
-        problems.append("auth needs issuers or api_keys: nobody could be admitted")
-    if not _is_sidecar_url(config.sidecar_url):
-        problems.append("sidecar_url must be http(s)://host:port or unix:/path")
+        yield "auth needs issuers or api_keys: nobody could be admitted"
+    if not config.sidecar_url.startswith("unix:/") and not _is_http_url(config.sidecar_url):
+        yield "sidecar_url must be http(s)://host:port or unix:/path"
     if not config.grant_group:
-        problems.append("grant_group must not be empty")
-    if config.upstream_authorization is not None and not _is_visible(config.upstream_authorization):
-        problems.append(
-            "upstream_authorization is empty or has control characters (is its reference right?)"
-        )
+        yield "grant_group must not be empty"
+    authorization = config.upstream_authorization
+    if authorization is not None and (
+        not authorization or not authorization.isprintable() or authorization.startswith("{vault:")
+    ):
+        yield "upstream_authorization is empty or has control characters (is its reference right?)"
     if config.gateway_secret and not config.gateway_secret.isprintable():
-        problems.append("gateway_secret has control characters (a line's end, perhaps)")
+        yield "gateway_secret has control characters (a line's end, perhaps)"
     names = [config.user_header, config.issuer_header, config.groups_header]
     if len({name.lower() for name in names}) < len(names):
-        problems.append("user_header, issuer_header and groups_header must differ")
-    for field in ("places", "never_below"):
-        for text in getattr(config, field):
+        yield "user_header, issuer_header and groups_header must differ"
+    for name, places in (("places", config.places), ("never_below", config.never_below)):
+        for text in places:
             try:
                 parse_place(text)
             except ValueError as error:
-                problems.append(f"{field}: {error}")
-    return problems
+                yield f"{name}: {error}"
 
 
-def _is_sidecar_url(text: str) -> bool:
-    return text.startswith("unix:/") or _is_http_url(text)
+def _problems_of_issuers(issuers: Sequence[Issuer]) -> Iterator[str]:
+    for at, issuer in enumerate(issuers):
+        yield from (f"issuers[{at}].{problem}" for problem in _problems_of_issuer(issuer))
+    if len({issuer.issuer for issuer in issuers}) < len(issuers):
+        yield "issuers: two have the same issuer"
+
+
+def _problems_of_issuer(issuer: Issuer) -> Iterator[str]:
+    sources = ("jwks_url", "discovery_url", "secret", "public_key")
+    given = [source for source in sources if getattr(issuer, source) is not None]
+    if len(given) != 1:
+        yield f"issuer needs exactly one of {', '.join(sources)}; it has {len(given)}"
+    # The sidecar knows an owner by "issuer|subject": two issuers must not make one.
+    if not issuer.issuer.isprintable() or not issuer.issuer or "|" in issuer.issuer:
+        yield "issuer must be printable text without |"
+    if len(issuer.issuer.encode()) > _LONGEST_ISSUER:
+        yield f"issuer must have at most {_LONGEST_ISSUER} bytes"
+    shared = [name for name in issuer.algorithms if name.startswith("HS")]
+    if not issuer.algorithms:
+        yield "algorithms must name at least one"
+    if issuer.secret is not None and len(shared) < len(issuer.algorithms):
+        yield "algorithms must be HS256, HS384 or HS512 only, since secret is set"
+    if issuer.secret is None and shared:
+        yield "algorithms must not name HS*, which is for an issuer with a secret"
+    if issuer.secret is not None and len(issuer.secret.encode()) < _LEAST_SECRET_BYTES:
+        yield f"secret must have at least {_LEAST_SECRET_BYTES} bytes"
+    if issuer.public_key is not None and not _is_public_key(issuer.public_key):
+        yield "public_key must be a public key as PEM"
+    for name, url in (("jwks_url", issuer.jwks_url), ("discovery_url", issuer.discovery_url)):
+        if url is not None and not _is_http_url(url):
+            yield f"{name} must be an http or https URL"
 
 
 def _is_http_url(text: str) -> bool:
@@ -236,49 +258,6 @@ def _is_http_url(text: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def _is_visible(text: str) -> bool:
-    return bool(text) and text.isprintable() and not text.startswith("{vault://")
-
-
-def _problems_of_issuers(issuers: Sequence[Issuer]) -> list[str]:
-    problems = []
-    for at, issuer in enumerate(issuers):
-        problems += [f"issuers[{at}].{problem}" for problem in _problems_of_issuer(issuer)]
-    names = [issuer.issuer for issuer in issuers]
-    if len(set(names)) < len(names):
-        problems.append("issuers: two have the same issuer")
-    return problems
-
-
-def _problems_of_issuer(issuer: Issuer) -> list[str]:
-    sources = ("jwks_url", "discovery_url", "secret", "public_key")
-    given = [source for source in sources if getattr(issuer, source) is not None]
-    if len(given) != 1:
-        return [f"issuer needs exactly one of {', '.join(sources)}; it has {len(given)}"]
-    problems = []
-    # The sidecar knows an owner by "issuer|subject": two issuers must not make one.
-    if not issuer.issuer.isprintable() or not issuer.issuer or "|" in issuer.issuer:
-        problems.append("issuer must be printable text without |")
-    elif len(issuer.issuer.encode()) > _LONGEST_ISSUER:
-        problems.append(f"issuer must have at most {_LONGEST_ISSUER} bytes")
-    shared = [name for name in issuer.algorithms if name.startswith("HS")]
-    if not issuer.algorithms:
-        problems.append("algorithms must name at least one")
-    elif issuer.secret is not None and len(shared) < len(issuer.algorithms):
-        problems.append("algorithms must be HS256, HS384 or HS512 only, since secret is set")
-    elif issuer.secret is None and shared:
-        problems.append("algorithms must not name HS*, which is for an issuer with a secret")
-    if issuer.secret is not None and len(issuer.secret.encode()) < _LEAST_SECRET_BYTES:
-        problems.append(f"secret must have at least {_LEAST_SECRET_BYTES} bytes")
-    if issuer.public_key is not None and not _is_public_key(issuer.public_key):
-        problems.append("public_key must be a public key as PEM")
-    for field in ("jwks_url", "discovery_url"):
-        url = getattr(issuer, field)
-        if url is not None and not _is_http_url(url):
-            problems.append(f"{field} must be an http or https URL")
-    return problems
 
 
 def _is_public_key(pem: str) -> bool:
