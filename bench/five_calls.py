@@ -7,7 +7,10 @@
 import sys
 from typing import Any
 
-from jan_media_plugin.server.dedicated import ServedPlugin, run
+from jan_media_plugin.server.command import ServedPlugin, run
+
+HEADERS = {"X-Jan-User-Id": "user-1", "X-Jan-Groups": "jan-users"}
+GRANT = ("authenticated_groups", ["jan-users"])
 
 
 class Plugin:
@@ -16,13 +19,25 @@ class Plugin:
     def __init__(self, config: dict[str, Any]) -> None:
         pass
 
-    def access(self, kong: Any) -> None:
+    async def access(self, kong: Any) -> None:
+        """Make the five calls."""
+        await kong.request.get_headers(1000)
+        await kong.request.get_raw_body(0)
+        await kong.client.authenticate({"id": "user-1"}, {"id": "credential-1"})
+        await kong.service.request.set_headers(HEADERS)
+        await kong.ctx.shared.set(*GRANT)
+
+
+class StockPlugin(Plugin):
+    """The same for kong-pdk, whose PDK does not wait by await."""
+
+    def access(self, kong: Any) -> None:  # type: ignore[override]
         """Make the five calls."""
         kong.request.get_headers(1000)
         kong.request.get_raw_body(0)
         kong.client.authenticate({"id": "user-1"}, {"id": "credential-1"})
-        kong.service.request.set_headers({"X-Jan-User-Id": "user-1", "X-Jan-Groups": "jan-users"})
-        kong.ctx.shared.set("authenticated_groups", ["jan-users"])
+        kong.service.request.set_headers(HEADERS)
+        kong.ctx.shared.set(*GRANT)
 
 
 def _load() -> type:
@@ -34,6 +49,6 @@ if __name__ == "__main__":
         from kong_pdk.cli import start_dedicated_server
 
         sys.argv[1:2] = ["--no-lua-style"]
-        start_dedicated_server("five", Plugin, "1.0", 1)
+        start_dedicated_server("five", StockPlugin, "1.0", 1)
     else:
-        run(ServedPlugin("five", "1.0", 1, ("access",), [], _load))
+        run(ServedPlugin("five", "1.0", 1, [], _load))

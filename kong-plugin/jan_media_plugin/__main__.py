@@ -7,7 +7,7 @@ import sys
 
 from jan_media_plugin import lua_path
 from jan_media_plugin.config import Schema
-from jan_media_plugin.server.dedicated import ServedPlugin, run
+from jan_media_plugin.server.command import ServedPlugin, run
 
 
 def _load() -> type:
@@ -20,7 +20,6 @@ JAN_MEDIA = ServedPlugin(
     name="jan-media",
     version="0.1.0",
     priority=1100,  # above acl's 950, which admits only whom this plugin has let in
-    phases=("access",),
     schema=Schema,
     load=_load,
 )

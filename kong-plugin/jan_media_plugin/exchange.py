@@ -9,10 +9,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jan_media_plugin.answers import Refused, misconfigured
+from jan_media.log import About, about
+
+from jan_media_plugin.answers import misconfigured
 from jan_media_plugin.headers import Changes, Headers
 from jan_media_plugin.metrics import BODY_BYTES
-from jan_media_plugin.server.log import About, about
 
 # Kong takes the time of the square of an answer's size, and some 100 µs for each answer: long texts
 # travel fastest in pieces of some 32 KiB, many short ones together in the last call.
@@ -32,11 +33,11 @@ class Edit(NamedTuple):
 
 
 class Exchange:
-    """A request on its way through the plugin. Raises `Refused` where the gate is missing."""
+    """A request on its way through the plugin."""
 
-    def __init__(self, kong: Any) -> None:
+    def __init__(self, kong: Any, gathered: object) -> None:
+        """``gathered`` is what the gate left. Raises `Refused` where that is nothing."""
         self._kong = kong
-        gathered = kong.ctx.shared.get("jan_media_gathered")
         if not isinstance(gathered, dict):
             raise misconfigured(
                 "The route has the plugin jan-media without jan-media-gate, or the gate has "
@@ -58,44 +59,46 @@ class Exchange:
         self._new_body: list[tuple[int, int, bytes | int]] | int | None = None
         """For the gate: edits, or of how many pieces another body was made."""
 
-    def consumer(self) -> dict[str, Any]:
+    async def consumer(self) -> dict[str, Any]:
         """Return Kong's consumer, if another plugin has authenticated one; else an empty dict."""
-        consumer = self._kong.client.get_consumer()
+        consumer = await self._kong.client.get_consumer()
         return consumer if isinstance(consumer, dict) else {}
 
-    def body(self) -> bytes:
+    async def body(self) -> bytes:
         """Return the body as sent; empty if nothing in it can concern us."""
         if self._body is not None:
             body = self._body.encode("utf-8", "surrogateescape")
         else:
             began = time.perf_counter()
             # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
-            body = self._kong.request.get_raw_body(0)
+            body = await self._kong.request.get_raw_body(0)
             self.body_seconds = time.perf_counter() - began
         BODY_BYTES.inc(len(body))
         return body
 
-    def edit(self, edits: Sequence[Edit]) -> None:
+    async def edit(self, edits: Sequence[Edit]) -> None:
         """Have the upstream get the body as sent with ``edits`` made, which are in rising order."""
         left = LAST_CALL_BYTES
         new_body: list[tuple[int, int, bytes | int]] = []
         for edit in edits:
             left -= len(edit.replacement)
             is_large = left < 0
-            replacement = self._send(edit.replacement) if is_large else edit.replacement
+            replacement = await self._send(edit.replacement) if is_large else edit.replacement
             new_body.append((edit.start, edit.end, replacement))
         self._new_body = new_body
 
-    def replace(self, body: bytes, headers: Changes) -> None:
+    async def replace(self, body: bytes, headers: Changes) -> None:
         """Have the upstream get ``body`` instead, with the headers that say what it is now."""
-        self._new_body = self._send(body)
+        self._new_body = await self._send(body)
         self._headers_of_body = headers
 
-    def stored(self, ids: Sequence[str]) -> None:
+    async def stored(self, ids: Sequence[str]) -> None:
         """Have the answer to the client name media that were stored from the body."""
-        self._kong.ctx.shared.set("jan_media_ids", ", ".join(ids))
+        await self._kong.ctx.shared.set("jan_media_ids", ", ".join(ids))
 
-    def admit(self, changes: Changes, groups: list[str] | None, identity: Identity | None) -> None:
+    async def admit(
+        self, changes: Changes, groups: list[str] | None, identity: Identity | None
+    ) -> None:
         """Let the request pass: with these changes of headers, and for acl with these groups.
 
         This is the last call, with all that a request is granted: should the plugin die before
@@ -107,19 +110,14 @@ class Exchange:
         what: list[Any] = [changes or False, False if groups is None else groups]
         if self._new_body is not None or identity is not None:
             what += (False if self._new_body is None else self._new_body, *(identity or ()))
-        self._kong.ctx.shared.jan_media_admit(*what)
+        await self._kong.ctx.shared.jan_media_admit(*what)
 
-    def _send(self, text: bytes) -> int:
+    async def _send(self, text: bytes) -> int:
         """Send ``text`` ahead, and return in how many pieces."""
         starts = range(0, len(text), PIECE_BYTES)
         for start in starts:
-            self._kong.ctx.shared.jan_media_piece(text[start : start + PIECE_BYTES])
+            await self._kong.ctx.shared.jan_media_piece(text[start : start + PIECE_BYTES])
         return len(starts)
-
-
-def refuse(kong: Any, refused: Refused) -> None:
-    """Answer the request with an error. This does not return."""
-    kong.response.exit(*refused.arguments())
 
 
 def _lines(value: object) -> list[str]:

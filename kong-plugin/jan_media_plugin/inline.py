@@ -1,7 +1,7 @@
 """Media that a client sends inline, as base64: kept once like an upload, known again by hash."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import pybase64
 from blake3 import blake3
@@ -15,14 +15,13 @@ from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway, SidecarRefuse
 from jan_media_plugin.rewrite.candidates import Kind
 from jan_media_plugin.rewrite.forms import takes_url
 from jan_media_plugin.rewrite.parsed import Standing
-from jan_media_plugin.server.event import wait_for
 
 _KNOWN_SECONDS = 3600  # an upload again after that renews the retention
 _KNOWN_ENTRIES = 20_000
 _AT_ONCE = 4  # uploads of one request: each holds its file in memory
 
 Digest = bytes
-Resolve = Callable[[Sequence[str]], Mapping[str, Answer]]
+Resolve = Callable[[Sequence[str]], Awaitable[Mapping[str, Answer]]]
 
 # By issuer, subject and the hash of what the client sent: whose upload it was counts.
 _known_ids: BoundedCache[tuple[str, str, Digest], str] = BoundedCache(_KNOWN_ENTRIES)
@@ -37,7 +36,7 @@ class InlineMedia:
         self._caller = caller
         self._body = body
 
-    def stored(self, standing: Sequence[Standing], resolve: Resolve) -> dict[int, str]:
+    async def stored(self, standing: Sequence[Standing], resolve: Resolve) -> dict[int, str]:
         """Return the ids of all that is kept now, by where it starts in the body.
 
         What may not be kept is not among them, and goes on as it came. ``resolve`` tells whether
@@ -48,10 +47,10 @@ class InlineMedia:
             if one.candidate.kind is Kind.INLINE and takes_url(self._body, one):
                 by_digest.setdefault(blake3(self._text(one)).digest(), []).append(one)
         try:
-            ids = self._known(list(by_digest), resolve)
+            ids = await self._known(list(by_digest), resolve)
             new = {digest: same[0] for digest, same in by_digest.items() if digest not in ids}
             if new:
-                ids |= wait_for(self._store_all(new))
+                ids |= await self._store_all(new)
         except SidecarAway:
             if self._config.fit is not None:  # as it came, it may not be what the model takes
                 raise unavailable("Media cannot be stored at the moment. Try again.") from None
@@ -66,10 +65,10 @@ class InlineMedia:
     def _text(self, one: Standing) -> memoryview:
         return memoryview(self._body)[one.candidate.start : one.candidate.end]
 
-    def _known(self, digests: Sequence[Digest], resolve: Resolve) -> dict[Digest, str]:
+    async def _known(self, digests: Sequence[Digest], resolve: Resolve) -> dict[Digest, str]:
         named = {digest: _known_ids.get(self._key(digest)) for digest in digests}
         ids = {digest: media_id for digest, media_id in named.items() if media_id is not None}
-        answers = resolve(list(ids.values())) if ids else {}
+        answers = await resolve(list(ids.values())) if ids else {}
         return {
             digest: media_id
             for digest, media_id in ids.items()

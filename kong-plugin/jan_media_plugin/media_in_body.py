@@ -33,7 +33,6 @@ from jan_media_plugin.rewrite.forms import (
 from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places
-from jan_media_plugin.server.event import wait_for
 
 
 class MediaInBody:
@@ -47,12 +46,12 @@ class MediaInBody:
         self._stores = config.inline == "store"
         self._places = Places(config.places, config.never_below)
 
-    def resolve(self, exchange: Exchange, caller: Caller | None) -> None:
+    async def resolve(self, exchange: Exchange, caller: Caller | None) -> None:
         """Rewrite the body if it names media, and leave it alone otherwise.
 
         Raises `Refused`. Then nothing has been changed.
         """
-        sent = exchange.body()
+        sent = await exchange.body()
         if not sent:
             return
         most = self._config.max_body_bytes
@@ -71,8 +70,8 @@ class MediaInBody:
         stored: dict[int, str] = {}
         if self._stores and caller is not None:
             inline = InlineMedia(self._config, self._sidecar, caller, body)
-            stored = inline.stored(standing, request.answers)
-        edits = request.edits(standing, stored)
+            stored = await inline.stored(standing, request.answers)
+        edits = await request.edits(standing, stored)
         if not edits:
             return
         ordered = in_order(edits)
@@ -82,11 +81,11 @@ class MediaInBody:
             )
         if codings or body is not sent:
             now: Changes = {"Content-Encoding": REMOVED, "Content-Type": "application/json"}
-            exchange.replace(edited(body, ordered), now)
+            await exchange.replace(edited(body, ordered), now)
         else:
-            exchange.edit(ordered)
+            await exchange.edit(ordered)
         if stored:
-            exchange.stored(list(dict.fromkeys(stored.values())))
+            await exchange.stored(list(dict.fromkeys(stored.values())))
 
     def _standing(self, body: bytes, may_store: bool) -> list[Standing]:
         """Return what names media in ``body``, at places of media."""
@@ -134,7 +133,7 @@ class _Replacing:
     answered: dict[str, Answer] = field(default_factory=dict)
     """What names stand for, so that nothing is looked up twice in one request."""
 
-    def edits(self, standing: Sequence[Standing], stored: Mapping[int, str]) -> list[Edit]:
+    async def edits(self, standing: Sequence[Standing], stored: Mapping[int, str]) -> list[Edit]:
         """Return all edits, in no order; ``stored`` are the ids of inline media by their start.
 
         Raises `Refused`.
@@ -152,7 +151,7 @@ class _Replacing:
                 f"The most that is accepted is {self.config.max_ids}.",
             )
         try:
-            answers = self.answers([*names, *stored.values()])
+            answers = await self.answers([*names, *stored.values()])
         except SidecarAway:
             raise unavailable("Media cannot be resolved at the moment. Try again.") from None
         edits: list[Edit] = []
@@ -161,7 +160,7 @@ class _Replacing:
             name = stored.get(one.candidate.start, one.candidate.name)
             answer = answers.get(name)
             if isinstance(answer, Found):
-                medium = self._medium(answer, one)
+                medium = await self._medium(answer, one)
                 try:
                     edits += edits_for(objects, one, medium)
                 except TooComplex as error:
@@ -170,13 +169,13 @@ class _Replacing:
                 self._refuse(name, answer, one)
         return edits
 
-    def answers(self, names: Sequence[str]) -> dict[str, Answer]:
+    async def answers(self, names: Sequence[str]) -> dict[str, Answer]:
         """Return what each name stands for. Raises `SidecarAway`."""
         new = [name for name in dict.fromkeys(names) if name not in self.answered]
         answers = self.lookup.remembered(new, self.fit)
         missing = [name for name in new if name not in answers]
         if missing:
-            answers |= wait_for(self.lookup.resolve(missing, self.fit))
+            answers |= await self.lookup.resolve(missing, self.fit)
         # What is not there may be stored by this very request, and has to be asked for again.
         self.answered |= {n: one for n, one in answers.items() if not isinstance(one, NoMedia)}
         return {**self.answered, **answers}
@@ -187,7 +186,7 @@ class _Replacing:
         if self.config.unresolved == "reject":
             raise _no_media(name, why, one)
 
-    def _medium(self, found: Found, one: Standing) -> Medium:
+    async def _medium(self, found: Found, one: Standing) -> Medium:
         """Return what goes on in the place of a name, with the bytes where they are needed."""
         wants_bytes = self.config.resolve_as == "data_url"
         if needs_bytes(one, found.mime):
@@ -195,16 +194,16 @@ class _Replacing:
         if not wants_bytes or one.candidate.kind is Kind.INLINE:
             return Medium(found.id, found.url, found.mime)
         if found.id not in self.contents:
-            self.contents[found.id] = self._content(found, one)
+            self.contents[found.id] = await self._content(found, one)
         else:
             self._take_room(len(self.contents[found.id]), found.id, one)
         return Medium(found.id, found.url, found.mime, self.contents[found.id])
 
-    def _content(self, found: Found, one: Standing) -> bytes:
+    async def _content(self, found: Found, one: Standing) -> bytes:
         self._take_room(found.bytes * 4 // 3 + 4, found.id, one)
         fit = None if self.fit is None else self.fit.as_question()
         try:
-            content = wait_for(self.sidecar.content(found.id, fit))
+            content = await self.sidecar.content(found.id, fit)
         except SidecarAway:
             raise unavailable("Media cannot be fetched at the moment. Try again.") from None
         except SidecarRefuses as refusal:

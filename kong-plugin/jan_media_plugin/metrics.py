@@ -3,10 +3,10 @@
 Labels have few values: routes are those of Kong's configuration, outcomes are codes of errors.
 """
 
+import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
 from functools import lru_cache
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -19,6 +19,8 @@ from prometheus_client import (
     disable_created_metrics,
     make_wsgi_app,
 )
+
+log = logging.getLogger(__name__)
 
 disable_created_metrics()
 REGISTRY = CollectorRegistry()
@@ -90,16 +92,16 @@ def _of_request(route: str | None, outcome: str) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(label, outcome), SECONDS.labels(label)
 
 
-def show(host: str, port: int, say: Callable[[str], None]) -> None:
+def show(host: str, port: int) -> None:
     """Answer Prometheus at this address, in a thread, while the process lives.
 
     Where the address is taken, as by a predecessor that is about to end, it is tried again and
-    again; ``say`` is told once.
+    again, which is logged once.
     """
-    threading.Thread(target=_show, args=(host, port, say), name="metrics", daemon=True).start()
+    threading.Thread(target=_show, args=(host, port), name="metrics", daemon=True).start()
 
 
-def _show(host: str, port: int, say: Callable[[str], None]) -> None:
+def _show(host: str, port: int) -> None:
     told = False
     while True:
         try:
@@ -107,7 +109,7 @@ def _show(host: str, port: int, say: Callable[[str], None]) -> None:
             server = make_server(host, port, make_wsgi_app(REGISTRY), family, _Handler)
         except OSError as problem:
             if not told:
-                say(f"metrics cannot be shown at {host}:{port} yet: {problem.strerror}")
+                log.error("metrics cannot be shown at %s:%d yet: %s", host, port, problem.strerror)
                 told = True
             time.sleep(1.0)
         else:

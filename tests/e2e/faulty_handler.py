@@ -18,11 +18,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from greenlet import GreenletExit
 from jan_media_plugin import exchange, handler
 from jan_media_plugin.__main__ import JAN_MEDIA
-from jan_media_plugin.server.dedicated import run
-from jan_media_plugin.server.event import wait_for
+from jan_media_plugin.server.command import run
+from jan_media_plugin.server.event import Ended
 
 FAULT_FILE = Path(sys.argv[1])
 AT_START, AT_INSTANCE, FIRST = "start", "instance", "first"
@@ -40,6 +39,10 @@ def _recurse(depth: int = 0) -> int:
 def _spin() -> None:
     while True:
         pass
+
+
+async def _wait() -> None:
+    await asyncio.sleep(3600)
 
 
 def _block_for_good() -> None:
@@ -61,7 +64,7 @@ FAULTS: dict[str, Callable[[], object]] = {
     "recurse": _recurse,
     "sleep": lambda: time.sleep(3600),
     "spin": _spin,
-    "wait": lambda: wait_for(asyncio.sleep(3600)),
+    "wait": _wait,
     "block for good": _block_for_good,
     "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
@@ -70,19 +73,25 @@ FAULTS: dict[str, Callable[[], object]] = {
         kind.__name__: _raising(kind)
         for kind in (
             *(ValueError, MemoryError, StopIteration, OSError, asyncio.CancelledError),
-            *(BaseException, SystemExit, KeyboardInterrupt, GeneratorExit, GreenletExit),
+            *(BaseException, SystemExit, KeyboardInterrupt, GeneratorExit, Ended),
         )
     },
 }
 
 
-def fail_at(where: str) -> None:
+async def fail_at(where: str) -> None:
     """Does what is wrong, if it is wrong here."""
+    if waiting := _fail_at(where):
+        await waiting
+
+
+def _fail_at(where: str) -> Any:
     text = FAULT_FILE.read_text("utf-8")
     if text:
         fault = json.loads(text)
         if fault["where"] == where:
-            FAULTS[fault["what"]]()
+            return FAULTS[fault["what"]]()
+    return None
 
 
 class Failing:
@@ -94,10 +103,10 @@ class Failing:
     def __getattr__(self, name: str) -> "Failing":
         return Failing(getattr(self._function, name))
 
-    def __call__(self, *args: Any) -> Any:
-        fail_at(f"before {self._function!r}")
-        result = self._function(*args)
-        fail_at(f"after {self._function!r}")
+    async def __call__(self, *args: Any) -> Any:
+        await fail_at(f"before {self._function.prefix}")
+        result = await self._function(*args)
+        await fail_at(f"after {self._function.prefix}")
         return result
 
 
@@ -105,28 +114,28 @@ class FaultyPlugin(handler.Plugin):
     """The plugin, with the fault."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        fail_at(AT_INSTANCE)
+        _fail_at(AT_INSTANCE)
         super().__init__(config)
 
-    def access(self, kong: Any) -> None:
+    async def access(self, kong: Any) -> None:
         try:
-            fail_at(FIRST)
-            super().access(Failing(kong))
+            await fail_at(FIRST)
+            await super().access(Failing(kong))
         except _ReturnedEarly:
             pass
 
 
-def _failing_after(method: Callable[..., None]) -> Callable[..., None]:
+def _failing_after(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def wrapped(*args: Any) -> None:
-        method(*args)
-        fail_at(f"after {method.__name__}")
+    async def wrapped(*args: Any) -> None:
+        await method(*args)
+        await fail_at(f"after {method.__name__}")
 
     return wrapped
 
 
 if __name__ == "__main__":
-    fail_at(AT_START)
+    _fail_at(AT_START)
     exchange.Exchange.edit = _failing_after(exchange.Exchange.edit)  # type: ignore[method-assign]
     handler.Plugin = FaultyPlugin  # type: ignore[misc]
     run(JAN_MEDIA, sys.argv[2:])

@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 import msgpack
+from jan_media.log import about
 
 from jan_media_plugin import tracing
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.metrics import INLINE_BYTES, SIDECAR_SECONDS
-from jan_media_plugin.server.log import about
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,11 @@ def _about_headers() -> dict[str, str]:
     request = about.get()
     if request is None:
         return {}
-    caller = {"X-Jan-User-Id": request.subject, "X-Jan-Issuer": request.issuer}
-    return {"X-Kong-Request-Id": request.request_id, **(caller if request.subject else {})}
+    headers = {"X-Kong-Request-Id": request.request_id}
+    if request.caller:
+        issuer, _, subject = request.caller.partition("|")  # no issuer has one
+        headers |= {"X-Jan-User-Id": subject, "X-Jan-Issuer": issuer}
+    return headers
 
 
 def _map(answer: httpx.Response) -> dict[str, Any]:

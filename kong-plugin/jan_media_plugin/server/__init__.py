@@ -1,8 +1,9 @@
 """The plugin server: kong-pdk's, on one event loop, and closed when anything fails.
 
 ``listener`` binds the socket and runs the loop; ``connection`` turns bytes into calls of
-``plugin_server``; an ``event`` is one run of a handler, in a greenlet that a PDK call or a wait
-switches away from; ``watches`` notice a process that stood still and a handler that never pauses.
+``plugin_server``; an ``event`` is one run of a handler, a task that awaits Kong's PDK and whatever
+else it waits for; ``watches`` notice a process that stood still and a handler that never pauses;
+``command`` is the command line.
 
 Kong proxies a request un-plugged whenever an event ends in anything but an answer. So nothing here
 lets an event end that way: what fails is answered with ``kong.response.exit``.

@@ -1,29 +1,28 @@
 """One of Kong's connections: requests ``[0, id, "plugin.Method", [args]]`` in, answers out.
 
-The protocol is that of Kong's kong/runloop/plugin_servers/rpc/mp_rpc.lua. A message is handled
-right in the socket's callback, which is what makes a handler's PDK call one switch away from it.
+The protocol is that of Kong's kong/runloop/plugin_servers/rpc/mp_rpc.lua. Kong asks on a connection
+when the last question is answered, so questions are taken up one after the other.
 
 Lua strings are bytes: Kong packs each as a MessagePack string, so headers and query values are not
 always UTF-8. Bytes that are not come in as lone surrogates (PEP 383) and go out as the same bytes.
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+import logging
 from typing import Any, cast
 
 import msgpack
-from kong_pdk.exception import PDKException, PluginServerException
+from kong_pdk.exception import PluginServerException
 
-from jan_media_plugin.server.event import FAILED, INTERRUPTED, Event
+from jan_media_plugin.server.event import FAILED
 from jan_media_plugin.server.log import where
 from jan_media_plugin.server.plugin_server import LoopPluginServer
 from jan_media_plugin.server.watches import Freeze
 
-_EXPECTED = (PluginServerException, PDKException)
-_OF_EVENTS = ("plugin.HandleEvent", "plugin.Step")
+log = logging.getLogger(__name__)
+
 _LARGE = 1 << 20
-TEXT_ERRORS = "surrogateescape"
+_TEXT_ERRORS = "surrogateescape"
 _MOST_ITEMS = 1 << 20  # a header may claim 2**32 items and send none
 
 
@@ -32,45 +31,32 @@ def new_unpacker(max_message: int) -> msgpack.Unpacker:
     return msgpack.Unpacker(
         read_size=min(1 << 16, max_message),
         strict_map_key=False,
-        unicode_errors=TEXT_ERRORS,
+        unicode_errors=_TEXT_ERRORS,
         max_buffer_size=max_message,
         max_array_len=_MOST_ITEMS,
         max_map_len=_MOST_ITEMS,
     )
 
 
-def _new_packer() -> msgpack.Packer:
-    return msgpack.Packer(unicode_errors=TEXT_ERRORS)
-
-
-_packer = _new_packer()
-
-
 def pack(message: Any) -> bytes:
     """Return ``message`` packed; TypeError, ValueError or OverflowError if it cannot be."""
-    global _packer
-    packed: bytes = _packer.pack(message)
-    if len(packed) > _LARGE:
-        _packer = _new_packer()  # a packer keeps the largest buffer it ever needed
-    return packed
+    return cast(bytes, msgpack.packb(message, unicode_errors=_TEXT_ERRORS))
 
 
+# Kong has a method for each kind of result that a PDK call may have.
 _STEPS = ("", "Service", "Consumer", "Route", "Plugin", "Credential", "MemoryStats", "MultiMap")
-"""Kong has a method for each kind of result that a PDK call may have."""
-
-
-def methods_of(server: LoopPluginServer) -> dict[str, Callable[..., Any]]:
-    """Return what Kong may call, by the names it calls them."""
-    return {
-        "plugin.StartInstance": server.start_instance,
-        "plugin.CloseInstance": server.close_instance,
-        "plugin.InstanceStatus": server.instance_status,
-        "plugin.GetStatus": server.get_status,
-        "plugin.GetPluginInfo": server.get_plugin_info,
-        "plugin.HandleEvent": server.handle_event,
-        **{f"plugin.Step{kind}": server.step for kind in _STEPS},
-        "plugin.StepError": server.step_error,
-    }
+_OF_EVENTS = {
+    "plugin.HandleEvent": LoopPluginServer.handle_event,
+    "plugin.StepError": LoopPluginServer.step_error,
+    **{f"plugin.Step{kind}": LoopPluginServer.step for kind in _STEPS},
+}
+_OF_INSTANCES = {
+    "plugin.StartInstance": LoopPluginServer.start_instance,
+    "plugin.CloseInstance": LoopPluginServer.close_instance,
+    "plugin.InstanceStatus": LoopPluginServer.instance_status,
+    "plugin.GetStatus": LoopPluginServer.get_status,
+    "plugin.GetPluginInfo": LoopPluginServer.get_plugin_info,
+}
 
 
 class Connection(asyncio.Protocol):
@@ -78,125 +64,97 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(
-        self,
-        server: LoopPluginServer,
-        methods: dict[str, Callable[..., Any]],
-        freeze: Freeze,
-    ) -> None:
-        self.server = server
-        self.methods = methods
-        self.freeze = freeze
-        self.unpacker = new_unpacker(server.limits.max_message)
-        self.received = 0
-        self.full = False
+    def __init__(self, server: LoopPluginServer, freeze: Freeze) -> None:
+        self._server = server
+        self._freeze = freeze
+        self._unpacker = new_unpacker(server.limits.max_message)
+        self._received = 0
+        self._asked: int | None = None
+        """The number of the question that has no answer yet."""
+        self._is_full = False
         """Whether Kong is slow to read: then nothing more is taken in."""
-        self.owed: dict[int, Event] = {}
-        """Events that wait for I/O, by the request that they are to answer."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.freeze.transports.add(self.transport)
+        self._freeze.transports.add(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.freeze.transports.discard(self.transport)
-        owed, self.owed = self.owed, {}
-        for event in owed.values():
-            event.deliver = None
-            self.server.end(event, INTERRUPTED)
+        self._freeze.transports.discard(self.transport)
+        if self._asked is not None:
+            self._server.forget(self)
 
     def pause_writing(self) -> None:
-        self.full = True
+        self._is_full = True
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self.full = False
+        self._is_full = False
         self.transport.resume_reading()
-        self._handle_buffered()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
-        if self.freeze.noticed():
+        if self._freeze.noticed():
             self.transport.abort()
             return
         try:
-            self.unpacker.feed(data)
+            self._unpacker.feed(data)
         except msgpack.BufferFull:
             self._give_up("a message is too long")
             return
-        self.received += len(data)
-        self._handle_buffered()
+        self._received += len(data)
+        self._go_on()
 
-    def _handle_buffered(self) -> None:
-        unpacker = self.unpacker
+    def _go_on(self) -> None:
+        """Take up what has come, as far as it is Kong's turn to ask."""
         try:
-            while unpacker.tell() < self.received:
-                self._handle(unpacker.unpack())
-                if self.full or self.transport.is_closing():
-                    return
+            while self._has_more() and not self._is_full and not self.transport.is_closing():
+                self._handle(self._unpacker.unpack())
         except msgpack.OutOfData:
             return  # the rest of the message is still to come
         except Exception as failure:  # not MessagePack, or not a request: there is no way on
             self._give_up(type(failure).__name__)
             return
-        if self.received > _LARGE:  # an unpacker keeps the largest buffer it ever needed
-            self.unpacker = new_unpacker(self.server.limits.max_message)
-            self.received = 0
+        if self._received == self._unpacker.tell() > _LARGE:
+            # An unpacker keeps the largest buffer that it ever needed.
+            self._unpacker, self._received = new_unpacker(self._server.limits.max_message), 0
+
+    def _has_more(self) -> bool:
+        return self._asked is None and self._unpacker.tell() < self._received
 
     def _give_up(self, why: str) -> None:
-        self.server.logger.error(f"a connection is closed, it did not speak the protocol: {why}")
+        log.error("a connection is closed, it did not speak the protocol: %s", why)
         self.transport.abort()
 
     def _handle(self, message: Any) -> None:
         kind, number, name, args = message
         if kind != 0 or not isinstance(number, int) or not isinstance(args, list):
             raise ValueError("not a request")
-        method = self.methods.get(name)
-        if method is None:
-            self._send_error(number, f"RPC for {name!s:.100} is not supported")
-            return
+        of_events, of_instances = _OF_EVENTS.get(name), _OF_INSTANCES.get(name)
+        self._asked = number
         try:
-            answer = method(*args)
-        except _EXPECTED as failure:
-            self._send_error(number, str(failure))
+            if of_events is not None:
+                of_events(self._server, self, *args)
+            elif of_instances is not None:
+                self.answer(of_instances(self._server, *args))
+            else:
+                raise PluginServerException(f"RPC for {name!s:.100} is not supported")
+        except PluginServerException as failure:
+            self._send(str(failure), None)
         except Exception as failure:
-            self.server.logger.error(f"{name} failed: {where(failure)}")
-            if name.startswith(_OF_EVENTS):  # an error would pass the request on, un-plugged
-                self._send(number, {"Data": FAILED, "EventId": 0})
+            log.error("%s failed: %s", name, where(failure))
+            if of_events is not None:  # an error would pass the request on, un-plugged
+                self.answer({"Data": FAILED, "EventId": 0})
             else:
-                self._send_error(number, f"{name} failed: {type(failure).__name__}")
-        else:
-            if answer.__class__ is Event:
-                self.owed[number] = answer
-                answer.deliver = partial(self._send_late, number)
-            else:
-                self._send(number, answer)
+                self._send(f"{name} failed: {type(failure).__name__}", None)
 
-    def _send_late(self, number: int, answer: dict[str, Any]) -> None:
-        self.owed.pop(number, None)
-        self._send(number, answer)
+    def answer(self, answer: Any) -> None:
+        """Send ``answer``; TypeError, ValueError or OverflowError if it cannot be packed."""
+        self._send(None, answer)
 
-    def _send(self, number: int, answer: Any) -> None:
-        try:
-            packed = pack((1, number, None, answer))
-        except (TypeError, ValueError, OverflowError) as failure:
-            if "EventId" not in answer:
-                self._send_error(number, f"the answer cannot be packed: {type(failure).__name__}")
-                return
-            packed = pack((1, number, None, self._refused(answer, failure)))
-        self.transport.write(packed)
-
-    def _refused(self, answer: Any, failure: Exception) -> dict[str, Any]:
-        """End the event whose handler called the PDK with what MessagePack has no form for."""
-        number = answer["EventId"]
-        method = answer["Data"]["Method"]
-        self.server.logger.error(
-            f"an argument of {method} cannot be sent to Kong, the request is refused:"
-            f" {type(failure).__name__}"
-        )
-        event = self.server.events.get(number)
-        if event is not None:
-            self.server.end(event, FAILED)
-        return {"Data": FAILED, "EventId": number}
-
-    def _send_error(self, number: int, error: str) -> None:
-        self.transport.write(pack((1, number, error, None)))
+    def _send(self, error: str | None, answer: Any) -> None:
+        packed = pack((1, self._asked, error, answer))
+        self._asked = None
+        if not self.transport.is_closing():
+            self.transport.write(packed)
+        if self._has_more():
+            asyncio.get_running_loop().call_soon(self._go_on)

@@ -1,22 +1,27 @@
-"""An event: one run of a handler for one request, in a greenlet; and what a handler may call.
+"""An event: one run of the handler for one request, as a task that takes turns with Kong.
 
-The server switches to it; it switches back with what it wants next: a PDK call for Kong (a map with
-Method and Args), an asyncio task to wait for, or, as its last word, ``"ret"`` or a terminal call.
+Kong asks for the event's next word and waits for it. That is a PDK call for Kong to make (a map
+with Method and Args), or the last word: ``"ret"``, or a call that Kong does not come back from.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from kong_pdk.exception import PDKException
+from kong_pdk.pdk import FakeClasses as Pdk
 from kong_pdk.server import MSG_RET, terminal_methods
 
 from jan_media_plugin.answers import Refused, misconfigured, unavailable
+from jan_media_plugin.server.log import where
+
+log = logging.getLogger(__name__)
 
 Call = dict[str, Any]
 # Kong does not come back from these. The last is jan-media-gate's, which says how that comes about.
 _TERMINAL = frozenset((*terminal_methods, "kong.ctx.shared.jan_media_admit"))
-T = TypeVar("T")
 
 
 def _ending(refused: Refused) -> Call:
@@ -42,175 +47,107 @@ TOO_BUSY = _ending(unavailable("The gateway has too much to do. Try again shortl
 INTERRUPTED = _ending(unavailable("The gateway was restarted during this request. Try again."))
 
 
-class Event:
-    """``handler`` takes no argument; ``on_failure`` is told the exception that it let out."""
+class Asker(Protocol):
+    """The connection on which Kong waits."""
 
-    __slots__ = (
-        "call",
-        "deliver",
-        "done",
-        "final",
-        "handler",
-        "id",
-        "on_failure",
-        "runner",
-        "silent_since",
-        "task",
-        "timer",
-        "waited",
-        "waiting_since",
-    )
+    def answer(self, answer: dict[str, Any]) -> None:
+        """Send ``answer``; TypeError, ValueError or OverflowError if it cannot be packed."""
+
+
+class Ended(BaseException):
+    """Takes a handler out of an event whose last word is known."""
+
+
+class Event:
+    """``handler`` takes Kong's PDK, whose functions are to be awaited."""
 
     def __init__(
-        self,
-        event_id: int,
-        handler: Callable[[], object],
-        on_failure: Callable[[BaseException], object],
-        runner: "Runner",
+        self, event_id: int, asker: Asker, handler: Callable[[Any], Awaitable[object]]
     ) -> None:
         self.id = event_id
-        self.handler = handler
-        self.on_failure = on_failure
-        self.runner = runner
-        self.done = False
-        """Whether the handler is over, and ``runner`` free for another event."""
-        self.call: Call | None = None
-        """The PDK call that Kong is at, or was at last."""
+        self.asker: Asker | None = asker
+        """Who waits for the next word; None while it is Kong's turn, and at the end."""
         self.final: Call | None = None
-        """The terminal call that this event ends with; once set, the handler can only unwind."""
-        self.silent_since = 0.0
-        self.task: asyncio.Task[Any] | None = None
-        self.timer: asyncio.TimerHandle | None = None
+        """The last word, once the handler has nothing more to say."""
         self.waited = 0.0
-        self.waiting_since = 0.0
-        self.deliver: Callable[[dict[str, Any]], object] | None = None
-        """Takes the answer of an event that had to wait; set by whoever owes Kong that answer."""
+        """Seconds that Kong has waited for the words before this turn."""
+        self._handler = handler
+        self._loop = asyncio.get_running_loop()
+        self._turn_began = self._loop.time()
+        self._method = ""
+        self._result: asyncio.Future[Any] | None = None
+        self._context = contextvars.copy_context()
 
-    def run(self) -> Call | str:
-        """Run the handler; whatever it does, return what Kong is to be told."""
+        self.task = self._loop.create_task(self._run(), context=self._context)
+
+    @property
+    def turn(self) -> float:
+        """Return how long whoever has the next word has had it, in seconds."""
+        return self._loop.time() - self._turn_began
+
+    @property
+    def is_kongs_turn(self) -> bool:
+        """Whether Kong is at a PDK call."""
+        return self.asker is None and self.final is None
+
+    async def _run(self) -> None:
+        """Run the handler. Whatever it does, Kong gets an answer: else it proxies the request."""
         try:
-            self.handler()
-        except BaseException as failure:  # nothing may pass: Kong would proxy the request
-            if self.final is None:
-                self.final = FAILED
-                self.on_failure(failure)
-        self.done = True
-        return MSG_RET if self.final is None else self.final
+            await self._handler(Pdk("kong", self._call))
+        except BaseException as failure:
+            self._fail(failure)
+        try:
+            self._say(self.final or MSG_RET)
+        except Exception as failure:
+            self.final = None
+            self._fail(failure)
+            self._say(FAILED)
 
-    def pdk(self, method: str, args: tuple[Any, ...]) -> Any:
-        """Have Kong run ``method`` and return its result; a terminal method does not return."""
-        if self.final is not None:
-            raise GreenletExit
-        self.call = {"Method": method, "Args": args}
-        if method in _TERMINAL:
-            self.final = self.call
-            raise GreenletExit
-        return self.runner.parent.switch(self.call)
-
-    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run ``coroutine`` on the loop; return its result, or raise what it raised."""
-        if self.final is not None:
-            coroutine.close()
-            raise GreenletExit
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self.runner.parent.switch(task)
-        return task.result()
-
-    def tell(self, say: Callable[[str], None], text: str) -> None:
-        """Have a line about this event logged as what it is about, from outside of its handler."""
-        context = self.runner.gr_context
-        if context is None:
-            say(text)
-        else:
-            context.run(say, text)
-
-    def end(self, final: Call) -> Call:
-        """End the event with ``final`` (or the terminal call it already made) wherever it is."""
+    def _fail(self, failure: BaseException) -> None:
         if self.final is None:
-            self.final = final
-        if not self.done:
-            self.runner.throw(GreenletExit)
-        return self.final
+            self.final = FAILED
+            log.error("the handler failed, the request is refused: %s", where(failure))
 
+    async def _call(self, method: str, *args: Any) -> Any:
+        """Have Kong run ``method`` and return its result; a terminal method does not return.
 
-class Runner(greenlet):  # type: ignore[misc]  # greenlet's stubs are not read
-    """Runs events one after the other, since a new greenlet costs as much as three PDK calls.
-
-    ``switch(event)`` starts one; the switch that returns with the event ``done`` frees it. One that
-    is needed no more has to be told so by ``switch(None)``: no garbage collector finds a greenlet
-    that waits.
-    """
-
-    event: Event | None = None
-
-    def run(self, event: Event | None) -> None:
-        """Run ``event``, and whatever it is switched to with after that."""
-        while event is not None:
-            self.event = event
-            said = event.run()
-            self.event = event = None
-            event = self.parent.switch(said)
-
-
-def current_event() -> Event:
-    """Return the event that is running; RuntimeError outside one (in a coroutine, say)."""
-    event = getattr(getcurrent(), "event", None)
-    if event is None:
-        raise RuntimeError("only a handler may do this, while it handles an event")
-    return event  # type: ignore[no-any-return]
-
-
-def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run ``coroutine`` on the server's event loop, and return its result.
-
-    Other events go on meanwhile. Raises what the coroutine raises. What an event waits in all is
-    limited: beyond, the coroutine is cancelled, the handler unwinds with GreenletExit (so
-    ``finally`` blocks run) and the client gets 503. RuntimeError outside an event.
-    """
-    try:
-        event = current_event()
-    except RuntimeError:
-        coroutine.close()
-        raise
-    return event.wait_for(coroutine)
-
-
-class Pdk:
-    """A PDK function or the name space that holds more of them, such as ``kong.log``.
-
-    Names and results are those of kong-pdk. One object serves every event: a call belongs to the
-    greenlet that makes it, and every name is looked up once.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, name: str) -> "Pdk":
-        if name.startswith("_"):
-            raise AttributeError(name)
-        child = (LogFunction if self._name == "kong.log" or name == "log" else Pdk)(
-            f"{self._name}.{name}"
-        )
-        self.__dict__[name] = child
-        return child
-
-    def __call__(self, *args: Any) -> Any:
-        """Call the function in Kong. ``kong.response.exit`` and ``.error`` never return.
-
-        Raises PDKException when Kong answers with an error.
+        Raises PDKException when Kong answers with an error, and what packing ``args`` raises.
         """
-        return current_event().pdk(self._name, args)
+        if self.final is not None:
+            raise Ended
+        if self.asker is None:
+            raise RuntimeError("Kong is at another call of this event")
+        call = {"Method": method, "Args": args}
+        if method in _TERMINAL:
+            self.final = call
+            raise Ended
+        self._say(call)
+        self._method, self._result = method, self._loop.create_future()
+        self.waited += self.turn
+        self._turn_began = self._loop.time()
+        return await self._result
 
-    def __repr__(self) -> str:
-        return self._name
+    def _say(self, word: Call | str) -> None:
+        if self.asker is not None:
+            self.asker.answer({"Data": word, "EventId": self.id})
+            self.asker = None
 
+    def go_on(self, asker: Asker, result: Any, *, failed: bool) -> None:
+        """Give the handler what its PDK call returned, or raise there what Kong says of it."""
+        assert self._result is not None
+        self.asker = asker
+        self._turn_began = self._loop.time()
+        if failed:
+            self._result.set_exception(PDKException(f"exception from {self._method}: {result}"))
+        else:
+            self._result.set_result(result)
 
-class LogFunction(Pdk):
-    """Log functions take anything: what has no counterpart in Lua goes as text."""
+    def end(self, final: Call) -> None:
+        """End the event with ``final``, or the last word that it has, wherever it is."""
+        self.final = self.final or final
+        self._say(self.final)
+        self.task.cancel()
 
-    def __call__(self, *args: Any) -> Any:
-        plain = tuple(a if type(a) in (str, int, list, dict) else str(a) for a in args)
-        return super().__call__(*plain)
-
-
-kong = Pdk("kong")
+    def tell(self, text: str) -> None:
+        """Log a line about the event as what it is about, from outside of its handler."""
+        self._context.run(log.warning, f"event #{self.id} {text}")

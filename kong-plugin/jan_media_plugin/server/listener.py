@@ -1,21 +1,21 @@
 """The socket, the loop and the process: start, signals, the watch over Kong, the end."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from jan_media_plugin.server.connection import Connection, methods_of
-from jan_media_plugin.server.log import Log, where
+from jan_media_plugin.server.connection import Connection
+from jan_media_plugin.server.log import where
 from jan_media_plugin.server.plugin_server import LoopPluginServer
-from jan_media_plugin.server.watches import Freeze, watch_for_stalls
+from jan_media_plugin.server.watches import Freeze, Stalls
 
-_BEAT = 1.0
+log = logging.getLogger(__name__)
 
 
 def bind(path: Path, backlog: int) -> socket.socket:
@@ -36,63 +36,53 @@ def bind(path: Path, backlog: int) -> socket.socket:
     return listening
 
 
-def serve(server: LoopPluginServer, path: Path, backlog: int = 4096) -> None:
+def serve(server: LoopPluginServer, path: Path, backlog: int) -> None:
     """Serve at ``path`` until SIGTERM, SIGINT or the end of the process that started this one."""
     parent = os.getppid()  # before anybody can see the socket, and end that process
     listening = bind(path, backlog)
     inode = path.stat().st_ino
-    server.logger.info(f"plugin server started, process {os.getpid()}")
+    log.info("plugin server started, process %d", os.getpid())
     try:
         uvloop.run(_serve(server, listening, parent))
     finally:
         if path.exists() and path.stat().st_ino == inode:  # a successor's stays
             path.unlink()
-    server.logger.info("plugin server ended")
+    log.info("plugin server ended")
 
 
 async def _serve(server: LoopPluginServer, listening: socket.socket, parent: int) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(partial(_log_failure, server.logger))
+    loop.set_exception_handler(_log_failure)
     freeze = Freeze(server.limits.kong_read_timeout)
-    methods = methods_of(server)
-    acceptor = await loop.create_unix_server(
-        lambda: Connection(server, methods, freeze), sock=listening
-    )
+    acceptor = await loop.create_unix_server(lambda: Connection(server, freeze), sock=listening)
     asked_to_end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_end.set)
-    watch_for_stalls(server)
     beat = loop.create_task(_beat(server, freeze, asked_to_end, parent))
 
     await asked_to_end.wait()
     acceptor.close()
-    await _drain(server)
+    await server.drain()
     beat.cancel()
     for transport in list(freeze.transports):
         transport.close()
 
 
-def _log_failure(log: Log, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _log_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     failure = context.get("exception")
-    log.error(f"in a callback: {where(failure) if failure else context.get('message')}")
+    log.error("in a callback: %s", where(failure) if failure else context.get("message"))
 
 
 async def _beat(
     server: LoopPluginServer, freeze: Freeze, asked_to_end: asyncio.Event, parent: int
 ) -> None:
     """Keep the server's time, and end it with Kong: a new Kong starts a server of its own."""
+    stalls = Stalls(server)
     while True:
-        await asyncio.sleep(_BEAT)
+        stalls.beat()
+        await asyncio.sleep(server.limits.beat)
         freeze.beat()
         server.sweep()
         if os.getppid() != parent:
-            server.logger.info("the process that started this one is gone: ending too")
+            log.info("the process that started this one is gone: ending too")
             asked_to_end.set()
-
-
-async def _drain(server: LoopPluginServer) -> None:
-    loop = asyncio.get_running_loop()
-    until = loop.time() + server.limits.drain
-    while not server.idle and loop.time() < until:  # noqa: ASYNC110  # events do not tell
-        await asyncio.sleep(0.02)
-    server.end_all()

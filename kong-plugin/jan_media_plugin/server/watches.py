@@ -1,19 +1,17 @@
 """Two watches over this process: that it moves, and that no handler holds everybody else up."""
 
 import asyncio
+import logging
 import signal
-import threading
 import time
-from dataclasses import dataclass
 from types import FrameType
 
-from greenlet import GreenletExit, getcurrent
-
-from jan_media_plugin.server.event import TOO_SLOW, Event
+from jan_media_plugin.server.event import TOO_SLOW, Ended
 from jan_media_plugin.server.plugin_server import LoopPluginServer
 
+log = logging.getLogger(__name__)
+
 _BACKLOG_TAKES = 0.2
-_LOOK_EVERY = 0.5
 
 
 class Freeze:
@@ -49,48 +47,27 @@ class Freeze:
             self._moved_at = time.monotonic()
 
 
-@dataclass
-class _Turn:
-    """The time that a handler has the floor, from one switch to the next."""
+class Stalls:
+    """Ends handlers that run on and on without an await. Belongs to the main thread.
 
-    event: Event | None
-    number: int
-
-
-def watch_for_stalls(server: LoopPluginServer) -> None:
-    """End handlers that run on and on without a PDK call or a wait. Call it in the main thread.
-
-    The loop cannot see them: it does not get to run. A thread looks every half second whether the
-    same handler still has the floor, and after the time limit sends this process SIGALRM, whose
-    Python handler runs in the greenlet that has it: it is interrupted even in a system call.
+    The loop cannot see them: it does not get to run. An alarm that nobody has put off for the time
+    limit interrupts whatever runs then, even in a system call.
     """
-    stalled = _Turn(None, 0)
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        event = getattr(getcurrent(), "event", None)
-        if event is None or stalled != _Turn(event, server.runs):
-            return  # it has just paused
-        server.logger.error(
-            f"event #{event.id} ran over {server.limits.time_limit:g} s without a pause: ended"
-        )
-        event.final = event.final or TOO_SLOW
-        raise GreenletExit
+    def __init__(self, server: LoopPluginServer) -> None:
+        self._server = server
+        self._seconds = server.limits.time_limit + server.limits.beat
+        signal.signal(signal.SIGALRM, self._interrupt)
 
-    signal.signal(signal.SIGALRM, interrupt)
-    threading.Thread(target=_watch, args=(server, stalled), name="stalls", daemon=True).start()
+    def beat(self) -> None:
+        """Say that the loop runs."""
+        signal.setitimer(signal.ITIMER_REAL, self._seconds, self._seconds)
 
-
-def _watch(server: LoopPluginServer, stalled: _Turn) -> None:
-    main = threading.main_thread().ident
-    assert main is not None
-    limit = server.limits.time_limit
-    turn, since = _Turn(None, 0), time.monotonic()
-    while True:
-        time.sleep(min(_LOOK_EVERY, limit / 4))
-        now = _Turn(server.running, server.runs)
-        if now.event is None or now != turn:
-            turn, since = now, time.monotonic()
-        elif time.monotonic() - since > limit:
-            stalled.event, stalled.number = now.event, now.number
-            signal.pthread_kill(main, signal.SIGALRM)
-            since = time.monotonic()
+    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        running = asyncio.current_task()
+        for event in self._server.events.values():
+            if event.task is running:
+                limit = self._server.limits.time_limit
+                log.error("event #%d ran over %g s without a pause: ended", event.id, limit)
+                event.final = event.final or TOO_SLOW
+                raise Ended

@@ -7,15 +7,14 @@ when the connection is gone the server goes on with others.
 import asyncio
 import contextlib
 import itertools
+import logging
 import math
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgpack
-from jan_media_plugin.server.connection import Connection, methods_of, new_unpacker
-from jan_media_plugin.server.dedicated import Limits
-from jan_media_plugin.server.log import Log
-from jan_media_plugin.server.plugin_server import LoopPluginServer
+from jan_media_plugin.server.connection import Connection, new_unpacker
+from jan_media_plugin.server.plugin_server import Limits, LoopPluginServer
 from jan_media_plugin.server.watches import Freeze
 from kong_pdk.module import Module
 
@@ -45,9 +44,9 @@ class _Plugin:
     def __init__(self, config: Any) -> None:
         self.config = config
 
-    def access(self, kong: Any) -> None:
-        headers = kong.request.get_headers(1000)
-        kong.service.request.set_headers({"seen": headers})
+    async def access(self, kong: Any) -> None:
+        headers = await kong.request.get_headers(1000)
+        await kong.service.request.set_headers({"seen": headers})
         _Plugin.let_through += 1
 
 
@@ -83,33 +82,45 @@ class _Transport(asyncio.Transport):
         self.full = False
 
 
-@contextlib.contextmanager
-def _serving() -> Iterator[LoopPluginServer]:
+@contextlib.asynccontextmanager
+async def _serving() -> AsyncIterator[LoopPluginServer]:
     """A server that counts from 1, with one instance; nothing is left of it."""
-    server = LoopPluginServer(Limits(max_message=_MOST_BYTES), Log(-1))
+    logging.disable()
+    server = LoopPluginServer(Limits(max_message=_MOST_BYTES))
     server.instance_id, server.event_ids = 1, itertools.count(1)
-    server.add_plugin(Module("Plugin", module=type("module", (), {"Plugin": _Plugin})))
+    server.plugins["Plugin"] = Module("Plugin", module=type("module", (), {"Plugin": _Plugin}))
     server.start_instance({"Name": "Plugin", "Config": "{}"})
     yield server
     server.end_all()
-    assert server.idle
-    for runner in server.idle_runners:
-        runner.switch(None)
+    await asyncio.gather(*(event.task for event in server.events.values()))
+    assert not server.events
+    logging.disable(logging.NOTSET)
 
 
-def _send(server: LoopPluginServer, pieces: list[bytes], *, slow: bool) -> _Transport:
+async def _send(server: LoopPluginServer, pieces: list[bytes], *, slow: bool) -> _Transport:
     """Let a connection have these pieces, then lose it."""
     transport = _Transport(slow=slow)
-    connection = Connection(server, methods_of(server), Freeze(math.inf))
+    connection = Connection(server, Freeze(math.inf))
     connection.connection_made(transport)
     transport.connection = connection
     for piece in pieces:
         if not transport.aborted:
             connection.data_received(piece)
-        while transport.full and not transport.aborted:
-            connection.resume_writing()
+        await _settled(connection, transport)
     connection.connection_lost(None)
     return transport
+
+
+async def _settled(connection: Connection, transport: _Transport) -> None:
+    """Return when all that came is answered, as far as it is whole."""
+    answered = -1
+    while answered < len(transport.written) or connection._asked is not None or transport.full:
+        answered = len(transport.written)
+        if transport.full and not transport.aborted:
+            connection.resume_writing()
+        await asyncio.sleep(0)
+        if transport.aborted:
+            return
 
 
 def _requests(data: bytes) -> list[int]:
@@ -140,18 +151,22 @@ def _without_times(answer: Any) -> Any:
 
 
 def assert_answered(data: bytes, size: int, *, slow: bool) -> None:
+    asyncio.run(_assert_answered(data, size, slow=slow))
+
+
+async def _assert_answered(data: bytes, size: int, *, slow: bool) -> None:
     _Plugin.let_through = 0
-    with _serving() as server:
-        sent = _send(server, in_pieces(data, size), slow=slow)
+    async with _serving() as server:
+        sent = await _send(server, in_pieces(data, size), slow=slow)
         let_through = _Plugin.let_through
-        _assert_goes_on(server)
+        await _assert_goes_on(server)
     assert not sent.too_much
     assert all(answer[0] == 1 and len(answer) == 4 for answer in sent.written)
     assert [answer[1] for answer in sent.written] == _requests(data)
     ends = [answer for answer in sent.written if _said(answer) == b"ret"]
     assert len(ends) == let_through
-    with _serving() as server:
-        in_one = _send(server, [data], slow=False)
+    async with _serving() as server:
+        in_one = await _send(server, [data], slow=False)
     assert repr(_without_times(sent.written)) == repr(_without_times(in_one.written))
     assert sent.aborted == in_one.aborted
 
@@ -160,16 +175,27 @@ def _said(answer: list[Any]) -> Any:
     return answer[3].get(b"Data") if isinstance(answer[3], dict) else None
 
 
-def _assert_goes_on(server: LoopPluginServer) -> None:
+class _Question:
+    """A question of Kong's, and the server's answer to it."""
+
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+    def answer(self, answer: dict[str, Any]) -> None:
+        self.answered.set_result(answer)
+
+
+async def _assert_goes_on(server: LoopPluginServer) -> None:
     """A request of another connection is handled from its beginning to its end."""
     started = server.start_instance({"Name": "Plugin", "Config": "{}"})
-    event = server.handle_event({"InstanceId": started["Id"], "EventName": "access"})
-    assert isinstance(event, dict)
+    question = _Question()
+    server.handle_event(question, {"InstanceId": started["Id"], "EventName": "access"})
     for method in ("kong.request.get_headers", "kong.service.request.set_headers"):
+        event = await question.answered
         assert event["Data"]["Method"] == method
-        event = server.step({"EventId": event["EventId"], "Data": {}})
-        assert isinstance(event, dict)
-    assert event["Data"] == "ret"
+        question = _Question()
+        server.step(question, {"EventId": event["EventId"], "Data": {}})
+    assert (await question.answered)["Data"] == "ret"
 
 
 def check(data: bytes) -> None:

@@ -4,21 +4,37 @@ import asyncio
 import contextvars
 import gc
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from greenlet import greenlet
 from jan_media_plugin.server import event as refusal
-from jan_media_plugin.server.dedicated import Limits
-from jan_media_plugin.server.event import Event, wait_for
-from jan_media_plugin.server.log import ERROR, Log
-from jan_media_plugin.server.plugin_server import LoopPluginServer, first_id
+from jan_media_plugin.server.plugin_server import Limits, LoopPluginServer, first_id
 from kong_pdk.exception import PluginServerException
 from kong_pdk.module import Module
 
+pytestmark = pytest.mark.anyio
+
 ADMIT = "kong.ctx.shared.jan_media_admit"
-Handler = Callable[[Any], object]
+Answer = dict[str, Any]
+Handler = Callable[[Any], Awaitable[object]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The loop that the server runs on."""
+    return "asyncio"
+
+
+class Question:
+    """A question of Kong's, and the server's answer to it."""
+
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def answer(self, answer: Answer) -> None:
+        self.answered.set_result(answer)
 
 
 def serving(handler: Handler, **limits: Any) -> tuple[LoopPluginServer, int]:
@@ -28,277 +44,252 @@ def serving(handler: Handler, **limits: Any) -> tuple[LoopPluginServer, int]:
         def __init__(self, config: dict[str, Any]) -> None:
             self.config = config
 
-        def access(self, kong: Any) -> None:
-            handler(kong)
+        async def access(self, kong: Any) -> None:
+            await handler(kong)
 
-    server = LoopPluginServer(Limits(**limits), Log(ERROR))
-    server.add_plugin(Module("p", module=type("module", (), {"Plugin": Plugin})))
+    server = LoopPluginServer(Limits(**limits))
+    server.plugins["p"] = Module("p", module=type("module", (), {"Plugin": Plugin}))
     return server, server.start_instance({"Name": "p", "Config": "{}"})["Id"]
 
 
-def begin(server: LoopPluginServer, instance: int) -> Any:
-    return server.handle_event({"InstanceId": instance, "EventName": "access"})
+async def begin(server: LoopPluginServer, instance: int) -> Answer:
+    """Start an event, and wait for its first word."""
+    question = Question()
+    server.handle_event(question, {"InstanceId": instance, "EventName": "access"})
+    return await question.answered
 
 
-def twice(kong: Any) -> None:
-    kong.first()
-    kong.second(1, "x")
+async def step(server: LoopPluginServer, event: float, data: Any = None) -> Answer:
+    """Say what the PDK call of an event returned, and wait for its next word."""
+    question = Question()
+    server.step(question, {"EventId": event, "Data": data})
+    return await question.answered
 
 
-def test_an_event_goes_from_call_to_call_to_its_end() -> None:
+async def idle(server: LoopPluginServer) -> None:
+    """Return when no event is in flight."""
+    await asyncio.gather(*(event.task for event in server.events.values()))
+    assert not server.events
+
+
+async def drop(server: LoopPluginServer, silent: float, after: float) -> None:
+    """Have Kong been silent about an event for so long, and wait for its end."""
+    event = server.events[silent]
+    event._turn_began -= after
+    server.sweep()
+    await event.task
+
+
+async def twice(kong: Any) -> None:
+    await kong.first()
+    await kong.second(1, "x")
+
+
+async def test_an_event_goes_from_call_to_call_to_its_end() -> None:
     server, instance = serving(twice)
-    first = begin(server, instance)
+    first = await begin(server, instance)
+    event = first["EventId"]
     assert first["Data"] == {"Method": "kong.first", "Args": ()}
-    second = server.step({"EventId": first["EventId"], "Data": None})
-    assert isinstance(second, dict)
+    second = await step(server, event)
     assert second["Data"] == {"Method": "kong.second", "Args": (1, "x")}
-    assert server.step({"EventId": first["EventId"]}) == {
-        "Data": "ret",
-        "EventId": first["EventId"],
-    }
-    assert server.idle
+    assert await step(server, event) == {"Data": "ret", "EventId": event}
+    await idle(server)
 
 
-def test_events_interleave() -> None:
+async def test_what_a_call_returned_is_the_handlers_to_use() -> None:
+    async def handler(kong: Any) -> None:
+        await kong.second(await kong.first())
+
+    server, instance = serving(handler)
+    event = (await begin(server, instance))["EventId"]
+    assert (await step(server, event, "found"))["Data"]["Args"] == ("found",)
+
+
+async def test_events_interleave() -> None:
     server, instance = serving(twice)
-    events = [begin(server, instance)["EventId"] for _ in range(10)]
+    events = [(await begin(server, instance))["EventId"] for _ in range(10)]
     for _ in range(2):
-        answers = [server.step({"EventId": event}) for event in reversed(events)]
-    assert [answer["Data"] for answer in answers if isinstance(answer, dict)] == ["ret"] * 10
+        answers = [await step(server, event) for event in reversed(events)]
+    assert [answer["Data"] for answer in answers] == ["ret"] * 10
 
 
-def test_ids_of_a_later_process_are_never_those_of_an_earlier_one() -> None:
+async def test_ids_of_a_later_process_are_never_those_of_an_earlier_one() -> None:
     earlier = first_id()
     assert earlier + 4096 < 2**53
     server, instance = serving(twice)
     assert instance >= earlier - 4096
-    assert instance != begin(server, instance)["EventId"]
+    assert instance != (await begin(server, instance))["EventId"]
 
 
-def test_a_full_server_refuses_until_kong_has_been_silent_long_enough(
-    capsys: pytest.CaptureFixture[str],
+async def test_a_full_server_refuses_until_kong_has_been_silent_long_enough(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     server, instance = serving(twice, max_events=2, evictable_after=5.0)
-    oldest, other = begin(server, instance)["EventId"], begin(server, instance)["EventId"]
-    server.step({"EventId": oldest})
+    heard, silent = [(await begin(server, instance))["EventId"] for _ in range(2)]
     for _ in range(3):
-        assert begin(server, instance)["Data"]["Args"][0] == 503
-    assert capsys.readouterr().err == "[error] 2 events are in flight: refusing more\n"
-    server.now += 5
-    assert begin(server, instance)["Data"]["Method"] == "kong.first"
-    assert oldest in server.events, "the longest silent event made room, not this one"
-    refused = server.step({"EventId": other})
-    assert isinstance(refused, dict)
-    assert refused["Data"]["Args"][0] == 503
+        assert (await begin(server, instance))["Data"]["Args"][0] == 503
+    assert [line.getMessage() for line in caplog.records if line.levelno == logging.ERROR] == [
+        "2 events are in flight: refusing more"
+    ]
+    await drop(server, silent, after=5)
+    assert (await begin(server, instance))["Data"]["Method"] == "kong.first"
+    assert heard in server.events
+    assert (await step(server, silent))["Data"]["Args"][0] == 503
 
 
-def test_only_silent_events_are_swept() -> None:
+async def test_only_silent_events_are_swept() -> None:
     server, instance = serving(twice, abandoned_after=300.0)
-    silent, heard = begin(server, instance)["EventId"], begin(server, instance)["EventId"]
-    server.events[silent].silent_since -= 301
-    server.sweep()
+    silent, heard = [(await begin(server, instance))["EventId"] for _ in range(2)]
+    await drop(server, silent, after=301)
     assert list(server.events) == [heard]
 
 
-def test_a_dropped_event_unwinds_its_handler() -> None:
+async def test_a_dropped_event_unwinds_its_handler() -> None:
     unwound = []
 
-    def handler(kong: Any) -> None:
+    async def handler(kong: Any) -> None:
         try:
-            kong.first()
+            await kong.first()
         finally:
             unwound.append(True)
 
     server, instance = serving(handler)
-    begin(server, instance)
+    await begin(server, instance)
     server.end_all()
+    await idle(server)
     assert unwound == [True]
-    assert server.idle
 
 
-def test_greenlets_are_used_again_and_none_is_left_over() -> None:
-    server, instance = serving(twice)
-
-    def one() -> None:
-        event = begin(server, instance)["EventId"]
-        server.step({"EventId": event})
-        server.step({"EventId": event})
-
-    one()
+def tasks() -> int:
     gc.collect()
-    before = sum(isinstance(thing, greenlet) for thing in gc.get_objects())
-    assert before > 0
-    for _ in range(100):
-        one()
-    begin(server, instance)
-    server.end_all()
-    gc.collect()
-    assert sum(isinstance(thing, greenlet) for thing in gc.get_objects()) <= before
+    return len(asyncio.all_tasks())
 
 
-def greenlets() -> int:
-    gc.collect()
-    return sum(isinstance(thing, greenlet) for thing in gc.get_objects())
-
-
-def test_greenlets_of_many_events_at_once_do_not_stay() -> None:
+@pytest.mark.parametrize("are_ended", [False, True])
+async def test_nothing_of_events_stays_when_they_are_over(are_ended: bool) -> None:
     server, instance = serving(twice)
-    before = greenlets()
-    events = [begin(server, instance)["EventId"] for _ in range(300)]
-    for _ in range(2):
-        for event in events:
-            server.step({"EventId": event})
-    assert server.idle
-    assert greenlets() - before <= 64
-
-
-def test_greenlets_of_events_that_are_ended_do_not_stay() -> None:
-    server, instance = serving(twice)
-    before = greenlets()
+    before = tasks()
     for _ in range(3):
-        for _ in range(100):
-            begin(server, instance)
-        server.end_all()
-    assert server.idle
-    assert greenlets() - before <= 64
+        events = [(await begin(server, instance))["EventId"] for _ in range(100)]
+        if are_ended:
+            server.end_all()
+        else:
+            for event in events * 2:
+                await step(server, event)
+        await idle(server)
+    assert tasks() == before
 
 
-def test_context_variables_do_not_outlive_an_event() -> None:
+async def test_context_variables_do_not_outlive_an_event() -> None:
     variable = contextvars.ContextVar("variable", default="unset")
     seen = []
 
-    def handler(kong: Any) -> None:
+    async def handler(kong: Any) -> None:
         seen.append(variable.get())
         variable.set("set")
 
     server, instance = serving(handler)
-    begin(server, instance)
-    begin(server, instance)
+    await begin(server, instance)
+    await begin(server, instance)
     assert seen == ["unset", "unset"]
     assert variable.get() == "unset"
 
 
-def test_an_event_that_waits_is_answered_later() -> None:
-    async def scenario() -> list[Any]:
-        async def fetched() -> str:
-            await asyncio.sleep(0)
-            return "found"
+async def test_the_time_of_all_waits_of_an_event_counts_together() -> None:
+    async def handler(kong: Any) -> None:
+        await asyncio.sleep(0.06)
+        await kong.first()
+        await asyncio.sleep(0.06)
+        await kong.second()
 
-        server, instance = serving(lambda kong: kong.first(wait_for(fetched())))
-        event = begin(server, instance)
-        assert isinstance(event, Event)
-        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        event.deliver = answered.set_result
-        answer = await answered
-        end = server.step({"EventId": answer["EventId"]})
-        assert isinstance(end, dict)
-        return [answer["Data"], end["Data"]]
-
-    assert asyncio.run(scenario()) == [{"Method": "kong.first", "Args": ("found",)}, "ret"]
+    server, instance = serving(handler, time_limit=0.1)
+    event = (await begin(server, instance))["EventId"]
+    question = Question()
+    server.step(question, {"EventId": event})
+    while not question.answered.done():
+        await asyncio.sleep(0.01)
+        server.sweep()
+    assert (await question.answered)["Data"]["Args"][0] == 503
 
 
-def test_the_time_of_all_waits_of_an_event_counts_together() -> None:
-    async def scenario() -> Any:
-        def handler(kong: Any) -> None:
-            for _ in range(100):
-                wait_for(asyncio.sleep(0.02))
-
-        server, instance = serving(handler, time_limit=0.1)
-        event = begin(server, instance)
-        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        event.deliver = answered.set_result
-        return (await answered)["Data"]["Args"][0]
-
-    assert asyncio.run(scenario()) == 503
+async def test_the_time_that_kong_takes_does_not_count() -> None:
+    server, instance = serving(twice, time_limit=0.1)
+    event = (await begin(server, instance))["EventId"]
+    server.events[event]._turn_began -= 1
+    server.sweep()
+    assert (await step(server, event))["Data"]["Method"] == "kong.second"
 
 
-def test_a_time_limit_cancels_what_is_waited_for() -> None:
-    async def scenario() -> str:
-        cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+async def test_a_time_limit_cancels_what_is_waited_for() -> None:
+    cancelled = asyncio.Event()
 
-        async def forever() -> None:
-            try:
-                await asyncio.sleep(3600)
-            finally:
-                cancelled.set_result("cancelled")
+    async def handler(kong: Any) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            cancelled.set()
 
-        server, instance = serving(lambda kong: wait_for(forever()), time_limit=0.01)
-        begin(server, instance)
-        return await cancelled
-
-    assert asyncio.run(scenario()) == "cancelled"
-
-
-def test_waiting_raises_what_the_coroutine_raised() -> None:
-    async def scenario() -> Any:
-        async def fail() -> None:
-            raise LookupError("not there")
-
-        def handler(kong: Any) -> None:
-            try:
-                wait_for(fail())
-            except LookupError as error:
-                kong.response.exit(404, str(error))
-
-        server, instance = serving(handler)
-        event = begin(server, instance)
-        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        event.deliver = answered.set_result
-        return (await answered)["Data"]
-
-    assert asyncio.run(scenario())["Args"] == (404, "not there")
+    server, instance = serving(handler, time_limit=10)
+    answer = asyncio.create_task(begin(server, instance))
+    await asyncio.sleep(0.01)
+    (event,) = server.events.values()
+    event._turn_began -= 10
+    server.sweep()
+    await cancelled.wait()
+    assert (await answer)["Data"]["Args"][0] == 503
 
 
-def test_outside_an_event_there_is_no_waiting() -> None:
-    async def nothing() -> None:
-        pass
+async def test_one_event_makes_one_call_at_a_time() -> None:
+    async def handler(kong: Any) -> None:
+        await asyncio.gather(kong.first(), kong.second())
 
-    with pytest.raises(RuntimeError, match="handler"):
-        wait_for(nothing())
-
-
-def test_a_coroutine_cannot_call_the_pdk() -> None:
-    async def scenario() -> Any:
-        def handler(kong: Any) -> None:
-            async def call() -> None:
-                kong.first()
-
-            try:
-                wait_for(call())
-            except RuntimeError as error:
-                kong.response.exit(500, str(error))
-
-        server, instance = serving(handler)
-        event = begin(server, instance)
-        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        event.deliver = answered.set_result
-        return (await answered)["Data"]["Args"][1]
-
-    assert asyncio.run(scenario()) == "only a handler may do this, while it handles an event"
+    server, instance = serving(handler)
+    event = (await begin(server, instance))["EventId"]
+    assert (await step(server, event))["Data"]["Method"] == "kong.response.exit"
 
 
-def test_the_call_that_kong_does_not_come_back_from_is_the_events_end() -> None:
+async def test_the_call_that_kong_does_not_come_back_from_is_the_events_end() -> None:
     went_on = []
 
-    def handler(kong: Any) -> None:
-        kong.ctx.shared.jan_media_admit(["jan-users"])
+    async def handler(kong: Any) -> None:
+        await kong.ctx.shared.jan_media_admit(["jan-users"])
         went_on.append(True)
 
     server, instance = serving(handler)
-    word = begin(server, instance)
+    word = await begin(server, instance)
     assert word["Data"] == {"Method": ADMIT, "Args": (["jan-users"],)}
-    assert (server.idle, went_on) == (True, [])
+    await idle(server)
+    assert went_on == []
     # A Kong that came back after all would let nothing pass.
-    back = server.step({"EventId": word["EventId"]})
+    back = await step(server, word["EventId"])
     assert back == {"Data": refusal.INTERRUPTED, "EventId": word["EventId"]}
 
 
-def test_an_unknown_plugin_is_an_error_and_a_configuration_that_is_not_json_a_refusal() -> None:
+@pytest.mark.parametrize("method", ["kong.response.exit", ADMIT])
+async def test_a_last_call_that_cannot_be_packed_refuses_the_request(method: str) -> None:
+    class Picky(Question):
+        def answer(self, answer: Answer) -> None:
+            if answer["Data"]["Method"] == method and answer["Data"]["Args"] == (1,):
+                raise TypeError
+            super().answer(answer)
+
+    async def handler(kong: Any) -> None:
+        for name in method.split(".")[1:]:
+            kong = getattr(kong, name)
+        await kong(1)
+
+    server, instance = serving(handler)
+    question = Picky()
+    server.handle_event(question, {"InstanceId": instance, "EventName": "access"})
+    assert (await question.answered)["Data"] == refusal.FAILED
+
+
+async def test_an_unknown_plugin_is_an_error_and_a_configuration_that_is_no_json_refuses() -> None:
     server, _ = serving(twice)
     with pytest.raises(PluginServerException):
         server.start_instance({"Name": "q", "Config": "{}"})
     instance = server.start_instance({"Name": "p", "Config": "{"})["Id"]
-    exit_call = begin(server, instance)["Data"]
+    exit_call = (await begin(server, instance))["Data"]
     assert exit_call["Method"] == "kong.response.exit"
     assert json.loads(exit_call["Args"][1])["error"]["code"] == "gateway_misconfigured"
 

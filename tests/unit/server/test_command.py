@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from jan_media_plugin.__main__ import JAN_MEDIA
-from jan_media_plugin.server.dedicated import run
+from jan_media_plugin.server.command import run
 from jan_media_plugin.server.listener import bind
 from kong_pdk.module import Module
 from kong_pdk.server import PluginServer
