@@ -5,8 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import httpx
 from jwt.algorithms import get_default_algorithms
@@ -22,8 +21,7 @@ _MOST_KEYS = 100
 _ALGORITHMS = get_default_algorithms()
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A key and the one algorithm that it is used with here."""
 
     kid: str | None
@@ -33,16 +31,6 @@ class Key:
 
 class IssuerAway(Exception):
     """The issuer's keys are not known, or too old, and cannot be fetched."""
-
-
-class Keys(Protocol):
-    """The keys of one issuer."""
-
-    async def find(self, kid: str | None, algorithm: str) -> list[Key]:
-        """Return the keys that a token with this header may be signed with.
-
-        Raises `IssuerAway` when that cannot be said.
-        """
 
 
 class FixedKeys:
@@ -78,65 +66,60 @@ class PublishedKeys:
         self._stale = stale
         self._timeout = timeout
         self._clock = clock
-        self._keys: list[Key] | None = None
-        self._fetched_at = 0.0
-        self._tried_at = -1e9
-        self._sought_unknown_at = -1e9
+        self._keys: list[Key] = []
+        self._fetched_at = self._tried_at = self._sought_unknown_at = float("-inf")
         self._failed = False
         self._flight: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> list[Key]:
-        """Return the keys of that id; those without an id count, and all for a token without."""
-        fetched = await self._freshen()
+        """Return the keys that a token with this header may be signed with.
+
+        Those without an id count, and all for a token without. Raises `IssuerAway`.
+        """
+        is_old = self._age() > self._fresh
+        fetched = is_old and await self._fetch_again()
+        if self._age() > self._fresh + self._stale:
+            raise IssuerAway
         found = self._known(kid, algorithm)
         if not found and (fetched or self._may_seek_unknown()):
             self._sought_unknown_at = self._clock()
             if not fetched:
-                await self._fetch_once()
+                await self._fetched()
                 found = self._known(kid, algorithm)
         if not found and self._failed:
             raise IssuerAway  # which may have published the key by now
         return found
 
+    def _age(self) -> float:
+        return self._clock() - self._fetched_at
+
     def _known(self, kid: str | None, algorithm: str) -> list[Key]:
         return [
             key
-            for key in self._keys or ()
+            for key in self._keys
             if key.algorithm == algorithm and (kid is None or key.kid is None or key.kid == kid)
         ]
-
-    async def _freshen(self) -> bool:
-        """Return whether the keys have been fetched meanwhile."""
-        if self._age() <= self._fresh:
-            return False
-        awaited = False
-        if self._flight is not None or self._clock() - self._tried_at >= RETRY_INTERVAL:
-            fetching = self._fetch_once()
-            # While the issuer is known to be away, nobody waits to hear it again.
-            if self._failed and self._usable():
-                fetching.cancel()
-            else:
-                await fetching
-                awaited = True
-        if not self._usable():
-            raise IssuerAway
-        return awaited
 
     def _may_seek_unknown(self) -> bool:
         since = self._clock() - self._sought_unknown_at
         return self._flight is not None or since >= UNKNOWN_KEY_INTERVAL
 
-    def _age(self) -> float:
-        return float("inf") if self._keys is None else self._clock() - self._fetched_at
+    async def _fetch_again(self) -> bool:
+        """Return whether a fetch has been waited for."""
+        if self._flight is None and self._clock() - self._tried_at < RETRY_INTERVAL:
+            return False
+        fetched = self._fetched()
+        if self._failed and self._age() <= self._fresh + self._stale:
+            fetched.cancel()  # nobody waits to hear again that the issuer is away
+            return False
+        await fetched
+        return True
 
-    def _usable(self) -> bool:
-        return self._age() <= self._fresh + self._stale
-
-    def _fetch_once(self) -> asyncio.Future[None]:
+    def _fetched(self) -> asyncio.Future[None]:
         """Start a fetch unless one is under way; what is returned may be cancelled alone."""
         if self._flight is None:
-            self._flight = asyncio.get_running_loop().create_task(self._fetch())
+            self._flight = asyncio.create_task(self._fetch())
         return asyncio.shield(self._flight)
 
     async def _fetch(self) -> None:
@@ -144,15 +127,11 @@ class PublishedKeys:
         try:
             async with asyncio.timeout(self._timeout):
                 self._keys = await self._download()
-            self._fetched_at = self._clock()
-            self._failed = False
+            self._fetched_at, self._failed = self._clock(), False
         except Exception as error:  # a URL or a document may be wrong in any way
             self._failed = True
-            log.warning(
-                "the keys of issuer %s cannot be fetched: %s",
-                self._issuer.issuer,
-                type(error).__name__,
-            )
+            why = type(error).__name__
+            log.warning("the keys of issuer %s cannot be fetched: %s", self._issuer.issuer, why)
         finally:
             self._flight = None
 
@@ -199,23 +178,16 @@ class PublishedKeys:
 def _usable_key(jwk: dict[str, Any], algorithm: str) -> Key | None:
     """The key for ``algorithm``, if it is a public signing key of that kind.
 
-    A symmetric key is never one: published, it is no secret.
+    A symmetric key is never one: published, it is no secret, and no such algorithm is asked for.
     """
+    method: Any = _ALGORITHMS[algorithm]
+    public = {name: value for name, value in jwk.items() if name != "d"}
     try:
-        return _public_key(jwk, algorithm)
+        signs = jwk.get("use", "sig") == "sig" and "verify" in jwk.get("key_ops", ["verify"])
+        if not signs or jwk.get("alg", algorithm) != algorithm:
+            return None
+        material = method.prepare_key(method.from_jwk(public))
     except Exception:  # whatever a parser makes of an odd key: the others still count
         return None
-
-
-def _public_key(jwk: dict[str, Any], algorithm: str) -> Key | None:
-    family = {"E": "EC", "R": "RSA", "P": "RSA"}.get(algorithm[0])
-    kind = "OKP" if algorithm == "EdDSA" else family
-    if jwk.get("kty") != kind or jwk.get("use", "sig") != "sig":
-        return None
-    if jwk.get("alg", algorithm) != algorithm or "verify" not in jwk.get("key_ops", ["verify"]):
-        return None
     kid = jwk.get("kid")
-    public = {name: value for name, value in jwk.items() if name != "d"}
-    method: Any = _ALGORITHMS[algorithm]
-    material = method.prepare_key(method.from_jwk(public))
     return Key(kid if isinstance(kid, str) else None, algorithm, material)
