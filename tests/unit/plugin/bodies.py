@@ -12,18 +12,30 @@ NEVER = ["metadata", "content.input"]
 _spaces = st.sampled_from(["", "", "", " ", "\n  ", "\t", "\r\n"])
 
 
+# How a string is spelled is drawn at once, for all of its characters: a draw for each of 5,000 of
+# them would take longer than all that is tried with it.
+_escape = st.sampled_from(["\\u%04x", "\\u%04X"])
+_escaped_at = st.one_of(
+    st.just(range(0)),
+    st.just(range(0)),
+    st.lists(st.integers(0, 30), min_size=1, max_size=4),
+    st.just(range(10_000)),
+)
+
+
 @st.composite
 def _spelled(draw: st.DrawFn, text: str) -> str:
     """``text`` as a JSON string, some of its characters as escapes."""
-    often = draw(st.sampled_from([0, 0, 0, 1, 5, 100]))
+    at, escapes = draw(_escaped_at), draw(st.lists(_escape, min_size=1, max_size=2))
+    slash, ascii_until = draw(st.sampled_from(["/", "\\/"])), draw(st.sampled_from([0, 3, 10_000]))
     pieces = []
-    for character in text:
-        if often and draw(st.integers(0, 99)) < often and ord(character) < 0x10000:
-            pieces.append(draw(st.sampled_from(["\\u%04x", "\\u%04X"])) % ord(character))
-        elif character == "/" and draw(st.booleans()):
-            pieces.append("\\/")
+    for index, character in enumerate(text):
+        if index in at and ord(character) < 0x10000:
+            pieces.append(escapes[index % len(escapes)] % ord(character))
+        elif character == "/":
+            pieces.append(slash)
         else:
-            pieces.append(json.dumps(character, ensure_ascii=draw(st.booleans()))[1:-1])
+            pieces.append(json.dumps(character, ensure_ascii=index < ascii_until)[1:-1])
     return '"' + "".join(pieces) + '"'
 
 
