@@ -1,10 +1,13 @@
 """What whole test runs share: the real services, each started once and only if a test asks."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import hypothesis
 import pytest
+from httpx._transports import default as httpx_transport
 from jan_media.catalog.postgres import PostgresCatalog
 from jan_media.catalog.sqlite import SqliteCatalog
 
@@ -12,6 +15,11 @@ from tests.support import ceph as ceph_cluster
 from tests.support import postgres
 from tests.support.catalogs import open_migrated
 from tests.support.fuzzing import FACTOR, LONGEST, examples
+
+# httpx reads the world's certificates for each new client: 30 ms, thousands of times in a run.
+httpx_transport.create_ssl_context = functools.cache(  # type: ignore[attr-defined]
+    httpx.create_ssl_context
+)
 
 if FACTOR > 1:
     hypothesis.settings.register_profile("fuzz", max_examples=examples(100), deadline=None)
