@@ -93,7 +93,7 @@ def verify(
     from jan_media.library.library import now_ms
     from jan_media.library.verify import give_up_lost, looked_at, lost_renditions
 
-    count = read = renditions = 0
+    count = read = looked_for_renditions = renditions = 0
     lost: list[str] = []
     try:
         with opened_side(settings) as side:
@@ -111,10 +111,13 @@ def verify(
                         print(record.media.id, flush=True)
                     if give_up:
                         give_up_lost(side, record)
-            for sha256, fit in lost_renditions(side):
-                renditions += 1
-                if give_up:
-                    side.catalog.drop_rendition(sha256, fit, now=now_ms())
+            unit = "ids looked at for renditions"
+            with progress(in_all, lambda: looked_for_renditions, unit=unit):
+                for ids, found in lost_renditions(side):
+                    looked_for_renditions += ids
+                    renditions += len(found)
+                    for sha256, fit in found if give_up else ():
+                        side.catalog.drop_rendition(sha256, fit, now=now_ms())
     except (CatalogUnavailable, StorageUnavailable, OSError, ValueError, RuntimeError) as problem:
         fail(str(problem))
     if as_json:

@@ -40,9 +40,9 @@ def looked_at(
 
 def lost_renditions(
     side: Side, *, jobs: int = 8, clock: Callable[[], int] = now_ms
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[int, list[tuple[str, str]]]]:
     """Renditions whose bytes are missing, or not as many as they should be: the hash of the
-    original, and the name of the limits.
+    original, and the name of the limits. They come with how many ids have been looked at for them.
 
     Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
@@ -56,11 +56,14 @@ def lost_renditions(
                 each for each in side.catalog.renditions_of(list(hashes)) if each[2].storage_key
             ]
             sizes = threads.map(lambda each: side.storage.size(each[2].storage_key), kept)
-            for (sha256, fit, rendition), size in zip(kept, sizes, strict=True):
-                if size != rendition.bytes and (sha256, fit, rendition) in (
-                    side.catalog.renditions_of([sha256])  # not deleted while it was looked for
-                ):
-                    yield sha256, fit
+            lost = [
+                (sha256, fit)
+                for (sha256, fit, rendition), size in zip(kept, sizes, strict=True)
+                if size != rendition.bytes
+                # not deleted while it was looked for
+                and (sha256, fit, rendition) in side.catalog.renditions_of([sha256])
+            ]
+            yield len(ids), lost
 
 
 def give_up_lost(side: Side, record: Record, *, clock: Callable[[], int] = now_ms) -> None:
