@@ -151,7 +151,7 @@ class Config:
     url_cache_size: int = schema.integer("Resolved URLs kept in memory.", 10_000, 0, 1_000_000)
     # What the upstream gets to see.
     hide_credentials: bool = schema.boolean(
-        "Keep the caller's Authorization and X-API-Key from the upstream.", True
+        "Keep the caller's Authorization, X-API-Key and X-Goog-Api-Key from the upstream.", True
     )
     hide_headers: tuple[str, ...] = schema.strings(
         "Headers of the client that the upstream does not get: by default cookies, and those by "

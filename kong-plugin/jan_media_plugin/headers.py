@@ -12,7 +12,7 @@ from jan_media_plugin.answers import (
     too_large,
     too_many_headers,
 )
-from jan_media_plugin.auth.caller import Caller
+from jan_media_plugin.auth.caller import KEY_HEADERS, Caller
 from jan_media_plugin.config import Config
 
 Headers = dict[str, list[str]]
@@ -29,7 +29,7 @@ _ONE_EMPTY_LINE = ("",)
 _REMEMBERED_NAMES = 1024
 _LONGEST_REMEMBERED = 64
 SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
-_CREDENTIAL_HEADERS = ("authorization", "x-api-key", "proxy-authorization")
+_CREDENTIAL_HEADERS = ("authorization", *KEY_HEADERS, "proxy-authorization")
 # What Kong and its plugins call a caller: upstreams may go by these names too. Without auth of our
 # own they are those of the plugin that authenticated in our place.
 _IDENTITY_OF_KONG = ("x-consumer-", "x-credential-", "x-authenticated-", "x-anonymous-")

@@ -37,7 +37,7 @@ def new_key(stack: Stack, *arguments: str, owner: str = "robot") -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("header", ["Authorization", "X-API-Key"])
+@pytest.mark.parametrize("header", ["Authorization", "X-API-Key", "X-Goog-Api-Key"])
 def test_a_key_admits_its_owner_and_does_not_reach_the_model(own_stack: Stack, header: str) -> None:
     key = new_key(own_stack, "--group", "builders")
     with client_for(own_stack.base_url) as client:

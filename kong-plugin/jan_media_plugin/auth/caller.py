@@ -9,6 +9,8 @@ from jan_media_plugin.answers import ambiguous_credentials, invalid_token, no_co
 
 _KEY_PREFIX = "sk_"
 _PROVIDERS_PREFIX = "sk-"  # of OpenAI, Anthropic and others
+KEY_HEADERS = ("x-api-key", "x-goog-api-key")
+"""Where clients of Anthropic's and Google's APIs put whatever credential they are given."""
 _KEY = re.compile(r"sk_[A-Za-z0-9_-]{8,200}", re.ASCII)
 LONGEST_SUBJECT = 255
 """Bytes, as OpenID Connect has it (Core, section 2). With the longest issuer it makes the longest
@@ -77,18 +79,18 @@ def presented(headers: Mapping[str, Sequence[str]], *, api_keys: bool) -> Creden
     """Return the request's one credential, or None without any.
 
     ``Authorization: Bearer`` takes tokens and API keys (RFC 6750, the scheme in any case),
-    ``X-API-Key`` takes them too: clients of Anthropic's API put there whatever they are given.
-    Raises `Refused` for anything else and for more than one.
+    ``X-API-Key`` and ``X-Goog-Api-Key`` take them too. Raises `Refused` for
+    anything else and for more than one.
     """
-    authorization = headers.get("authorization")
-    own_key = headers.get("x-api-key") if api_keys else None
-    lines = own_key if authorization is None else authorization
-    if lines is None:
+    fields = ("authorization", *(KEY_HEADERS if api_keys else ()))
+    sent = {name: headers[name] for name in fields if name in headers}
+    if not sent:
         return None
-    if len(lines) > 1 or (authorization is not None and own_key is not None):
+    ((name, lines), *others) = sent.items()
+    if others or len(lines) > 1:
         raise ambiguous_credentials("Send one Authorization or X-API-Key header, not several.")
     text = lines[0].strip() if lines else ""
-    if authorization is None:
+    if name != "authorization":
         return Credential(text, is_api_key=False) if text.count(".") == 2 else _api_key(text)
     scheme, _, rest = text.partition(" ")
     if scheme.lower() != "bearer":

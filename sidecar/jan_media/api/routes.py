@@ -58,16 +58,19 @@ def sidecar_of(request: Request) -> Sidecar:
 async def _answer(request: Request, error: Exception) -> Response:
     """The answer to what was raised. Starlette raises what nobody expected again, and uvicorn logs
     it."""
-    if not isinstance(error, HTTPException):
-        return response_to(error)
-    if error.status_code == 405:
-        allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
-        return error_response(
-            "method_not_allowed",
-            f"{request.method} is not possible here",
-            headers={"Allow": allowed},
-        )
-    return error_response("not_found", "There is nothing at this path")
+    answer = _of_path(request, error) if isinstance(error, HTTPException) else response_to(error)
+    if "anthropic-version" in request.headers:  # its clients look for a type of the answer, too
+        answer.body = b'{"type":"error",' + bytes(answer.body)[1:]
+        answer.headers["Content-Length"] = str(len(answer.body))
+    return answer
+
+
+def _of_path(request: Request, error: HTTPException) -> Response:
+    if error.status_code != 405:
+        return error_response("not_found", "There is nothing at this path")
+    allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
+    message = f"{request.method} is not possible here"
+    return error_response("method_not_allowed", message, headers={"Allow": allowed})
 
 
 def contract_paths(name: str) -> list[Path]:

@@ -89,7 +89,8 @@ def assert_error(
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     body = response.json()
-    assert body.keys() == {"error"}
+    for_anthropic = "anthropic-version" in response.request.headers
+    assert body.keys() == ({"type", "error"} if for_anthropic else {"error"})
     error: dict[str, Any] = body["error"]
     assert error.keys() == {"type", "code", "message", "param"}
     assert (error["code"], error["param"]) == (code, param), error

@@ -62,6 +62,13 @@ class Files(Api):
         return answer.json()
 
 
+def test_errors_have_a_type_beside_them_for_who_names_anthropics_version(files: Files) -> None:
+    path = "/v1/files/jan_01hqr8v9k2x3f4g5h6j7k8m9n0"
+    plain, typed = (files.get(path), files.get(path, **ANTHROPIC))
+    assert plain.status_code == typed.status_code == 404
+    assert typed.json() == {"type": "error", **plain.json()}
+
+
 # --- create
 
 

@@ -56,6 +56,7 @@ for (const [name, model] of Object.entries(providers(GATEWAY))) {
     await assert.rejects(generateText(asked(model, UNKNOWN)), (error) => {
       assert.ok(APICallError.isInstance(error));
       assert.equal(error.statusCode, 400);
+      assert.match(error.message, /^There is no media jan_/);
       const { code, param } = JSON.parse(error.responseBody).error;
       assert.equal(code, "media_not_found");
       assert.match(param, /^(messages|input)\[0\]\.content\[1\]\./);

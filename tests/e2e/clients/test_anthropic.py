@@ -98,6 +98,7 @@ def test_an_unknown_id_is_an_error_that_names_its_place(client: Anthropic) -> No
     with pytest.raises(BadRequestError) as caught:
         client.messages.create(**asked(by_file(UNKNOWN)))
     assert caught.value.type == "invalid_request_error"
+    assert caught.value.body["type"] == "error"
     assert caught.value.body["error"]["code"] == "media_not_found"
     assert caught.value.body["error"]["param"] == "messages[0].content[1].source.file_id"
 

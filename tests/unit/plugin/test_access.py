@@ -118,15 +118,16 @@ def test_a_tokens_claims_become_identity_headers_and_groups(ask: Ask) -> None:
     assert request.shared["authenticated_groups"] == ["jan-users", "staff", "a,b"]
 
 
-def test_a_token_may_come_where_clients_of_anthropic_put_it(ask: Ask) -> None:
-    _, request = ask({"x-api-key": token()})
+@pytest.mark.parametrize("header", ["x-api-key", "x-goog-api-key"])
+def test_a_token_may_come_where_clients_of_other_apis_put_it(ask: Ask, header: str) -> None:
+    _, request = ask({header: token()})
     assert request.headers_set["X-Jan-User-Id"] == "alice"
-    assert request.headers_set["x-api-key"] == []
-    refusal, _ = ask({"x-api-key": token(exp=1)})
+    assert request.headers_set[header] == []
+    refusal, _ = ask({header: token(exp=1)})
     assert error(refusal)["code"] == "token_expired"
 
 
-@pytest.mark.parametrize("header", ["authorization", "x-api-key"])
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "x-goog-api-key"])
 def test_an_api_key_is_whoever_the_sidecar_says(
     ask: Ask, sidecar: FakeSidecar, header: str
 ) -> None:
@@ -169,6 +170,11 @@ def test_api_keys_need_the_sidecar_but_only_once(ask: Ask, sidecar: FakeSidecar)
         ({"authorization": ["Bearer a.b.c", "Bearer a.b.c"]}, 400, "ambiguous_credentials"),
         (
             {"authorization": "Bearer a.b.c", "x-api-key": "sk_12345678"},
+            400,
+            "ambiguous_credentials",
+        ),
+        (
+            {"x-api-key": "sk_12345678", "x-goog-api-key": "sk_12345678"},
             400,
             "ambiguous_credentials",
         ),

@@ -309,6 +309,18 @@ def test_what_has_the_shape_keeps_its_words_and_loses_what_is_beside_it() -> Non
     assert admitted().answer("exit", 404, {}, [body]).error == error
 
 
+@pytest.mark.parametrize("decided", ["yes", None])
+def test_errors_have_a_type_beside_them_for_clients_of_anthropics_api(decided: str | None) -> None:
+    gate = Gate(headers={"anthropic-version": "2023-06-01"}).access()
+    own = {"X-Jan-Media-Decided": decided, "Content-Length": "9"} if decided else {}
+    error = {"type": "size_error", "code": "max_size_exceeded", "message": "No.", "param": None}
+    if not decided:
+        gate.admit(False, False)
+    answer = gate.answer("exit", 413, own, [json.dumps({"error": error}).encode()])
+    assert json.loads(answer.body or b"") == {"type": "error", "error": error}
+    assert "content-length" not in answer.headers
+
+
 def test_a_wait_that_kong_names_is_kept() -> None:
     answer = admitted().answer("exit", 503, {"Retry-After": "9"}, [b"{}"])
     assert answer.headers["retry-after"] == "9"

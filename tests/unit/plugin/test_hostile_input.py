@@ -34,7 +34,14 @@ any_json: st.SearchStrategy[Any] = st.recursive(
     max_leaves=5,
 )
 header_names = st.sampled_from(
-    ["authorization", "x-api-key", "content-length", "content-type", "content-encoding"]
+    [
+        "authorization",
+        "x-api-key",
+        "x-goog-api-key",
+        "content-length",
+        "content-type",
+        "content-encoding",
+    ]
 )
 
 
