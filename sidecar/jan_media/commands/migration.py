@@ -7,8 +7,9 @@ source's have ``FROM_`` in front. So no secret stands in a command line.
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +20,12 @@ from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.commands.entry import fail, fail_for, settings_of_environment
 from jan_media.commands.opened import opened_side
 from jan_media.commands.terminal import AsJson, print_json, progress
+from jan_media.content.allowed_types import AllowedTypes
 from jan_media.settings import Settings, WrongSettings, load_settings
 from jan_media.storage.interface import StorageUnavailable
 
 if TYPE_CHECKING:
-    from jan_media.library.move import Moved
+    from jan_media.library.move import Moved, Source
 
 FROM = "FROM_"
 # Where a library is. None of these may be taken from the target's settings.
@@ -51,6 +53,14 @@ def migrate(
             "anything uses the target."
         ),
     ] = False,
+    from_jan_server: Annotated[
+        str,
+        typer.Option(
+            metavar="ISSUER",
+            help="The source is the bucket and the database of jan-server's media-api, whose users "
+            "are those of this issuer.",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Bring media and API keys from another storage and catalog to those of the settings.
@@ -62,7 +72,7 @@ def migrate(
     settings = settings_of_environment()
     try:
         source = source_settings(os.environ, from_storage=from_storage, from_database=from_database)
-        moved = _move(source, settings, jobs=jobs, delete=delete)
+        moved = _move(source, settings, from_jan_server, jobs=jobs, delete=delete)
     except WrongSettings as wrong:
         fail_for(wrong)
     except (CatalogUnavailable, StorageUnavailable) as problem:
@@ -118,12 +128,15 @@ def source_settings(
     return settings
 
 
-def _move(source: Settings, target: Settings, *, jobs: int, delete: bool) -> "Moved":
+def _move(
+    source: Settings, target: Settings, jan_server: str, *, jobs: int, delete: bool
+) -> "Moved":
     """Move everything, and show how far it is.
 
+    ``jan_server`` is the issuer of the users of a media-api that is the source; "" if none is.
     Raises `CannotMove`, `CatalogUnavailable` and `StorageUnavailable`.
     """
-    from jan_media.library.move import Moved, move
+    from jan_media.library.move import Moved, Source, move
 
     if source.database_url == target.database_url:
         raise CannotMove(
@@ -136,13 +149,16 @@ def _move(source: Settings, target: Settings, *, jobs: int, delete: bool) -> "Mo
         )
     moved = Moved()
     with ExitStack() as opened:
-        old = opened.enter_context(opened_side(source))
         new = opened.enter_context(opened_side(target))
-        _require_current(old.catalog.schema_version())
+        old: Source
+        if jan_server:
+            takes = target.allowed_types | target.file_types
+            old, in_all = opened.enter_context(_jan_server(source, jan_server, takes))
+        else:
+            old, in_all = opened.enter_context(_opened(source))
         new.catalog.migrate()
-        for side in (old, new):
-            side.storage.check()
-        in_all = sum(old.catalog.counts()[state] for state in ("media", "pending"))
+        for each in (old, new):
+            each.storage.check()
         opened.enter_context(
             progress(
                 in_all,
@@ -160,6 +176,40 @@ def _move(source: Settings, target: Settings, *, jobs: int, delete: bool) -> "Mo
             jobs=jobs,
             delete=delete,
             moved=moved,
+        )
+
+
+@contextmanager
+def _opened(settings: Settings) -> "Iterator[tuple[Source, int]]":
+    """A library of ours, and about how many ids it has."""
+    with opened_side(settings) as side:
+        _require_current(side.catalog.schema_version())
+        yield side, sum(side.catalog.counts()[state] for state in ("media", "pending"))
+
+
+@contextmanager
+def _jan_server(
+    settings: Settings, issuer: str, takes: AllowedTypes
+) -> "Iterator[tuple[Source, int]]":
+    """The library of a media-api of jan-server, and how many ids it has. It says what stays."""
+    from jan_media.library.jan_server import Bucket, MediaObjects
+    from jan_media.library.move import Source
+    from jan_media.storage.open import open_storage
+    from jan_media.storage.s3 import S3Storage
+
+    if settings.storage_backend != "s3" or not settings.database_url.startswith("postgres"):
+        raise CannotMove("jan-server's media are in s3://bucket and postgresql://…: name those")
+    with (
+        closing(MediaObjects(settings.database_url, issuer=issuer, takes=takes)) as table,
+        closing(open_storage(settings)) as storage,
+    ):
+        assert isinstance(storage, S3Storage)
+        yield Source(table, Bucket(storage)), table.count()
+    if table.left_out:
+        print(
+            "left out, since MEDIA_ALLOWED_TYPES and MEDIA_FILE_TYPES do not name their types: "
+            + " ".join(sorted(table.left_out)),
+            file=sys.stderr,
         )
 
 

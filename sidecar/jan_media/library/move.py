@@ -11,14 +11,15 @@ though: what is sent there after the move does not arrive.
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from jan_media.catalog.interface import ApiKeys, Catalog, IntentLapsed, Rendition, State
+from jan_media.catalog.interface import ApiKey, ApiKeys, Catalog, IntentLapsed, Rendition, State
 from jan_media.catalog.transfer import Record, Transfer
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.library.ingest import ATTEMPTS
@@ -33,9 +34,40 @@ class WholeCatalog(Catalog, ApiKeys, Transfer, Protocol):
     """A catalog with all that can be asked of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One end of a move."""
+class Readable(Protocol):
+    """What a move reads of its source: `Transfer`'s and `ApiKeys`' own."""
+
+    def ids_after(self, id: str, *, now: int, limit: int) -> list[str]: ...
+    def records(self, ids: Sequence[str], *, now: int) -> dict[str, Record]: ...
+    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]: ...
+    def list_api_keys(self) -> list[ApiKey]: ...
+
+
+class Pieces(Protocol):
+    """An object that is being read."""
+
+    def chunks(self) -> Iterator[bytes]: ...
+
+
+class ReadableStorage(Protocol):
+    """What a move asks of its source's storage: what `Storage` says of it."""
+
+    def check(self) -> None: ...
+    def read(self, key: str) -> AbstractContextManager[Pieces]: ...
+    def size(self, key: str) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a move comes from."""
+
+    catalog: Readable
+    storage: ReadableStorage
+
+
+@dataclass(frozen=True)
+class Side(Source):
+    """A library of ours, which may be either end of a move."""
 
     catalog: WholeCatalog
     storage: Storage
@@ -74,7 +106,7 @@ class _Damaged(Exception):
 
 
 def move(
-    source: Side,
+    source: Source,
     target: Side,
     *,
     spool_dir: Path,
@@ -119,7 +151,7 @@ def move(
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    source: Side
+    source: Source
     target: Side
     spool_dir: Path
     hold_ms: int
@@ -243,7 +275,7 @@ def _hash_of(storage: Storage, key: str) -> str:
     return digest.hexdigest()
 
 
-def _batches(catalog: Transfer, clock: Callable[[], int]) -> Iterator[list[str]]:
+def _batches(catalog: Readable, clock: Callable[[], int]) -> Iterator[list[str]]:
     """All live ids, in order, some at a time."""
     ids = catalog.ids_after("", now=clock(), limit=BATCH)
     while ids:
@@ -251,7 +283,7 @@ def _batches(catalog: Transfer, clock: Callable[[], int]) -> Iterator[list[str]]
         ids = catalog.ids_after(ids[-1], now=clock(), limit=BATCH)
 
 
-def _move_api_keys(source: ApiKeys, target: ApiKeys, *, now: int) -> None:
+def _move_api_keys(source: Readable, target: ApiKeys, *, now: int) -> None:
     """Keys are found by their hash, so they go on working; one that was revoked stays so."""
     there = {key.id: key for key in target.list_api_keys()}
     for key in source.list_api_keys():
@@ -263,7 +295,7 @@ def _move_api_keys(source: ApiKeys, target: ApiKeys, *, now: int) -> None:
 
 
 def _delete_departed(
-    source: Transfer, target: WholeCatalog, clock: Callable[[], int], moved: Moved
+    source: Readable, target: WholeCatalog, clock: Callable[[], int], moved: Moved
 ) -> None:
     """Give up, in the target, the claims that the source does not have."""
     for ids in _batches(target, clock):

@@ -1,0 +1,149 @@
+"""What jan-server's media-api keeps, read as a library of ours, so that `move` can bring it here.
+
+It has one table in PostgreSQL, ``media_api.media_objects``, with a row for each id, and one bucket.
+Its ids are of our form, and its contents are hashed by SHA-256 too. Source:
+https://github.com/janhq/jan-server, services/media-api, ``MediaObject``.
+
+Nothing is written there, so it may go on serving.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import psycopg
+from botocore.response import StreamingBody
+
+from jan_media.catalog.interface import (
+    ApiKey,
+    CatalogUnavailable,
+    Claim,
+    Media,
+    Rendition,
+    State,
+)
+from jan_media.catalog.transfer import Record
+from jan_media.content.allowed_types import AllowedTypes
+from jan_media.storage.interface import CHUNK
+from jan_media.storage.s3 import S3Storage
+from jan_media.storage.s3_failures import failures_mapped
+
+_NOBODY = "jan-server"  # owns what its table names no user for
+
+# Ids in our canonical form and in its order. Without an end they stay as long as by default.
+_LIVE = """
+    SELECT lower(id), storage_key, split_part(mime_type, ';', 1), bytes, sha256,
+           coalesce(created_by, ''), (extract(epoch FROM created_at) * 1000)::bigint, until_ms
+    FROM media_api.media_objects, LATERAL (
+        SELECT (extract(epoch FROM coalesce(retention_until, created_at + interval '30 days'))
+                * 1000)::bigint AS until_ms) AS ends
+    WHERE lower(id) ~ '^jan_[0-7][0-9a-hjkmnp-tv-z]{25}$' AND until_ms > %(now)s
+"""
+
+
+class MediaObjects:
+    """The table. Times are Unix milliseconds; every method raises `CatalogUnavailable`."""
+
+    def __init__(self, url: str, *, issuer: str, takes: AllowedTypes) -> None:
+        """``url`` is PostgreSQL's. Owners are users of ``issuer``; types in ``takes`` come along.
+
+        Raises `CatalogUnavailable`.
+        """
+        self._issuer = issuer
+        self._takes = takes
+        self.left_out = set[str]()
+        """Ids of types that are not taken."""
+        with _unavailable():
+            self._db = psycopg.connect(url, autocommit=True, connect_timeout=10)
+            self._db.execute("SET default_transaction_read_only = on")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def count(self) -> int:
+        """How many ids there are, about."""
+        ((count,),) = self._rows("SELECT count(*) FROM media_api.media_objects", {})
+        return int(count)
+
+    def ids_after(self, id: str, *, now: int, limit: int) -> list[str]:
+        """As `Transfer.ids_after`."""
+        rows = self._rows(
+            _LIVE
+            + """ AND lower(id) COLLATE "C" > %(id)s
+            ORDER BY lower(id) COLLATE "C" LIMIT %(limit)s""",
+            {"id": id, "now": now, "limit": limit},
+        )
+        return [str(row[0]) for row in rows]
+
+    def records(self, ids: Sequence[str], *, now: int) -> dict[str, Record]:
+        """As `Transfer.records`; without what is not taken."""
+        rows = self._rows(_LIVE + " AND lower(id) = ANY(%(ids)s)", {"ids": list(ids), "now": now})
+        found = dict[str, Record]()
+        for id, key, mime, size, sha256, user, created_at, expires_at in rows:
+            if not self._takes.admits(mime.lower()):
+                self.left_out.add(id)
+                continue
+            media = Media(
+                id, State.READY, mime.lower(), size, sha256.lower(), key, created_at, expires_at
+            )
+            owner = f"{self._issuer}|{user or _NOBODY}"
+            found[id] = Record(media, (Claim(owner, created_at),), place=0)
+        return found
+
+    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
+        """None: it has no such thing."""
+        return []
+
+    def list_api_keys(self) -> list[ApiKey]:
+        """None: its keys are another service's."""
+        return []
+
+    def _rows(self, query: LiteralString, values: dict[str, object]) -> list[tuple[Any, ...]]:
+        with _unavailable():
+            return self._db.execute(query, values).fetchall()
+
+
+class Bucket:
+    """The bucket. Its keys end as the names of files do, so they are not all keys of ours."""
+
+    def __init__(self, storage: S3Storage) -> None:
+        """``storage`` names the bucket, and says how it is reached."""
+        self._storage = storage
+
+    def check(self) -> None:
+        """As `Storage.check`."""
+        self._storage.check()
+
+    @contextmanager
+    def read(self, key: str) -> "Iterator[_Object]":
+        """As `Storage.read`."""
+        with failures_mapped("a read", key):
+            body = self._storage.client.get_object(Bucket=self._storage.bucket, Key=key)["Body"]
+        with closing(body):
+            yield _Object(body)
+
+    def size(self, key: str) -> int | None:
+        """Never asked: all ids have their bytes."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    _body: StreamingBody
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes."""
+        with failures_mapped("a read"):
+            yield from self._body.iter_chunks(CHUNK)
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.UndefinedTable:
+        raise ValueError("there is no table media_api.media_objects in that database") from None
+    except psycopg.Error as error:
+        raise CatalogUnavailable(" ".join(str(error).split())) from None
