@@ -1,29 +1,40 @@
-"""LangChain's chat models of OpenAI and of Anthropic."""
+"""LangChain's chat models of OpenAI and of Anthropic.
 
-from typing import Any
+They take seconds to import, so only the worker of a test run that uses them does.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 import anthropic
 import openai
 import pytest
-from langchain_anthropic import ChatAnthropic
-from langchain_core.messages import HumanMessage
-from langchain_openai import ChatOpenAI
 
 from tests.e2e.clients.conftest import UNKNOWN, Gateway, base64, saw
+
+if TYPE_CHECKING:
+    from langchain_anthropic import ChatAnthropic
+    from langchain_core.messages import HumanMessage
+    from langchain_openai import ChatOpenAI
 
 MODEL = "jan-v2-30b"
 
 
-def chat_openai(base_url: str, token: str, **more: Any) -> ChatOpenAI:
+def chat_openai(base_url: str, token: str, **more: Any) -> "ChatOpenAI":
+    from langchain_openai import ChatOpenAI
+
     return ChatOpenAI(model=MODEL, base_url=base_url, api_key=token, max_retries=0, **more)
 
 
-def chat_anthropic(base_url: str, token: str) -> ChatAnthropic:
+def chat_anthropic(base_url: str, token: str) -> "ChatAnthropic":
+    from langchain_anthropic import ChatAnthropic
+
     return ChatAnthropic(model=MODEL, base_url=base_url, api_key=token, max_retries=0)
 
 
-def message(*blocks: dict[str, Any]) -> list[HumanMessage]:
+def message(*blocks: dict[str, Any]) -> "list[HumanMessage]":
     """A conversation of one message with these blocks."""
+    from langchain_core.messages import HumanMessage
+
     return [HumanMessage([{"type": "text", "text": "What is this?"}, *blocks])]
 
 

@@ -2,6 +2,8 @@
 
 For Anthropic's it checks that an image is a URL or a data URL. There an id is written as the
 placeholder ``data:image/png;base64,jan_…``, of which it makes a source with the id as its data.
+
+It takes seconds to import, so only the worker of a test run that uses it does.
 """
 
 import os
@@ -13,7 +15,6 @@ from tests.e2e.clients.conftest import UNKNOWN, Gateway, base64, data_url, saw
 
 # Read when the package is imported: its table of prices is otherwise fetched from the internet.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-import litellm
 
 OPENAI, ANTHROPIC = "openai/jan-v2-30b", "anthropic/jan-v2-30b"
 MODELS = [OPENAI, ANTHROPIC]
@@ -21,6 +22,8 @@ MODELS = [OPENAI, ANTHROPIC]
 
 def complete(gateway: Gateway, model: str, *urls: str, route: str = "", **more: Any) -> Any:
     """Asks a model about images: ``route`` is a path before that of the API."""
+    import litellm
+
     images = [{"type": "image_url", "image_url": {"url": each}} for each in urls]
     content = [{"type": "text", "text": "What is this?"}, *images]
     return litellm.completion(
@@ -69,5 +72,7 @@ def test_a_stream(gateway: Gateway, model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_an_unknown_id_is_an_error_that_names_it(gateway: Gateway, model: str) -> None:
+    import litellm
+
     with pytest.raises(litellm.BadRequestError, match=UNKNOWN):
         complete(gateway, model, named(model, UNKNOWN))
