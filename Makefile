@@ -75,13 +75,13 @@ demo: $(PLAYS)
 up: $(PLAYS)
 	@exec $(BIN)/python -m demo.stack
 
-# Three files at a time: on two cores, one that waits for its services leaves nothing idle. The many
+# Four files at a time: on two cores, those that wait for their services leave nothing idle. The many
 # processes that they start keep what Python compiles, also where the environment says not to.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: say $(READY) $(CLIENTS) check
 	$(call need,$(TOOLS))
-	@echo "Running all tests, three files at a time, the long ones of users first …"
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@echo "Running all tests, four files at a time, the long ones of users first …"
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 say:
 	@echo "make test: Python packages into $(VENV) (1 GB) and JavaScript clients, Debian packages"
