@@ -8,6 +8,7 @@ import io
 import random
 import struct
 import zlib
+from functools import cache
 from typing import Any
 
 from PIL import Image
@@ -17,14 +18,18 @@ WIDTH, HEIGHT = 64, 48
 
 def picture(seed: int = 1) -> Image.Image:
     """A slope with noise on it, the same each time."""
+    return Image.frombytes("RGB", (WIDTH, HEIGHT), _pixels(seed))
+
+
+@cache
+def _pixels(seed: int) -> bytes:
     noise = random.Random(seed)
-    pixels = bytes(
+    return bytes(
         min(255, (x * 3 + y * channel) % 224 + noise.randrange(32))
         for y in range(HEIGHT)
         for x in range(WIDTH)
         for channel in range(3)
     )
-    return Image.frombytes("RGB", (WIDTH, HEIGHT), pixels)
 
 
 def saved(pillow_format: str, image: Image.Image | None = None, **options: Any) -> bytes:
