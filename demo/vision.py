@@ -74,7 +74,7 @@ async def _content(medium: Medium, client: httpx.AsyncClient) -> bytes:
 
 def _decoded(payload: str) -> bytes:
     try:
-        return base64.b64decode(payload, validate=True)
+        return base64.b64decode(payload.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError) as problem:
         raise Unseen(f"This is not base64: {problem}.") from problem
 

@@ -107,6 +107,7 @@ class Config:
         *("image_url.url", "image_url", "video_url.url", "audio_url.url", "file_url"),
         *("input_image.file_id", "input_file.file_id", "file.file_id"),
         *("source.url", "source.file_id", "fileData.fileUri", "file_data.file_uri"),
+        *("fileData.file_uri", "file_data.fileUri"),
         # Where bytes belong: SDKs take any text that is no URL for base64.
         *("base64.data", "inlineData.data", "inline_data.data", "input_audio.data"),
         *("input_file.file_data", "file.file_data"),

@@ -20,6 +20,8 @@ _KNOWN_SECONDS = 3600  # an upload again after that renews the retention
 _KNOWN_ENTRIES = 20_000
 _AT_ONCE = 4  # uploads of one request: each holds its file in memory
 
+_USUAL_ALPHABET = bytes.maketrans(b"-_", b"+/")  # of base64, for that in URLs (RFC 4648, section 5)
+
 Digest = bytes
 Resolve = Callable[[Sequence[str]], Awaitable[Mapping[str, Answer]]]
 
@@ -106,6 +108,8 @@ class InlineMedia:
         mime, encoded = _split_data_url(text)
         if encoded is None:
             return None
+        if b"-" in encoded or b"_" in encoded:  # as Google's SDK for Python writes it
+            encoded = encoded.translate(_USUAL_ALPHABET)
         try:
             content = pybase64.b64decode(encoded, validate=True)
         except ValueError:

@@ -7,7 +7,8 @@
     Messages           source {type: url, url}, {type: file, file_id}
                        or {type: base64, media_type, data}
                        https://docs.anthropic.com/en/api/messages
-    generateContent    fileData {fileUri, mimeType}, inlineData {mimeType, data}; or snake_case
+    generateContent    fileData {fileUri, mimeType}, inlineData {mimeType, data}; each name may be
+                       in snake_case, and Google's SDK for Python writes fileData {file_uri}
                        https://ai.google.dev/api/caching#Part
 
 A name may also stand where bytes belong: SDKs take any text that is no URL for base64.
@@ -24,7 +25,7 @@ from jan_media_plugin.exchange import Edit
 from jan_media_plugin.rewrite.members import Member, Objects, ObjectSpan
 from jan_media_plugin.rewrite.parsed import Standing
 
-_GEMINI_URL = {"fileUri": ("inlineData", "mimeType"), "file_uri": ("inline_data", "mime_type")}
+_GEMINI_URL = {"fileUri": "mimeType", "file_uri": "mime_type"}
 _GEMINI_INLINE = {"inlineData": ("fileData", "fileUri"), "inline_data": ("file_data", "file_uri")}
 _AUDIO = ("input_audio", "data")
 _FILE_OF_A_CHAT = (("file", "file_id"), ("file", "file_data"))
@@ -135,13 +136,13 @@ def _with_file_name(around: ObjectSpan, member: Member, medium: Medium) -> list[
 def _gemini(
     objects: Objects, around: ObjectSpan, member: Member, key: str, medium: Medium
 ) -> list[Edit]:
-    inline, type_name = _GEMINI_URL[key]
     stated = around.named("mimeType", "mime_type")
-    edits = [_stating_type(stated, member, type_name, medium)]
+    edits = [_stating_type(stated, member, _GEMINI_URL[key], medium)]
     if medium.base64 is None:
         return [*edits, Edit(member.value_start, member.value_end, _quoted(medium.url))]
     part = objects.around(around.start)
     holder = part.member_at(around.start)
+    inline = "inline_data" if b"_" in holder.key else "inlineData"
     return [
         Edit(holder.key_start, holder.key_end, _quoted(inline)),
         *edits,
@@ -154,7 +155,7 @@ def _gemini_bytes(
 ) -> list[Edit]:
     url_holder, uri = _GEMINI_INLINE[inline]
     stated = around.named("mimeType", "mime_type")
-    edits = [_stating_type(stated, member, _GEMINI_URL[uri][1], medium)]
+    edits = [_stating_type(stated, member, _GEMINI_URL[uri], medium)]
     if medium.base64 is not None:
         value = b'"%b"' % medium.base64
         return [*edits, Edit(member.value_start, member.value_end, value)]

@@ -116,6 +116,11 @@ def test_where_a_url_stands_the_url_or_a_data_url_is_put(text: str) -> None:
             f'{{"file_data":{{"mime_type":"image/png","file_uri":"{URL}"}}}}',
             f'{{"inline_data":{{"mime_type":"image/png","data":"{BASE64.decode()}"}}}}',
         ),
+        (
+            '{"fileData":{"file_uri":"%s","mime_type":"image/jpeg"}}',
+            f'{{"fileData":{{"file_uri":"{URL}","mime_type":"image/png"}}}}',
+            f'{{"inlineData":{{"data":"{BASE64.decode()}","mime_type":"image/png"}}}}',
+        ),
     ],
 )
 def test_a_file_becomes_what_carries_a_url_or_bytes_in_that_api(

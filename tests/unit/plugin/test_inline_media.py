@@ -38,6 +38,15 @@ def test_inline_media_are_kept_for_the_caller_and_a_url_goes_on(
     assert request.shared["jan_media_ids"] == media_id
 
 
+def test_base64_may_be_in_the_alphabet_of_urls(ask: Ask, sidecar: FakeSidecar) -> None:
+    content = b"\xff\xef" * 2500
+    data = base64.urlsafe_b64encode(content).decode()
+    assert "_" in data
+    part = {"inlineData": {"data": data, "mime_type": "image/png"}}
+    ask(bearer(), json.dumps({"contents": [{"parts": [part]}]}).encode(), **STORE)
+    assert kept(sidecar) == [content]
+
+
 def test_the_same_bytes_again_ask_nobody(ask: Ask, sidecar: FakeSidecar) -> None:
     body = chat(data_url(os.urandom(5000)))
     first = ask(bearer(), body, **STORE)[1].body_set
