@@ -3,13 +3,12 @@
 #   docker build --target kong -t jan-media-kong .          Kong with the plugin
 #   docker build --target sidecar -t jan-media-sidecar .    the sidecar
 #   docker build --target demo-llm -t jan-media-demo-llm .  the demo model, for compose.yaml
-# `make images` builds the last two with buildah, runs them, and checks what they promise: a user
-# without rights, a root file system that is only read, no compiler, no pip.
-# Run `make console` first if people sign in on the console with OpenID Connect: docs/console.md.
+# `make images` builds them with buildah, runs them, and checks what they promise: a user without
+# rights, a root file system that is only read, no compiler, no pip.
 #
-# DEBIAN and KONG name the images that they stand on; SIDECAR one that is built already. PIP_CERT is a file with certificates, where
-# packages come through a proxy of your own: build with --volume FILE:/run/ca.pem:ro and
-# --build-arg PIP_CERT=/run/ca.pem.
+# DEBIAN and KONG name the images that they stand on; SIDECAR one that is built already. Where
+# packages come through a proxy of your own, build with --volume FILE:/run/ca.pem:ro, its
+# certificates, and --build-arg PIP_CERT=/run/ca.pem.
 ARG DEBIAN=debian:trixie-slim
 ARG KONG=kong:3.9
 ARG SIDECAR=sidecar
@@ -36,16 +35,18 @@ RUN /build/bin/pip --python /opt/jan install --no-cache-dir '/src[plugin]' -c /s
 
 FROM kong-python AS kong
 COPY --from=kong-build /opt/jan /opt/jan
-# Over Kong's folder a read-only container mounts a tmpfs. In Podman that takes the folder's mode over.
-RUN install -d -m 1777 /usr/local/kong
+# Where Kong writes. Over its usual place, /usr/local/kong, a read-only container could mount nothing:
+# Kong's own image has libraries there.
+RUN install -d -m 1777 /kong_prefix
 COPY kong-errors.json kong.yml /etc/kong/
-ENV KONG_DATABASE=off \
+ENV KONG_PREFIX=/kong_prefix \
+    KONG_DATABASE=off \
     KONG_DECLARATIVE_CONFIG=/etc/kong/kong.yml \
     KONG_PLUGINS=bundled,jan-media-gate,jan-media \
     KONG_LUA_PACKAGE_PATH="/opt/jan/lua/?.lua;;" \
     KONG_PLUGINSERVER_NAMES=jan-media \
-    KONG_PLUGINSERVER_JAN_MEDIA_SOCKET=/usr/local/kong/jan-media.sock \
-    KONG_PLUGINSERVER_JAN_MEDIA_START_CMD="/opt/jan/bin/python -m jan_media_plugin --kong-prefix /usr/local/kong" \
+    KONG_PLUGINSERVER_JAN_MEDIA_SOCKET=/kong_prefix/jan-media.sock \
+    KONG_PLUGINSERVER_JAN_MEDIA_START_CMD="/opt/jan/bin/python -m jan_media_plugin --kong-prefix /kong_prefix" \
     KONG_PLUGINSERVER_JAN_MEDIA_QUERY_CMD="/opt/jan/bin/python -m jan_media_plugin --dump" \
     KONG_ERROR_TEMPLATE_JSON=/etc/kong/kong-errors.json \
     KONG_ERROR_DEFAULT_TYPE=application/json \
@@ -71,6 +72,17 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --shell /usr/sbin/nologin --create-home --home-dir /data jan
 
+# What the console takes from npm, unless `make console` has been here before.
+FROM ${DEBIAN} AS console
+ARG PIP_CERT
+WORKDIR /src
+COPY .ci /src/.ci
+COPY Makefile package.json /src/
+COPY sidecar/jan_media/console/static /src/sidecar/jan_media/console/static
+RUN test -f sidecar/jan_media/console/static/vendor/oauth4webapi.js \
+ || { apt-get update && apt-get install -y --no-install-recommends make ca-certificates \
+   && NODE_EXTRA_CA_CERTS=$PIP_CERT make console; }
+
 FROM python AS build
 ARG PIP_CERT
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv
@@ -78,6 +90,7 @@ RUN python3 -m venv /build && python3 -m venv --without-pip /opt/jan
 COPY pyproject.toml constraints.txt README.md /src/
 COPY sidecar /src/sidecar
 COPY kong-plugin /src/kong-plugin
+COPY --from=console /src/sidecar/jan_media/console/static /src/sidecar/jan_media/console/static
 # sqlite-utils names pip among what it needs, for its own plugins. Nobody here installs any.
 RUN /build/bin/pip --python /opt/jan install --no-cache-dir '/src[sidecar]' -c /src/constraints.txt \
  && rm -rf /opt/jan/bin/pip* /opt/jan/lib/python3*/site-packages/pip*

@@ -10,7 +10,7 @@
 #   make bench        what everything costs, in tables (under ten minutes)
 #   make wheel        the package, into dist/
 #   make console      what the console takes from npm, for the wheel and the images
-#   make images       the sidecar's and the demo model's image, built, run and checked (as root)
+#   make images       the images, built, run and checked (as root); KONG names Kong's own image
 #   make screenshots  the pictures of the console in the docs, drawn anew
 #   make constraints  new versions of everything that is installed
 #   make clean        away with what was made here (data under var/ too)

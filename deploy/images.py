@@ -1,19 +1,22 @@
-"""Builds the sidecar's and the demo model's image, runs them, and checks what they promise.
+"""Builds the images, runs them, and checks what they promise.
 
     python -m deploy.images [FOLDER]       (make images, as root)
 
 It needs buildah and unshare, and no container engine: an image's files are mounted as its root,
-read-only, in a mount namespace of its own, and its command runs there as its user. In front of the
-two stands devkong, outside.
+read-only, in a mount namespace of its own, and its command runs there as its user.
 
-DEBIAN    the image that they stand on, as `docker pull` names it. Without it, one is made with
-          debootstrap, which takes half a minute and needs no image registry.
+DEBIAN    the image that sidecar and demo model stand on, as `docker pull` names it. Without it,
+          one is made with debootstrap, which takes half a minute and needs no image registry.
+KONG      Kong's own image, such as kong:3.9, or a folder that holds the files of one: a Debian
+          with `kong` in its PATH and a user kong. Without it the images of sidecar and demo model
+          are built alone, and devkong stands in front of them.
 PIP_CERT  a file with certificates, where packages come through a proxy of your own
 """
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,26 +32,32 @@ from demo.addresses import HOST, Ports, free_ports
 from demo.images import drawn
 from demo.kong_settings import ROOT
 from demo.part import Part, PartFailed
-from demo.stack import Stack
+from demo.stack import Stack, gateway_is_ready
 
 DEBIAN_MADE_HERE = "localhost/jan-media-debian"
 SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
 SIDECAR = "localhost/jan-media-sidecar"
 DEMO_LLM = "localhost/jan-media-demo-llm"
+KONG = "localhost/jan-media-kong"
+KONG_FROM_FOLDER = "localhost/jan-media-kong-base"
+# Where each writes. All else is only read.
+WRITES_TO = {SIDECAR: "/data", DEMO_LLM: "/data", KONG: "/kong_prefix"}
 
 # Beyond the base image, which every other container of a machine shares.
 LARGEST_OWN_BYTES = 300 * 1024 * 1024
-NOT_INSIDE = ("pip", "pip3", "gcc", "cc", "make", "git", "curl", "wget")
+NOT_INSIDE = {"pip", "pip3", "gcc", "cc", "make", "git", "curl", "wget"}
 STOPS_WITHIN_SECONDS = 10.0
 
-# Enters an image: $1 its files, $2 the folder for /data, $3 user:group, $4 the working folder,
-# then the command. The mounts are gone with the last process of the namespace.
+# Enters an image: $1 its files, $2 the folder that it writes to, $3 where that is inside, $4 a file
+# to put in place of its own and $5 where that is (or both empty), $6 its user, $7 its folder, then
+# the command. The mounts are gone with the last process of the namespace.
 ENTER = """
 set -e
-root=$1 data=$2 user=$3 folder=$4; shift 4
+root=$1 data=$2 inside=$3 file=$4 place=$5 user=$6 folder=$7; shift 7
 mount --bind "$root" "$root"
-mount --bind "$data" "$root/data"
+mount --bind "$data" "$root$inside"
+test -z "$file" || mount --bind "$file" "$root$place"
 mount -t tmpfs tmpfs "$root/tmp"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
@@ -112,6 +121,20 @@ def debian(buildah: Buildah) -> str:
     return DEBIAN_MADE_HERE
 
 
+def kong(buildah: Buildah) -> str | None:
+    """Return the name of Kong's own image, which KONG names or holds. None without one."""
+    given = os.environ.get("KONG")
+    if not given or not Path(given).is_dir():
+        return given
+    print(f"── Kong, from {given}", flush=True)
+    container = buildah("from", "scratch")
+    buildah("add", "--quiet", container, given, "/")
+    buildah("config", "--user", "kong", "--env", "KONG_NGINX_DAEMON=off", container)
+    buildah("config", "--cmd", '["kong", "start"]', container)
+    buildah("commit", "--quiet", "--rm", container, KONG_FROM_FOLDER)
+    return KONG_FROM_FOLDER
+
+
 def build(buildah: Buildah, target: str, name: str, arguments: Mapping[str, str]) -> None:
     """Build one of Dockerfile's targets. Raises CalledProcessError."""
     print(f"── {name}", flush=True)
@@ -121,7 +144,7 @@ def build(buildah: Buildah, target: str, name: str, arguments: Mapping[str, str]
         options += ["--build-arg=PIP_CERT=/run/ca.pem", f"--volume={certificates}:/run/ca.pem:ro"]
     # With Docker's format, since OCI's has no health checks.
     buildah(
-        *("bud", "--quiet", "--pull-never" if "DEBIAN" not in os.environ else "--pull"),
+        *("bud", "--quiet", "--pull=false"),
         *("--format", "docker", "--target", target, "--tag", name, *options, str(ROOT)),
         quiet=False,
     )
@@ -147,13 +170,39 @@ class Image:
     @property
     def environment(self) -> dict[str, str]:
         """The image's own variables."""
-        return dict(line.split("=", 1) for line in self.config["Env"])
+        return dict(line.split("=", 1) for line in self.config.get("Env") or ())
 
-    def entered(self, data: Path, command: Sequence[str]) -> list[str]:
-        """Return the command that runs ``command`` inside, as a container engine would."""
+    @property
+    def programs(self) -> set[str]:
+        """The names of what it can run."""
+        path = self.environment.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+        folders = [self.files / folder.lstrip("/") for folder in [*path.split(":"), "/opt/jan/bin"]]
+        return {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}
+
+    @property
+    def command(self) -> list[str]:
+        """What the image runs unless told otherwise."""
+        return [*(self.config.get("Entrypoint") or ()), *self.config["Cmd"]]
+
+    def entered(
+        self, data: Path, command: Sequence[str], file: tuple[str, str] = ("", "")
+    ) -> list[str]:
+        """Return the command that runs ``command`` inside, as a container engine would.
+
+        ``file`` is a file to mount, and where.
+        """
         user, folder = self.config["User"], self.config["WorkingDir"] or "/"
-        where = (str(self.files), str(data), user, folder)
+        user = user if ":" in user else f"{user}:{user}"
+        inside = WRITES_TO[self.name]
+        where = (str(self.files), str(data), inside, *file, user, folder)
         return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", ENTER, "sh", *where, *command]
+
+    def make_volume(self, folder: Path) -> None:
+        """Make the folder that it writes to, with the owner that it has inside, as engines do."""
+        folder.mkdir(parents=True, exist_ok=True)
+        inside = self.files / WRITES_TO[self.name].lstrip("/")
+        shutil.copymode(inside, folder)
+        os.chown(folder, inside.stat().st_uid, inside.stat().st_gid)
 
     def run(self, data: Path, *command: str, settings: Mapping[str, str] | None = None) -> int:
         """Run a command inside, silently, and return its exit status."""
@@ -178,7 +227,7 @@ class Image:
 
 @dataclass
 class StackOfImages(Stack):
-    """The demo's stack, with the sidecar and the demo model out of their images."""
+    """The demo's stack, with its parts out of their images, as far as there are some."""
 
     images: Mapping[str, Image] = field(default_factory=dict)
 
@@ -192,46 +241,72 @@ class StackOfImages(Stack):
         chosen = ("--host", HOST, "--port", str(self.ports.llm))
         return self._inside(super()._demo_llm(), DEMO_LLM, {}, *chosen)
 
-    def _inside(self, part: Part, image: str, settings: Mapping[str, str], *arguments: str) -> Part:
-        """Return a part that runs in its image, with a folder of its own as /data."""
-        inside = self.images[image]
-        data = self.data_of(image)
-        data.mkdir(parents=True)
-        user, group = map(int, inside.config["User"].split(":"))
-        os.chown(data, user, group)
+    def _gateway(self, secret: str, issuer: str) -> Part:
+        part = super()._gateway(secret, issuer)
+        if KONG not in self.images:
+            return part
+        chosen = {
+            "JAN_GATEWAY_SECRET": secret,
+            "KONG_PROXY_LISTEN": f"{HOST}:{self.ports.gateway}",
+            "KONG_ADMIN_GUI_LISTEN": "off",  # these ports may be taken here
+            "KONG_STATUS_LISTEN": "off",
+        }
+        written = (str(self.folder / "kong.yml"), "/etc/kong/kong.yml")
+        part = self._inside(part, KONG, chosen, file=written)
+        data = self.data_of(KONG)
+        logs = [data / "logs" / "error.log"]
+        is_up = (data / "jan-media.sock").exists
         return replace(
             part,
-            command=inside.entered(data, [*inside.config["Cmd"], *arguments]),
-            environment={**inside.environment, **settings},
+            extra_logs=logs,
+            is_ready=lambda: is_up() and gateway_is_ready(self.base_url),
+            stop_whole_group=True,  # `kong start` passes no signal on
+        )
+
+    def _inside(
+        self,
+        part: Part,
+        name: str,
+        settings: Mapping[str, str],
+        *arguments: str,
+        file: tuple[str, str] = ("", ""),
+    ) -> Part:
+        """Return a part that runs in its image, with a folder of its own to write to."""
+        image = self.images[name]
+        data = self.data_of(name)
+        image.make_volume(data)
+        return replace(
+            part,
+            command=image.entered(data, [*image.command, *arguments], file),
+            environment={**image.environment, **settings},
         )
 
     def data_of(self, image: str) -> Path:
-        """Return the folder that is an image's /data."""
+        """Return the folder that an image writes to."""
         return self.folder / image.rpartition("/")[2]
 
 
-def check_contents(image: Image, base: int, empty: Path) -> None:
-    """Check what lies in an image. Raises BrokenPromise."""
-    own = image.bytes - base
+def check_contents(image: Image, base: Image, empty: Path) -> None:
+    """Check what lies in an image beyond the one it stands on. Raises BrokenPromise."""
+    own = image.bytes - base.bytes
     promised(own <= LARGEST_OWN_BYTES, f"{own / 2**20:.0f} MiB above the base image")
     promised(image.config["User"].split(":")[0] not in ("", "0", "root"), "runs as no root")
-    folders = image.environment["PATH"].split(":")
-    found = [
-        name
-        for name in NOT_INSIDE
-        if any((image.files / folder.lstrip("/") / name).exists() for folder in folders)
-    ]
+    found = sorted(image.programs & NOT_INSIDE - base.programs)
     promised(not found, "no compiler, pip, git or downloader inside " + ", ".join(found))
-    promised(image.run(empty, "python", "-c", "import pip") != 0, "no pip to import either")
+    python = "/opt/jan/bin/python"
+    promised(image.run(empty, python, "-c", "import jan_media") == 0, "its Python has the package")
+    promised(image.run(empty, python, "-c", "import pip") != 0, "and no pip to import")
     promised(image.run(empty, "touch", "/opt/jan/x") != 0, "its root file system is only read")
+    promised(image.run(empty, "touch", f"{WRITES_TO[image.name]}/x") == 0, "but for one folder")
 
 
 def check_service(stack: StackOfImages) -> None:
     """Check health, an upload and a chat. Raises BrokenPromise."""
     listen = {"MEDIA_LISTEN": f"{HOST}:{stack.ports.public}"}
-    llm = {str(Ports().llm): str(stack.ports.llm)}
+    usual, here = Ports(), stack.ports
+    ports = {str(usual.llm): str(here.llm), str(usual.gateway): str(here.gateway)}
     for name, image in stack.images.items():
-        health = image.health(stack.data_of(name), listen, llm)
+        health = image.health(stack.data_of(name), listen, ports)
         promised(health == 0, f"{name}: the health check passes")
     with httpx.Client(base_url=stack.base_url, timeout=30, trust_env=False) as client:
         token = client.post("/llm/auth/guest-login").json()["access_token"]
@@ -253,10 +328,13 @@ def check_stop(stack: StackOfImages) -> None:
     """Check that each part ends by itself when it is told to. Raises BrokenPromise."""
     for part in stack.parts:
         process = part.process
-        if process is None or part.name == "gateway":
+        if process is None or (part.name == "gateway" and KONG not in stack.images):
             continue
         began = time.monotonic()
-        process.terminate()
+        if part.stop_whole_group:
+            os.killpg(process.pid, signal.SIGTERM)
+        else:
+            process.terminate()
         process.wait(STOPS_WITHIN_SECONDS)
         promised(True, f"{part.name} stops within {time.monotonic() - began:.1f} s of SIGTERM")
 
@@ -274,14 +352,20 @@ def main() -> int:
         base = debian(buildah)
         build(buildah, "sidecar", SIDECAR, {"DEBIAN": base})
         build(buildah, "demo-llm", DEMO_LLM, {"DEBIAN": base, "SIDECAR": SIDECAR})
-        size_of_base = Image.mounted(buildah, base).bytes
-        images = {name: Image.mounted(buildah, name) for name in (SIDECAR, DEMO_LLM)}
-        empty = work / "empty"
-        empty.mkdir()
+        standing_on = {SIDECAR: base, DEMO_LLM: base}
+        if kong_base := kong(buildah):
+            build(buildah, "kong", KONG, {"KONG": kong_base})
+            standing_on[KONG] = kong_base
+        else:
+            print("── not Kong's: name Kong's own image in KONG (KONG=kong:3.9)", flush=True)
+        images = {name: Image.mounted(buildah, name) for name in standing_on}
+        bases = {each: Image.mounted(buildah, each) for each in set(standing_on.values())}
         for image in images.values():
+            empty = work / "empty" / image.name
+            image.make_volume(empty)
             print(f"── {image.name}: what is inside", flush=True)
-            check_contents(image, size_of_base, empty)
-        print("── both, behind devkong", flush=True)
+            check_contents(image, bases[standing_on[image.name]], empty)
+        print("── together" + ("" if KONG in images else ", behind devkong"), flush=True)
         stack = StackOfImages(work / "stack", free_ports(), images=images)
         with stack:
             check_service(stack)

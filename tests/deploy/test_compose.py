@@ -95,4 +95,4 @@ def test_our_own_containers_can_write_nowhere_but_to_their_volumes() -> None:
         assert SERVICES[name]["read_only"] is True
         assert SERVICES[name]["cap_drop"] == ["ALL"]
         # Docker and Podman both take a mode here; Podman takes no uid.
-        assert set(SERVICES[name]["tmpfs"]) <= {"/tmp", "/usr/local/kong:mode=1777"}
+        assert set(SERVICES[name]["tmpfs"]) <= {"/tmp", "/kong_prefix:mode=1777"}

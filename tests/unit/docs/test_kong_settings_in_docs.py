@@ -28,13 +28,18 @@ def anywhere(value: str) -> str:
     return value
 
 
-@pytest.mark.parametrize("page", ["Dockerfile", "deploy/systemd/kong.env"])
-def test_kong_is_told_the_same_everywhere(page: str) -> None:
-    told = kong_environment(Path("/usr/local/kong"), Path("/etc/kong/kong.yml"), Ports(), "secret")
-    written = re.findall(
+@pytest.mark.parametrize(
+    ("page", "prefix"),
+    [("Dockerfile", "/kong_prefix"), ("deploy/systemd/kong.env", "/usr/local/kong")],
+)
+def test_kong_is_told_the_same_everywhere(page: str, prefix: str) -> None:
+    told = kong_environment(Path(prefix), Path("/etc/kong/kong.yml"), Ports(), "secret")
+    lines = re.findall(
         r'^[A-Z ]*(KONG_[A-Z_]+)=(?:"([^"\n]*)"|([^"\s\\]*)) *\\?$', (ROOT / page).read_text(), re.M
     )
-    assert {name: anywhere(quoted or plain) for name, quoted, plain in written} == {
+    written = {name: anywhere(quoted or plain) for name, quoted, plain in lines}
+    assert written.pop("KONG_PREFIX", "/usr/local/kong") == prefix
+    assert written == {
         name: anywhere(value)
         for name, value in told.items()
         if name.startswith("KONG_") and name not in OF_ONE_MACHINE
