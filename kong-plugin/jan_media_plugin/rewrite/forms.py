@@ -2,8 +2,11 @@
 
     Chat Completions   image_url {url}, input_audio {data}, file {file_id} or {file_data, filename}
                        https://platform.openai.com/docs/api-reference/chat/create
-    Responses          input_image {image_url or file_id}, input_file {file_url or file_id}
+    Responses          input_image and computer_screenshot {image_url or file_id},
+                       input_file {file_url or file_id}
                        https://platform.openai.com/docs/api-reference/responses/create
+    Images edits       images [{image_url or file_id}], mask {image_url or file_id}, in JSON
+                       https://platform.openai.com/docs/api-reference/images/createEdit
     Messages           source {type: url, url}, {type: file, file_id}
                        or {type: base64, media_type, data}
                        https://docs.anthropic.com/en/api/messages
@@ -86,7 +89,8 @@ def edits_for(objects: Objects, standing: Standing, medium: Medium) -> list[Edit
         return _anthropic(around, member, medium)
     if holder == ("file",):
         return _chat_file(objects, around, member, medium)
-    return _responses_file(objects.body, around, member, medium)
+    is_file = holder == ("input_file",) or _is_input_file(objects.body, around)
+    return _responses_file(around, member, medium, is_file=is_file)
 
 
 def _anthropic(around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
@@ -103,11 +107,16 @@ def _anthropic(around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]
     return [*edits, *_renamed(member, "data", b'"%b"' % medium.base64)]
 
 
-def _responses_file(body: bytes, around: ObjectSpan, member: Member, medium: Medium) -> list[Edit]:
+def _is_input_file(body: bytes, around: ObjectSpan) -> bool:
     type_ = around.named("type")
-    is_image = type_ is not None and body[type_.value_start : type_.value_end] == b'"input_image"'
+    return type_ is not None and body[type_.value_start : type_.value_end] == b'"input_file"'
+
+
+def _responses_file(
+    around: ObjectSpan, member: Member, medium: Medium, *, is_file: bool
+) -> list[Edit]:
     inside = b'"%b"' % medium.inside_url()
-    if is_image:
+    if not is_file:  # input_image, computer_screenshot, and what Images edits has
         return _renamed(member, "image_url", inside)
     if medium.base64 is None:
         return _renamed(member, "file_url", inside)

@@ -81,6 +81,21 @@ def test_where_a_url_stands_the_url_or_a_data_url_is_put(text: str) -> None:
     ("given", "url", "put_in"),
     [
         (
+            '{"images":[{"file_id":"%s"}]}',
+            f'{{"images":[{{"image_url":"{URL}"}}]}}',
+            f'{{"images":[{{"image_url":"{DATA_URL}"}}]}}',
+        ),
+        (
+            '{"mask":{"file_id":"%s"}}',
+            f'{{"mask":{{"image_url":"{URL}"}}}}',
+            f'{{"mask":{{"image_url":"{DATA_URL}"}}}}',
+        ),
+        (
+            '{"output":{"type":"computer_screenshot","file_id":"%s"}}',
+            f'{{"output":{{"type":"computer_screenshot","image_url":"{URL}"}}}}',
+            f'{{"output":{{"type":"computer_screenshot","image_url":"{DATA_URL}"}}}}',
+        ),
+        (
             '[{"type":"input_image", "file_id" : "%s","detail":"low"}]',
             f'[{{"type":"input_image", "image_url" : "{URL}","detail":"low"}}]',
             f'[{{"type":"input_image", "image_url" : "{DATA_URL}","detail":"low"}}]',
