@@ -155,7 +155,7 @@ class _Replacing:
         except SidecarAway:
             raise unavailable("Media cannot be resolved at the moment. Try again.") from None
         edits: list[Edit] = []
-        objects = Objects(self.body)
+        objects = Objects(self.body, (one.candidate.start - 1 for one in standing))
         for one in standing:
             name = stored.get(one.candidate.start, one.candidate.name)
             answer = answers.get(name)

@@ -28,8 +28,8 @@ from jan_media_plugin.exchange import Edit
 from jan_media_plugin.rewrite.members import Member, Objects, ObjectSpan
 from jan_media_plugin.rewrite.parsed import Standing
 
-_GEMINI_URL = {"fileUri": "mimeType", "file_uri": "mime_type"}
-_GEMINI_INLINE = {"inlineData": ("fileData", "fileUri"), "inline_data": ("file_data", "file_uri")}
+_GEMINI = {"fileUri": "file_uri", "inlineData": "inline_data"}
+_SNAKE = {**_GEMINI, "fileData": "file_data", "mimeType": "mime_type"}
 _AUDIO = ("input_audio", "data")
 _FILE_OF_A_CHAT = (("file", "file_id"), ("file", "file_data"))
 
@@ -75,16 +75,15 @@ def edits_for(objects: Objects, standing: Standing, medium: Medium) -> list[Edit
     key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
     if (*holder, key) == _AUDIO and medium.base64 is not None:
         return [Edit(start, end, medium.base64)]
-    if key not in ("file_id", "data", "file_data", *_GEMINI_URL) and (
+    if key not in ("file_id", "data", "file_data", "fileUri", "file_uri") and (
         holder != ("source",) or medium.base64 is None
     ):
         return [Edit(start, end, medium.inside_url())]
     around = objects.around(start - 1)
-    member = around.member_at(start - 1)
-    if key in _GEMINI_URL:
-        return _gemini(objects, around, member, key, medium)
-    if key == "data" and holder and holder[0] in _GEMINI_INLINE:
-        return _gemini_bytes(objects, around, member, holder[0], medium)
+    member = around.members[around.index(start - 1)]
+    found_by = holder[0] if key == "data" and holder else key
+    if found_by in (*_GEMINI, *_GEMINI.values()):
+        return _gemini(objects, around, member, found_by, medium)
     if key == "data" or holder == ("source",):
         return _anthropic(around, member, medium)
     if holder == ("file",):
@@ -128,7 +127,7 @@ def _chat_file(objects: Objects, around: ObjectSpan, member: Member, medium: Med
     if not medium.mime.startswith("image/"):
         return [*_with_file_name(around, member, medium), *_renamed(member, "file_data", inside)]
     part = objects.around(around.start)
-    file, type_ = part.member_at(around.start), part.named("type")
+    file, type_ = part.members[part.index(around.start)], part.named("type")
     edits = [] if type_ is None else [Edit(type_.value_start, type_.value_end, b'"image_url"')]
     return [*edits, *_renamed(file, "image_url", b'{"url":%b}' % inside)]
 
@@ -145,36 +144,25 @@ def _with_file_name(around: ObjectSpan, member: Member, medium: Medium) -> list[
 def _gemini(
     objects: Objects, around: ObjectSpan, member: Member, key: str, medium: Medium
 ) -> list[Edit]:
-    stated = around.named("mimeType", "mime_type")
-    edits = [_stating_type(stated, member, _GEMINI_URL[key], medium)]
-    if medium.base64 is None:
-        return [*edits, Edit(member.value_start, member.value_end, _quoted(medium.url))]
-    part = objects.around(around.start)
-    holder = part.member_at(around.start)
-    inline = "inline_data" if b"_" in holder.key else "inlineData"
-    return [
-        Edit(holder.key_start, holder.key_end, _quoted(inline)),
-        *edits,
-        *_renamed(member, "data", b'"%b"' % medium.base64),
-    ]
+    """A part's URL and its bytes have a holder each, and each a key of its own.
 
-
-def _gemini_bytes(
-    objects: Objects, around: ObjectSpan, member: Member, inline: str, medium: Medium
-) -> list[Edit]:
-    url_holder, uri = _GEMINI_INLINE[inline]
+    ``key`` is that of the URL, or what holds the bytes: names that are new are spelled like it.
+    """
+    wants_url = medium.base64 is None
+    value = _quoted(medium.url) if medium.base64 is None else b'"%b"' % medium.base64
     stated = around.named("mimeType", "mime_type")
-    edits = [_stating_type(stated, member, _GEMINI_URL[uri], medium)]
-    if medium.base64 is not None:
-        value = b'"%b"' % medium.base64
+    edits = [_stating_type(stated, member, _spelled("mimeType", "_" in key), medium)]
+    if wants_url == (member.key != b"data"):
         return [*edits, Edit(member.value_start, member.value_end, value)]
     part = objects.around(around.start)
-    holder = part.member_at(around.start)
-    return [
-        Edit(holder.key_start, holder.key_end, _quoted(url_holder)),
-        *edits,
-        *_renamed(member, uri, _quoted(medium.url)),
-    ]
+    holder = part.members[part.index(around.start)]
+    named = _spelled("fileData" if wants_url else "inlineData", b"_" in holder.key)
+    renamed = _renamed(member, _spelled("fileUri", "_" in key) if wants_url else "data", value)
+    return [Edit(holder.key_start, holder.key_end, _quoted(named)), *edits, *renamed]
+
+
+def _spelled(name: str, in_snake_case: bool) -> str:
+    return _SNAKE[name] if in_snake_case else name
 
 
 def _stating_type(stated: Member | None, member: Member, name: str, medium: Medium) -> Edit:
@@ -194,7 +182,7 @@ def _renamed(member: Member, key: str, value: bytes) -> list[Edit]:
 
 def _without(around: ObjectSpan, member: Member) -> Edit:
     """The edit that takes a member out, with the comma behind it or the one before it."""
-    at = around.members.index(member)
+    at = around.index(member.value_start)
     if at + 1 < len(around.members):
         return Edit(member.key_start, around.members[at + 1].key_start, b"")
     before = around.members[at - 1].value_end if at else around.start + 1

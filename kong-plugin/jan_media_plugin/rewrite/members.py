@@ -1,21 +1,17 @@
-"""The members of the object around a string, as spans of the body.
+"""The members of the objects around strings, as spans of a body that is known to be JSON."""
 
-In a body that is known to be JSON, what is before a string can be read backwards: inside a string
-every quote is behind a backslash, so the next quote that is not opens the string.
-"""
-
+import bisect
 import re
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 from jan_media_plugin.rewrite.candidates import TooComplex
 
-# What may be looked at in one body: each step costs some 300 nanoseconds of everybody.
-_MOST_STEPS = 200_000
-_MOST_READINGS = 8  # how often the bytes of a body may be read, all objects together
-_STRING = re.compile(rb'"(?>[^"\\]+|\\.)*"', re.DOTALL)
-_SCALAR = re.compile(rb"[^ \t\n\r,}\]]+")
+_MOST_TOKENS = 200_000  # of one body: each costs everybody half a microsecond
+_TOKEN = re.compile(rb'"(?>[^"\\]+|\\.)*"|[{}\[\]:,]', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*")
-_NEXT_MARK = re.compile(rb'["\[\]{}]')
+_SCALAR = re.compile(rb"[^ \t\n\r,}\]]+")
 
 
 class Member(NamedTuple):
@@ -28,115 +24,88 @@ class Member(NamedTuple):
     value_end: int
 
 
-class ObjectSpan(NamedTuple):
-    """An object: ``body[start:end]`` with its braces."""
+class ObjectSpan:
+    """An object, whose brace stands at ``start``."""
 
-    start: int
-    end: int
-    members: list[Member]
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.members: list[Member] = []
+        self._by_key: dict[bytes, Member] = {}
+        self.key: tuple[int, int] | None = None  # of the member that is being read
+        self.value_start = 0
 
-    def member_at(self, position: int) -> Member:
-        """Return the member whose value holds ``position``."""
-        return next(m for m in self.members if m.value_start <= position < m.value_end)
+    def add(self, member: Member) -> None:
+        """Add a member that stands behind all others."""
+        self.members.append(member)
+        self._by_key.setdefault(member.key, member)
+
+    def index(self, position: int) -> int:
+        """Return which member's value holds ``position``. Many strings may ask."""
+        return bisect.bisect(self.members, position, key=attrgetter("value_start")) - 1
 
     def named(self, *names: str) -> Member | None:
-        """Return the first member of one of these names, however it is spelled."""
-        spelled = [name.encode() for name in names]
-        return next((m for m in self.members if m.key in spelled), None)
+        """Return the first member of the first of these names that is there."""
+        return next(filter(None, (self._by_key.get(name.encode()) for name in names)), None)
 
 
 class Objects:
-    """The objects of ``body``, which is JSON. Each is read once, however many strings it holds.
+    """The innermost objects around strings that begin at ``positions``, and those around them.
 
-    Raises `TooComplex` once all that was read is too much.
+    The body is read once, when the first of them is asked for.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, positions: Iterable[int]) -> None:
         self.body = body
-        self._known: dict[int, ObjectSpan] = {}
-        self._steps_left = _MOST_STEPS
-        self._bytes_left = _MOST_READINGS * len(body) + 4096
+        self._positions = frozenset(positions)
+        self._around: dict[int, ObjectSpan] = {}
 
     def around(self, position: int) -> ObjectSpan:
-        """Return the innermost object in which a value begins at ``position``."""
-        start = self._opening(position)
-        if start not in self._known:
-            self._known[start] = self._read(start)
-        return self._known[start]
+        """Return the innermost object around a string, or around the object around it.
 
-    def _opening(self, position: int) -> int:
-        """Return where the object begins in which ``position`` is, between its tokens."""
-        body, depth, at = self.body, 0, position
-        while at > 0:
-            self._spend(1, 0)
-            at -= 1
-            byte = body[at : at + 1]
-            if byte == b'"':
-                end = at
-                at = self._quote_before(at)
-                self._spend(0, end - at)
-            elif byte in b"}]":
-                depth += 1
-            elif byte in b"{[":
-                if depth == 0 and byte == b"{":
-                    return at
-                depth = max(0, depth - 1)  # an array around the value is inside of the object too
-        raise TooComplex("read backwards")  # not in a body that is JSON
+        ``position`` is where that begins. Raises `TooComplex`.
+        """
+        if not self._around:
+            self._read()
+        return self._around[position]
 
-    def _quote_before(self, quote: int) -> int:
-        """Return where the string begins that ends with ``quote``."""
-        while True:
-            quote = self.body.rfind(b'"', 0, quote)
-            before = quote
-            while self.body[before - 1 : before] == b"\\":
-                before -= 1
-            self._spend(1 + quote - before, 0)
-            if (quote - before) % 2 == 0:
-                return quote
+    def _read(self) -> None:
+        objects: list[ObjectSpan] = []
+        opened: list[ObjectSpan | None] = []  # objects, and None for each array
+        before = (0, 0)
+        for count, token in enumerate(_TOKEN.finditer(self.body)):
+            if count == _MOST_TOKENS:
+                raise TooComplex("with so much beside its ids")
+            start, end = token.span()
+            match token[0][:1]:
+                case b'"':
+                    if start in self._positions:
+                        self._around[start] = objects[-1]
+                        self._around[objects[-1].start] = objects[max(-2, -len(objects))]
+                case b"{":
+                    objects.append(ObjectSpan(start))
+                    opened.append(objects[-1])
+                case b"[":
+                    opened.append(None)
+                case b":":
+                    objects[-1].key = before
+                    objects[-1].value_start = _after_space(self.body, end)
+                case mark:
+                    if opened[-1] is not None:
+                        self._end_member(opened[-1], before)
+                    if mark != b"," and opened.pop() is not None:
+                        objects.pop()
+            before = (start, end)
 
-    def _read(self, start: int) -> ObjectSpan:
-        body, members = self.body, []
-        at = _after_space(body, start + 1)
-        while body[at : at + 1] == b'"':
-            key_end = _string_end(body, at)
-            value_start = _after_space(body, _after_space(body, key_end) + 1)
-            value_end = self._value_end(value_start)
-            self._spend(4, value_end - at)
-            members.append(Member(body[at + 1 : key_end - 1], at, key_end, value_start, value_end))
-            at = _after_space(body, value_end)
-            if body[at : at + 1] == b",":
-                at = _after_space(body, at + 1)
-        return ObjectSpan(start, at + 1, members)
-
-    def _value_end(self, at: int) -> int:
-        body = self.body
-        if body[at : at + 1] == b'"':
-            return _string_end(body, at)
-        if body[at : at + 1] not in (b"{", b"["):
-            return _SCALAR.match(body, at).end()  # type: ignore[union-attr]
-        depth = 0
-        while True:
-            self._spend(1, 0)
-            mark = _NEXT_MARK.search(body, at)
-            assert mark is not None, "the body is JSON"
-            if mark[0] == b'"':
-                at = _string_end(body, mark.start())
-                continue
-            depth += 1 if mark[0] in b"{[" else -1
-            at = mark.end()
-            if depth == 0:
-                return at
-
-    def _spend(self, steps: int, read: int) -> None:
-        self._steps_left -= steps
-        self._bytes_left -= read
-        if self._steps_left < 0 or self._bytes_left < 0:
-            raise TooComplex("with so much beside its ids")
+    def _end_member(self, around: ObjectSpan, last: tuple[int, int]) -> None:
+        """``last`` is the span of the token before the comma or the brace."""
+        if around.key is not None:
+            (key_start, key_end), value, value_end = around.key, around.value_start, last[1]
+            if last[0] < value:
+                value_end = _SCALAR.match(self.body, value).end()  # type: ignore[union-attr]
+            key = self.body[key_start + 1 : key_end - 1]
+            around.add(Member(key, key_start, key_end, value, value_end))
+            around.key = None
 
 
 def _after_space(body: bytes, at: int) -> int:
     return _SPACE.match(body, at).end()  # type: ignore[union-attr]
-
-
-def _string_end(body: bytes, at: int) -> int:
-    return _STRING.match(body, at).end()  # type: ignore[union-attr]

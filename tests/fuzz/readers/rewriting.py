@@ -41,8 +41,9 @@ def found(body: bytes) -> list[Standing]:
 
 def rewrite(body: bytes) -> bytes:
     """The body with a URL in the place of each id. Raises `NotJson`."""
-    objects = Objects(body)
-    edits = [edit for one in found(body) for edit in edits_for(objects, one, MEDIUM)]
+    standing = found(body)
+    objects = Objects(body, [one.candidate.start - 1 for one in standing])
+    edits = [edit for one in standing for edit in edits_for(objects, one, MEDIUM)]
     ordered = in_order(edits)
     assert ordered is not None
     return edited(body, ordered)
