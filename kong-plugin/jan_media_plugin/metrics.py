@@ -8,16 +8,15 @@ import socket
 import threading
 import time
 from functools import lru_cache
-from socketserver import ThreadingMixIn
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from http.server import ThreadingHTTPServer
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Histogram,
+    MetricsHandler,
     ProcessCollector,
     disable_created_metrics,
-    make_wsgi_app,
 )
 
 log = logging.getLogger(__name__)
@@ -105,8 +104,7 @@ def _show(host: str, port: int) -> None:
     told = False
     while True:
         try:
-            family = _Server6 if ":" in host else _Server
-            server = make_server(host, port, make_wsgi_app(REGISTRY), family, _Handler)
+            server = _Server((host, port), _Handler)
         except OSError as problem:
             if not told:
                 log.error("metrics cannot be shown at %s:%d yet: %s", host, port, problem.strerror)
@@ -116,19 +114,15 @@ def _show(host: str, port: int) -> None:
             server.serve_forever()
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
+class _Handler(MetricsHandler):
+    registry = REGISTRY
+    timeout = 2.0  # seconds that a scraper may be silent
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, address: tuple[str, int], handler: type[MetricsHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A scraper that goes away is no news."""
-
-
-class _Server6(_Server):
-    address_family = socket.AF_INET6
-
-
-class _Handler(WSGIRequestHandler):
-    timeout = 2.0  # seconds that a scraper may be silent
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests of scrapers are not logged."""
