@@ -17,7 +17,6 @@ from jan_media_plugin.resolve.media import Answer, Found, MediaLookup, NoMedia
 from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway, SidecarRefuses
 from jan_media_plugin.rewrite.candidates import (
     Kind,
-    TooComplex,
     candidates,
     inline_media,
     may_hold_id,
@@ -61,7 +60,7 @@ class MediaInBody:
                 "large media once and send their ids."
             )
         codings = codings_of(exchange.headers)
-        body = _readable(decoded(sent, codings, most) if codings else sent)
+        body = in_utf8(decoded(sent, codings, most) if codings else sent)
         standing = self._standing(body, caller is not None)
         if not standing:
             return
@@ -75,10 +74,6 @@ class MediaInBody:
         if not edits:
             return
         ordered = in_order(edits)
-        if ordered is None:
-            raise invalid_request(
-                "body_too_complex", "A body with media ids cannot name one place twice.", None
-            )
         if codings or body is not sent:
             now: Changes = {"Content-Encoding": REMOVED, "Content-Type": "application/json"}
             await exchange.replace(edited(body, ordered), now)
@@ -98,8 +93,6 @@ class MediaInBody:
                 return []
             found = sorted([*named, *inline], key=attrgetter("start"))
             standing = at_places(body, found, self._places)
-        except TooComplex as error:
-            raise _too_complex(error) from None
         except NotJson:
             if not may_hold_id(body) and all(one.kind is Kind.LOOK_ALIKE for one in named):
                 return []
@@ -161,10 +154,7 @@ class _Replacing:
             answer = answers.get(name)
             if isinstance(answer, Found):
                 medium = await self._medium(answer, one)
-                try:
-                    edits += edits_for(objects, one, medium)
-                except TooComplex as error:
-                    raise _too_complex(error) from None
+                edits += edits_for(objects, one, medium)
             elif isinstance(answer, NoMedia):
                 self._refuse(name, answer, one)
         return edits
@@ -220,18 +210,6 @@ class _Replacing:
                 "fewer media.",
                 one.way.spelled(),
             )
-
-
-def _readable(body: bytes) -> bytes:
-    try:
-        return in_utf8(body)
-    except UnicodeDecodeError:
-        return body
-
-
-def _too_complex(error: TooComplex) -> Refused:
-    message = f"A body with media ids cannot be {error}. Send a simpler one."
-    return invalid_request("body_too_complex", message)
 
 
 def _no_media(name: str, why: NoMedia | None, one: Standing) -> Refused:

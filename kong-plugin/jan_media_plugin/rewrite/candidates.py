@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from jan_media.media_id import PATTERN, parse_media_id
 
+from jan_media_plugin.answers import Refused
+
 # Each string that is looked at costs microseconds, and megabytes of them seconds of everybody.
 MOST_LOOKED_AT = 100_000
 _LONGEST = 16 * 1024  # bytes of a string between its quotes: a signed URL as escapes has less
@@ -26,8 +28,12 @@ _IS_KEY = re.compile(rb'"[ \t\n\r]*:')
 _ID_ANYWHERE = re.compile(PATTERN.pattern.lower().encode())
 
 
-class TooComplex(Exception):
-    """The body would take too long to read. The message ends "A body with media ids cannot be"."""
+class TooComplex(Refused):
+    """The body would take too long to read. ``how`` ends "A body with media ids cannot be"."""
+
+    def __init__(self, how: str) -> None:
+        message = f"A body with media ids cannot be {how}. Send a simpler one."
+        super().__init__(400, "invalid_request_error", "body_too_complex", message)
 
 
 class Kind(Enum):

@@ -4,6 +4,9 @@ Codings are those of RFC 9110, section 8.4, in the order in which they were appl
 of RFC 8878. What unpacks to more than a limit is refused before it fills the memory.
 """
 
+import codecs
+import gzip
+import io
 import json
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,7 +20,7 @@ ACCEPTED = "gzip, deflate, zstd"
 _MOST_CODINGS = 4
 _LARGEST_WINDOW = 1 << 27  # bytes: what `zstd --long` makes; more is a way to fill the memory
 _ZSTD_STEP = 1024
-_GZIP_STEP = 64 * 1024
+_GZIP_BEGINS = b"\x1f\x8b\x08"  # each member does; in compressed data it comes by chance
 _MOST_FRAMES = 1000  # one behind the other; each costs microseconds and may hold nothing
 
 
@@ -37,7 +40,7 @@ def decoded(body: bytes, codings: Sequence[str], most: int) -> bytes:
             raise _unsupported(f"Content-Encoding {coding[:40]!r}")
         try:
             body = decode(body, most + 1)
-        except (zlib.error, zstandard.ZstdError, EOFError):
+        except (zlib.error, gzip.BadGzipFile, zstandard.ZstdError, EOFError):
             raise invalid_request(
                 "invalid_content_encoding",
                 f"The body is not {coding}, as its Content-Encoding says. Send it as it is, or "
@@ -56,32 +59,19 @@ def in_utf8(body: bytes) -> bytes:
     Told as the standard library does, by where the zeros are among the first bytes.
     """
     encoding = json.detect_encoding(body)
-    if encoding == "utf-8":
+    if encoding.startswith("utf-8"):
+        return body.removeprefix(codecs.BOM_UTF8)
+    try:
+        return body.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:  # it is no text in any of them
         return body
-    if encoding == "utf-8-sig":
-        return body[3:]
-    return body.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
 
 
 def _gunzip(body: bytes, most: int) -> bytes:
     """A file of gzip may have several members, one behind the other (RFC 1952, 2.2)."""
-    pieces, left, frames = [], most, 1
-    decoder = zlib.decompressobj(wbits=31)
-    for start in range(0, len(body), _GZIP_STEP):
-        rest = body[start : start + _GZIP_STEP]
-        while rest and left > 0:
-            if decoder.eof:
-                rest = rest.lstrip(b"\0")
-                if not rest:
-                    break
-                frames = _one_more(frames)
-                decoder = zlib.decompressobj(wbits=31)
-            pieces.append(decoder.decompress(rest, left))
-            left -= len(pieces[-1])
-            rest = decoder.unused_data
-    if not decoder.eof and left > 0:
-        raise EOFError
-    return b"".join(pieces)
+    if body.count(_GZIP_BEGINS) > _MOST_FRAMES:
+        raise _too_many_frames()
+    return gzip.GzipFile(fileobj=io.BytesIO(body)).read(most)
 
 
 def _inflate(body: bytes, most: int) -> bytes:
@@ -109,7 +99,9 @@ def _unzstd(body: bytes, most: int) -> bytes:
         rest: bytes | memoryview = view[start : start + _ZSTD_STEP]
         while rest and left > 0:
             if decoder.eof:
-                frames = _one_more(frames)
+                frames += 1
+                if frames > _MOST_FRAMES:
+                    raise _too_many_frames()
                 decoder = zstandard.ZstdDecompressor(
                     max_window_size=_LARGEST_WINDOW
                 ).decompressobj()
@@ -121,12 +113,10 @@ def _unzstd(body: bytes, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def _one_more(frames: int) -> int:
-    if frames == _MOST_FRAMES:
-        raise too_large(
-            f"The body is compressed in more than {_MOST_FRAMES} parts. Compress it in one."
-        )
-    return frames + 1
+def _too_many_frames() -> Refused:
+    return too_large(
+        f"The body is compressed in more than {_MOST_FRAMES} parts. Compress it in one."
+    )
 
 
 _DECODERS: dict[str, Callable[[bytes, int], bytes]] = {

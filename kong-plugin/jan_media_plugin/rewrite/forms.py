@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jan_media_plugin.exchange import Edit
+from jan_media_plugin.rewrite.candidates import TooComplex
 from jan_media_plugin.rewrite.members import Member, Objects, ObjectSpan
 from jan_media_plugin.rewrite.parsed import Standing
 
@@ -189,12 +190,12 @@ def _without(around: ObjectSpan, member: Member) -> Edit:
     return Edit(before, member.value_end, b"")
 
 
-def in_order(edits: Iterable[Edit]) -> list[Edit] | None:
-    """Return edits in rising order, each once, or None if two of them touch the same bytes."""
+def in_order(edits: Iterable[Edit]) -> list[Edit]:
+    """Return edits in rising order, each once. Raises `TooComplex` if two touch the same bytes."""
     ordered = sorted(set(edits), key=lambda edit: (edit.start, edit.end))
     for one, next_one in itertools.pairwise(ordered):
         if next_one.start < one.end or (one.start, one.end) == (next_one.start, next_one.end):
-            return None
+            raise TooComplex("one that names a place twice")
     return ordered
 
 

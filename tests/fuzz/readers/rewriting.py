@@ -44,9 +44,7 @@ def rewrite(body: bytes) -> bytes:
     standing = found(body)
     objects = Objects(body, [one.candidate.start - 1 for one in standing])
     edits = [edit for one in standing for edit in edits_for(objects, one, MEDIUM)]
-    ordered = in_order(edits)
-    assert ordered is not None
-    return edited(body, ordered)
+    return edited(body, in_order(edits))
 
 
 def assert_rewritten_as_the_reference_does(sent: bytes) -> None:

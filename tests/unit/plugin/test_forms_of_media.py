@@ -29,7 +29,6 @@ def rewritten(text: str, medium: Medium) -> str:
     standing = at_places(body, found, USUAL)
     objects = Objects(body, [one.candidate.start - 1 for one in standing])
     edits = in_order(edit for one in standing for edit in edits_for(objects, one, medium))
-    assert edits is not None
     return edited(body, edits).decode()
 
 
