@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass, field
 
-RETRY_AFTER_SECONDS = 1
 DECIDED = "X-Jan-Media-Decided"
 """Tells jan-media-gate that an answer is jan-media's own. The gate takes it away."""
-_CHALLENGE = 'Bearer realm="jan"'
+CHALLENGE = 'Bearer realm="jan"'
+_TYPES = {401: "authentication_error", 413: "size_error"}
 
 
 @dataclass(slots=True, eq=False)
@@ -14,11 +14,16 @@ class Refused(Exception):
     """The request ends here, with this answer."""
 
     status: int
-    type: str
     code: str
     message: str
     param: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def type(self) -> str:
+        """Return the kind of the error, which goes with the status."""
+        usual = "invalid_request_error" if self.status < 500 else "api_error"
+        return _TYPES.get(self.status, usual)
 
     def arguments(self) -> tuple[int, str, dict[str, str]]:
         """Return what ``kong.response.exit`` takes.
@@ -35,82 +40,33 @@ class Refused(Exception):
         return self.status, json.dumps({"error": error}), headers
 
 
-def no_credentials() -> Refused:
-    """Nothing says who is calling."""
-    return Refused(
-        401,
-        "authentication_error",
-        "unauthenticated",
-        "Send a token: Authorization: Bearer <token>.",
-        headers={"WWW-Authenticate": _CHALLENGE},
-    )
-
-
-def no_consumer() -> Refused:
-    """No plugin of Kong's has said who is calling, on a route that takes its word."""
-    return Refused(
-        401,
-        "authentication_error",
-        "unauthenticated",
-        "Send the credential that this gateway asks for, such as an API key in the header apikey.",
-        headers={"WWW-Authenticate": _CHALLENGE},
-    )
+def unauthenticated(message: str) -> Refused:
+    """Nothing says who is calling; ``message`` says what to send."""
+    return Refused(401, "unauthenticated", message, headers={"WWW-Authenticate": CHALLENGE})
 
 
 def invalid_token(message: str, code: str = "invalid_token") -> Refused:
     """A token or key was sent and does not count; ``message`` says why and quotes none of it."""
     described = message.replace("…", "...")  # RFC 6750: ASCII, and no quotes
-    challenge = f'{_CHALLENGE}, error="invalid_token", error_description="{described}"'
-    return Refused(
-        401, "authentication_error", code, message, headers={"WWW-Authenticate": challenge}
-    )
-
-
-def ambiguous_credentials(message: str) -> Refused:
-    """More than one thing says who is calling (RFC 6750: invalid_request)."""
-    challenge = f'{_CHALLENGE}, error="invalid_request"'
-    return Refused(
-        400,
-        "invalid_request_error",
-        "ambiguous_credentials",
-        message,
-        headers={"WWW-Authenticate": challenge},
-    )
+    challenge = f'{CHALLENGE}, error="invalid_token", error_description="{described}"'
+    return Refused(401, code, message, headers={"WWW-Authenticate": challenge})
 
 
 def unavailable(message: str) -> Refused:
     """Something that the decision needs is away."""
-    return Refused(
-        503,
-        "api_error",
-        "service_unavailable",
-        message,
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-    )
+    return Refused(503, "service_unavailable", message, headers={"Retry-After": "1"})
 
 
 def misconfigured(message: str) -> Refused:
     """The gateway's operator has to change something before any request passes."""
-    return Refused(500, "api_error", "gateway_misconfigured", message)
+    return Refused(500, "gateway_misconfigured", message)
 
 
 def invalid_request(code: str, message: str, param: str | None = None) -> Refused:
     """The request itself is wrong."""
-    return Refused(400, "invalid_request_error", code, message, param)
+    return Refused(400, code, message, param)
 
 
 def too_large(message: str, param: str | None = None) -> Refused:
     """A body, or what it would become, is over a limit that ``message`` names."""
-    return Refused(413, "size_error", "max_size_exceeded", message, param)
-
-
-def headers_too_large(size: int, limit: int) -> Refused:
-    """The header lines are over a limit, in bytes."""
-    message = f"The headers have {size} bytes. The most that is accepted is {limit}."
-    return Refused(431, "invalid_request_error", "headers_too_large", message)
-
-
-def too_many_headers(limit: int) -> Refused:
-    """There may be headers that nobody has looked at."""
-    message = f"Send fewer than {limit} header lines."
-    return Refused(431, "invalid_request_error", "too_many_headers", message)
+    return Refused(413, "max_size_exceeded", message, param)

@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from jan_media_plugin import tracing
-from jan_media_plugin.answers import Refused, no_credentials
+from jan_media_plugin.answers import Refused, unauthenticated
 from jan_media_plugin.auth.api_keys import ApiKeys
 from jan_media_plugin.auth.caller import Caller, caller_of_kong, presented
 from jan_media_plugin.auth.tokens import token_checker
@@ -122,6 +122,6 @@ class Plugin:
         if credential is None:
             if self._config.auth == "optional":
                 return None
-            raise no_credentials()
+            raise unauthenticated("Send a token: Authorization: Bearer <token>.")
         checker = self._api_keys if credential.is_api_key else self._tokens
         return checker.remembered(credential.text) or await checker.check(credential.text)

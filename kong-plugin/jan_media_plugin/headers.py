@@ -6,12 +6,7 @@ Header values are text with surrogate escapes for bytes that are not UTF-8.
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from jan_media_plugin.answers import (
-    headers_too_large,
-    invalid_request,
-    too_large,
-    too_many_headers,
-)
+from jan_media_plugin.answers import Refused, invalid_request, too_large
 from jan_media_plugin.auth.caller import KEY_HEADERS, Caller
 from jan_media_plugin.config import Config
 
@@ -57,9 +52,11 @@ def check_size(headers: Headers, most: int) -> None:
             size += len(name) + _LINE_AROUND
             size += len(value) if value.isascii() else len(value.encode("utf-8", "surrogateescape"))
     if lines >= MOST_LINES:
-        raise too_many_headers(MOST_LINES)
+        # There may be lines that nobody has looked at.
+        raise Refused(431, "too_many_headers", f"Send fewer than {MOST_LINES} header lines.")
     if size > most:
-        raise headers_too_large(size, most)
+        says = f"The headers have {size} bytes. The most that is accepted is {most}."
+        raise Refused(431, "headers_too_large", says)
 
 
 def check_connection(headers: Headers) -> None:

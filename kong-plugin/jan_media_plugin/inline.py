@@ -123,13 +123,8 @@ class InlineMedia:
         except SidecarRefuses as refusal:
             if self._config.inline_refused == "pass":
                 return None
-            raise Refused(
-                refusal.status,
-                "size_error" if refusal.status == 413 else "invalid_request_error",
-                refusal.code,
-                refusal.message,
-                one.way.spelled(),
-            ) from None
+            status, where = refusal.status, one.way.spelled()
+            raise Refused(status, refusal.code, refusal.message, where) from None
 
 
 def _split_data_url(text: bytes) -> tuple[str, bytes | None]:

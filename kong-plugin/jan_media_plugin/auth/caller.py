@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jan_media_plugin.answers import ambiguous_credentials, invalid_token, no_consumer
+from jan_media_plugin.answers import CHALLENGE, Refused, invalid_token, unauthenticated
 
 _KEY_PREFIX = "sk_"
 _PROVIDERS_PREFIX = "sk-"  # of OpenAI, Anthropic and others
@@ -62,7 +62,10 @@ def caller_of_kong(consumer: Mapping[str, object]) -> Caller:
     names = (consumer.get("custom_id"), consumer.get("username"), consumer.get("id"))
     subject = next(filter(None, names), None)
     if subject is None:
-        raise no_consumer()
+        raise unauthenticated(
+            "Send the credential that this gateway asks for, such as an API key in the header "
+            "apikey."
+        )
     if not is_subject(subject):
         raise invalid_token("The consumer's name is too long, or has characters of no text.")
     return Caller(str(subject), KONG, ())
@@ -88,7 +91,9 @@ def presented(headers: Mapping[str, Sequence[str]], *, api_keys: bool) -> Creden
         return None
     ((name, lines), *others) = sent.items()
     if others or len(lines) > 1:
-        raise ambiguous_credentials("Send one Authorization or X-API-Key header, not several.")
+        says = "Send one Authorization or X-API-Key header, not several."
+        challenge = f'{CHALLENGE}, error="invalid_request"'  # RFC 6750
+        raise Refused(400, "ambiguous_credentials", says, headers={"WWW-Authenticate": challenge})
     text = lines[0].strip() if lines else ""
     if name != "authorization":
         return Credential(text, is_api_key=False) if text.count(".") == 2 else _api_key(text)
@@ -96,11 +101,8 @@ def presented(headers: Mapping[str, Sequence[str]], *, api_keys: bool) -> Creden
     if scheme.lower() != "bearer":
         raise invalid_token("Authorization must be of the form Bearer <token>.")
     rest = rest.strip(" ")
-    if api_keys and rest.startswith(_KEY_PREFIX):
-        return _api_key(rest)
-    if rest.startswith(_PROVIDERS_PREFIX):
-        return _api_key(rest)
-    return Credential(rest, is_api_key=False)
+    is_api_key = rest.startswith(_PROVIDERS_PREFIX) or (api_keys and rest.startswith(_KEY_PREFIX))
+    return _api_key(rest) if is_api_key else Credential(rest, is_api_key=False)
 
 
 def _api_key(text: str) -> Credential:

@@ -33,7 +33,7 @@ class TooComplex(Refused):
 
     def __init__(self, how: str) -> None:
         message = f"A body with media ids cannot be {how}. Send a simpler one."
-        super().__init__(400, "invalid_request_error", "body_too_complex", message)
+        super().__init__(400, "body_too_complex", message)
 
 
 class Kind(Enum):

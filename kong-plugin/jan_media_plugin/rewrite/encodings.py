@@ -130,7 +130,6 @@ _DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
 def _unsupported(what: str) -> Refused:
     return Refused(
         415,
-        "invalid_request_error",
         "unsupported_content_encoding",
         f"{what} cannot be read here, so media ids in it could not be resolved. Send the body as "
         f"it is, or with {ACCEPTED}.",

@@ -30,17 +30,10 @@ def _ending(refused: Refused) -> Call:
 
 # What an event ends with in its handler's place.
 FAILED = _ending(
-    Refused(
-        500,
-        "api_error",
-        "internal_error",
-        "The gateway could not check this request. Try again, or tell its owner.",
-    )
+    Refused(500, "internal_error", "The gateway failed to check this request. Try again.")
 )
 MISCONFIGURED = _ending(
-    misconfigured(
-        "This route's media plugin cannot run as it is configured. The gateway's log says why."
-    )
+    misconfigured("The media plugin cannot run as it is configured here. Its log says why.")
 )
 TOO_SLOW = _ending(unavailable("The gateway took too long over this request. Try again."))
 TOO_BUSY = _ending(unavailable("The gateway has too much to do. Try again shortly."))
