@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import pybase64
 from blake3 import blake3
 
-from jan_media_plugin.answers import Refused, invalid_request, unavailable
+from jan_media_plugin.answers import Refused, invalid_request
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.config import Config
@@ -55,7 +55,7 @@ class InlineMedia:
                 ids |= await self._store_all(new)
         except SidecarAway:
             if self._config.fit is not None:  # as it came, it may not be what the model takes
-                raise unavailable("Media cannot be stored at the moment. Try again.") from None
+                raise
             return {}
         return {
             one.candidate.start: ids[digest]
@@ -81,7 +81,7 @@ class InlineMedia:
         return self._caller.issuer, self._caller.subject, digest
 
     async def _store_all(self, new: Mapping[Digest, Standing]) -> dict[Digest, str]:
-        """Raises `Refused` and `SidecarAway`."""
+        """Raises `Refused`."""
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def store(digest: Digest, one: Standing) -> None:

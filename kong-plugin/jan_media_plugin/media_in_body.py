@@ -14,7 +14,7 @@ from jan_media_plugin.fit import Fit
 from jan_media_plugin.headers import REMOVED, Changes
 from jan_media_plugin.inline import InlineMedia
 from jan_media_plugin.resolve.media import Answer, Found, MediaLookup, NoMedia
-from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway, SidecarRefuses
+from jan_media_plugin.resolve.sidecar import Sidecar, SidecarRefuses
 from jan_media_plugin.rewrite.candidates import (
     Kind,
     candidates,
@@ -143,10 +143,7 @@ class _Replacing:
                 f"The request has {len(set(names))} media ids. "
                 f"The most that is accepted is {self.config.max_ids}.",
             )
-        try:
-            answers = await self.answers([*names, *stored.values()])
-        except SidecarAway:
-            raise unavailable("Media cannot be resolved at the moment. Try again.") from None
+        answers = await self.answers([*names, *stored.values()])
         edits: list[Edit] = []
         objects = Objects(self.body, (one.candidate.start - 1 for one in standing))
         for one in standing:
@@ -160,7 +157,7 @@ class _Replacing:
         return edits
 
     async def answers(self, names: Sequence[str]) -> dict[str, Answer]:
-        """Return what each name stands for. Raises `SidecarAway`."""
+        """Return what each name stands for. Raises `Refused`."""
         new = [name for name in dict.fromkeys(names) if name not in self.answered]
         answers = self.lookup.remembered(new, self.fit)
         missing = [name for name in new if name not in answers]
@@ -178,34 +175,28 @@ class _Replacing:
 
     async def _medium(self, found: Found, one: Standing) -> Medium:
         """Return what goes on in the place of a name, with the bytes where they are needed."""
-        wants_bytes = self.config.resolve_as == "data_url"
-        if needs_bytes(one, found.mime):
-            wants_bytes = True
+        wants_bytes = self.config.resolve_as == "data_url" or needs_bytes(one, found.mime)
         if not wants_bytes or one.candidate.kind is Kind.INLINE:
             return Medium(found.id, found.url, found.mime)
+        self._take_room(found, one)
         if found.id not in self.contents:
             self.contents[found.id] = await self._content(found, one)
-        else:
-            self._take_room(len(self.contents[found.id]), found.id, one)
         return Medium(found.id, found.url, found.mime, self.contents[found.id])
 
     async def _content(self, found: Found, one: Standing) -> bytes:
-        self._take_room(found.bytes * 4 // 3 + 4, found.id, one)
         fit = None if self.fit is None else self.fit.as_question()
         try:
             content = await self.sidecar.content(found.id, fit)
-        except SidecarAway:
-            raise unavailable("Media cannot be fetched at the moment. Try again.") from None
         except SidecarRefuses as refusal:
             raise _no_media(found.id, NoMedia(refusal.code, refusal.message), one) from None
         return pybase64.b64encode(content)
 
-    def _take_room(self, size: int, media_id: str, one: Standing) -> None:
+    def _take_room(self, found: Found, one: Standing) -> None:
         """Refuse what would make the body larger than a client may send one."""
-        self.put_in += size
+        self.put_in += found.bytes * 4 // 3 + 4
         if len(self.body) + self.put_in > self.config.max_body_bytes:
             raise too_large(
-                f"With the bytes of {media_id} in it the body would have more than "
+                f"With the bytes of {found.id} in it the body would have more than "
                 f"{self.config.max_body_bytes} bytes, the most that is accepted. Use smaller or "
                 "fewer media.",
                 one.way.spelled(),

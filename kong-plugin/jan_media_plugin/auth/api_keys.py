@@ -3,16 +3,26 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from jan_media_plugin.answers import invalid_token, unavailable
+import msgspec
+
+from jan_media_plugin.answers import invalid_token
 from jan_media_plugin.auth.caller import Caller, groups_of, is_subject
 from jan_media_plugin.bounded_cache import BoundedCache
-from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway
+from jan_media_plugin.resolve.sidecar import Sidecar
 from jan_media_plugin.single_flight import SingleFlight
 
 _REMEMBERED_KEYS = 10_000
 _MOST_SECONDS_REFUSED = 5.0  # a key that has just been made should work soon
+
+
+class _Verified(msgspec.Struct):
+    """The sidecar's answer about a key; what a bad one lacks is empty."""
+
+    valid: bool
+    user_id: str = ""
+    groups: list[str] | None = None
+    expires_at: float | None = None
 
 
 class ApiKeys:
@@ -37,12 +47,8 @@ class ApiKeys:
 
     async def check(self, key: str) -> Caller:
         """Return whose key it is. Raises `Refused`: 401, or 503 when the sidecar is away."""
-        caller = None
-        if not self._bad.get(_digest(key)):
-            try:
-                caller = (await self._asking.get([key]))[key]
-            except SidecarAway:
-                raise unavailable("API keys cannot be checked at the moment. Try again.") from None
+        is_bad = self._bad.get(_digest(key))
+        caller = None if is_bad else (await self._asking.get([key]))[key]
         if caller is None:
             raise invalid_token(
                 "The API key is unknown, revoked or has expired.", "invalid_api_key"
@@ -54,29 +60,19 @@ class ApiKeys:
 
     async def _verify(self, key: str) -> Caller | None:
         asked_at = self._now()
-        answer = await self._sidecar.ask("/internal/keys/verify", {"key": key})
-        caller = _caller(answer)
-        if caller is None:
+        answer = await self._sidecar.ask("/internal/keys/verify", {"key": key}, _Verified)
+        if not answer.valid or not is_subject(answer.user_id):
             lifetime = min(self._cache_seconds, _MOST_SECONDS_REFUSED)
             self._bad.put(_digest(key), True, lifetime)
             return None
-        expires_at = answer.get("expires_at")
+        caller = Caller(answer.user_id, "", groups_of(answer.groups))
         # From when it was asked: a revocation may have come while the answer was on its way.
         lifetime = self._cache_seconds - (self._now() - asked_at)
-        if expires_at is not None:
-            lifetime = min(lifetime, float(expires_at) - self._now())
+        if answer.expires_at is not None:
+            lifetime = min(lifetime, answer.expires_at - self._now())
         self._good.put(_digest(key), caller, lifetime)
         return caller
 
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
-
-
-def _caller(answer: dict[str, Any]) -> Caller | None:
-    if answer.get("valid") is not True:
-        return None
-    subject = answer.get("user_id")
-    if not is_subject(subject):
-        raise SidecarAway("it names no user")
-    return Caller(str(subject), "", groups_of(answer.get("groups")))

@@ -2,33 +2,44 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
+
+import msgspec
 
 from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.fit import Fit
 from jan_media_plugin.metrics import IDS, RENDITIONS
-from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway
+from jan_media_plugin.resolve.sidecar import Sidecar
 from jan_media_plugin.single_flight import SingleFlight
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A medium, or its rendition for the route, and a URL to it."""
 
     id: str
-    url: str
+    url: Annotated[str, msgspec.Meta(min_length=1)]
     mime: str
     bytes: int
-    is_rendition: bool
+    expires_at: float
+    """Seconds since the epoch."""
+    ttl: float
+    """Seconds that the URL lives in all."""
+    rendition: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NoMedia:
+class NoMedia(msgspec.Struct, frozen=True):
     """There is nothing to put in a name's place; ``code`` and ``message`` are the sidecar's."""
 
-    code: str
-    message: str
+    code: str = "media_not_found"
+    message: str = ""
+
+
+class _Resolved(msgspec.Struct):
+    """The sidecar's answer, by name; a name in no map has no media."""
+
+    media: dict[str, Found]
+    errors: dict[str, NoMedia]
+    foreign: list[str] = []
 
 
 class Foreign:
@@ -73,27 +84,18 @@ class MediaLookup:
             "names": [name for name, _ in asked],
             "fit": None if fit is None else fit.as_question(),
         }
-        said = await self._sidecar.ask("/internal/resolve", question)
-        try:
-            return {each: self._take(each, said) for each in asked}
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise SidecarAway("it answers in another form") from error
+        said = await self._sidecar.ask("/internal/resolve", question, _Resolved)
+        return {each: self._take(each, said) for each in asked}
 
-    def _take(self, asked: Asked, said: dict[str, Any]) -> Answer:
+    def _take(self, asked: Asked, said: _Resolved) -> Answer:
         name = asked[0]
-        if name in said.get("foreign", ()):
+        if name in said.foreign:
             return Foreign()
-        media = said["media"].get(name)
-        if media is None:
-            error = said["errors"].get(name, {})
-            return NoMedia(str(error.get("code", "media_not_found")), str(error.get("message", "")))
-        url, ttl = media["url"], float(media["ttl"])
-        if not isinstance(url, str) or not url:
-            raise ValueError("no URL")
-        is_rendition = media.get("rendition") is True
-        found = Found(str(media["id"]), url, str(media["mime"]), int(media["bytes"]), is_rendition)
-        left = min(float(media["expires_at"]) - self._now(), ttl)
-        self._known.put(asked, found, left - ttl / 2)
+        found = said.media.get(name)
+        if found is None:
+            return said.errors.get(name, NoMedia())
+        left = min(found.expires_at - self._now(), found.ttl)
+        self._known.put(asked, found, left - found.ttl / 2)
         return found
 
 
@@ -105,7 +107,7 @@ def _count(found_how: str, answers: Iterable[Answer]) -> None:
     for answer in answers:
         if isinstance(answer, Found):
             _NAMES[found_how].inc()
-            if answer.is_rendition:
+            if answer.rendition:
                 RENDITIONS.inc()
         else:
             _NAMES["unknown" if isinstance(answer, NoMedia) else "foreign"].inc()

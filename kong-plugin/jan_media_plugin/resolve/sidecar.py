@@ -5,24 +5,35 @@ The plugin's only network seam besides the issuers' keys.
 
 import logging
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgpack
+import msgspec
 from jan_media.log import about
 
 from jan_media_plugin import tracing
+from jan_media_plugin.answers import Refused
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.metrics import INLINE_BYTES, SIDECAR_SECONDS
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _MOST_CONNECTIONS = 64
 _MSGPACK = {"Content-Type": "application/msgpack"}
 
 
-class SidecarAway(Exception):
-    """The sidecar cannot be reached, is too slow, or answers something else than it should."""
+class SidecarAway(Refused):
+    """The sidecar cannot be reached, is too slow, or answers something else than it should.
+
+    The log says what it is.
+    """
+
+    def __init__(self) -> None:
+        says = "The gateway's media service does not answer. Try again."
+        super().__init__(503, "service_unavailable", says, headers={"Retry-After": "1"})
 
 
 class SidecarRefuses(Exception):
@@ -44,13 +55,13 @@ class Sidecar:
         self._timeout = timeout
         self._client: httpx.AsyncClient | None = None
 
-    async def ask(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to ``question``. Raises `SidecarAway`, which is logged."""
+    async def ask(self, path: str, question: dict[str, Any], of: type[T]) -> T:
+        """Return the answer to ``question``, which is of the type ``of``. Raises `SidecarAway`."""
         try:
-            return _map(await self._post(path, msgpack.packb(question), _MSGPACK))
+            return _read(path, await self._post(path, msgpack.packb(question), _MSGPACK), of)
         except SidecarRefuses as refusal:
             log.warning("the sidecar refuses %s: status %d", path, refusal.status)
-            raise SidecarAway(f"status {refusal.status}") from refusal
+            raise SidecarAway from refusal
 
     async def content(self, media_id: str, fit: dict[str, Any] | None) -> bytes:
         """Return the bytes of a medium. Raises `SidecarAway` and `SidecarRefuses`."""
@@ -67,11 +78,9 @@ class Sidecar:
             "X-Jan-User-Id": caller.subject,
             "X-Jan-Issuer": caller.issuer,
         }
-        stored = _map(await self._post("/internal/store", content, headers)).get("id")
-        if not isinstance(stored, str):
-            raise SidecarAway("it answers in another form")
+        answer = await self._post("/internal/store", content, headers)
         INLINE_BYTES.inc(len(content))
-        return stored
+        return _read("/internal/store", answer, _Stored).id
 
     async def _post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
         with tracing.question(path):
@@ -88,7 +97,7 @@ class Sidecar:
             outcome = str(answer.status_code)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             log.warning("the sidecar does not answer %s: %s", path, type(error).__name__)
-            raise SidecarAway(type(error).__name__) from error
+            raise SidecarAway from error
         finally:
             SIDECAR_SECONDS.labels(path, outcome).observe(time.perf_counter() - began)
         if answer.status_code == 200:
@@ -96,7 +105,7 @@ class Sidecar:
         refusal = _refusal(answer)
         if refusal is None:
             log.warning("the sidecar does not answer %s: status %d", path, answer.status_code)
-            raise SidecarAway(f"status {answer.status_code}")
+            raise SidecarAway
         raise refusal
 
     def _connected(self) -> httpx.AsyncClient:
@@ -123,14 +132,16 @@ def _about_headers() -> dict[str, str]:
     return headers
 
 
-def _map(answer: httpx.Response) -> dict[str, Any]:
+class _Stored(msgspec.Struct):
+    id: str
+
+
+def _read(path: str, answer: httpx.Response, of: type[T]) -> T:
     try:
-        said = msgpack.unpackb(answer.content)
+        return msgspec.convert(msgpack.unpackb(answer.content), of)
     except (ValueError, msgpack.UnpackException) as error:
-        raise SidecarAway("it does not speak msgpack") from error
-    if not isinstance(said, dict):
-        raise SidecarAway("it answers no map")
-    return said
+        log.warning("the sidecar answers %s in another form: %s", path, type(error).__name__)
+        raise SidecarAway from error
 
 
 def _refusal(answer: httpx.Response) -> SidecarRefuses | None:
