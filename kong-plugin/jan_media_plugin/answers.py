@@ -52,9 +52,11 @@ def invalid_token(message: str, code: str = "invalid_token") -> Refused:
     return Refused(401, code, message, headers={"WWW-Authenticate": challenge})
 
 
-def unavailable(message: str) -> Refused:
-    """Something that the decision needs is away."""
-    return Refused(503, "service_unavailable", message, headers={"Retry-After": "1"})
+class Unavailable(Refused):
+    """Something that the decision needs is away. ``message`` says what."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(503, "service_unavailable", message, headers={"Retry-After": "1"})
 
 
 def misconfigured(message: str) -> Refused:

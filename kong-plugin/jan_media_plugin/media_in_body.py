@@ -6,7 +6,7 @@ from operator import attrgetter
 
 import pybase64
 
-from jan_media_plugin.answers import Refused, invalid_request, too_large, unavailable
+from jan_media_plugin.answers import Refused, Unavailable, invalid_request, too_large
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.config import Config
 from jan_media_plugin.exchange import Edit, Exchange
@@ -169,7 +169,7 @@ class _Replacing:
 
     def _refuse(self, name: str, why: NoMedia, one: Standing) -> None:
         if why.code == "rendition_pending":
-            raise unavailable(why.message or "A picture is still being converted. Try again.")
+            raise Unavailable(why.message or "A picture is still being converted. Try again.")
         if self.config.unresolved == "reject":
             raise _no_media(name, why, one)
 

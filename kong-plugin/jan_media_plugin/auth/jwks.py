@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 from jwt.algorithms import get_default_algorithms
 
+from jan_media_plugin.answers import Unavailable
 from jan_media_plugin.config import Issuer
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,11 @@ class Key(NamedTuple):
     material: Any  # what PyJWT takes as a key for the algorithm
 
 
-class IssuerAway(Exception):
+class IssuerAway(Unavailable):
     """The issuer's keys are not known, or too old, and cannot be fetched."""
+
+    def __init__(self) -> None:
+        super().__init__("The keys of the token's issuer cannot be fetched. Try again shortly.")
 
 
 class FixedKeys:

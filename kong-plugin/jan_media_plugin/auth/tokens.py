@@ -14,9 +14,9 @@ from typing import Any
 
 import jwt
 
-from jan_media_plugin.answers import Refused, invalid_token, unavailable
+from jan_media_plugin.answers import Refused, invalid_token
 from jan_media_plugin.auth.caller import Caller, groups_of, is_subject
-from jan_media_plugin.auth.jwks import FixedKeys, IssuerAway, Key, PublishedKeys
+from jan_media_plugin.auth.jwks import FixedKeys, Key, PublishedKeys
 from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.config import Issuer
 
@@ -60,13 +60,7 @@ class Tokens:
             raise invalid_token("The token demands an extension that is not supported.")
         if kid is not None and not isinstance(kid, str):
             raise invalid_token("The token's kid is not text.")
-        try:
-            candidates = await keys.find(kid, algorithm)
-        except IssuerAway:
-            raise unavailable(
-                "The keys of the token's issuer cannot be fetched. Try again shortly."
-            ) from None
-        caller, lifetime = self._verified(token, issuer, candidates)
+        caller, lifetime = self._verified(token, issuer, await keys.find(kid, algorithm))
         self._good.put(_digest(token), caller, lifetime)
         return caller
 

@@ -13,7 +13,7 @@ import msgspec
 from jan_media.log import about
 
 from jan_media_plugin import tracing
-from jan_media_plugin.answers import Refused
+from jan_media_plugin.answers import Unavailable
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.metrics import INLINE_BYTES, SIDECAR_SECONDS
 
@@ -25,15 +25,14 @@ _MOST_CONNECTIONS = 64
 _MSGPACK = {"Content-Type": "application/msgpack"}
 
 
-class SidecarAway(Refused):
+class SidecarAway(Unavailable):
     """The sidecar cannot be reached, is too slow, or answers something else than it should.
 
     The log says what it is.
     """
 
     def __init__(self) -> None:
-        says = "The gateway's media service does not answer. Try again."
-        super().__init__(503, "service_unavailable", says, headers={"Retry-After": "1"})
+        super().__init__("The gateway's media service does not answer. Try again.")
 
 
 class SidecarRefuses(Exception):
@@ -83,17 +82,14 @@ class Sidecar:
         return _read("/internal/store", answer, _Stored).id
 
     async def _post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
-        with tracing.question(path):
-            headers = {**_about_headers(), **tracing.passed_on(), **headers}
-            return await self._answer(path, content, headers)
-
-    async def _answer(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
         if self._client is None:
             self._client = self._connected()
-        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         began, outcome = time.perf_counter(), "away"
         try:
-            answer = await self._client.post(path, content=content, headers=encoded)
+            with tracing.question(path):
+                headers = {**_about_headers(), **tracing.passed_on(), **headers}
+                encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+                answer = await self._client.post(path, content=content, headers=encoded)
             outcome = str(answer.status_code)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             log.warning("the sidecar does not answer %s: %s", path, type(error).__name__)

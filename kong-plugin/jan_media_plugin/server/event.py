@@ -14,7 +14,7 @@ from kong_pdk.exception import PDKException
 from kong_pdk.pdk import FakeClasses as Pdk
 from kong_pdk.server import MSG_RET, terminal_methods
 
-from jan_media_plugin.answers import Refused, misconfigured, unavailable
+from jan_media_plugin.answers import Refused, Unavailable, misconfigured
 from jan_media_plugin.server.log import where
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,9 @@ FAILED = _ending(
 MISCONFIGURED = _ending(
     misconfigured("The media plugin cannot run as it is configured here. Its log says why.")
 )
-TOO_SLOW = _ending(unavailable("The gateway took too long over this request. Try again."))
-TOO_BUSY = _ending(unavailable("The gateway has too much to do. Try again shortly."))
-INTERRUPTED = _ending(unavailable("The gateway was restarted during this request. Try again."))
+TOO_SLOW = _ending(Unavailable("The gateway took too long over this request. Try again."))
+TOO_BUSY = _ending(Unavailable("The gateway has too much to do. Try again shortly."))
+INTERRUPTED = _ending(Unavailable("The gateway was restarted during this request. Try again."))
 
 
 class Asker(Protocol):

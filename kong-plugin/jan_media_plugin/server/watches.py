@@ -64,7 +64,7 @@ class Stalls:
         signal.setitimer(signal.ITIMER_REAL, self._seconds, self._seconds)
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        running = asyncio.current_task()
+        running = asyncio.current_task() if self._server.events else None
         for event in self._server.events.values():
             if event.task is running:
                 limit = self._server.limits.time_limit
