@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import (
-    Catalog,
     CatalogUnavailable,
     Claimed,
     Expired,

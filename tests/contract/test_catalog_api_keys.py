@@ -3,7 +3,8 @@
 import hashlib
 
 import pytest
-from jan_media.catalog.interface import ApiKey, ApiKeys
+from jan_media.catalog.api_keys import ApiKeys
+from jan_media.catalog.interface import ApiKey
 
 NOW = 1_800_000_000_000
 

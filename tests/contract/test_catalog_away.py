@@ -16,10 +16,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from jan_media.catalog.interface import Catalog, CatalogUnavailable
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.catalog.postgres import CONNECTIONS, PostgresCatalog, _lock_key
-from jan_media.catalog.sql import content_lock
 from jan_media.catalog.sqlite import SqliteCatalog
+from jan_media.catalog.steps import content_lock
 from jan_media.media_id import new_media_id
 
 from tests.support.catalogs import content_of, open_migrated, upload

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.database import Transaction
 from jan_media.catalog.interface import (
-    Catalog,
     Claim,
     Content,
     Expired,
@@ -17,7 +18,6 @@ from jan_media.catalog.interface import (
     Usage,
 )
 from jan_media.catalog.postgres import PostgresCatalog
-from jan_media.catalog.sql import Transaction
 from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.media_id import new_media_id
 

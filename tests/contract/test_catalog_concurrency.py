@@ -14,14 +14,8 @@ from itertools import count
 from threading import Barrier, Lock
 from typing import Any
 
-from jan_media.catalog.interface import (
-    Catalog,
-    Claimed,
-    Expired,
-    IntentLapsed,
-    Released,
-    State,
-)
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.interface import Claimed, Expired, IntentLapsed, Released, State
 from jan_media.media_id import new_media_id
 
 from tests.support.catalogs import content_of, new_key, open_migrated, upload

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from jan_media.catalog.interface import Catalog, IntentLapsed, Rendition
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.interface import IntentLapsed, Rendition
 from jan_media.catalog.postgres import PostgresCatalog
 from jan_media.catalog.sqlite import SqliteCatalog
 

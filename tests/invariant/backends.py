@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jan_media.catalog.interface import Catalog
+from jan_media.catalog.catalog import Catalog
 from jan_media.storage.interface import Storage
 from jan_media.storage.local import LocalStorage
 

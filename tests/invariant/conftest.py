@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from jan_media.catalog.interface import Catalog
+from jan_media.catalog.catalog import Catalog
 from jan_media.storage.interface import Storage
 
 from tests.invariant.backends import Backends, on_one_machine, on_services

@@ -17,7 +17,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from jan_media.catalog.interface import Catalog, Media
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.interface import Media
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.errors import Refused

@@ -5,7 +5,8 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from jan_media.catalog.interface import Catalog, Claimed, Content
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.interface import Claimed, Content
 from jan_media.catalog.open import open_catalog
 from jan_media.catalog.postgres import PostgresCatalog
 from jan_media.catalog.sqlite import SqliteCatalog

@@ -8,7 +8,7 @@ How it keeps the contract
     *Durable.* A commit returns after the server's log is on its disk; a session whose
     ``synchronous_commit`` is off is switched back on. Replication beyond that is the server's.
 
-    *Concurrent calls.* The locks that `jan_media.catalog.sql` describes are transaction-level
+    *Concurrent calls.* The locks that `jan_media.catalog.catalog` describes are transaction-level
     advisory locks, whose 64-bit keys are hashes of what they protect: two that collide wait for
     each other needlessly, nothing else. Rows are held by SELECT … FOR UPDATE. If the server still
     reports a deadlock or a serialisation failure, the transaction runs again from the start.
@@ -42,7 +42,7 @@ Beware
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -53,9 +53,10 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.database import Overtaken, Row, Transaction
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.catalog.migrations import migrations_after
-from jan_media.catalog.sql import Overtaken, SqlCatalog, Transaction
 
 T = TypeVar("T")
 
@@ -92,8 +93,8 @@ _PATIENT = """
 _give_up_at: ContextVar[float | None] = ContextVar("give_up_at", default=None)  # monotonic seconds
 
 
-class PostgresCatalog(SqlCatalog):
-    """A `Catalog` and `ApiKeys` in the PostgreSQL database at ``url``.
+class PostgresCatalog(Catalog):
+    """A `Catalog` in the PostgreSQL database at ``url``.
 
     Nothing is connected until it is needed; at most ``connections`` are at once.
     """
@@ -158,7 +159,7 @@ class PostgresCatalog(SqlCatalog):
         with _unavailable_on_database_error(), _in_time(_READ), self._pool.connection() as db:
             return work(_Statements(db))
 
-    def _write(self, work: Callable[[Transaction], T]) -> T:
+    def _transact(self, work: Callable[[Transaction], T]) -> T:
         with _unavailable_on_database_error(), _in_time(_WRITE):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
@@ -181,7 +182,7 @@ class _Pool(ConnectionPool["_Connection"]):
         return super().getconn(timeout)
 
 
-class _Connection(psycopg.Connection[tuple[Any, ...]]):
+class _Connection(psycopg.Connection[Row]):
     """A connection that never waits for the server longer than the call may take."""
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
@@ -198,40 +199,22 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
             raise
 
 
-class _Statements:
+class _Statements(Transaction):
     """A `Transaction` on one connection, or single queries."""
 
     def __init__(self, db: _Connection) -> None:
         self._db = db
 
-    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self._run(sql, parameters).fetchall()
+    def run(self, sql: str, parameters: Sequence[Any]) -> psycopg.Cursor[Row]:
+        # The shared statements contain no percent sign and no question mark but the placeholders'.
+        return self._db.execute(sql.replace("?", "%s"), parameters)
 
-    def hold(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def hold(self, sql: str, *parameters: Any) -> list[Row]:
         return self.rows(f"{sql} FOR UPDATE", *parameters)
-
-    def change(self, sql: str, *parameters: Any) -> int:
-        return self._run(sql, parameters).rowcount
-
-    def insert(self, table: str, **row: Any) -> None:
-        self._run(_insert(table, row), list(row.values()))
-
-    def insert_new(self, table: str, **row: Any) -> bool:
-        sql = f"{_insert(table, row)} ON CONFLICT DO NOTHING"
-        return self._run(sql, list(row.values())).rowcount == 1
 
     def lock(self, names: Sequence[str]) -> None:
         keys = sorted({_lock_key(name) for name in names})
         self._db.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) key", [keys])
-
-    def _run(self, sql: str, parameters: Sequence[Any]) -> psycopg.Cursor[tuple[Any, ...]]:
-        # The shared statements contain no percent sign and no question mark but the placeholders'.
-        return self._db.execute(sql.replace("?", "%s"), parameters)
-
-
-def _insert(table: str, row: Mapping[str, Any]) -> str:
-    marks = ", ".join("?" * len(row))
-    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608 (constants)
 
 
 def _configure(db: _Connection) -> None:

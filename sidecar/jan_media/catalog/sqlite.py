@@ -10,8 +10,8 @@ How it keeps the contract
 
     *Waiting in turn.* SQLite's own busy handler sleeps longer and longer, up to a tenth of a
     second, so under load one process can keep another out for many seconds. Therefore the threads
-    of a process queue for its one writing connection, in order of arrival. The first of them asks
-    for the file's write lock every few milliseconds until ``patience`` is over.
+    of a process queue for its one writing connection. The first of them asks for the file's write
+    lock every few milliseconds until ``patience`` is over.
 
     *Unavailable.* Locked for too long, disk full, file unreadable or not a database: each becomes
     `CatalogUnavailable`, the transaction is rolled back and its connection is closed, so that the
@@ -36,18 +36,18 @@ import os
 import random
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from queue import Empty, LifoQueue
 from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.database import Cursor, Transaction
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.catalog.migrations import migrations_after
-from jan_media.catalog.sql import SqlCatalog, Transaction
 
 T = TypeVar("T")
 
@@ -55,8 +55,8 @@ _READERS = 8
 _POLL = 0.001, 0.004  # seconds between two attempts to get the file's write lock
 
 
-class SqliteCatalog(SqlCatalog):
-    """A `Catalog` and `ApiKeys` in the SQLite file at ``path``, made if it is not there.
+class SqliteCatalog(Catalog):
+    """A `Catalog` in the SQLite file at ``path``, made if it is not there.
 
     ``patience`` is how many seconds a call waits for its turn before `CatalogUnavailable`.
     """
@@ -64,17 +64,13 @@ class SqliteCatalog(SqlCatalog):
     def __init__(self, path: str | Path, *, patience: float = 6.0) -> None:
         self._path = Path(path)
         self._patience = patience
-        self._turn = _Turnstile()
-        self._writer: Database | None = None
-        self._readers = BoundedSemaphore(_READERS)
-        self._idle: list[Database] = []
-        self._closing = Lock()  # guards _idle and _closed
-        self._closed = False
+        self._writer = _Connections(1, self._open_writer, patience)
+        self._readers = _Connections(_READERS, self._open, patience)
 
     def migrate(self) -> None:
         with _unavailable_on_database_error():
             self._create_file()
-            with self._writing() as db:
+            with self._writer.one() as db:
                 self._switch_to_wal(db)
                 self._begin(db)
                 for step in migrations_after(_schema_version(db), "sqlite"):
@@ -84,24 +80,19 @@ class SqliteCatalog(SqlCatalog):
                 db.execute("COMMIT")
 
     def schema_version(self) -> int:
-        with _unavailable_on_database_error(), self._reading() as db:
+        with _unavailable_on_database_error(), self._readers.one() as db:
             return _schema_version(db)
 
     def close(self) -> None:
-        with self._turn.waiting(self._patience), self._closing:
-            self._closed = True
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-            while self._idle:
-                self._idle.pop().close()
+        self._writer.close()
+        self._readers.close()
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
-        with _unavailable_on_database_error(), self._reading() as db:
+        with _unavailable_on_database_error(), self._readers.one() as db:
             return work(_Statements(db))
 
-    def _write(self, work: Callable[[Transaction], T]) -> T:
-        with _unavailable_on_database_error(), self._writing() as db:
+    def _transact(self, work: Callable[[Transaction], T]) -> T:
+        with _unavailable_on_database_error(), self._writer.one() as db:
             self._begin(db)
             result = work(_Statements(db))
             db.execute("COMMIT")
@@ -109,37 +100,7 @@ class SqliteCatalog(SqlCatalog):
 
     # --- connections
 
-    @contextmanager
-    def _writing(self) -> Iterator[Database]:
-        """The writing connection, for one thread at a time. An error closes it, undoing all."""
-        with self._turn.waiting(self._patience):
-            db = self._writer or self._open(busy_handler=False)
-            self._writer = None
-            with _closing_on_error(db):
-                yield db
-            self._writer = db
-
-    @contextmanager
-    def _reading(self) -> Iterator[Database]:
-        if not self._readers.acquire(timeout=self._patience):
-            raise CatalogUnavailable("the catalog has been busy for too long")
-        try:
-            with self._closing:
-                idle = self._idle.pop() if self._idle else None
-            db = idle or self._open()
-            with _closing_on_error(db):
-                yield db
-            with self._closing:
-                if not self._closed:
-                    self._idle.append(db)
-                    return
-            db.close()
-        finally:
-            self._readers.release()
-
-    def _open(self, *, busy_handler: bool = True) -> Database:
-        if self._closed:
-            raise CatalogUnavailable("the catalog has been closed")
+    def _open(self) -> Database:
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=rw",  # never make a file without a schema
             uri=True,
@@ -150,12 +111,15 @@ class SqliteCatalog(SqlCatalog):
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            if not busy_handler:
-                connection.execute("PRAGMA busy_timeout = 0")
             return Database(connection, execute_plugins=False)
         except BaseException:
             connection.close()
             raise
+
+    def _open_writer(self) -> Database:
+        db = self._open()
+        db.execute("PRAGMA busy_timeout = 0")  # `_persist` waits instead
+        return db
 
     def _begin(self, db: Database) -> None:
         self._persist(lambda: db.execute("BEGIN IMMEDIATE"))
@@ -191,82 +155,67 @@ class SqliteCatalog(SqlCatalog):
         self._persist(db.enable_wal)
 
 
-class _Statements:
+class _Connections:
+    """Up to ``most`` connections, each used by one thread at a time and opened when needed."""
+
+    def __init__(self, most: int, open: Callable[[], Database], patience: float) -> None:
+        self._open = open
+        self._patience = patience
+        self._closed = False
+        # The last one used comes first; None is a place whose connection is to be opened.
+        self._idle: LifoQueue[Database | None] = LifoQueue()
+        for _ in range(most):
+            self._idle.put(None)
+
+    @contextmanager
+    def one(self) -> Iterator[Database]:
+        """A connection to itself. An error closes it, undoing all. Raises `CatalogUnavailable`."""
+        try:
+            db = self._idle.get(timeout=self._patience)
+        except Empty:
+            raise CatalogUnavailable("the catalog has been busy for too long") from None
+        try:
+            if self._closed:
+                raise CatalogUnavailable("the catalog has been closed")
+            db = db or self._open()
+            yield db
+        except BaseException:
+            if db is not None:
+                db.close()
+                db = None
+            raise
+        finally:
+            self._idle.put(db)
+            if self._closed:
+                self.close()
+
+    def close(self) -> None:
+        """Close those that nobody uses; the others are closed when they are given back."""
+        self._closed = True
+        idle: list[Database | None] = []
+        with suppress(Empty):
+            while True:
+                idle.append(self._idle.get_nowait())
+        for db in idle:
+            if db is not None:
+                db.close()
+            self._idle.put(None)
+
+
+class _Statements(Transaction):
     """A `Transaction` on one connection; its locks cost nothing, as the module explains."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self._db.execute(sql, parameters).fetchall()
-
-    def hold(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self.rows(sql, *parameters)
-
-    def change(self, sql: str, *parameters: Any) -> int:
-        return self._db.execute(sql, parameters).rowcount
+    def run(self, sql: str, parameters: Sequence[Any]) -> Cursor:
+        return self._db.execute(sql, parameters)
 
     def insert(self, table: str, **row: Any) -> None:
         self._db.table(table).insert(row)
 
-    def insert_new(self, table: str, **row: Any) -> bool:
-        # Not insert(ignore=True), which looks for the rowid of what was there: ours have none.
-        marks = ", ".join(f":{name}" for name in row)
-        sql = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608
-        return self._db.execute(sql, row).rowcount == 1
-
     def lock(self, names: Sequence[str]) -> None:
         pass
-
-
-class _Turnstile:
-    """Lets one thread pass at a time, in order of arrival."""
-
-    def __init__(self) -> None:
-        self._guard = Lock()
-        self._busy = False
-        self._queue: deque[Lock] = deque()
-
-    @contextmanager
-    def waiting(self, seconds: float) -> Iterator[None]:
-        """Pass when it is one's turn. Raises `CatalogUnavailable` after ``seconds``."""
-        self._enter(seconds)
-        try:
-            yield
-        finally:
-            self._leave()
-
-    def _enter(self, seconds: float) -> None:
-        with self._guard:
-            if not self._busy:
-                self._busy = True
-                return
-            called = Lock()
-            called.acquire()
-            self._queue.append(called)
-        if called.acquire(timeout=seconds):
-            return
-        with self._guard:
-            if called in self._queue:
-                self._queue.remove(called)
-                raise CatalogUnavailable("the catalog has been busy for too long")
-        # Called in the very moment of giving up: the turn is ours.
-
-    def _leave(self) -> None:
-        with self._guard:
-            if self._queue:
-                self._queue.popleft().release()
-            else:
-                self._busy = False
-
-
-@contextmanager
-def _closing_on_error(db: Database) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        db.close()
-        raise
 
 
 @contextmanager

@@ -8,11 +8,29 @@ moment leaves a consistent catalog, and one that is run again does what is left.
 Times are Unix milliseconds. Every method raises `CatalogUnavailable`.
 """
 
+# ruff: noqa: S608 (what is put into statements is constants)
+
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from jan_media.catalog.interface import Claim, Media, Rendition, State
+from jan_media.catalog.database import Database, Transaction
+from jan_media.catalog.interface import Claim, Content, Media, Rendition, State
+from jan_media.catalog.steps import (
+    CLAIM,
+    LIVE,
+    MEDIA,
+    RENDITION,
+    charge,
+    drop,
+    insert_claim,
+    is_stored,
+    keep_bytes,
+    lock_content,
+    next_place,
+    owners,
+    to_media,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +73,36 @@ def merged(ours: Claim, theirs: Claim) -> Claim:
     )
 
 
-class Transfer(Protocol):
+class Transfer(Database):
     """Reading all of a catalog, and taking in what another one held."""
-
-    def schema_version(self) -> int:
-        """The version of the database's schema; 0 if it has none yet."""
 
     def ids_after(self, id: str, *, now: int, limit: int) -> list[str]:
         """Up to ``limit`` ids above ``id`` that have not expired, in rising order.
 
         Pending ones count as long as `Catalog.get_many` returns them. The same holds for `records`.
         """
+        sql = f"SELECT m.id FROM media m WHERE m.id > ? AND {LIVE} ORDER BY m.id LIMIT ?"
+        return [found for (found,) in self._rows(sql, id, now, limit)]
 
     def records(self, ids: Sequence[str], *, now: int) -> dict[str, Record]:
         """What is known of those of ``ids`` (canonical form) that exist, by id."""
+        sql = "SELECT id, place FROM media WHERE id IN ({})"
+
+        def work(tx: Transaction) -> dict[str, Record]:
+            places: dict[str, int | None] = dict(tx.among(sql, ids))
+            media = tx.among(f"{MEDIA} WHERE m.id IN ({{}}) AND {LIVE}", ids, now)
+            claims: dict[str, list[Claim]] = defaultdict(list)
+            for id, *claim in tx.among(
+                f"SELECT k.id, {CLAIM} FROM claims k WHERE k.id IN ({{}}) ORDER BY k.owner", ids
+            ):
+                claims[id].append(Claim(*claim))
+            return {
+                row[0]: Record(to_media(row), tuple(claims[row[0]]), places.get(row[0]))
+                for row in media
+                if row[0] in claims  # without an owner it has gone since it was read
+            }
+
+        return self._read(work)
 
     def take_in_ready(self, record: Record, *, storage_key: str | None, now: int) -> bool:
         """Hold a ready id: with its owners beside any that it has here, and with the later end.
@@ -80,16 +114,99 @@ class Transfer(Protocol):
         bytes under it; without one nothing is changed and the answer is False. Raises
         `IntentLapsed` as `Catalog.commit_upload` does. Repeating it changes nothing.
         """
+        media = record.media
 
-    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
-        """All renditions of the contents of these SHA-256, behind the hash and the name of the
-        limits."""
+        def work(tx: Transaction) -> bool:
+            lock_content(tx, media.sha256)
+            if storage_key is not None:
+                content = Content(media.sha256, media.mime, media.bytes)
+                keep_bytes(tx, content, storage_key, now=now)
+            elif not is_stored(tx, media.sha256):
+                return False
+            _take_in_ready(tx, record)
+            for claim in record.claims:
+                _take_in_claim(tx, media.id, claim, bytes=media.bytes)
+            return True
 
-    def drop_rendition(self, sha256: str, fit: str, *, now: int) -> None:
-        """Forget a rendition, so that it is made anew; its key becomes due garbage."""
+        return self._write(work)
 
     def take_in_unready(self, record: Record, *, key_due_at: int) -> None:
         """Hold a pending or rejected id with its upload key, garbage from ``key_due_at`` on.
 
         An id that is ready here stays so, whatever the record says. Repeating it changes nothing.
         """
+
+        def work(tx: Transaction) -> None:
+            _take_in_unready(tx, record.media, key_due_at=key_due_at)
+            for claim in record.claims:
+                _take_in_claim(tx, record.media.id, claim, bytes=0)
+
+        self._write(work)
+
+    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
+        """All renditions of the contents of these SHA-256, behind the hash and the name of the
+        limits."""
+        sql = (
+            f"SELECT sha256, fit, {RENDITION} FROM renditions WHERE sha256 IN ({{}}) ORDER BY 1, 2"
+        )
+        rows = self._read(lambda tx: tx.among(sql, hashes))
+        return [(sha256, fit, Rendition(*rest)) for sha256, fit, *rest in rows]
+
+    def drop_rendition(self, sha256: str, fit: str, *, now: int) -> None:
+        """Forget a rendition, so that it is made anew; its key becomes due garbage."""
+        sql = "DELETE FROM renditions WHERE sha256 = ? AND fit = ? RETURNING storage_key"
+
+        def work(tx: Transaction) -> None:
+            lock_content(tx, sha256)
+            for (key,) in tx.rows(sql, sha256, fit):
+                if key:
+                    drop(tx, key, now=now)
+
+        self._write(work)
+
+
+def _take_in_ready(tx: Transaction, record: Record) -> None:
+    """Hold a ready id of a content that is stored."""
+    media = record.media
+    if tx.hold("SELECT id FROM media WHERE id = ? AND sha256 IS NULL", media.id):
+        for owner in owners(tx, media.id):  # it was not ready here, and had no bytes
+            charge(tx, owner, bytes=media.bytes, files=0)
+    taken = tx.rows(
+        "SELECT 1 FROM media WHERE sha256 = ? AND place = ? AND id <> ?",
+        *(media.sha256, record.place, media.id),
+    )
+    place = next_place(tx, media.sha256) if taken else record.place
+    tx.change(
+        "INSERT INTO media (id, state, sha256, place, created_at, expires_at)"
+        " VALUES (?, 'ready', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+        " SET state = 'ready', expires_at = CASE WHEN media.state = 'ready'"
+        " AND media.expires_at > excluded.expires_at THEN media.expires_at"
+        " ELSE excluded.expires_at END, sha256 = COALESCE(media.sha256, excluded.sha256),"
+        " place = COALESCE(media.place, excluded.place)",
+        *(media.id, media.sha256, place, media.created_at, media.expires_at),
+    )
+
+
+def _take_in_unready(tx: Transaction, media: Media, *, key_due_at: int) -> None:
+    """Hold a pending or rejected id, unless it has got further here."""
+    tx.change(
+        "INSERT INTO media (id, state, promised_mime, upload_key, created_at, expires_at,"
+        " rejection_code, rejection_message) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
+        " rejection_code = excluded.rejection_code,"
+        " rejection_message = excluded.rejection_message WHERE media.state = 'pending'",
+        *(media.id, media.state, media.mime, media.storage_key, media.created_at),
+        *(media.expires_at, media.rejection_code, media.rejection_message),
+    )
+    tx.insert_new("garbage", storage_key=media.storage_key, due_at=key_due_at, hold="dropped")
+
+
+def _take_in_claim(tx: Transaction, id: str, claim: Claim, *, bytes: int) -> None:
+    """Hold a claim of another catalog, merged with that of the same owner if there is one."""
+    known = tx.rows(f"SELECT {CLAIM} FROM claims k WHERE k.owner = ? AND k.id = ?", claim.owner, id)
+    if known:
+        tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", claim.owner, id)
+        claim = merged(Claim(*known[0]), claim)
+    else:
+        charge(tx, claim.owner, bytes=bytes, files=1)
+    insert_claim(tx, id, claim)

@@ -12,7 +12,8 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import ApiKey, ApiKeys
+from jan_media.catalog.api_keys import ApiKeys
+from jan_media.catalog.interface import ApiKey
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM = 34

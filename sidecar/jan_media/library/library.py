@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jan_media.catalog.interface import NO_QUOTA, Catalog, Quota
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.interface import NO_QUOTA, Quota
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.media_id import created_ms
 from jan_media.storage.interface import Storage

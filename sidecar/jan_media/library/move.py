@@ -19,8 +19,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from jan_media.catalog.interface import ApiKey, ApiKeys, Catalog, IntentLapsed, Rendition, State
-from jan_media.catalog.transfer import Record, Transfer
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.interface import ApiKey, IntentLapsed, Rendition, State
+from jan_media.catalog.transfer import Record
 from jan_media.content.size_limit import ContentTooLarge
 from jan_media.library.ingest import ATTEMPTS
 from jan_media.library.library import fresh_content_key, now_ms
@@ -28,10 +29,6 @@ from jan_media.library.spool import Spool
 from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
 
 BATCH = 500
-
-
-class WholeCatalog(Catalog, ApiKeys, Transfer, Protocol):
-    """A catalog with all that can be asked of one."""
 
 
 class Readable(Protocol):
@@ -69,7 +66,7 @@ class Source:
 class Side(Source):
     """A library of ours, which may be either end of a move."""
 
-    catalog: WholeCatalog
+    catalog: Catalog
     storage: Storage
 
 
@@ -283,7 +280,7 @@ def _batches(catalog: Readable, clock: Callable[[], int]) -> Iterator[list[str]]
         ids = catalog.ids_after(ids[-1], now=clock(), limit=BATCH)
 
 
-def _move_api_keys(source: Readable, target: ApiKeys, *, now: int) -> None:
+def _move_api_keys(source: Readable, target: Catalog, *, now: int) -> None:
     """Keys are found by their hash, so they go on working; one that was revoked stays so."""
     there = {key.id: key for key in target.list_api_keys()}
     for key in source.list_api_keys():
@@ -295,7 +292,7 @@ def _move_api_keys(source: Readable, target: ApiKeys, *, now: int) -> None:
 
 
 def _delete_departed(
-    source: Readable, target: WholeCatalog, clock: Callable[[], int], moved: Moved
+    source: Readable, target: Catalog, clock: Callable[[], int], moved: Moved
 ) -> None:
     """Give up, in the target, the claims that the source does not have."""
     for ids in _batches(target, clock):

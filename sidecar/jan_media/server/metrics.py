@@ -28,7 +28,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from jan_media import tracing
-from jan_media.catalog.interface import ApiKeys, Catalog, CatalogUnavailable
+from jan_media.catalog.api_keys import ApiKeys
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.storage.interface import Storage, StorageUnavailable
 
 __all__ = ["CONTENT_TYPE", "Metrics", "share_among_workers"]
@@ -42,7 +44,7 @@ _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 _REQUEST = _FAST[2:]
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0)
 _STORAGE_CALLS = ("put", "size", "copy", "delete")
-_CATALOG_CALLS = [name for part in (Catalog, ApiKeys) for name in vars(part) if name[0] != "_"]
+_CATALOG_CALLS = ["check", *(name for name in vars(Catalog) | vars(ApiKeys) if name[0] != "_")]
 _TIMINGS = {
     "fetch": "Fetches from remote URLs.",
     "rendition": "Pictures made to fit what a model takes.",
@@ -137,9 +139,8 @@ class Metrics:
         """Time the calls of ``catalog`` from now on."""
         for name in _CATALOG_CALLS:
             call = getattr(catalog, name)
-            if name not in ("migrate", "close"):
-                timed = self._timed("catalog", self._catalog, name, call, CatalogUnavailable)
-                setattr(catalog, name, timed)
+            timed = self._timed("catalog", self._catalog, name, call, CatalogUnavailable)
+            setattr(catalog, name, timed)
 
     def _timed(
         self,

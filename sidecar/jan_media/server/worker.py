@@ -13,7 +13,8 @@ from starlette.types import ASGIApp
 from jan_media import tracing
 from jan_media.api.internal import internal_app
 from jan_media.api.public import public_app
-from jan_media.catalog.interface import Catalog, CatalogUnavailable, SchemaTooNew
+from jan_media.catalog.catalog import Catalog
+from jan_media.catalog.interface import CatalogUnavailable, SchemaTooNew
 from jan_media.errors import CannotStart
 from jan_media.server.background import migrate_later, sweep_now_and_then
 from jan_media.server.http_protocol import JanHttpProtocol

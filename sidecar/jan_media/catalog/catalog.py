@@ -1,0 +1,605 @@
+"""The catalog: ids, their owners and their contents, in transactions that both databases can do.
+
+Why concurrent transactions cannot hurt each other
+    Whatever gives a content an id, takes one away, or creates or removes the content itself holds
+    the lock of that content (`lock_content`) and reads only after it has it. So a claim never
+    joins an id that a concurrent release or expiry is removing, two first uploads of one content
+    cannot both be first, and a content loses its row exactly when its last id goes, with its key
+    becoming garbage in the same transaction. An id that is not ready yet has no content to lock;
+    its row is locked instead (`Transaction.hold`).
+
+    A storage key is handed over by one statement on its garbage row, which only one transaction
+    can win: a commit deletes the row if it is ``held``, a sweep sets it to ``taken``.
+
+    Locks are always taken in one order, so that no two transactions wait for each other: the
+    sweep's, then contents (several only by `expire`, sorted), then media rows, then garbage rows,
+    then usage rows.
+    `release` has to look at an id before it knows which content to lock; if the id changed
+    meanwhile it starts again (`Overtaken`).
+
+The garbage row of a key (``hold``)
+    ``held``: bytes are being written, and a commit may still take the key. ``dropped``: no commit
+    may. ``taken``: a sweep is deleting the bytes; it is given out again until it is forgotten. A
+    late commit turns ``taken`` back into ``dropped``: its bytes may have been written after the
+    sweep's deletion, so that sweep must not forget the key, and the next one deletes again.
+"""
+
+# ruff: noqa: S608 (what is put into statements is placeholders and constants)
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from jan_media.catalog.api_keys import ApiKeys
+from jan_media.catalog.database import BATCH, Overtaken, Transaction, marks
+from jan_media.catalog.interface import (
+    NO_DETAILS,
+    NO_QUOTA,
+    Claim,
+    Claimed,
+    Content,
+    Expired,
+    FileDetails,
+    Media,
+    Owned,
+    Position,
+    Quota,
+    Released,
+    Rendition,
+    State,
+    Usage,
+)
+from jan_media.catalog.steps import (
+    CLAIM,
+    COLUMNS,
+    LIVE,
+    MEDIA,
+    MEDIA_TABLES,
+    RENDITION,
+    UNLIMITED,
+    add_claim,
+    after_claim,
+    charge,
+    drop,
+    drop_unreferenced,
+    give_back_all,
+    is_stored,
+    keep_bytes,
+    live_media,
+    lock_content,
+    media_of,
+    next_place,
+    owners,
+    require_room,
+    take_over,
+    to_media,
+    usage_of,
+)
+from jan_media.catalog.transfer import Transfer
+
+# Of a content's ids the one to answer an upload with. The parameters are its hash and now.
+_FIRST_LIVE = "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1"
+# The parameter is now. It is over while it waits for `expire`.
+_CLAIM_HOLDS = "(k.expires_at IS NULL OR k.expires_at > ?)"
+# A claim to which an upload would add nothing. The parameters are the owner, and the details: the
+# name twice, the purpose twice, the end.
+_SAME_CLAIM = """
+    SELECT 1 FROM claims k WHERE k.id = m.id AND k.owner = ?
+    AND (? = '' OR ? = k.file_name) AND (? = '' OR ? = k.purpose)
+    AND (k.expires_at IS NULL OR k.expires_at >= ?)
+"""
+
+
+class Catalog(ApiKeys, Transfer):
+    """Ids, their owners and their contents. See `interface` for the promises of every method."""
+
+    # --- bytes on their way in
+
+    def intend(self, storage_key: str, *, due_at: int) -> None:
+        """Hold a fresh key for bytes about to be written; garbage from ``due_at`` on.
+
+        ``due_at`` has to outlast the write. A writer that a sweep overtakes is told so by its
+        commit, and its bytes are swept; but one that is overtaken, writes and then dies leaves
+        bytes that no row knows of.
+
+        Repeating it changes nothing.
+        """
+        self._write(
+            lambda tx: tx.insert_new("garbage", storage_key=storage_key, due_at=due_at, hold="held")
+        )
+
+    def claim_known(
+        self,
+        content: Content,
+        owner: str,
+        *,
+        now: int,
+        expires_at: int,
+        quota: Quota = NO_QUOTA,
+        details: FileDetails = NO_DETAILS,
+    ) -> Claimed | None:
+        """Claim a content that is already stored and has a live id; None if there is none.
+
+        Of several it is the one that became ready first, so that a direct upload of the same
+        bytes, completed later under an older id, does not change the answer. Its retention
+        becomes the later of its own and ``expires_at``, and ``owner`` owns it too. ``deduped``
+        is True. Raises `QuotaExceeded` unless the owner has it already.
+
+        The claim ends at ``expires_at`` if ``details`` give a lifetime, however long others keep
+        the media. Of an owner who has it already the claim keeps its date, has the later of the two
+        ends, and takes over the name and the purpose if ``details`` give any.
+        """
+        end = UNLIMITED if details.lifetime is None else expires_at
+        seen = self._rows(
+            f"SELECT {COLUMNS}, EXISTS ({_SAME_CLAIM}) {MEDIA_TABLES} WHERE m.id = ({_FIRST_LIVE})",
+            *(owner, details.name, details.name, details.purpose, details.purpose, end),
+            *(content.sha256, now),
+        )
+        if not seen:
+            return None
+        *row, claimed = seen[0]
+        media = to_media(row)
+        if claimed and media.expires_at >= expires_at:
+            return Claimed(media, deduped=True)  # there is nothing to change
+
+        def work(tx: Transaction) -> Claimed | None:
+            lock_content(tx, content.sha256)
+            return _claim_live(tx, content, owner, details, now, expires_at, quota)
+
+        return self._write(work)
+
+    def claim_or_intend(
+        self,
+        content: Content,
+        owner: str,
+        storage_key: str,
+        *,
+        now: int,
+        expires_at: int,
+        due_at: int,
+        quota: Quota = NO_QUOTA,
+        details: FileDetails = NO_DETAILS,
+    ) -> Claimed | None:
+        """What an upload begins with: `claim_known`; if that is None, `intend` ``storage_key``.
+
+        Raises `QuotaExceeded` also if `commit_upload` would at this moment.
+        """
+        known = self.claim_known(
+            content, owner, now=now, expires_at=expires_at, quota=quota, details=details
+        )
+        if known is None:
+            if quota != NO_QUOTA:
+                require_room(self.usage(owner), content.bytes, quota)
+            self.intend(storage_key, due_at=due_at)
+        return known
+
+    def commit_upload(
+        self,
+        new_id: str,
+        content: Content,
+        storage_key: str,
+        owner: str,
+        *,
+        now: int,
+        expires_at: int,
+        quota: Quota = NO_QUOTA,
+        details: FileDetails = NO_DETAILS,
+    ) -> Claimed:
+        """Give bytes just written under an intended ``storage_key`` their id.
+
+        If a live id of that content exists by now (another upload was faster), it is claimed as
+        by `claim_known` and ``storage_key`` becomes due garbage. If the content is stored but no
+        live id has it, ``new_id`` shares the stored bytes and ``storage_key`` becomes due
+        garbage. Otherwise ``storage_key`` becomes the content's. Under any number of concurrent
+        calls for one content exactly one answers ``deduped=False``.
+
+        Raises `IntentLapsed` if a sweep has taken ``storage_key`` and it would be needed; the key
+        is due garbage then, so bytes written after the sweep's deletion go as well. Raises
+        `QuotaExceeded`; ``storage_key`` is held as before then.
+
+        Repeating a commit whose answer was lost is harmless and answers the same.
+        """
+
+        def work(tx: Transaction) -> Claimed:
+            lock_content(tx, content.sha256)
+            claimed = _claim_live(tx, content, owner, details, now, expires_at, quota)
+            if claimed is not None:
+                drop(tx, storage_key, now=now)
+                # The id can only be there already if this very commit was done before and its
+                # answer got lost; then it is still the first one.
+                return Claimed(claimed.media, deduped=claimed.media.id != new_id)
+            keep_bytes(tx, content, storage_key, now=now)
+            tx.insert(
+                "media",
+                id=new_id,
+                state=State.READY.value,
+                sha256=content.sha256,
+                place=next_place(tx, content.sha256),
+                created_at=now,
+                expires_at=expires_at,
+            )
+            add_claim(tx, new_id, owner, details, now, expires_at, bytes=content.bytes, quota=quota)
+            return Claimed(media_of(tx, new_id), deduped=False)
+
+        return self._write(work)
+
+    # --- direct upload
+
+    def create_pending(
+        self,
+        new_id: str,
+        mime: str,
+        upload_key: str,
+        owner: str,
+        *,
+        now: int,
+        upload_until: int,
+        quota: Quota = NO_QUOTA,
+    ) -> Media:
+        """Promise ``new_id`` to a direct upload, which will have ended by ``upload_until``.
+
+        ``upload_key`` is garbage from ``upload_until`` on whatever happens, since its upload
+        policy could write it again. That has to outlast the policy by as much as an upload takes:
+        one that ends after the key is forgotten is never deleted. Raises `QuotaExceeded`.
+        """
+
+        def work(tx: Transaction) -> Media:
+            tx.insert(
+                "media",
+                id=new_id,
+                state=State.PENDING.value,
+                promised_mime=mime,
+                upload_key=upload_key,
+                created_at=now,
+                expires_at=upload_until,
+            )
+            tx.insert("garbage", storage_key=upload_key, due_at=upload_until, hold="dropped")
+            add_claim(tx, new_id, owner, NO_DETAILS, now, upload_until, bytes=0, quota=quota)
+            return media_of(tx, new_id)
+
+        return self._write(work)
+
+    def complete_pending(
+        self,
+        id: str,
+        content: Content,
+        storage_key: str,
+        *,
+        now: int,
+        expires_at: int,
+        quota_of: Callable[[str], Quota] = lambda owner: NO_QUOTA,
+    ) -> Media | None:
+        """Turn a pending id into a ready one whose bytes are under an intended ``storage_key``.
+
+        Shares the stored bytes of a content that is known (``storage_key`` is then due garbage).
+        A pending id past its time can still be completed, as long as `expire` has not removed it.
+        If the id is no longer pending, changes nothing of it, makes ``storage_key`` due garbage
+        and returns the id as it is, or None if it is gone. Raises `IntentLapsed` as above, and
+        `QuotaExceeded` if an owner of the id would have more than ``quota_of`` it.
+        """
+
+        def work(tx: Transaction) -> Media | None:
+            lock_content(tx, content.sha256)
+            if not tx.hold("SELECT id FROM media WHERE id = ? AND state = 'pending'", id):
+                drop(tx, storage_key, now=now)
+                return live_media(tx, id, now=now)
+            keep_bytes(tx, content, storage_key, now=now)
+            tx.change(
+                "UPDATE media SET state = 'ready', sha256 = ?, place = ?, expires_at = ?"
+                " WHERE id = ?",
+                *(content.sha256, next_place(tx, content.sha256), expires_at, id),
+            )
+            for owner in owners(tx, id):
+                charge(tx, owner, bytes=content.bytes, files=0, quota=quota_of(owner))
+            return media_of(tx, id)
+
+        return self._write(work)
+
+    def reject_pending(self, id: str, code: str, message: str, *, now: int) -> Media | None:
+        """Mark a pending id as refused until its upload time ends. Returns the id as it is now."""
+
+        def work(tx: Transaction) -> Media | None:
+            tx.change(
+                "UPDATE media SET state = 'rejected', rejection_code = ?, rejection_message = ?"
+                " WHERE id = ? AND state = 'pending'",
+                *(code, message, id),
+            )
+            return live_media(tx, id, now=now)
+
+        return self._write(work)
+
+    def overdue_uploads(self, *, now: int, limit: int, after: str = "") -> list[Media]:
+        """Pending ids past their time, by id, those above ``after`` only."""
+        sql = (
+            f"{MEDIA} WHERE m.state = 'pending' AND m.expires_at <= ? AND m.id > ?"
+            " ORDER BY m.id LIMIT ?"
+        )
+        return [to_media(row) for row in self._rows(sql, now, after, limit)]
+
+    # --- reading
+
+    def get_many(self, ids: Sequence[str], *, now: int) -> dict[str, Media]:
+        """Return those of ``ids`` (canonical form) that exist and have not expired, by id.
+
+        Pending ones are returned past their time too, until `expire` removes them: whether they
+        were uploaded in time, the catalog does not know.
+        """
+        sql = f"{MEDIA} WHERE m.id IN ({{}}) AND {LIVE}"
+        rows = self._read(lambda tx: tx.among(sql, ids, now)) if ids else []
+        return {row[0]: to_media(row) for row in rows}
+
+    def claim_of(self, id: str, owner: str, *, now: int) -> Claim | None:
+        """The claim of ``owner`` on ``id``; None if there is none, or if it has ended."""
+        found = self._rows(
+            f"SELECT {CLAIM} FROM claims k WHERE k.owner = ? AND k.id = ? AND {_CLAIM_HOLDS}",
+            *(owner, id, now),
+        )
+        return Claim(*found[0]) if found else None
+
+    def list_owned(
+        self,
+        owner: str,
+        *,
+        now: int,
+        limit: int,
+        after: Position | None = None,
+        oldest_first: bool = False,
+        purpose: str = "",
+        ids: Sequence[str] | None = None,
+    ) -> list[Owned]:
+        """Ready media of ``owner`` by the date of the own upload, newest first.
+
+        With ``after`` only what follows that position in this order, with ``purpose`` only what has
+        it (`Owned.purpose`), and of ``ids``, up to a hundred, only these.
+        """
+        follows, order = (">", "ASC") if oldest_first else ("<", "DESC")
+        beyond = "" if after is None else f" AND (k.created_at, k.id) {follows} (?, ?)"
+        with_purpose = " AND k.listed_as = ?" if purpose else ""
+        of_ids = "" if ids is None else f" AND k.id IN ({marks(ids)})"
+        # The plus keeps SQLite from walking through all that an owner has, in order, for a few ids.
+        date = "k.created_at" if ids is None else "+k.created_at"
+        sql = (
+            f"SELECT {CLAIM}, {COLUMNS} {MEDIA_TABLES} JOIN claims k ON k.id = m.id"
+            f" WHERE k.owner = ? AND {_CLAIM_HOLDS} AND m.state = 'ready' AND m.expires_at > ?"
+            f"{beyond}{with_purpose}{of_ids}"
+            f" ORDER BY {date} {order}, k.id {order} LIMIT ?"
+        )
+        wanted = (*(after or ()), *((purpose,) if purpose else ()), *(ids or ()))
+        rows = self._rows(sql, owner, now, now, *wanted, limit)
+        return [Owned(to_media(row[5:]), Claim(*row[:5])) for row in rows]
+
+    def usage(self, owner: str) -> Usage:
+        """What ``owner`` keeps."""
+        return self._read(lambda tx: usage_of(tx, owner))
+
+    # --- renditions
+
+    def renditions(self, hashes: Sequence[str], fit: str) -> dict[str, Rendition]:
+        """What is known of the contents of these SHA-256 made to fit, by SHA-256.
+
+        ``fit`` names the limits.
+        """
+        sql = f"SELECT sha256, {RENDITION} FROM renditions WHERE sha256 IN ({{}}) AND fit = ?"
+        rows = self._read(lambda tx: tx.among(sql, hashes, fit))
+        return {sha256: Rendition(*columns) for sha256, *columns in rows}
+
+    def keep_rendition(
+        self, sha256: str, fit: str, rendition: Rendition, *, now: int
+    ) -> Rendition | None:
+        """Keep what came of making a content fit; its key, if it has one, was intended.
+
+        The first one stays, and is returned; the key of a later one becomes due garbage. None,
+        and the key due garbage, if the content is gone. A rendition goes with its content: its
+        key becomes due garbage then. Raises `IntentLapsed` as `commit_upload` does.
+        """
+        sql = f"SELECT {RENDITION} FROM renditions WHERE sha256 = ? AND fit = ?"
+
+        def work(tx: Transaction) -> Rendition | None:
+            lock_content(tx, sha256)
+            known = tx.rows(sql, sha256, fit)
+            key = rendition.storage_key
+            if known or not is_stored(tx, sha256):
+                kept = Rendition(*known[0]) if known else None
+                if key and not (kept and kept.storage_key == key):
+                    drop(tx, key, now=now)
+                return kept
+            if key:
+                take_over(tx, key, now=now)
+            tx.insert("renditions", sha256=sha256, fit=fit, **asdict(rendition))
+            return rendition
+
+        return self._write(work)
+
+    # --- the end of life
+
+    def release(self, id: str, owner: str, *, now: int) -> Released:
+        """Give up ``owner``'s claim. With the last claim the id goes, and its content becomes due
+        garbage once no id refers to it."""
+
+        def work(tx: Transaction) -> Released:
+            seen = tx.rows(f"SELECT m.sha256 FROM media m WHERE m.id = ? AND {LIVE}", id, now)
+            if not seen:
+                return Released.NOT_FOUND
+            sha256: str | None = seen[0][0]
+            if sha256 is not None:
+                lock_content(tx, sha256)
+            held = tx.hold("SELECT sha256 FROM media WHERE id = ?", id)
+            if not held:
+                return Released.NOT_FOUND
+            if held != seen:
+                raise Overtaken  # completed meanwhile: its content has to be locked first
+            if not tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", owner, id):
+                return Released.NOT_OWNER
+            if not after_claim(tx, id, owner):
+                return Released.SHARED
+            if sha256 is not None:
+                drop_unreferenced(tx, [sha256], now=now)
+            return Released.GONE
+
+        return self._write(work)
+
+    def expire(self, *, now: int, limit: int) -> Expired:
+        """Remove up to ``limit`` ids whose time is over, or claims whose end comes before that.
+
+        An id goes with its last claim; unreferenced contents become due garbage. It may remove
+        fewer than ``limit`` at a time. All zeros mean that nothing was left to do.
+        """
+
+        def work(tx: Transaction) -> Expired:
+            tx.lock(["sweep"])
+            over = tx.rows(
+                "SELECT id, sha256 FROM media WHERE expires_at <= ?"
+                " ORDER BY expires_at, id LIMIT ?",
+                *(now, min(limit, BATCH)),
+            )
+            if not over:
+                return _expire_claims(tx, now=now, limit=min(limit, BATCH))
+            ids = [id for id, _ in over]
+            hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
+            lock_content(tx, *hashes)
+            # Renewed or completed since it was read: no longer over, or of a content not locked.
+            going: dict[str, str] = dict(
+                tx.hold(
+                    f"SELECT id, state FROM media WHERE id IN ({marks(ids)}) AND expires_at <= ?"
+                    f" AND (sha256 IS NULL OR sha256 IN ({marks(hashes)}))",
+                    *(*ids, now, *hashes),
+                )
+            )
+            states = list(going.values())
+            if not states:
+                raise Overtaken  # others may be over: all zeros would say that none is
+            give_back_all(tx, list(going))
+            tx.change(f"DELETE FROM media WHERE id IN ({marks(list(going))})", *going)
+            ready = states.count(State.READY)
+            return Expired(
+                media=ready,
+                uploads=len(states) - ready,
+                contents=drop_unreferenced(tx, hashes, now=now),
+            )
+
+        return self._write(work)
+
+    def count_expired(self, *, now: int) -> Expired:
+        """What `expire` without a limit would remove, changing nothing (for a dry run)."""
+        sql = """
+            SELECT (SELECT COUNT(*) FROM media WHERE expires_at <= ? AND state = 'ready'),
+                   (SELECT COUNT(*) FROM media WHERE expires_at <= ? AND state <> 'ready'),
+                   (SELECT COUNT(*) FROM contents c WHERE NOT EXISTS (
+                        SELECT 1 FROM media m WHERE m.sha256 = c.sha256 AND m.expires_at > ?)),
+                   (SELECT COUNT(*) FROM claims k JOIN media m ON m.id = k.id
+                    WHERE k.expires_at <= ? AND m.expires_at > ?)
+        """
+        ((media, uploads, contents, claims),) = self._rows(sql, now, now, now, now, now)
+        return Expired(media=media, uploads=uploads, contents=contents, claims=claims)
+
+    def take_garbage(self, *, now: int, limit: int) -> list[str]:
+        """Take up to ``limit`` due keys for deletion. A taken key can no longer be committed.
+
+        A key that was taken and not forgotten (the sweep died) is given out again by a later
+        call, after those that have been due for longer.
+        """
+
+        def work(tx: Transaction) -> list[str]:
+            tx.lock(["sweep"])
+            # A taken key goes to the end of the queue, so that keys whose bytes cannot be deleted
+            # never keep others from their turn.
+            taken = tx.rows(
+                "UPDATE garbage SET hold = 'taken', due_at = ? WHERE due_at <= ?"
+                " AND storage_key IN (SELECT storage_key FROM garbage WHERE due_at <= ?"
+                " ORDER BY due_at, storage_key LIMIT ?) RETURNING storage_key",
+                *(now, now, now, limit),
+            )
+            return [key for (key,) in taken]
+
+        return self._write(work)
+
+    def forget_garbage(self, storage_keys: Sequence[str]) -> None:
+        """Drop taken keys whose bytes have been deleted.
+
+        A key that a late commit has made garbage again since it was taken stays: see
+        `commit_upload`.
+        """
+
+        def work(tx: Transaction) -> None:
+            tx.lock(["sweep"])
+            tx.among(
+                "DELETE FROM garbage WHERE storage_key IN ({}) AND hold = 'taken'"
+                " RETURNING storage_key",
+                storage_keys,
+            )
+
+        if storage_keys:
+            self._write(work)
+
+    def count_garbage(self, *, now: int) -> int:
+        """How many keys are due."""
+        sql = "SELECT COUNT(*) FROM garbage WHERE due_at <= ?"
+        ((count,),) = self._rows(sql, now)
+        return int(count)
+
+    def lease(self, name: str, holder: str, *, now: int, until: int) -> bool:
+        """Take or renew a named lease; False while another holder's has not run out."""
+        sql = (
+            "INSERT INTO leases (name, holder, ends_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE"
+            " SET holder = excluded.holder, ends_at = excluded.ends_at"
+            " WHERE leases.holder = excluded.holder OR leases.ends_at <= ?"
+        )
+        return self._write(lambda tx: tx.change(sql, name, holder, until, now)) == 1
+
+    def counts(self) -> dict[str, int]:
+        """Sizes for metrics: ``media`` (ready ids), ``pending``, ``contents``, ``content_bytes``,
+        ``garbage`` (keys, due or not). What is over and not yet swept is included."""
+        names = ("media", "pending", "contents", "content_bytes", "garbage")
+        sql = """
+            SELECT (SELECT COUNT(*) FROM media WHERE state = 'ready'),
+                   (SELECT COUNT(*) FROM media WHERE state = 'pending'),
+                   (SELECT COUNT(*) FROM contents),
+                   (SELECT COALESCE(SUM(bytes), 0) FROM contents),
+                   (SELECT COUNT(*) FROM garbage)
+        """
+        (numbers,) = self._rows(sql)
+        return {name: int(number) for name, number in zip(names, numbers, strict=True)}
+
+
+def _claim_live(
+    tx: Transaction,
+    content: Content,
+    owner: str,
+    details: FileDetails,
+    now: int,
+    expires_at: int,
+    quota: Quota,
+) -> Claimed | None:
+    live = tx.rows(_FIRST_LIVE, content.sha256, now)
+    if not live:
+        return None
+    ((id,),) = live
+    tx.change(
+        "UPDATE media SET expires_at = ? WHERE id = ? AND expires_at < ?",
+        *(expires_at, id, expires_at),
+    )
+    add_claim(tx, id, owner, details, now, expires_at, bytes=content.bytes, quota=quota)
+    return Claimed(media_of(tx, id), deduped=True)
+
+
+def _expire_claims(tx: Transaction, *, now: int, limit: int) -> Expired:
+    """End claims that were to end before their media."""
+    over = tx.rows(
+        "SELECT k.owner, k.id, m.sha256 FROM claims k JOIN media m ON m.id = k.id"
+        " WHERE k.expires_at <= ? AND m.sha256 IS NOT NULL ORDER BY k.expires_at, k.id LIMIT ?",
+        *(now, limit),
+    )
+    hashes = sorted({sha256 for _, _, sha256 in over})
+    lock_content(tx, *hashes)
+    ended = [
+        (owner, id)
+        for owner, id, _ in sorted(over)
+        if tx.change(
+            # Unless it was renewed since it was read.
+            "DELETE FROM claims WHERE owner = ? AND id = ? AND expires_at <= ?",
+            *(owner, id, now),
+        )
+    ]
+    gone = [id for owner, id in ended if after_claim(tx, id, owner)]
+    contents = drop_unreferenced(tx, hashes, now=now) if gone else 0
+    return Expired(media=len(gone), uploads=0, contents=contents, claims=len(ended))

@@ -1,0 +1,134 @@
+"""What a catalog asks of its database: transactions, in the SQL that SQLite and PostgreSQL share.
+
+On SQLite a writing transaction has the whole database to itself, and locks do nothing. On
+PostgreSQL many run at once, at READ COMMITTED, and locks keep them apart.
+"""
+
+# ruff: noqa: S608 (what is put into statements is placeholders and names of this package)
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from jan_media.catalog.interface import IntentLapsed
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+# Bounds the statement's parameters, and the locks that one `expire` holds at a time.
+BATCH = 500
+
+
+class Overtaken(Exception):
+    """What was read before its lock was held has changed. Run the transaction again."""
+
+
+class Cursor(Protocol):
+    """What both drivers answer a statement with."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchall(self) -> list[Row]: ...
+
+
+class Transaction(ABC):
+    """Statements that happen together. Parameters are written ``?``."""
+
+    @abstractmethod
+    def run(self, sql: str, parameters: Sequence[Any]) -> Cursor:
+        """Run one statement."""
+
+    @abstractmethod
+    def lock(self, names: Sequence[str]) -> None:
+        """Wait until no other transaction has locked these names; keep them to the end."""
+
+    def rows(self, sql: str, *parameters: Any) -> list[Row]:
+        """The rows that a query answers, or a change with RETURNING."""
+        return self.run(sql, parameters).fetchall()
+
+    def among(self, sql: str, values: Sequence[str], *parameters: Any) -> list[Row]:
+        """As `rows`, of a statement with ``IN ({})``, for any number of values to stand there."""
+        found = []
+        for start in range(0, len(values), BATCH):
+            batch = values[start : start + BATCH]
+            found += self.rows(sql.format(marks(batch)), *batch, *parameters)
+        return found
+
+    def hold(self, sql: str, *parameters: Any) -> list[Row]:
+        """As `rows`, for a SELECT; nobody else changes these rows until the transaction ends."""
+        return self.rows(sql, *parameters)
+
+    def change(self, sql: str, *parameters: Any) -> int:
+        """Run a change; how many rows it touched."""
+        return self.run(sql, parameters).rowcount
+
+    def insert(self, table: str, **row: Any) -> None:
+        """Add a row. Raises the driver's ``IntegrityError`` if its key is there."""
+        self.run(_insert(table, list(row)), list(row.values()))
+
+    def insert_new(self, table: str, **row: Any) -> bool:
+        """Add a row unless it is in conflict with one that is there; whether it was added."""
+        sql = f"{_insert(table, list(row))} ON CONFLICT DO NOTHING"
+        return self.run(sql, list(row.values())).rowcount == 1
+
+
+class Database(ABC):
+    """A database that can run transactions. Every method raises `CatalogUnavailable`."""
+
+    @abstractmethod
+    def migrate(self) -> None:
+        """Bring the schema to this version; safe when several processes start at once.
+
+        Raises `SchemaTooNew` (a `RuntimeError`) on a database of a later version.
+        """
+
+    @abstractmethod
+    def schema_version(self) -> int:
+        """The version of the database's schema; 0 if it has none yet."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back every connection. The catalog cannot be used afterwards."""
+
+    def check(self) -> None:
+        """Do one cheap real read; raise `CatalogUnavailable` if that fails."""
+        self._rows("SELECT version FROM schema_version")
+
+    @abstractmethod
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        """Run queries; each sees what was committed before it."""
+
+    @abstractmethod
+    def _transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` as one durable transaction, again from the start if it was `Overtaken`.
+
+        Nothing is changed if ``work`` raises.
+        """
+
+    def _rows(self, sql: str, *parameters: Any) -> list[Row]:
+        return self._read(lambda tx: tx.rows(sql, *parameters))
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        """As `_transact`. `IntentLapsed` comes through, but what was changed stays: the key of
+        bytes that nobody may commit is garbage again."""
+
+        def run(tx: Transaction) -> T | IntentLapsed:
+            try:
+                return work(tx)
+            except IntentLapsed as lapsed:
+                return lapsed
+
+        outcome = self._transact(run)
+        if isinstance(outcome, IntentLapsed):
+            raise outcome
+        return outcome
+
+
+def marks(values: Sequence[str]) -> str:
+    """Placeholders for ``IN (…)``; PostgreSQL knows no empty list, and nothing is in (NULL)."""
+    return ", ".join("?" * len(values)) or "NULL"
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks(columns)})"

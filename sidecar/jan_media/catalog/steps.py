@@ -1,0 +1,234 @@
+"""What several transactions of the catalog do, and how rows are read."""
+
+# ruff: noqa: S608 (what is put into statements is placeholders and constants of this file)
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from jan_media.catalog.database import Transaction
+from jan_media.catalog.interface import (
+    NO_QUOTA,
+    Claim,
+    Content,
+    FileDetails,
+    IntentLapsed,
+    Media,
+    Quota,
+    QuotaExceeded,
+    State,
+    Usage,
+)
+
+UNLIMITED = 2**62  # as a quota: more than anybody keeps
+
+COLUMNS = """
+    m.id, m.state, COALESCE(c.mime, m.promised_mime), COALESCE(c.bytes, 0),
+    COALESCE(m.sha256, ''), COALESCE(c.storage_key, m.upload_key),
+    m.created_at, m.expires_at, m.rejection_code, m.rejection_message
+"""
+MEDIA_TABLES = "FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256"
+MEDIA = f"SELECT {COLUMNS} {MEDIA_TABLES}"
+# The parameter is now. A pending id past its time may have been uploaded in time.
+LIVE = "(m.expires_at > ? OR m.state = 'pending')"
+CLAIM = "k.owner, k.created_at, k.expires_at, k.file_name, k.purpose"
+RENDITION = "storage_key, mime, bytes, width, height, failure_code, failure_message"
+
+
+def lock_content(tx: Transaction, *sha256: str) -> None:
+    """Wait until no other transaction has locked these contents; keep them to the end."""
+    tx.lock([content_lock(each) for each in sha256])
+
+
+def content_lock(sha256: str) -> str:
+    """The name of a content's lock."""
+    return f"content:{sha256}"
+
+
+# --- keys and contents; the content's lock is held
+
+
+def is_stored(tx: Transaction, sha256: str) -> bool:
+    """Whether the content has bytes."""
+    return bool(tx.rows("SELECT 1 FROM contents WHERE sha256 = ?", sha256))
+
+
+def keep_bytes(tx: Transaction, content: Content, storage_key: str, *, now: int) -> None:
+    """Make sure that the content is stored: as it was before, or under ``storage_key``.
+
+    Raises `IntentLapsed` if that key is needed and no longer held. Whenever the key is not used it
+    is garbage.
+    """
+    if is_stored(tx, content.sha256):
+        drop(tx, storage_key, now=now)
+    else:
+        take_over(tx, storage_key, now=now)
+        tx.insert("contents", **asdict(content), storage_key=storage_key)
+
+
+def take_over(tx: Transaction, storage_key: str, *, now: int) -> None:
+    """Take an intended key out of the garbage. Raises `IntentLapsed`; it is due garbage then."""
+    if not tx.change("DELETE FROM garbage WHERE storage_key = ? AND hold = 'held'", storage_key):
+        drop(tx, storage_key, now=now)
+        raise IntentLapsed(f"the storage key {storage_key} is no longer held")
+
+
+def drop(tx: Transaction, storage_key: str, *, now: int) -> None:
+    """Make a key due garbage that no commit may take, unless it is a content's."""
+    tx.change(
+        "INSERT INTO garbage (storage_key, due_at, hold)"
+        " SELECT ?, ?, 'dropped'"
+        " WHERE NOT EXISTS (SELECT 1 FROM contents WHERE storage_key = ?)"
+        " ON CONFLICT (storage_key) DO UPDATE SET hold = 'dropped', due_at = excluded.due_at",
+        *(storage_key, now, storage_key),
+    )
+
+
+def drop_unreferenced(tx: Transaction, hashes: Sequence[str], *, now: int) -> int:
+    """Turn those of the contents that no id refers to into due garbage; how many."""
+    renditions, contents = (
+        tx.among(
+            f"DELETE FROM {table} WHERE sha256 IN ({{}}) AND NOT EXISTS"
+            f" (SELECT 1 FROM media m WHERE m.sha256 = {table}.sha256) RETURNING storage_key",
+            hashes,
+        )
+        for table in ("renditions", "contents")  # in this order: the ones refer to the others
+    )
+    for (key,) in renditions + contents:
+        if key:
+            drop(tx, key, now=now)
+    return len(contents)
+
+
+def next_place(tx: Transaction, sha256: str) -> int:
+    """The place of the next id among those of its content."""
+    sql = "SELECT COALESCE(MAX(place), 0) + 1 FROM media WHERE sha256 = ?"
+    ((place,),) = tx.rows(sql, sha256)
+    return int(place)
+
+
+# --- claims
+
+
+def owners(tx: Transaction, id: str) -> list[str]:
+    """Who has a claim."""
+    return [owner for (owner,) in tx.rows("SELECT owner FROM claims WHERE id = ? ORDER BY 1", id)]
+
+
+def insert_claim(tx: Transaction, id: str, claim: Claim) -> bool:
+    """Add a claim unless its owner has one; whether it was added."""
+    row = asdict(claim)
+    return tx.insert_new("claims", id=id, file_name=row.pop("name"), **row)
+
+
+def add_claim(
+    tx: Transaction,
+    id: str,
+    owner: str,
+    details: FileDetails,
+    now: int,
+    expires_at: int,
+    *,
+    bytes: int,
+    quota: Quota = NO_QUOTA,
+) -> None:
+    """Make ``owner`` an owner of ``id``, whose content has ``bytes``. Raises `QuotaExceeded`."""
+    end = None if details.lifetime is None else expires_at
+    if insert_claim(tx, id, Claim(owner, now, end, details.name, details.purpose)):
+        charge(tx, owner, bytes=bytes, files=1, quota=quota)
+        return
+    tx.change(
+        # One that has ended and was not swept begins anew.
+        "UPDATE claims SET created_at = CASE WHEN expires_at <= ? THEN ? ELSE created_at END,"
+        " expires_at = CASE WHEN expires_at < ? THEN ? ELSE expires_at END,"
+        " file_name = COALESCE(NULLIF(?, ''), file_name),"
+        " purpose = COALESCE(NULLIF(?, ''), purpose) WHERE owner = ? AND id = ?",
+        *(now, now),
+        *(UNLIMITED if end is None else end, end),
+        *(details.name, details.purpose, owner, id),
+    )
+
+
+def after_claim(tx: Transaction, id: str, owner: str) -> bool:
+    """What follows when a claim has been deleted; whether the id went, as it does with the last."""
+    sql = "UPDATE usage SET bytes = bytes - ?, files = files - 1 WHERE owner = ?"
+    tx.change(sql, media_of(tx, id).bytes, owner)
+    forget_owners_of_nothing(tx)
+    if tx.rows("SELECT 1 FROM claims WHERE id = ? LIMIT 1", id):
+        return False
+    tx.change("DELETE FROM media WHERE id = ?", id)
+    return True
+
+
+# --- what an owner keeps
+
+
+def usage_of(tx: Transaction, owner: str) -> Usage:
+    """What ``owner`` keeps."""
+    found = tx.rows("SELECT bytes, files FROM usage WHERE owner = ?", owner)
+    return Usage(*found[0]) if found else Usage(0, 0)
+
+
+def charge(tx: Transaction, owner: str, *, bytes: int, files: int, quota: Quota = NO_QUOTA) -> None:
+    """Add to what ``owner`` keeps. Raises `QuotaExceeded`, which undoes the transaction.
+
+    The check and the change are one statement, and the row is locked by it: of two uploads that
+    would both just fit, the second sees the first.
+    """
+    most = quota.bytes or UNLIMITED, quota.files or UNLIMITED
+    charged = tx.change(
+        "INSERT INTO usage (owner, bytes, files) SELECT ?, ?, ? WHERE ? <= ? AND ? <= ?"
+        " ON CONFLICT (owner) DO UPDATE SET bytes = usage.bytes + excluded.bytes,"
+        " files = usage.files + excluded.files"
+        " WHERE usage.bytes + excluded.bytes <= ? AND usage.files + excluded.files <= ?",
+        *(owner, bytes, files),
+        *(bytes, most[0], files, most[1]),
+        *most,
+    )
+    if not charged:
+        raise QuotaExceeded(usage_of(tx, owner), quota)
+
+
+def require_room(used: Usage, bytes: int, quota: Quota) -> None:
+    """Raise `QuotaExceeded` if there is no room for one file of ``bytes`` more."""
+    most_bytes, most_files = quota.bytes or UNLIMITED, quota.files or UNLIMITED
+    if used.bytes + bytes > most_bytes or used.files + 1 > most_files:
+        raise QuotaExceeded(used, quota)
+
+
+def give_back_all(tx: Transaction, ids: Sequence[str]) -> None:
+    """Take ids from what their owners keep, before they and their claims go."""
+    tx.among(
+        "UPDATE usage SET bytes = usage.bytes - gone.bytes, files = usage.files - gone.files FROM ("
+        " SELECT k.owner, COUNT(*) AS files, SUM(COALESCE(c.bytes, 0)) AS bytes"
+        f" {MEDIA_TABLES} JOIN claims k ON k.id = m.id WHERE m.id IN ({{}})"
+        " GROUP BY k.owner) AS gone WHERE gone.owner = usage.owner RETURNING usage.owner",
+        ids,
+    )
+    forget_owners_of_nothing(tx)
+
+
+def forget_owners_of_nothing(tx: Transaction) -> None:
+    """Who keeps nothing has no row."""
+    tx.change("DELETE FROM usage WHERE files = 0")  # which has an index of its own
+
+
+# --- rows
+
+
+def media_of(tx: Transaction, id: str) -> Media:
+    """An id that is there."""
+    (row,) = tx.rows(f"{MEDIA} WHERE m.id = ?", id)
+    return to_media(row)
+
+
+def live_media(tx: Transaction, id: str, *, now: int) -> Media | None:
+    """An id, unless its time is over."""
+    found = tx.rows(f"{MEDIA} WHERE m.id = ? AND {LIVE}", id, now)
+    return to_media(found[0]) if found else None
+
+
+def to_media(row: Sequence[Any]) -> Media:
+    """A row of `COLUMNS`."""
+    id, state, *rest = row
+    return Media(id, State(state), *rest)
