@@ -91,6 +91,15 @@ def test_put_refuses_a_source_that_is_too_short_and_writes_nothing(
     assert storage.size(key) is None
 
 
+def test_a_source_may_be_put_again(storage: TakingUploads, key: str) -> None:
+    source = io.BytesIO(b"twice")
+
+    for again in (key, f"{key}/again"):
+        source.seek(0)
+        storage.put(again, source, size=5, mime=PNG)
+        assert get(storage, again) == b"twice"
+
+
 def test_put_replaces_an_object(storage: TakingUploads, key: str) -> None:
     put(storage, key, b"the first, longer one")
     put(storage, key, b"the second")

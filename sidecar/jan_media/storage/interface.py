@@ -113,7 +113,8 @@ class Storage(Protocol):
     def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
         """Write ``size`` bytes of ``source`` (from its position; seekable) under ``key``.
 
-        Replaces an object that is there. Raises `ValueError` if the source has fewer bytes.
+        Replaces an object that is there. The source stays open. Raises `ValueError` if it has fewer
+        bytes.
         Durable when it returns. A reader sees the whole object or none; a crash leaves no
         partial object under ``key``. Memory stays bounded whatever the size.
         """

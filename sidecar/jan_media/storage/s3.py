@@ -104,6 +104,13 @@ class _S3Reading:
             yield chunk
 
 
+class _Part(ReadFileChunk):
+    """The next ``size`` bytes of a file, which stays open: its owner may put it again."""
+
+    def close(self) -> None:
+        pass
+
+
 class S3Storage(Storage):
     """A `Storage` in ``bucket``. See the module for how it keeps the contract."""
 
@@ -190,7 +197,7 @@ class S3Storage(Storage):
             raise ValueError(f"the source has {end - start} bytes left, {size} were announced")
         with failures_mapped("an upload"):
             self.client.upload_fileobj(
-                cast(BinaryIO, ReadFileChunk(source, size, end)),
+                cast(BinaryIO, _Part(source, size, end)),
                 self.bucket,
                 key,
                 ExtraArgs={"ContentType": mime},
