@@ -11,12 +11,13 @@ import os
 import queue
 import resource
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, Pipe
+from multiprocessing.reduction import recv_handle, send_handle
+from threading import Timer
 from typing import Any, BinaryIO
 
 import msgpack
@@ -31,8 +32,7 @@ WALL_SECONDS = 60.0
 _BASE_MEMORY = 1 << 30  # address space of Python with its libraries and of files that are read
 _BYTES_A_PIXEL = 16  # four channels, and what decoders and conversions hold beside them
 _SENT_AS_BYTES = 256 * 1024  # a larger file is handed over open
-_LONGEST_MESSAGE = 1 << 28
-_LENGTH = struct.Struct(">I")
+_LONGEST_ANSWER = 1 << 28
 
 
 class Decoders:
@@ -83,15 +83,15 @@ DECODERS = Decoders()
 
 
 class _Died(Exception):
-    """A process ended, or said nothing for too long."""
+    """A process ended, perhaps because it said nothing for too long."""
 
 
 class _Process:
-    """One decoder process, and the socket to it."""
+    """One decoder process, and the connection to it."""
 
     def __init__(self) -> None:
         """Start it, and wait until it is ready. Raises `RuntimeError` if it cannot run."""
-        self._socket, theirs = socket.socketpair()
+        self._connection, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "jan_media.content.decoders", str(theirs.fileno())],
@@ -99,7 +99,8 @@ class _Process:
                 stdin=subprocess.DEVNULL,
             )
         try:
-            _receive(self._socket, WALL_SECONDS)
+            with self._killed_after(WALL_SECONDS):
+                self._connection.recv_bytes()
         except _Died:
             self.end()
             raise RuntimeError("a decoder process does not start: see the log") from None
@@ -118,67 +119,50 @@ class _Process:
             with contextlib.suppress(io.UnsupportedOperation):  # it lies in memory
                 file = source.fileno()
         content = source.read() if file is None else None
-        try:
-            self._socket.settimeout(wall_seconds)
-            socket.send_fds(self._socket, [b"."], [] if file is None else [file])
-            _send(self._socket, {**question, "content": content})
-        except OSError:
-            raise _Died from None
-        return _receive(self._socket, wall_seconds)
+        with self._killed_after(wall_seconds):
+            self._connection.send_bytes(msgpack.packb({**question, "content": content}))
+            if file is not None:
+                send_handle(self._connection, file, self._process.pid)
+            return msgpack.unpackb(self._connection.recv_bytes(_LONGEST_ANSWER))
 
     def end(self) -> None:
-        self._socket.close()
+        self._connection.close()
         self._process.kill()
         self._process.wait()
 
-
-def _send(to: socket.socket, message: Any) -> None:
-    packed = msgpack.packb(message)
-    to.sendall(_LENGTH.pack(len(packed)) + packed)
-
-
-def _receive(come_from: socket.socket, seconds: float | None) -> Any:
-    """The next message. Raises `_Died` at the end, or if it does not come in time."""
-    until = None if seconds is None else time.monotonic() + seconds
-
-    def read(length: int) -> bytes:
-        received = bytearray()
-        while len(received) < length:
-            come_from.settimeout(until and max(0.001, until - time.monotonic()))
-            piece = come_from.recv(min(length - len(received), 1 << 20))
-            if not piece:
-                raise EOFError
-            received += piece
-        return bytes(received)
-
-    try:
-        length = _LENGTH.unpack(read(_LENGTH.size))[0]
-        if length > _LONGEST_MESSAGE:
-            raise _Died
-        return msgpack.unpackb(read(length))
-    except (OSError, EOFError):
-        raise _Died from None
+    @contextlib.contextmanager
+    def _killed_after(self, seconds: float) -> Iterator[None]:
+        """What waits for the process inside waits no longer. Raises `_Died` if it ends."""
+        timer = Timer(seconds, self._process.kill)
+        timer.start()
+        try:
+            yield
+        except (OSError, EOFError):
+            raise _Died from None
+        finally:
+            timer.cancel()
 
 
 # --- inside a decoder process
 
 
-def _serve(connection: socket.socket) -> None:
+def _serve(connection: Connection) -> None:
     """Do one job after the other until the other end is gone."""
     from jan_media.content import picture
     from jan_media.renditions import steps
 
     jobs: dict[str, Callable[..., Any]] = {"check": picture.check, "render": steps.render}
     with open(os.devnull, "w") as nowhere:
-        _send(connection, "ready")
+        connection.send_bytes(b"ready")
         os.dup2(nowhere.fileno(), sys.stderr.fileno())  # decoders complain about each odd file
     while True:
-        _, files, _, _ = socket.recv_fds(connection, 1, 1)
-        question = _receive(connection, None)
+        question = msgpack.unpackb(connection.recv_bytes())
         content = question.pop("content")
+        file = None if content is not None else recv_handle(connection)
         _limit(question.pop("cpu_seconds"), question["max_pixels"])
-        with io.BytesIO(content) if content is not None else open(files[0], "rb") as source:
-            _send(connection, _answer(jobs[question.pop("job")], source, question))
+        with io.BytesIO(content) if file is None else open(file, "rb") as source:
+            answer = _answer(jobs[question.pop("job")], source, question)
+            connection.send_bytes(msgpack.packb(answer))
 
 
 def _answer(job: Callable[..., Any], source: BinaryIO, arguments: dict[str, Any]) -> Any:
@@ -204,5 +188,7 @@ def _limit(cpu_seconds: int, max_pixels: int) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sidecar ends on Ctrl-C, and this with it
     os.nice(5)  # chats go first
-    with contextlib.suppress(_Died, OSError):  # the sidecar has gone, perhaps before we were ready
-        _serve(socket.socket(fileno=int(sys.argv[1])))
+    with contextlib.suppress(
+        EOFError, OSError
+    ):  # the sidecar has gone, perhaps before we were ready
+        _serve(Connection(int(sys.argv[1])))
