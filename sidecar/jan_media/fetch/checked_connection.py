@@ -16,9 +16,8 @@ import httpcore
 
 from jan_media.fetch.addresses import Address, parse_address
 from jan_media.fetch.errors import FetchFailed, UrlNotAllowed
-from jan_media.fetch.lenient_head import LenientStream
 from jan_media.fetch.policy import FetchPolicy
-from jan_media.fetch.streams import Intake, SocketStream, connect
+from jan_media.fetch.streams import Connection, Intake, connect
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """Looks up a host name or address; returns addresses as text. Raises `OSError`."""
@@ -59,8 +58,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._admitted_addresses(host, port)
-                stream = await self._connect(addresses, port, socket_options or ())
-                return LenientStream(stream)
+                return await self._connect(addresses, port, socket_options or ())
         except TimeoutError:
             raise httpcore.ConnectTimeout("connecting took too long") from None
 
@@ -81,7 +79,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
 
     async def _connect(
         self, addresses: list[Address], port: int, options: Iterable[httpcore.SOCKET_OPTION]
-    ) -> SocketStream:
+    ) -> Connection:
         attempts = addresses[:_MOST_ATTEMPTS]
         for address in attempts[:-1]:
             with contextlib.suppress(httpcore.ConnectError):

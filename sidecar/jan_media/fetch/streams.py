@@ -2,24 +2,24 @@
 
 An event loop reads from a socket before anybody asks: uvloop takes up to 32 times 256 KB at once.
 Here each read is one ``recv`` of a limited size. What nobody has read yet stays in the system's
-buffers, and when these are full, the sender has to wait.
+buffers, and when these are full, the sender has to wait. TLS is anyio's, over such a socket.
 """
 
 import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Iterable
 
+import anyio
 import httpcore
+from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
 
 from jan_media.fetch.addresses import Address
 from jan_media.fetch.errors import FetchFailed
+from jan_media.fetch.lenient_head import LenientHeads
 
-T = TypeVar("T")
-
-_PIECE = 64 * 1024
 _MOST_AROUND = 48 * 1024  # a head and a TLS handshake of any usual size
 _CONTENT_FOR_ONE_AROUND = 4  # chunks of a few dozen bytes and more are fine
 _FIRST_READ = 4 * 1024
@@ -59,7 +59,7 @@ class Intake:
 
 async def connect(
     address: Address, port: int, options: Iterable[httpcore.SOCKET_OPTION], intake: Intake
-) -> "SocketStream":
+) -> "Connection":
     """A TCP connection, whose reads ``intake`` counts. Raises `httpcore.ConnectError`."""
     sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
     try:
@@ -73,33 +73,68 @@ async def connect(
     except BaseException:
         sock.close()
         raise
-    return SocketStream(sock, intake)
+    return Connection(CountedSocket(sock, intake))
 
 
-class SocketStream(httpcore.AsyncNetworkStream):
-    """A connected socket, which does not block, as httpcore uses one."""
+class CountedSocket(ByteStream):
+    """A connected socket, which does not block, as anyio uses one."""
 
     def __init__(self, sock: socket.socket, intake: Intake) -> None:
         self._sock = sock
         self._intake = intake
         self._loop = asyncio.get_running_loop()
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """The next bytes; none at the end. Raises httpcore's errors, and `FetchFailed`."""
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """The next bytes. Raises `anyio.EndOfStream`, `OSError` and `FetchFailed`."""
         size = min(max_bytes, self._intake.most_to_read())
-        async with _failing_as(httpcore.ReadTimeout, httpcore.ReadError, timeout):
-            data = await self._loop.sock_recv(self._sock, size)
+        data = await self._loop.sock_recv(self._sock, size)
+        if not data:
+            raise anyio.EndOfStream
         self._intake.received(len(data))
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Send all of ``buffer``. Raises httpcore's errors for writes."""
-        async with _failing_as(httpcore.WriteTimeout, httpcore.WriteError, timeout):
-            await self._loop.sock_sendall(self._sock, buffer)
+    async def send(self, item: bytes) -> None:
+        """Send all of ``item``. Raises `OSError`."""
+        await self._loop.sock_sendall(self._sock, item)
+
+    async def send_eof(self) -> None:
+        """Say that nothing more will be sent."""
+        self._sock.shutdown(socket.SHUT_WR)
 
     async def aclose(self) -> None:
         """Close the connection."""
         self._sock.close()
+
+
+class Connection(httpcore.AsyncNetworkStream):
+    """A stream as httpcore uses one. The heads of responses are corrected on their way."""
+
+    def __init__(self, below: ByteStream) -> None:
+        self._below = below
+        self._heads = LenientHeads()
+        self._ready = b""
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """The next bytes; none at the end. Raises httpcore's errors, and `FetchFailed`."""
+        while not self._ready:
+            data = b""
+            async with _failing_as(httpcore.ReadTimeout, httpcore.ReadError, timeout):
+                with contextlib.suppress(anyio.EndOfStream):
+                    data = await self._below.receive(max_bytes)
+            self._ready = self._heads.corrected(data)
+            if not data:
+                break
+        taken, self._ready = self._ready[:max_bytes], self._ready[max_bytes:]
+        return taken
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Send all of ``buffer``. Raises httpcore's errors for writes."""
+        async with _failing_as(httpcore.WriteTimeout, httpcore.WriteError, timeout):
+            await self._below.send(buffer)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._below.aclose()
 
     async def start_tls(
         self,
@@ -108,72 +143,19 @@ class SocketStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore.AsyncNetworkStream:
         """The same connection under TLS. Raises httpcore's errors for connecting."""
-        tls = TlsStream(self, ssl_context, server_hostname)
         try:
             async with _failing_as(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
-                await tls.handshake()
+                # Many servers end without a word: not compatible to the standard means that.
+                tls = await TLSStream.wrap(
+                    self._below,
+                    hostname=server_hostname,
+                    ssl_context=ssl_context,
+                    standard_compatible=False,
+                )
         except BaseException:
             await self.aclose()
             raise
-        return tls
-
-
-class TlsStream(httpcore.AsyncNetworkStream):
-    """TLS, as a client, over another stream."""
-
-    def __init__(
-        self, below: SocketStream, context: ssl.SSLContext, server_hostname: str | None
-    ) -> None:
-        self._below = below
-        self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._received, self._to_send, server_hostname=server_hostname)
-
-    async def handshake(self) -> None:
-        """Agree on keys and check the certificate. Raises `ssl.SSLError`."""
-        await self._do(self._tls.do_handshake)
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """As `SocketStream.read`. Many servers end without a word: that is an end, too."""
-        async with _failing_as(httpcore.ReadTimeout, httpcore.ReadError, timeout):
-            try:
-                return await self._do(lambda: self._tls.read(max_bytes))
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                return b""
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """As `SocketStream.write`."""
-        async with _failing_as(httpcore.WriteTimeout, httpcore.WriteError, timeout):
-            left = memoryview(buffer)
-            while left:
-                left = left[await self._do(lambda: self._tls.write(left)) :]  # noqa: B023
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._below.aclose()
-
-    def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks: which protocol was agreed on."""
-        return self._tls if info == "ssl_object" else None
-
-    async def _do(self, step: Callable[[], T]) -> T:
-        """Run ``step`` to its end, carrying what it has to send and what it waits for."""
-        while True:
-            try:
-                done = step()
-            except ssl.SSLWantReadError:
-                await self._send()
-                data = await self._below.read(_PIECE)
-                if data:
-                    self._received.write(data)
-                else:
-                    self._received.write_eof()
-            else:
-                await self._send()
-                return done
-
-    async def _send(self) -> None:
-        if self._to_send.pending:
-            await self._below.write(self._to_send.read())
+        return Connection(tls)
 
 
 @contextlib.asynccontextmanager
@@ -188,5 +170,5 @@ async def _failing_as(
             yield
     except TimeoutError:
         raise late from None
-    except OSError as problem:
+    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as problem:
         raise broken(str(problem)) from problem
