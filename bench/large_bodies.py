@@ -59,6 +59,7 @@ def measure(options: Options) -> list[Table]:
             "10 inline images, not stored": (usual, again),
             "10 inline images, new": ("/store/chat/completions", new),
             "10 inline images, again": ("/store/chat/completions", again),
+            "32 MiB made to be slow, 1 id": (usual, _slow(small, 32 * mib)),
         }
         sides: dict[str, Callable[[], Sent]] = {
             name: functools.partial(_send, client, gateway, path, body)
@@ -72,6 +73,22 @@ def _inline(mib: int) -> bytes:
     """A request with 10 images inline that nobody has sent yet, of a MiB each."""
     images = [base64.b64encode(large_picture(mib)).decode() for _ in range(IMAGES)]
     return _encoded(chat(*(image(f"data:image/bmp;base64,{each}") for each in images)))
+
+
+def _slow(media_id: str, size: int) -> bytes:
+    """A request with as much as is accepted of all that takes time: objects, members, a key twice,
+    what looks like ids, and escapes."""
+    parts = min(90_000, size // 400)
+    text = json.dumps(
+        {
+            "model": "m",
+            "messages": [{"role": "user", "content": [image(media_id)]}],
+            "objects": [dict.fromkeys("abcd", 1)] * parts,
+            "look-alikes": [f"jan_{number}" for number in range(parts // 5)],
+        }
+    )
+    twice = f'{{"user":"{media_id}","user":"u",{text[1:-1]},"escapes":"'
+    return (twice + "\\n" * ((size - len(twice)) // 2 - 1) + '"}').encode()
 
 
 def _encoded(body: object) -> bytes:

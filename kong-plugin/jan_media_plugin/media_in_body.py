@@ -33,6 +33,9 @@ from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places
 
+_NOW_JSON: Changes = {"Content-Encoding": REMOVED, "Content-Type": "application/json"}
+_MOST_EDITS = 1000  # each may be a call of Kong; beyond, all of the body in few calls is cheaper
+
 
 class MediaInBody:
     """Puts URLs, or bytes, in the place of names of media, for one configuration."""
@@ -74,9 +77,9 @@ class MediaInBody:
         if not edits:
             return
         ordered = in_order(edits)
-        if codings or body is not sent:
-            now: Changes = {"Content-Encoding": REMOVED, "Content-Type": "application/json"}
-            await exchange.replace(edited(body, ordered), now)
+        recoded = codings or body is not sent
+        if recoded or len(ordered) > _MOST_EDITS:
+            await exchange.replace(edited(body, ordered), _NOW_JSON if recoded else {})
         else:
             await exchange.edit(ordered)
         if stored:

@@ -16,10 +16,12 @@ from jan_media.media_id import PATTERN, parse_media_id
 
 from jan_media_plugin.answers import Refused
 
-# Each string that is looked at costs microseconds, and megabytes of them seconds of everybody.
-MOST_LOOKED_AT = 100_000
+# What a body may have at most, since each costs microseconds of everybody: strings that look like
+# names, and places where a medium might begin.
+MOST_LOOKED_AT = 20_000
+MOST_BEGINNINGS = 500_000
 _LONGEST = 16 * 1024  # bytes of a string between its quotes: a signed URL as escapes has less
-_LETTERS = frozenset((b"6a", b"4a", b"61", b"41", b"6e", b"4e", b"5f"))  # of ``jan_``, in hex
+_ESCAPED = re.compile(rb"\\u00(?:[46][1ae]|5f)")  # a letter of ``jan_``, in hex
 
 _PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(?:base64,)?(jan_\w*)", re.IGNORECASE)
 _URL = re.compile(r"https?://\S+", re.IGNORECASE | re.ASCII)
@@ -94,11 +96,14 @@ def inline_media(body: bytes, least: int) -> list[Candidate]:
     """Return each string of at least ``least`` characters that may be the bytes of a medium.
 
     That is a data URL, or base64 under a key that ends in ``data``. They are in order, and none is
-    searched itself: they are megabytes.
+    searched itself: they are megabytes. Raises `TooComplex`.
     """
     found = []
-    at = body.find(b"data")
+    at, beginnings = body.find(b"data"), 0
     while at >= 0:
+        beginnings += 1
+        if beginnings > MOST_BEGINNINGS:
+            raise TooComplex(f'with "data" in it more than {MOST_BEGINNINGS} times')
         opened = _INLINE.match(body, at) or _INLINE.match(body, max(0, at - 1))
         if opened is None:
             at = body.find(b"data", at + 1)
@@ -124,16 +129,11 @@ def _strings_hit(body: bytes) -> Iterator[tuple[int, int]]:
     Once before each quote: what has more than one hit before it is one string.
     """
     lowered = body.lower()
-    for hit in (b"jan_", b"\\u00"):
-        at = lowered.find(hit)
-        while at >= 0:
-            if hit == b"jan_" or lowered[at + 4 : at + 6] in _LETTERS:
-                end = body.find(b'"', at)
-                if end < 0:
-                    break
-                yield at, end
-                at = end
-            at = lowered.find(hit, at + 1)
+    for hit in (re.compile(b"jan_"), _ESCAPED):
+        at = 0
+        while (found := hit.search(lowered, at)) and (end := body.find(b'"', found.start())) >= 0:
+            yield found.start(), end
+            at = end
 
 
 @functools.lru_cache(1024)  # a conversation says its ids again in each of its requests

@@ -7,9 +7,10 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from jan_media_plugin.rewrite.candidates import TooComplex
+from jan_media_plugin.rewrite.parsed import without_escaped_quotes
 
 _MOST_TOKENS = 200_000  # of one body: each costs everybody half a microsecond
-_TOKEN = re.compile(rb'"(?>[^"\\]+|\\.)*"|[{}\[\]:,]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"]*+"|[{}\[\]:,]')
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _SCALAR = re.compile(rb"[^ \t\n\r,}\]]+")
 
@@ -72,7 +73,7 @@ class Objects:
         objects: list[ObjectSpan] = []
         opened: list[ObjectSpan | None] = []  # objects, and None for each array
         before = (0, 0)
-        for count, token in enumerate(_TOKEN.finditer(self.body)):
+        for count, token in enumerate(_TOKEN.finditer(without_escaped_quotes(self.body))):
             if count == _MOST_TOKENS:
                 raise TooComplex("with so much beside its ids")
             start, end = token.span()

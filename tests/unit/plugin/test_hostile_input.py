@@ -12,10 +12,16 @@ from jan_media_plugin.auth.caller import Caller, presented
 from jan_media_plugin.config import read_config
 from jan_media_plugin.exchange import Edit
 from jan_media_plugin.headers import REMOVED, UpstreamHeaders, check_length, is_form
-from jan_media_plugin.rewrite.candidates import MOST_LOOKED_AT, TooComplex, candidates
+from jan_media_plugin.rewrite.candidates import (
+    MOST_BEGINNINGS,
+    MOST_LOOKED_AT,
+    TooComplex,
+    candidates,
+    inline_media,
+)
 from jan_media_plugin.rewrite.forms import Medium, edits_for
 from jan_media_plugin.rewrite.members import Objects
-from jan_media_plugin.rewrite.parsed import NotJson, at_places
+from jan_media_plugin.rewrite.parsed import MOST_ELEMENTS, NotJson, at_places
 from jan_media_plugin.rewrite.places import Places
 
 from tests.fuzz.readers.token import assert_refused
@@ -62,6 +68,41 @@ def test_megabytes_of_strings_that_look_like_ids_are_refused(spelled: str) -> No
         candidates(body.replace("\\\\", "\\").encode())
 
 
+@pytest.mark.parametrize("short", ['"data:"', '{"data":""}', "data ", r"\"data\": "])
+def test_megabytes_of_what_media_begin_with_are_refused(short: str) -> None:
+    with pytest.raises(TooComplex):
+        inline_media((short * (MOST_BEGINNINGS + 1)).encode(), 1024)
+
+
+def test_escapes_of_other_letters_are_no_strings_that_look_like_ids() -> None:
+    body = json.dumps(["\u00e9", "\u00fc\u0160"] * MOST_LOOKED_AT + [ID])
+    assert [found.name for found in candidates(body.encode())] == [ID]
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["[]", '{"a":1}', "0,0", '"",""', '{"a":1,"a":1}', "NaN,0"],
+)
+def test_megabytes_of_small_parts_beside_an_id_are_refused(part: str) -> None:
+    body = ("[" + f"{part}," * MOST_ELEMENTS + f'{{"file_url":"{ID}"}}]').encode()
+    with pytest.raises(TooComplex):
+        at_places(body, candidates(body), Places(["file_url"], []))
+
+
+@pytest.mark.parametrize("text", ["0.5,7,", '[{"a": [1, 2]}, ', r"\n{[,", '\\",{['])
+def test_what_prose_is_about_is_not_counted_as_parts(text: str) -> None:
+    prose = json.dumps(text * MOST_ELEMENTS)
+    body = f'{{"messages":[{prose},{{"file_url":"{ID}"}}]}}'.encode()
+    (one,) = at_places(body, candidates(body), Places(["file_url"], []))
+    assert one.candidate.name == ID
+
+
+@pytest.mark.parametrize("beside", ["NaN", "0"])
+def test_of_a_type_that_is_given_twice_the_last_counts(beside: str) -> None:
+    body = f'[{{"type":"text","type":"input_image","file_id":"{ID}","x":{beside}}}]'.encode()
+    assert at_places(body, candidates(body), Places(["input_image.file_id"], []))
+
+
 BESIDE = f'"file_id":"{ID}"'
 
 
@@ -72,7 +113,7 @@ BESIDE = f'"file_id":"{ID}"'
         ['"x":"' + r"\"" * 500_000 + '"', *[BESIDE] * 1000],
         ['"x":"' + r"\\" * 500_000 + '"', *[BESIDE] * 1000],
         ['"x":"' + "y" * 1_000_000 + '"', *[BESIDE] * 1000],
-        ['"x":[' + "[]," * 100_000 + "0]", *[BESIDE] * 1000],
+        ['"x":[' + "[]," * 90_000 + "0]", *[BESIDE] * 1000],
     ],
     ids=["members", "quotes", "backslashes", "a long string", "arrays"],
 )
@@ -84,8 +125,8 @@ def test_what_is_beside_many_ids_is_not_read_for_each(members: list[str]) -> Non
 
 
 def test_an_object_that_is_all_ids_takes_no_time_for_each_pair_of_them() -> None:
-    body = ('{"x":1,' + ",".join([BESIDE] * 40_000) + "}").encode()
-    assert len(edits_of(body, "file_id")) == 2 * 40_000
+    body = ('{"x":1,' + ",".join([BESIDE] * MOST_LOOKED_AT) + "}").encode()
+    assert len(edits_of(body, "file_id")) == 2 * MOST_LOOKED_AT
 
 
 def edits_of(body: bytes, place: str = "input_image.file_id") -> list[Edit]:
