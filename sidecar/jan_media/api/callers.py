@@ -5,9 +5,12 @@ is known by its secret, or by the listener being reachable from this machine alo
 """
 
 import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,13 +18,14 @@ from jan_media.api.bodies import checked_user_id
 from jan_media.api.errors import error_response
 from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
-from jan_media.identity.gateway_secret import GatewaySecret
 from jan_media.library.owners import MAX_BYTES
 from jan_media.log import about
+from jan_media.settings import Address
+from jan_media.sidecar import Sidecar
 
 USER_HEADER = "x-jan-user-id"
 ISSUER_HEADER = "x-jan-issuer"
-SECRET_HEADER = b"x-jan-gateway-secret"
+SECRET_HEADER = "x-jan-gateway-secret"  # noqa: S105  the name of a header
 
 
 def owner_of(request: Request, *, user_id: str = "") -> str:
@@ -72,68 +76,53 @@ def client_address(request: Request) -> str:
     return request.headers.get("x-real-ip", "").strip() or peer
 
 
-class GatewayOnly:
-    """Lets requests below some paths through only with the gateway's secret, if there is one."""
+def guarded(app: ASGIApp, sidecar: Sidecar, address: Address, below: str) -> ASGIApp:
+    """The app of a listener at ``address``; what is ``below`` a path is for the gateway alone.
 
-    def __init__(self, app: ASGIApp, secret: GatewaySecret, prefixes: tuple[str, ...]) -> None:
-        self._app = app
-        self._secret = secret
-        self._prefixes = prefixes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] == "http"
-            and scope["path"].startswith(self._prefixes)
-            and not self._secret.admits(_presented(scope))
-        ):
-            refusal = error_response(
-                "gateway_secret_required", "This service is reached through the gateway only"
-            )
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
-class ThisMachineOnly:
-    """Lets requests below some paths through only if they call this machine by a name of its own.
-
-    Who reaches a loopback listener without a secret is trusted. A web page in a browser on this
-    machine is not: it could have a name of its own lead here (DNS rebinding), and read everything.
+    Without a secret the listener is for this machine alone, and who reaches it is trusted. A web
+    page in a browser on this machine is not: it could have a name of its own lead here (DNS
+    rebinding), and read everything. So then only requests that call this machine by a name of its
+    own pass; browsers speak to no Unix socket.
     """
+    secret = sidecar.gateway_secret
+    if secret.configured:
+        message = "This service is reached through the gateway only"
+        return _Guarded(app, below, lambda headers: secret.admits(_presented(headers)), message)
+    if address.path:
+        return app
+    return _Guarded(
+        *(app, below, lambda headers: all(map(_names_this_machine, headers.getlist("host")))),
+        "Call this service as localhost or 127.0.0.1; for other names set MEDIA_GATEWAY_SECRET",
+    )
 
-    def __init__(self, app: ASGIApp, prefixes: tuple[str, ...]) -> None:
-        self._app = app
-        self._prefixes = prefixes
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """An app of which a part is for those alone whose headers are admitted."""
+
+    app: ASGIApp
+    below: str
+    admits: Callable[[Headers], bool]
+    message: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] == "http"
-            and scope["path"].startswith(self._prefixes)
-            and not all(
-                _names_this_machine(value) for name, value in scope["headers"] if name == b"host"
-            )
-        ):
-            refusal = error_response(
-                "gateway_secret_required",
-                "Call this service as localhost or 127.0.0.1; for other names set "
-                "MEDIA_GATEWAY_SECRET",
-            )
+        concerned = scope["type"] == "http" and scope["path"].startswith(self.below)
+        if concerned and not self.admits(Headers(scope=scope)):
+            refusal = error_response("gateway_secret_required", self.message)
             await refusal(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
 @functools.lru_cache(64)
-def _names_this_machine(host: bytes) -> bool:
+def _names_this_machine(host: str) -> bool:
     try:
-        name = urlsplit("//" + host.decode("ascii")).hostname or ""
+        name = urlsplit("//" + host).hostname or ""
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False
 
 
-def _presented(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == SECRET_HEADER:
-            return bytes(value).decode("utf-8", "surrogateescape")
-    return None
+def _presented(headers: Headers) -> str:
+    """The secret that the gateway shows, in UTF-8; Starlette reads every header as Latin-1."""
+    return headers.get(SECRET_HEADER, "").encode("latin-1").decode("utf-8", "surrogateescape")

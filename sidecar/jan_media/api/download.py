@@ -4,16 +4,15 @@ With ranges and conditions (RFC 9110, sections 13 and 14), and headers that keep
 running what they get.
 """
 
-import concurrent.futures
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response, StreamingResponse
 
 from jan_media.api.errors import error_response
 from jan_media.api.ready_media import one_fitted, ready_in_path
@@ -119,7 +118,7 @@ async def serve(request: Request, lane: Lane, served: Served) -> Response:
         return Response(status_code=status, headers=common)
     opened = served.open(start, stop)
     reading = await lane.run(opened.__enter__)
-    return _Stream(lane, opened, reading.chunks(), status, common)
+    return StreamingResponse(_pieces(lane, opened, reading.chunks()), status, common)
 
 
 def _disposition(served: Served) -> str:
@@ -131,49 +130,23 @@ def _disposition(served: Served) -> str:
     return f"{disposition}; filename*=UTF-8''{quote(served.name, safe='')}"
 
 
-class _Stream(Response):
-    """A body read piece by piece in a lane, and closed there however the answer ends."""
+async def _pieces(
+    lane: Lane, opened: AbstractContextManager[Reading], chunks: Iterator[bytes]
+) -> AsyncIterator[bytes]:
+    """The bytes, read piece by piece in a lane, and closed there however the answer ends."""
+    last = lane.submit(next, chunks, None)
+    try:
+        while (chunk := await lane.wait(last)) is not None:
+            yield chunk
+            last = lane.submit(next, chunks, None)
+    finally:
+        # Not awaited: this may be a cancelled task, and a read may still be running.
+        lane.submit(_close, opened, last)
 
-    def __init__(
-        self,
-        lane: Lane,
-        opened: AbstractContextManager[Reading],
-        chunks: Iterator[bytes],
-        status: int,
-        headers: Mapping[str, str],
-    ) -> None:
-        self.status_code = status
-        self.background = None
-        self.init_headers(headers)
-        self._lane = lane
-        self._opened = opened
-        self._chunks = chunks
-        self._last: concurrent.futures.Future[bytes | None] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": self.status_code,
-                    "headers": self.raw_headers,
-                }
-            )
-            while (chunk := await self._next()) is not None:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            # Not awaited: this may be a cancelled task, and a read may still be running.
-            self._lane.submit(self._close)
-
-    async def _next(self) -> bytes | None:
-        self._last = self._lane.submit(next, self._chunks, None)
-        return await self._lane.wait(self._last)
-
-    def _close(self) -> None:
-        if self._last is not None:
-            concurrent.futures.wait([self._last])
-        self._opened.__exit__(None, None, None)
+def _close(opened: AbstractContextManager[Reading], last: "Future[bytes | None]") -> None:
+    wait([last])
+    opened.__exit__(None, None, None)
 
 
 def _matches(header: str, etag: str) -> bool:

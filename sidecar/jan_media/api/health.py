@@ -14,7 +14,7 @@ from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import StorageUnavailable
 
 CHECK_SECONDS = 3.0
-_COUNT_AT_ONCE = 0.2  # seconds that a scrape waits for a count of the catalog's rows
+_LONG = 0.2  # seconds
 
 
 async def alive(request: Request) -> Response:
@@ -52,31 +52,23 @@ def scrape_of(sidecar: Sidecar) -> Endpoint:
 
 
 class _Sizes:
-    """The sizes of the catalog. Counting rows takes longer the more there are, so a count that took
-    long is kept, and renewed beside the scrapes in one part of a hundred of the time."""
+    """The sizes of the catalog. Counting rows takes longer the more there are, so one that
+    took long is kept for a hundred times as long."""
 
     def __init__(self, sidecar: Sidecar) -> None:
         self._sidecar = sidecar
         self._sizes: dict[str, int] = {}
-        self._next_count = 0.0
-        self._counting: asyncio.Task[None] | None = None
+        self._kept_until = 0.0
 
     async def known(self) -> dict[str, int]:
         """Return the latest sizes; none while the catalog is away."""
-        if self._counting is None and time.monotonic() >= self._next_count:
-            self._counting = asyncio.create_task(self._count())
-        if self._counting is not None:
-            await asyncio.wait([self._counting], timeout=_COUNT_AT_ONCE)
-        return self._sizes
-
-    async def _count(self) -> None:
         began = time.monotonic()
-        try:
-            self._sizes = await self._sidecar.lanes.downloads.run(
-                self._sidecar.library.catalog.counts
-            )
-        except CatalogUnavailable:
-            self._sizes = {}
-        took = time.monotonic() - began
-        self._next_count = began + (took * 100 if took > _COUNT_AT_ONCE else 0)
-        self._counting = None
+        if began >= self._kept_until:
+            count = self._sidecar.library.catalog.counts
+            try:
+                self._sizes = await self._sidecar.lanes.downloads.run(count)
+            except CatalogUnavailable:
+                self._sizes = {}
+            took = time.monotonic() - began
+            self._kept_until = began + 100 * took if took > _LONG else 0.0
+        return self._sizes

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from jan_media.api import health
 from jan_media.api.access_log import AccessLog
 from jan_media.api.bodies import read_body, refuse_announced_size
-from jan_media.api.callers import GatewayOnly, ThisMachineOnly, owner_of, vouched_for
+from jan_media.api.callers import guarded, owner_of, vouched_for
 from jan_media.api.download import serve_media
 from jan_media.api.ready_media import all_ready, fitted, one_fitted, one_ready
 from jan_media.api.routes import Path, app, contract_paths, sidecar_of
@@ -36,12 +36,9 @@ LONGEST_URL = 8192  # characters
 
 def internal_app(sidecar: Sidecar) -> ASGIApp:
     """The internal listener's app."""
-    guarded: ASGIApp = app(sidecar, [*PATHS, Path("/metrics", GET=health.scrape_of(sidecar))])
-    if sidecar.gateway_secret.configured:
-        guarded = GatewayOnly(guarded, sidecar.gateway_secret, ("/internal/",))
-    elif not sidecar.settings.internal_listen.path:  # browsers speak to no Unix socket
-        guarded = ThisMachineOnly(guarded, ("/internal/",))
-    return AccessLog(guarded, sidecar.metrics, "internal")
+    served: ASGIApp = app(sidecar, [*PATHS, Path("/metrics", GET=health.scrape_of(sidecar))])
+    shielded = guarded(served, sidecar, sidecar.settings.internal_listen, "/internal/")
+    return AccessLog(shielded, sidecar.metrics, "internal")
 
 
 async def resolve(request: Request) -> Response:

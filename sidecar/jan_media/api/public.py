@@ -5,7 +5,7 @@ from starlette.types import ASGIApp
 
 from jan_media.api import auth, download, files, health, media, resolve, signed_files, upload
 from jan_media.api.access_log import AccessLog
-from jan_media.api.callers import GatewayOnly, ThisMachineOnly
+from jan_media.api.callers import guarded
 from jan_media.api.routes import Path, app, contract_paths
 from jan_media.api.signed_files import OpenFiles
 from jan_media.console import site as console
@@ -36,14 +36,11 @@ PATHS = [
 
 def public_app(sidecar: Sidecar) -> ASGIApp:
     """The public listener's app."""
-    guarded: ASGIApp = app(sidecar, paths_of(sidecar))
+    served: ASGIApp = app(sidecar, paths_of(sidecar))
     if sidecar.local_urls is not None:
-        guarded = OpenFiles(guarded)
-    if sidecar.gateway_secret.configured:
-        guarded = GatewayOnly(guarded, sidecar.gateway_secret, ("/v1/",))
-    elif not sidecar.settings.listen.path:  # browsers speak to no Unix socket
-        guarded = ThisMachineOnly(guarded, ("/v1/",))
-    return AccessLog(guarded, sidecar.metrics, "public")
+        served = OpenFiles(served)
+    shielded = guarded(served, sidecar, sidecar.settings.listen, "/v1/")
+    return AccessLog(shielded, sidecar.metrics, "public")
 
 
 def paths_of(sidecar: Sidecar) -> list[Path]:

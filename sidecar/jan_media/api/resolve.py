@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -70,7 +69,8 @@ async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:
 
 
 async def _resolve_payload(sidecar: Sidecar, body: dict[str, Any]) -> dict[str, Any]:
-    places = list(_places(body))
+    answer = {"payload": body["payload"]}
+    places = _find(answer, None, 0)
     ids = list(dict.fromkeys(place.media_id for place in places))
     if len(ids) > MAX_IDS:
         raise Refused("invalid_field", f"payload may hold {MAX_IDS} different ids", "payload")
@@ -81,7 +81,7 @@ async def _resolve_payload(sidecar: Sidecar, body: dict[str, Any]) -> dict[str, 
                 container[key] = resolved.require(media_id).link.url  # type: ignore[index]
             except Refused as refusal:
                 raise refusal.at(_spelled(way)) from None
-    return {"payload": body["payload"]}
+    return answer
 
 
 def _require(resolved: Resolved, media_id: str, param: str) -> Any:
@@ -91,30 +91,21 @@ def _require(resolved: Resolved, media_id: str, param: str) -> Any:
         raise refusal.at(param) from None
 
 
-def _places(body: dict[str, Any]) -> Iterator[Place]:
-    """Every value at ``payload`` or below that is, whole, an id; in the order of the document.
+def _find(container: dict[str, Any] | list[Any], way: Way | None, depth: int) -> list[Place]:
+    """Every value in ``container`` or below that is, whole, an id; in the order of the document.
 
     Raises `Refused` for a payload that is nested too deeply.
     """
-    root: list[tuple[str | int, Any]] = [("payload", body["payload"])]
-    open_: list[tuple[Any, Iterator[tuple[str | int, Any]], Way | None]] = [
-        (body, iter(root), None)
-    ]
-    while open_:
-        container, members, way = open_[-1]
-        for key, value in members:
-            if isinstance(value, str):
-                match = _PLACEHOLDER.fullmatch(value)
-                if match:
-                    yield Place(container, key, match[1].lower(), (way, key))
-            elif isinstance(value, dict | list):
-                if len(open_) > MAX_DEPTH:
-                    raise too_deep(MAX_DEPTH)
-                inner = value.items() if isinstance(value, dict) else enumerate(value)
-                open_.append((value, iter(inner), (way, key)))
-                break
-        else:
-            open_.pop()
+    if depth > MAX_DEPTH:
+        raise too_deep(MAX_DEPTH)
+    found: list[Place] = []
+    for key, value in container.items() if isinstance(container, dict) else enumerate(container):
+        if isinstance(value, str):
+            if match := _PLACEHOLDER.fullmatch(value):
+                found.append(Place(container, key, match[1].lower(), (way, key)))
+        elif isinstance(value, dict | list):
+            found += _find(value, (way, key), depth + 1)
+    return found
 
 
 def _spelled(way: Way | None) -> str:

@@ -1,9 +1,7 @@
 """Guest tokens: a fresh identity for anyone who asks, good for a while."""
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jan_media.identity.signing_keys import SigningKeys
 
@@ -20,26 +18,18 @@ class GuestToken:
 class GuestLogin:
     """Issues guest tokens, each for a new user."""
 
-    def __init__(
-        self,
-        keys: SigningKeys,
-        issuer: str,
-        audience: str,
-        ttl: int,
-        groups: Sequence[str] = (),
-    ) -> None:
-        """``ttl`` is in seconds; ``groups``, if any, become the token's groups claim."""
+    def __init__(self, keys: SigningKeys, issuer: str, audience: str, ttl: int) -> None:
+        """``ttl`` is in seconds."""
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
         self._ttl = ttl
-        self._groups = list(groups)
 
     def issue(self, now: float) -> GuestToken:
         """A token valid from ``now`` (Unix seconds) for the configured time."""
         user_id = f"guest_{secrets.token_hex(16)}"
         issued_at = int(now)
-        claims: dict[str, Any] = {
+        claims = {
             "iss": self._issuer,
             "sub": user_id,
             "aud": self._audience,
@@ -48,6 +38,4 @@ class GuestLogin:
             "exp": issued_at + self._ttl,
             "jti": secrets.token_urlsafe(16),
         }
-        if self._groups:
-            claims["groups"] = self._groups
         return GuestToken(self._keys.sign(claims), self._ttl, user_id)

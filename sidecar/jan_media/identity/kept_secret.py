@@ -1,18 +1,18 @@
-"""A random secret that the sidecar makes for itself once and keeps in a file."""
+"""A secret that the sidecar makes for itself once and keeps in a file."""
 
 import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
-_BYTES = 32
 
-
-def kept_secret(path: Path) -> bytes:
+def kept_secret(path: Path, make: Callable[[], bytes] = secrets.token_bytes) -> bytes:
     """The secret in the file at ``path``, made there if there is none yet.
 
-    Any number of processes may start at once: a hard link fails if its name exists, so exactly
-    one makes it, and nobody reads half of it. Raises `OSError` if the folder cannot be used.
+    Only its owner may read the file. Any number of processes may start at once: a hard link fails
+    if its name exists, so exactly one makes it, and nobody reads half of it. Raises `OSError` if
+    the folder cannot be used.
     """
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes()
@@ -21,11 +21,16 @@ def kept_secret(path: Path) -> bytes:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(_BYTES))
+            file.write(make())
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
     finally:
         draft.unlink()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
     return path.read_bytes()

@@ -7,14 +7,15 @@ are published, so tokens that the old one signed stay good until they expire.
 import base64
 import hashlib
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+
+from jan_media.identity.kept_secret import kept_secret
 
 ALGORITHM = "ES256"
 KEY_FILE = "guest-signing-key.pem"
@@ -49,10 +50,8 @@ class SigningKeys:
         Any number of processes may start at once: all get the same key. Raises `OSError` if the
         folder cannot be used and `ValueError` if the file in it is not such a key.
         """
-        path = folder / KEY_FILE
-        if not path.exists():
-            _create_once(path, _new_private_key_pem())
-        return cls.from_pem(path.read_text("ascii", "replace"), previous)
+        pem = kept_secret(folder / KEY_FILE, _new_private_key_pem)
+        return cls.from_pem(pem.decode("ascii", "replace"), previous)
 
     @property
     def kid(self) -> str:
@@ -74,33 +73,6 @@ def _new_private_key_pem() -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _create_once(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all, unless it is there.
-
-    A hard link fails if its name exists, so of several processes exactly one wins, and nobody
-    ever reads half a key.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    finally:
-        draft.unlink()
 
 
 def _private_key(pem: str) -> ec.EllipticCurvePrivateKey:
@@ -126,18 +98,8 @@ def _public_key(pem: str) -> ec.EllipticCurvePublicKey:
 
 
 def _jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
-    numbers = key.public_numbers()
-    members = {
-        "crv": "P-256",
-        "kty": "EC",
-        "x": _base64url(numbers.x.to_bytes(32, "big")),
-        "y": _base64url(numbers.y.to_bytes(32, "big")),
-    }
+    members = ECAlgorithm.to_jwk(key, as_dict=True)
     # RFC 7638: SHA-256 over the required members in lexicographic order, without white space.
     canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
-    kid = _base64url(hashlib.sha256(canonical).digest())
+    kid = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
     return {**members, "kid": kid, "alg": ALGORITHM, "use": "sig"}
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -7,8 +7,9 @@ scrape, whichever worker answers it, is the sum of all.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -43,13 +44,17 @@ T = TypeVar("T")
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 _REQUEST = _FAST[2:]
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0)
+_HISTOGRAMS = {
+    "request": ("Time from a request's head to the end of its answer.", "route", _REQUEST),
+    "storage": ("Calls of the storage; read: until bytes can come.", "operation", _FAST),
+    "catalog": ("Calls of the catalog.", "operation", _FAST),
+    "fetch": ("Fetches from remote URLs, ok or what went wrong.", "outcome", _SLOW),
+    "rendition": ("Pictures made to fit a model, ok or what went wrong.", "outcome", _SLOW),
+    "sweep": ("Sweeps, ok or failed.", "outcome", _SLOW),
+}
+_AWAY = {"storage": StorageUnavailable, "catalog": CatalogUnavailable}
 _STORAGE_CALLS = ("put", "size", "copy", "delete")
 _CATALOG_CALLS = ["check", *(name for name in vars(Catalog) | vars(ApiKeys) if name[0] != "_")]
-_TIMINGS = {
-    "fetch": "Fetches from remote URLs.",
-    "rendition": "Pictures made to fit what a model takes.",
-    "sweep": "Sweeps.",
-}
 _SIZES = {
     "media": "Ready ids, those that wait for the sweep included.",
     "pending": "Direct uploads that nobody has used yet.",
@@ -66,26 +71,7 @@ class Metrics:
         disable_created_metrics()
         self._registry = own = CollectorRegistry()
         self._requests = Counter(
-            *("jan_media_requests", "Answered requests."),
-            labelnames=("route", "method", "status"),
-            registry=own,
-        )
-        self._request_seconds = Histogram(
-            *("jan_media_request_seconds", "Time from a request's head to the end of its answer."),
-            labelnames=("route",),
-            buckets=_REQUEST,
-            registry=own,
-        )
-        self._storage = Histogram(
-            *("jan_media_storage_seconds", "Calls of the storage; read: until bytes can come."),
-            labelnames=("operation",),
-            buckets=_FAST,
-            registry=own,
-        )
-        self._catalog = Histogram(
-            *("jan_media_catalog_seconds", "Calls of the catalog."),
-            labelnames=("operation",),
-            buckets=_FAST,
+            *("jan_media_requests", "Answered requests.", ("route", "method", "status")),
             registry=own,
         )
         self._unavailable = Counter(
@@ -93,83 +79,53 @@ class Metrics:
             labelnames=("part",),
             registry=own,
         )
-        for part in ("storage", "catalog"):
+        for part in _AWAY:
             self._unavailable.labels(part)  # shown as 0, so that an alert has what to look at
-        self._timings = {
+        self._seconds = {
             name: Histogram(
-                f"jan_media_{name}_seconds",
-                f"{says} The outcome is ok, or what went wrong.",
-                labelnames=("outcome",),
-                buckets=_SLOW,
-                registry=own,
+                f"jan_media_{name}_seconds", says, (label,), buckets=buckets, registry=own
             )
-            for name, says in _TIMINGS.items()
+            for name, (says, label, buckets) in _HISTOGRAMS.items()
         }
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request. ``route`` is a path template."""
         self._requests.labels(route, method, status).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        self._seconds["request"].labels(route).observe(seconds)
 
     def time_storage(self, storage: Storage) -> None:
         """Time the calls of ``storage`` from now on."""
         for name in _STORAGE_CALLS:
-            call = getattr(storage, name)
-            timed = self._timed("storage", self._storage, name, call, StorageUnavailable)
-            setattr(storage, name, timed)
-        open_, observe = storage.read, self._storage.labels("read").observe
+            setattr(storage, name, self._timed("storage", name, getattr(storage, name)))
+        open_ = storage.read
 
         @contextmanager
         def read(*args: Any, **kwargs: Any) -> Iterator[Any]:
             with ExitStack() as stack:
-                began = time.perf_counter()
-                try:
-                    with tracing.span("storage read"):
-                        reading = stack.enter_context(open_(*args, **kwargs))
-                except StorageUnavailable as problem:
-                    self._note_away("storage", "read", problem)
-                    raise
-                finally:
-                    observe(time.perf_counter() - began)
-                yield reading
+                yield self._timed("storage", "read", stack.enter_context)(open_(*args, **kwargs))
 
         storage.read = read  # type: ignore[method-assign]
 
     def time_catalog(self, catalog: Catalog) -> None:
         """Time the calls of ``catalog`` from now on."""
         for name in _CATALOG_CALLS:
-            call = getattr(catalog, name)
-            timed = self._timed("catalog", self._catalog, name, call, CatalogUnavailable)
-            setattr(catalog, name, timed)
+            setattr(catalog, name, self._timed("catalog", name, getattr(catalog, name)))
 
-    def _timed(
-        self,
-        part: str,
-        histogram: Histogram,
-        operation: str,
-        call: Callable[P, T],
-        away: type[Exception],
-    ) -> Callable[P, T]:
-        observe = histogram.labels(operation).observe
+    def _timed(self, part: str, operation: str, call: Callable[P, T]) -> Callable[P, T]:
+        seconds = self._seconds[part].labels(operation)
 
         @wraps(call)
         def timed(*args: P.args, **kwargs: P.kwargs) -> T:
-            began = time.perf_counter()
-            try:
-                with tracing.span(f"{part} {operation}"):
+            with seconds.time(), tracing.span(f"{part} {operation}"):
+                try:
                     return call(*args, **kwargs)
-            except away as problem:
-                self._note_away(part, operation, problem)
-                raise
-            finally:
-                observe(time.perf_counter() - began)
+                except _AWAY[part] as problem:
+                    self._unavailable.labels(part).inc()
+                    why = type(problem.__cause__ or problem).__name__  # its words may name a file
+                    log.warning("the %s is not available for %s: %s", part, operation, why)
+                    raise
 
         return timed
-
-    def _note_away(self, part: str, operation: str, problem: Exception) -> None:
-        self._unavailable.labels(part).inc()
-        why = type(problem.__cause__ or problem).__name__  # its words may name a file
-        log.warning("the %s is not available for %s: %s", part, operation, why)
 
     @contextmanager
     def timing(self, what: Literal["fetch", "rendition", "sweep"], of: str = "") -> Iterator[None]:
@@ -187,7 +143,7 @@ class Metrics:
             raise
         finally:
             seconds = time.perf_counter() - began
-            self._timings[what].labels(outcome).observe(seconds)
+            self._seconds[what].labels(outcome).observe(seconds)
             if of:
                 log.info("%s %s: %s %.1fms", what, of, outcome, seconds * 1000)
 
@@ -205,14 +161,14 @@ class Metrics:
         return generate_latest(_Scrape([*counts.collect(), *gauges]))
 
 
+@dataclass(frozen=True, slots=True)
 class _Scrape(Collector):
     """The metrics of one answer, whatever they come from."""
 
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._metrics = metrics
+    metrics: list[Metric]
 
-    def collect(self) -> Iterable[Metric]:
-        return self._metrics
+    def collect(self) -> list[Metric]:
+        return self.metrics
 
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"

@@ -41,11 +41,6 @@ def test_a_token_says_who_where_for_whom_and_how_long() -> None:
     assert token.expires_in == 3600
 
 
-def test_groups_are_a_claim_if_there_are_any() -> None:
-    token = GuestLogin(KEYS, "http://x/llm", "jan", 60, groups=["guests", "trial"]).issue(NOW)
-    assert claims(token)["groups"] == ["guests", "trial"]
-
-
 def test_every_login_is_someone_new() -> None:
     login = GuestLogin(KEYS, "http://x/llm", "jan", 60)
     tokens = [login.issue(NOW) for _ in range(50)]
