@@ -8,6 +8,8 @@ class Refused(Exception):
     names the part of the request that is to blame; whoever knows the request fills it in.
     """
 
+    code: str
+
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.code = code
@@ -21,6 +23,20 @@ class Refused(Exception):
         return self
 
 
+class ContentTooLarge(Refused):
+    """The content has more than ``limit`` bytes. Raised as soon as that is known, whichever way it
+    comes in."""
+
+    def __init__(self, limit: int, param: str | None = None) -> None:
+        super().__init__(
+            "max_size_exceeded",
+            f"File size exceeds maximum allowed ({megabytes(limit)}): "
+            "send a smaller file, or scale the image down first",
+            param,
+        )
+        self.limit = limit
+
+
 class TooBusy(Exception):
     """``at_once`` requests of this kind are running: as many as the settings allow. Later will
     work."""
@@ -32,16 +48,6 @@ class TooBusy(Exception):
 
 class CannotStart(Exception):
     """Why the sidecar cannot serve; the message is for the operator."""
-
-
-def too_large(max_bytes: int, param: str | None = None) -> Refused:
-    """The refusal of more bytes than the settings allow."""
-    return Refused(
-        "max_size_exceeded",
-        f"File size exceeds maximum allowed ({megabytes(max_bytes)}): "
-        "send a smaller file, or scale the image down first",
-        param,
-    )
 
 
 def megabytes(size: int) -> str:

@@ -20,8 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import Media
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.content.size_limit import ContentTooLarge
-from jan_media.errors import Refused
+from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.direct_upload import Prepared, complete, prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules, fresh_content_key, is_upload_key, upload_key

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from starlette.requests import ClientDisconnect, Request
 
 from jan_media.api.slots import Slot
-from jan_media.errors import Refused, too_large
+from jan_media.errors import ContentTooLarge, Refused
 
 PIECE = 256 * 1024
 BEGINNING = 64 * 1024  # about what a connection holds in any case
@@ -44,7 +44,7 @@ def refuse_announced_size(
     """
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > limit:
-        raise too_large(max_bytes, param)
+        raise ContentTooLarge(max_bytes, param)
 
 
 class Arriving:
@@ -151,7 +151,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     async for chunk in Arriving(request).reads():
         body += chunk
         if len(body) > max_bytes:
-            raise too_large(max_bytes)
+            raise ContentTooLarge(max_bytes)
     return bytes(body)
 
 

@@ -6,8 +6,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from jan_media.catalog.interface import CatalogUnavailable
-from jan_media.content.size_limit import ContentTooLarge
-from jan_media.errors import Refused, TooBusy, too_large
+from jan_media.errors import Refused, TooBusy
 from jan_media.storage.interface import StorageUnavailable
 from jan_media.storage.local_urls import (
     AccessExpired,
@@ -92,7 +91,6 @@ def unavailable_response(what: str) -> Response:
 # What endpoints raise to say no.
 EXPECTED = (
     Refused,
-    ContentTooLarge,
     TooBusy,
     CatalogUnavailable,
     StorageUnavailable,
@@ -107,9 +105,6 @@ def response_to(error: Exception) -> Response:
     match error:
         case Refused():
             return error_response(error.code, error.message, error.param)
-        case ContentTooLarge():
-            refusal = too_large(error.limit)
-            return error_response(refusal.code, refusal.message)
         case TooBusy():
             return error_response(
                 "service_unavailable",

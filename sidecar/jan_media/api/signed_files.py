@@ -18,8 +18,7 @@ from jan_media.api.download import Served, serve
 from jan_media.api.routes import Path, sidecar_of
 from jan_media.api.upload import spooled
 from jan_media.content.multipart import FormReader
-from jan_media.content.size_limit import ContentTooLarge
-from jan_media.errors import Refused, too_large
+from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.library import held_until
 from jan_media.library.resolve import not_found
 from jan_media.library.spool import Spool
@@ -113,8 +112,8 @@ async def _receive(
     try:
         async for piece in body.pieces():
             await sidecar.lanes.uploads.run(take, piece)
-    except ContentTooLarge as error:
-        raise too_large(error.limit, param) from None
+    except ContentTooLarge as refusal:
+        raise refusal.at(param) if param else refusal from None
 
 
 async def _keep(sidecar: Sidecar, spool: Spool, key: str, param: str | None) -> None:

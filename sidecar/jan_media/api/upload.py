@@ -30,12 +30,10 @@ from jan_media.api.callers import owner_of
 from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import NO_DETAILS, Claimed, FileDetails
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
+from jan_media.content.data_url import DataUrlDecoder
 from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
 from jan_media.content.multipart import FormReader
-from jan_media.content.size_limit import ContentTooLarge
-from jan_media.errors import Refused, too_large
-from jan_media.fetch.errors import RemoteFetchError
+from jan_media.errors import Refused
 from jan_media.library.direct_upload import prepare
 from jan_media.library.ingest import store
 from jan_media.library.resolve import Link, link
@@ -71,8 +69,6 @@ async def take_in(
         body = body_kind(request, spool)
         try:
             claimed, link = await _take_in(sidecar, request, body, spool, allowed)
-        except ContentTooLarge as error:
-            raise too_large(error.limit, body.param) from None
         except Refused as refusal:
             raise refusal.at(body.param) if body.param else refusal from None
     if sidecar.ahead is not None and not claimed.deduped:
@@ -127,11 +123,8 @@ async def _fetch(sidecar: Sidecar, url: str, spool: Spool) -> None:
     async def take(chunk: bytes) -> None:
         await sidecar.lanes.uploads.run(spool.write, chunk)
 
-    try:
-        with sidecar.metrics.timing("fetch", _host(url)):
-            await sidecar.fetcher.fetch(url, take)
-    except RemoteFetchError as failure:
-        raise Refused(failure.code, failure.message) from None
+    with sidecar.metrics.timing("fetch", _host(url)):
+        await sidecar.fetcher.fetch(url, take)
 
 
 def _host(url: str) -> str:
@@ -214,21 +207,16 @@ class JsonBody:
     def feed(self, piece: bytes) -> None:
         try:
             self._body.feed(piece)
-        except InvalidJson as problem:
+        except InvalidJson:
             self.param = None
-            raise Refused(problem.code, problem.message) from None
-        except InvalidDataUrl as problem:
-            raise Refused(problem.code, problem.message) from None
+            raise
 
     def _take(self, piece: bytes) -> None:
         self._spool.write(self._decoder.feed(piece))
 
     def close(self) -> dict[str, Any]:
         self.param = None
-        try:
-            document = self._body.close()
-        except InvalidJson as problem:
-            raise Refused(problem.code, problem.message) from None
+        document = self._body.close()
         source = document.get("source")
         if source is None:
             raise Refused("missing_field", "source is required", "source")
@@ -244,21 +232,15 @@ class JsonBody:
                 )
         elif kind == "data_url":
             self.param = "source.data_url"
-            self._end_data_url(source)
+            if source.get("data_url") is not STREAMED:
+                short = text_field(source, "data_url", at="source.data_url")
+                self._take(short.encode("utf-8", "surrogatepass"))
+            self._spool.write(self._decoder.close())
         else:
             raise Refused(
                 "invalid_source_type", "source.type must be remote_url or data_url", "source.type"
             )
         return document
-
-    def _end_data_url(self, source: dict[str, Any]) -> None:
-        try:
-            if source.get("data_url") is not STREAMED:
-                short = text_field(source, "data_url", at="source.data_url")
-                self._take(short.encode("utf-8", "surrogatepass"))
-            self._spool.write(self._decoder.close())
-        except InvalidDataUrl as problem:
-            raise Refused(problem.code, problem.message) from None
 
 
 def _body_kind(request: Request, max_bytes: int) -> Callable[[Request, Spool], Body]:

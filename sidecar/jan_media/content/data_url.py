@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 import pybase64
 
-from jan_media.content.size_limit import ContentTooLarge
+from jan_media.errors import ContentTooLarge, Refused
 
 __all__ = ["ContentTooLarge", "DataUrlDecoder", "InvalidDataUrl"]
 
@@ -19,14 +19,11 @@ _WHITE_SPACE = b" \t\n\f\r"
 _MAX_HEADER = 1024  # bytes before the comma; real ones have about thirty
 
 
-class InvalidDataUrl(Exception):
+class InvalidDataUrl(Refused):
     """The text is not a base64 data URL; ``message`` says what is wrong and what to do."""
 
-    code = "invalid_base64"
-
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__("invalid_base64", message)
 
 
 class DataUrlDecoder:

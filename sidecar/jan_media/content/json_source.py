@@ -14,19 +14,18 @@ from collections.abc import Callable
 from io import StringIO
 from typing import Any, Final
 
+from jan_media.errors import Refused
+
 _BLOCK = 64 * 1024
 _SHORT = 1024  # characters: a string is kept until it has more
 _KEY = re.compile(r'data_url"\s*:\s*"')  # from the first character of the string before
 
 
-class InvalidJson(Exception):
+class InvalidJson(Refused):
     """The body is not a JSON document that is taken here; ``message`` says why."""
 
-    code = "invalid_json"
-
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__("invalid_json", message)
 
 
 class _Streamed:

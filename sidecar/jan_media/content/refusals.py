@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from jan_media.errors import Refused
 
-class MediaRefused(Exception):
+
+class MediaRefused(Refused):
     """These bytes are not taken. ``code`` is for programs, ``message`` says why.
 
     ``facts`` fill the gaps in the text; they are what msgpack can carry.
@@ -13,9 +15,8 @@ class MediaRefused(Exception):
     text = "The content is not taken."
 
     def __init__(self, **facts: Any) -> None:
+        super().__init__(self.code, self.text.format(**facts))
         self.facts = facts
-        self.message = self.text.format(**facts)
-        super().__init__(self.message)
 
 
 class EmptyFile(MediaRefused):

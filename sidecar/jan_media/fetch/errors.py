@@ -1,14 +1,15 @@
 """Why a remote fetch was refused or failed. Messages name the host, never an address behind it."""
 
+from jan_media.errors import Refused
 
-class RemoteFetchError(Exception):
+
+class RemoteFetchError(Refused):
     """The content could not be had; ``code`` is the error code, ``message`` says why."""
 
     code = "remote_fetch_failed"
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(self.code, message)
 
 
 class InvalidUrl(RemoteFetchError):

@@ -13,7 +13,7 @@ import certifi
 import httpcore
 
 from jan_media import __version__
-from jan_media.content.size_limit import ContentTooLarge
+from jan_media.errors import ContentTooLarge
 from jan_media.fetch.checked_connection import CheckedNetwork, Resolver, system_resolver
 from jan_media.fetch.decoding import Identity, decoder_for
 from jan_media.fetch.errors import (

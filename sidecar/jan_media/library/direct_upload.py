@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jan_media.catalog.interface import Claimed, Content, IntentLapsed, Media, QuotaExceeded, State
-from jan_media.errors import Refused, too_large
+from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.ingest import ATTEMPTS, discard, examine, within_quota
 from jan_media.library.library import Library, fresh_content_key, held_until, upload_key
 from jan_media.library.owners import over_quota, require_owner
@@ -90,7 +90,7 @@ def complete(library: Library, media: Media) -> Claimed | None:
         if size is None:
             return _alone(_as_it_is_now(library, media))
         if size > library.rules.max_bytes:  # not even worth copying
-            return _alone(_reject(library, media, too_large(library.rules.max_bytes)))
+            return _alone(_reject(library, media, ContentTooLarge(library.rules.max_bytes)))
         key = fresh_content_key()
         library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
         try:
@@ -180,7 +180,7 @@ def _examine_stored(library: Library, key: str) -> Content:
         library.storage.read(key) as reading,
     ):
         if reading.total > max_bytes:
-            raise too_large(max_bytes)
+            raise ContentTooLarge(max_bytes)
         for chunk in reading.chunks():
             spool.write(chunk)
         return examine(library, spool, library.rules.allowed_types)

@@ -17,9 +17,7 @@ from jan_media.catalog.interface import (
     QuotaExceeded,
 )
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.content.refusals import MediaRefused
 from jan_media.content.sniff import sniff
-from jan_media.errors import Refused
 from jan_media.library.library import Library, fresh_content_key
 from jan_media.library.owners import over_quota, require_owner
 from jan_media.library.spool import Spool
@@ -93,15 +91,9 @@ def _store(
 
 def examine(library: Library, spool: Spool, allowed: AllowedTypes) -> Content:
     """Say what the spooled bytes are. Raises `Refused` unless they are allowed media."""
-    try:
-        mime = sniff(
-            spool.from_start(),
-            spool.size,
-            allowed=allowed,
-            max_pixels=library.rules.max_pixels,
-        )
-    except MediaRefused as refusal:
-        raise Refused(refusal.code, refusal.message) from None
+    mime = sniff(
+        spool.from_start(), spool.size, allowed=allowed, max_pixels=library.rules.max_pixels
+    )
     return Content(sha256=spool.sha256, mime=mime, bytes=spool.size)
 
 

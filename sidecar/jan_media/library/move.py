@@ -22,7 +22,7 @@ from typing import Protocol
 from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import ApiKey, IntentLapsed, Rendition, State
 from jan_media.catalog.transfer import Record
-from jan_media.content.size_limit import ContentTooLarge
+from jan_media.errors import ContentTooLarge
 from jan_media.library.ingest import ATTEMPTS
 from jan_media.library.library import fresh_content_key, now_ms
 from jan_media.library.spool import Spool

@@ -6,7 +6,7 @@ from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from jan_media.content.size_limit import ContentTooLarge
+from jan_media.errors import ContentTooLarge
 
 MEMORY = 256 * 1024
 
