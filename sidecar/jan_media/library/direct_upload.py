@@ -8,19 +8,14 @@ knows, and everything after that looks at the copy.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import Claimed, Content, IntentLapsed, Media, QuotaExceeded, State
+from jan_media.catalog.interface import Claimed, Content, Media, QuotaExceeded, State
 from jan_media.errors import ContentTooLarge, Refused
-from jan_media.library.ingest import ATTEMPTS, discard, examine, within_quota
-from jan_media.library.library import Library, fresh_content_key, held_until, upload_key
+from jan_media.library.ingest import discard, examine, within_quota
+from jan_media.library.library import Library, held_until, under_fresh_key, upload_key
 from jan_media.library.owners import over_quota, require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
-from jan_media.storage.interface import (
-    ObjectMissing,
-    PresignedPost,
-    PresignedPut,
-    StorageUnavailable,
-)
+from jan_media.storage.interface import PresignedPost, PresignedPut
 
 OVERDUE_BATCH = 500
 
@@ -85,23 +80,21 @@ def complete(library: Library, media: Media) -> Claimed | None:
     """
     if media.state is not State.PENDING:
         return _alone(media)
-    for _ in range(ATTEMPTS):
+
+    def attempt(key: str) -> Claimed | None:
         size = library.storage.size(media.storage_key)
         if size is None:
             return _alone(_as_it_is_now(library, media))
         if size > library.rules.max_bytes:  # not even worth copying
             return _alone(_reject(library, media, ContentTooLarge(library.rules.max_bytes)))
-        key = fresh_content_key()
         library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
-        try:
-            library.storage.copy(media.storage_key, key, mime=media.mime)
-            settled = _settle(library, media, key)
-        except (IntentLapsed, ObjectMissing):  # a sweep has taken the copy, or somebody the upload
-            continue
+        library.storage.copy(media.storage_key, key, mime=media.mime)
+        settled = _settle(library, media, key)
         if settled is not None and settled.media.state is State.READY:
             discard(library, media.storage_key)
         return settled
-    raise StorageUnavailable("checking takes longer than MEDIA_SWEEP_GRACE allows")
+
+    return under_fresh_key(attempt)
 
 
 def overdue(library: Library, *, now: int, ahead_ms: int = 0) -> Iterator[Media]:
@@ -174,13 +167,6 @@ def _reject(library: Library, media: Media, refusal: Refused) -> Media | None:
 
 def _examine_stored(library: Library, key: str) -> Content:
     """Say what the object under ``key`` is. Raises `Refused` unless it is allowed media."""
-    max_bytes = library.rules.max_bytes
-    with (
-        Spool(library.spool_dir, max_bytes=max_bytes) as spool,
-        library.storage.read(key) as reading,
-    ):
-        if reading.total > max_bytes:
-            raise ContentTooLarge(max_bytes)
-        for chunk in reading.chunks():
-            spool.write(chunk)
+    with Spool(library.spool_dir, max_bytes=library.rules.max_bytes) as spool:
+        spool.fill(library.storage.read(key))
         return examine(library, spool, library.rules.allowed_types)

@@ -13,12 +13,11 @@ from jan_media.catalog.interface import (
     Claimed,
     Content,
     FileDetails,
-    IntentLapsed,
     QuotaExceeded,
 )
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.sniff import sniff
-from jan_media.library.library import Library, fresh_content_key
+from jan_media.library.library import Library, under_fresh_key
 from jan_media.library.owners import over_quota, require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
@@ -26,7 +25,6 @@ from jan_media.storage.interface import StorageUnavailable
 
 T = TypeVar("T")
 
-ATTEMPTS = 3
 SWEPT_FOR_ROOM = 100  # expired ids
 
 
@@ -70,23 +68,37 @@ def _store(
     library: Library, spool: Spool, content: Content, owner: str, details: FileDetails
 ) -> Claimed:
     quota = library.rules.quota_of(owner)
-    for _ in range(ATTEMPTS):
-        key, now = fresh_content_key(), library.clock()
+
+    def attempt(key: str) -> Claimed:
+        now = library.clock()
         known = library.catalog.claim_or_intend(
-            content,
-            owner,
-            key,
+            *(content, owner, key),
             now=now,
             expires_at=library.rules.kept_until(now, details.lifetime),
             due_at=now + library.rules.hold_ms,
             quota=quota,
             details=details,
         )
+        if known is not None:
+            return known
+        library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
+        now = library.clock()
         try:
-            return known or _write_and_commit(library, spool, content, key, owner, details)
-        except IntentLapsed:
-            continue
-    raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
+            claimed = library.catalog.commit_upload(
+                *(new_media_id(now), content, key, owner),
+                now=now,
+                expires_at=library.rules.kept_until(now, details.lifetime),
+                quota=quota,
+                details=details,
+            )
+        except QuotaExceeded:  # others of this owner were faster
+            discard(library, key)
+            raise
+        if claimed.media.storage_key != key:
+            discard(library, key)
+        return claimed
+
+    return under_fresh_key(attempt)
 
 
 def examine(library: Library, spool: Spool, allowed: AllowedTypes) -> Content:
@@ -95,31 +107,6 @@ def examine(library: Library, spool: Spool, allowed: AllowedTypes) -> Content:
         spool.from_start(), spool.size, allowed=allowed, max_pixels=library.rules.max_pixels
     )
     return Content(sha256=spool.sha256, mime=mime, bytes=spool.size)
-
-
-def _write_and_commit(
-    library: Library, spool: Spool, content: Content, key: str, owner: str, details: FileDetails
-) -> Claimed:
-    """Store the bytes under an intended key. Raises `IntentLapsed` if that took too long."""
-    library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
-    now = library.clock()
-    try:
-        claimed = library.catalog.commit_upload(
-            new_media_id(now),
-            content,
-            key,
-            owner,
-            now=now,
-            expires_at=library.rules.kept_until(now, details.lifetime),
-            quota=library.rules.quota_of(owner),
-            details=details,
-        )
-    except QuotaExceeded:  # others of this owner were faster
-        discard(library, key)
-        raise
-    if claimed.media.storage_key != key:
-        discard(library, key)
-    return claimed
 
 
 def discard(library: Library, key: str) -> None:

@@ -3,20 +3,25 @@
 A storage key is never used twice, so bytes under a key never change.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from jan_media.catalog.catalog import Catalog
-from jan_media.catalog.interface import NO_QUOTA, Quota
+from jan_media.catalog.interface import NO_QUOTA, IntentLapsed, Quota
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.media_id import created_ms
-from jan_media.storage.interface import Storage
+from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
+
+T = TypeVar("T")
 
 UPLOADS = "images/"
 CONTENTS = "content/"
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,17 @@ def fresh_content_key() -> str:
     """A key for the bytes of one content, spread over 256 folders."""
     name = secrets.token_hex(16)
     return f"{CONTENTS}{name[:2]}/{name}"
+
+
+def under_fresh_key(work: Callable[[str], T]) -> T:
+    """Call ``work`` with a key for its bytes; again, with another, if a sweep took them meanwhile.
+
+    Raises `StorageUnavailable` after a few times.
+    """
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(IntentLapsed, ObjectMissing):
+            return work(fresh_content_key())
+    raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
 
 
 def upload_key(media_id: str) -> str:

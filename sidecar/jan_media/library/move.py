@@ -23,9 +23,8 @@ from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import ApiKey, IntentLapsed, Rendition, State
 from jan_media.catalog.transfer import Record
 from jan_media.errors import ContentTooLarge
-from jan_media.library.ingest import ATTEMPTS
-from jan_media.library.library import fresh_content_key, now_ms
-from jan_media.library.spool import Spool
+from jan_media.library.library import fresh_content_key, now_ms, under_fresh_key
+from jan_media.library.spool import Pieces, Spool
 from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
 
 BATCH = 500
@@ -38,12 +37,6 @@ class Readable(Protocol):
     def records(self, ids: Sequence[str], *, now: int) -> dict[str, Record]: ...
     def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]: ...
     def list_api_keys(self) -> list[ApiKey]: ...
-
-
-class Pieces(Protocol):
-    """An object that is being read."""
-
-    def chunks(self) -> Iterator[bytes]: ...
 
 
 class ReadableStorage(Protocol):
@@ -124,7 +117,7 @@ def move(
     one = _Move(source, target, spool_dir, hold_ms, clock, moved)
     _move_api_keys(source.catalog, target.catalog, now=clock())
     with ThreadPoolExecutor(jobs, thread_name_prefix="move") as threads:
-        for ids in _batches(source.catalog, clock):
+        for ids in batches(source.catalog, clock):
             theirs = source.catalog.records(ids, now=clock())
             hashes = {record.media.sha256 for record in theirs.values() if record.media.sha256}
             renditions = source.catalog.renditions_of(list(hashes))
@@ -157,43 +150,22 @@ class _Move:
 
     def bring(self, record: Record, ours: Record | None) -> None:
         """Make the target hold one id."""
-        media = record.media
+        new = ours is None or not ours.covers(record)
         try:
-            if media.state is State.READY:
-                new = ours is None or not ours.covers(record)
-                copied = self._bring_ready(record) if new else None
-            else:
-                new = ours is None or not ours.covers(record)
+            if record.media.state is not State.READY:
                 copied = self._bring_unready(record, ours)
+            else:
+                copied = self._bring_ready(record) if new else None
         except _Damaged:
             with self.moved.lock:
                 self.moved.ids += 1
-                self.moved.damaged.append(media.id)
+                self.moved.damaged.append(record.media.id)
             return
         with self.moved.lock:
             self.moved.ids += 1
             self.moved.new += new
-            if copied is not None:
-                self.moved.objects += 1
-                self.moved.bytes += copied
-
-    def _bring_ready(self, record: Record) -> int | None:
-        """Returns how many bytes were copied for it; None if the target had them."""
-        now = self.clock()
-        if self.target.catalog.take_in_ready(record, storage_key=None, now=now):
-            return None
-        for _ in range(ATTEMPTS):
-            key = fresh_content_key()
-            self.target.catalog.intend(key, due_at=self.clock() + self.hold_ms)
-            copied = self._copy(record, key)
-            if copied is None:
-                return None
-            try:
-                self.target.catalog.take_in_ready(record, storage_key=key, now=self.clock())
-            except IntentLapsed:
-                continue
-            return copied
-        raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
+            self.moved.objects += copied is not None
+            self.moved.bytes += copied or 0
 
     def bring_rendition(self, sha256: str, fit: str, rendition: Rendition) -> None:
         """Make the target hold a rendition, if it has its original. One that cannot be brought is
@@ -201,26 +173,39 @@ class _Move:
         if any(known == fit for _, known, _ in self.target.catalog.renditions_of([sha256])):
             return
         key = ""
-        with Spool(self.spool_dir, max_bytes=max(1, rendition.bytes)) as spool:
-            if rendition.storage_key:
+        if rendition.storage_key:
+            with Spool(self.spool_dir, max_bytes=max(1, rendition.bytes)) as spool:
                 try:
-                    with self.source.storage.read(rendition.storage_key) as reading:
-                        for chunk in reading.chunks():
-                            spool.write(chunk)
+                    spool.fill(self.source.storage.read(rendition.storage_key))
                 except (ObjectMissing, ContentTooLarge):
                     return
                 if spool.size != rendition.bytes:
                     return
                 key = fresh_content_key()
-                self.target.catalog.intend(key, due_at=self.clock() + self.hold_ms)
+                self._intend(key)
                 self._put(spool, key, rendition.mime)
+            with self.moved.lock:
+                self.moved.objects += 1
+                self.moved.bytes += rendition.bytes
         with contextlib.suppress(IntentLapsed):
             self.target.catalog.keep_rendition(
                 sha256, fit, replace(rendition, storage_key=key), now=self.clock()
             )
-        with self.moved.lock:
-            self.moved.objects += bool(key)
-            self.moved.bytes += spool.size
+
+    def _bring_ready(self, record: Record) -> int | None:
+        """Returns how many bytes were copied for it; None if the target had them."""
+        take_in = self.target.catalog.take_in_ready
+        if take_in(record, storage_key=None, now=self.clock()):
+            return None
+
+        def attempt(key: str) -> int | None:
+            self._intend(key)
+            copied = self._copy(record, key)
+            if copied is not None:
+                take_in(record, storage_key=key, now=self.clock())
+            return copied
+
+        return under_fresh_key(attempt)
 
     def _bring_unready(self, record: Record, ours: Record | None) -> int | None:
         """Also what has been uploaded for it, under the upload's own key."""
@@ -243,12 +228,9 @@ class _Move:
         media = record.media
         with Spool(self.spool_dir, max_bytes=media.bytes or 2**63) as spool:
             try:
-                with self.source.storage.read(media.storage_key) as reading:
-                    for chunk in reading.chunks():
-                        spool.write(chunk)
+                spool.fill(self.source.storage.read(media.storage_key))
             except ObjectMissing:
-                now = self.source.catalog.records([media.id], now=self.clock()).get(media.id)
-                if now is None or now.media.storage_key != media.storage_key:
+                if not still_there(self.source, record, now=self.clock()):
                     return None
                 raise _Damaged from None
             except ContentTooLarge:
@@ -258,13 +240,17 @@ class _Move:
             self._put(spool, target_key, media.mime)
             return spool.size
 
+    def _intend(self, key: str) -> None:
+        self.target.catalog.intend(key, due_at=self.clock() + self.hold_ms)
+
     def _put(self, spool: Spool, key: str, mime: str) -> None:
         self.target.storage.put(key, spool.from_start(), size=spool.size, mime=mime)
-        if _hash_of(self.target.storage, key) != spool.sha256:
+        if hash_of(self.target.storage, key) != spool.sha256:
             raise StorageUnavailable("what the new storage gives back is not what was written")
 
 
-def _hash_of(storage: Storage, key: str) -> str:
+def hash_of(storage: Storage, key: str) -> str:
+    """The SHA-256 of an object. Raises `ObjectMissing` and `StorageUnavailable`."""
     digest = hashlib.sha256()
     with storage.read(key) as reading:
         for chunk in reading.chunks():
@@ -272,12 +258,18 @@ def _hash_of(storage: Storage, key: str) -> str:
     return digest.hexdigest()
 
 
-def _batches(catalog: Readable, clock: Callable[[], int]) -> Iterator[list[str]]:
+def still_there(side: Source, record: Record, *, now: int) -> bool:
+    """Whether the id was not deleted while its bytes were looked for."""
+    found = side.catalog.records([record.media.id], now=now).get(record.media.id)
+    return found is not None and found.media.storage_key == record.media.storage_key
+
+
+def batches(catalog: Readable, clock: Callable[[], int]) -> Iterator[list[str]]:
     """All live ids, in order, some at a time."""
-    ids = catalog.ids_after("", now=clock(), limit=BATCH)
-    while ids:
+    last = ""
+    while ids := catalog.ids_after(last, now=clock(), limit=BATCH):
         yield ids
-        ids = catalog.ids_after(ids[-1], now=clock(), limit=BATCH)
+        last = ids[-1]
 
 
 def _move_api_keys(source: Readable, target: Catalog, *, now: int) -> None:
@@ -295,7 +287,7 @@ def _delete_departed(
     source: Readable, target: Catalog, clock: Callable[[], int], moved: Moved
 ) -> None:
     """Give up, in the target, the claims that the source does not have."""
-    for ids in _batches(target, clock):
+    for ids in batches(target, clock):
         theirs = source.records(ids, now=clock())
         for id, record in target.records(ids, now=clock()).items():
             known = set(theirs[id].owners) if id in theirs else set()

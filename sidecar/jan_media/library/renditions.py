@@ -9,25 +9,23 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-from jan_media.catalog.interface import IntentLapsed, Media, Rendition
+from jan_media.catalog.interface import Media, Rendition
 from jan_media.content.decoders import DECODERS
 from jan_media.content.refusals import MediaRefused, TooExpensive
 from jan_media.content.sniff import CHECKED
 from jan_media.errors import Refused
-from jan_media.library.library import Library, fresh_content_key
+from jan_media.library.library import Library, under_fresh_key
 from jan_media.library.resolve import not_found
-from jan_media.library.spool import MEMORY
+from jan_media.library.spool import Spool
 from jan_media.renditions.fit import Fit
-from jan_media.storage.interface import ObjectMissing, StorageUnavailable
+from jan_media.storage.interface import ObjectMissing
 
 # While one process makes a rendition, the others wait for it rather than make it again.
 _LEASE_MS = 90_000
 _PATIENCE = 20.0  # seconds
 _POLL = 0.05
-_ATTEMPTS = 3
 
 
 def known(library: Library, media: Sequence[Media], fit: Fit) -> dict[str, Rendition]:
@@ -103,15 +101,10 @@ def _make(library: Library, media: Media, fit: Fit) -> Rendition:
 
 
 def _render(library: Library, media: Media, fit: Fit) -> dict[str, Any]:
-    with SpooledTemporaryFile(max_size=MEMORY, dir=str(library.spool_dir)) as file:
-        with library.storage.read(media.storage_key) as reading:
-            for chunk in reading.chunks():
-                file.write(chunk)
+    with Spool(library.spool_dir, max_bytes=media.bytes) as spool:
+        spool.fill(library.storage.read(media.storage_key))
         done: dict[str, Any] = DECODERS.run(
-            "render",
-            cast(BinaryIO, file),
-            media.bytes,
-            media.mime,
+            *("render", spool.from_start(), media.bytes, media.mime),
             max_pixels=library.rules.max_pixels,
             fit={**asdict(fit), "types": list(fit.types)},
         )
@@ -121,21 +114,15 @@ def _render(library: Library, media: Media, fit: Fit) -> dict[str, Any]:
 def _keep(library: Library, media: Media, fit: Fit, done: dict[str, Any]) -> Rendition | None:
     """Store the bytes, if there are any, and note what came of it; None if the original is gone."""
     content = done["content"]
-    for _ in range(_ATTEMPTS):
-        key = ""
-        if content is not None:
-            key, now = fresh_content_key(), library.clock()
-            library.catalog.intend(key, due_at=now + library.rules.hold_ms)
-            library.storage.put(key, io.BytesIO(content), size=len(content), mime=done["mime"])
-        made = Rendition(
-            key,
-            done["mime"],
-            media.bytes if content is None else len(content),
-            done["width"],
-            done["height"],
-        )
-        try:
-            return library.catalog.keep_rendition(media.sha256, fit.key, made, now=library.clock())
-        except IntentLapsed:
-            continue
-    raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
+    size = media.bytes if content is None else len(content)
+
+    def attempt(key: str) -> Rendition | None:
+        if content is None:
+            key = ""
+        else:
+            library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
+            library.storage.put(key, io.BytesIO(content), size=size, mime=done["mime"])
+        made = Rendition(key, done["mime"], size, done["width"], done["height"])
+        return library.catalog.keep_rendition(media.sha256, fit.key, made, now=library.clock())
+
+    return under_fresh_key(attempt)

@@ -1,14 +1,22 @@
 """An upload while it arrives: its bytes are counted and hashed, and go to disk if they are many."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Protocol, Self, cast
 
 from jan_media.errors import ContentTooLarge
 
 MEMORY = 256 * 1024
+
+
+class Pieces(Protocol):
+    """An object that is being read."""
+
+    def chunks(self) -> Iterator[bytes]: ...
 
 
 class Spool:
@@ -30,6 +38,12 @@ class Spool:
             raise ContentTooLarge(self.max_bytes)
         self._digest.update(chunk)
         self._file.write(chunk)
+
+    def fill(self, opened: AbstractContextManager[Pieces]) -> None:
+        """Append an object's bytes. Raises like `write`, and as the storage's `read` does."""
+        with opened as reading:
+            for chunk in reading.chunks():
+                self.write(chunk)
 
     @property
     def on_disk(self) -> bool:

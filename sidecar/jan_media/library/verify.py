@@ -4,7 +4,6 @@ An id without bytes is worse than none: the same content, uploaded again, would 
 that id. So what is lost can be given up, and then it can be uploaded anew.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,7 +11,7 @@ from functools import partial
 from jan_media.catalog.interface import State
 from jan_media.catalog.transfer import Record
 from jan_media.library.library import now_ms
-from jan_media.library.move import BATCH, Side
+from jan_media.library.move import Side, batches, hash_of, still_there
 from jan_media.storage.interface import ObjectMissing
 
 
@@ -25,17 +24,12 @@ def looked_at(
     `StorageUnavailable`.
     """
     whole = partial(_is_whole, side, by_hash=by_hash)
-    last = ""
     with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as threads:
-        while ids := side.catalog.ids_after(last, now=clock(), limit=BATCH):
-            last = ids[-1]
-            records = [
-                record
-                for record in side.catalog.records(ids, now=clock()).values()
-                if record.media.state is State.READY
-            ]
-            for record, right in zip(records, threads.map(whole, records), strict=True):
-                yield record, right or not _still_there(side, record, now=clock())
+        for ids in batches(side.catalog, clock):
+            records = side.catalog.records(ids, now=clock()).values()
+            ready = [record for record in records if record.media.state is State.READY]
+            for record, right in zip(ready, threads.map(whole, ready), strict=True):
+                yield record, right or not still_there(side, record, now=clock())
 
 
 def lost_renditions(
@@ -46,10 +40,8 @@ def lost_renditions(
 
     Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
-    last = ""
     with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as threads:
-        while ids := side.catalog.ids_after(last, now=clock(), limit=BATCH):
-            last = ids[-1]
+        for ids in batches(side.catalog, clock):
             records = side.catalog.records(ids, now=clock()).values()
             hashes = {record.media.sha256 for record in records if record.media.sha256}
             kept = [
@@ -76,17 +68,7 @@ def _is_whole(side: Side, record: Record, *, by_hash: bool) -> bool:
     media = record.media
     if not by_hash:
         return side.storage.size(media.storage_key) == media.bytes
-    digest = hashlib.sha256()
     try:
-        with side.storage.read(media.storage_key) as reading:
-            for chunk in reading.chunks():
-                digest.update(chunk)
+        return hash_of(side.storage, media.storage_key) == media.sha256
     except ObjectMissing:
         return False
-    return digest.hexdigest() == media.sha256
-
-
-def _still_there(side: Side, record: Record, *, now: int) -> bool:
-    """Whether the id was not deleted while its bytes were looked for."""
-    found = side.catalog.records([record.media.id], now=now).get(record.media.id)
-    return found is not None and found.media.storage_key == record.media.storage_key
