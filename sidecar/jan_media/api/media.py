@@ -2,19 +2,19 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from jan_media.api import answers
 from jan_media.api.callers import owner_of
 from jan_media.api.ready_media import known_id, ready_in_path
 from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import Owned, Position
 from jan_media.errors import Refused
 from jan_media.library.library import Library
-from jan_media.library.owners import as_seen_by, page, position, share
+from jan_media.library.owners import as_seen_by, page, position, require_owner
 from jan_media.library.resolve import Found, link
 from jan_media.library.sweep import give_up
 from jan_media.media_id import parse_media_id
@@ -26,20 +26,46 @@ LARGEST_PAGE = 200
 async def usage(request: Request) -> Response:
     """How much the caller keeps, and how much is the most. A quota of 0 is none."""
     sidecar = sidecar_of(request)
-    kept = await sidecar.lanes.resolves.run(share, sidecar.library, owner_of(request))
-    return JSONResponse(answers.usage(kept))
+    owner = require_owner(owner_of(request))
+    used = await sidecar.lanes.resolves.run(sidecar.library.catalog.usage, owner)
+    quota = sidecar.library.rules.quota_of(owner)
+    return JSONResponse(
+        {
+            "bytes": used.bytes,
+            "files": used.files,
+            "quota_bytes": quota.bytes,
+            "quota_files": quota.files,
+        }
+    )
 
 
 async def info(request: Request) -> Response:
     """Metadata and a presigned URL. A direct upload is checked now if it was not yet."""
     found = await _seen_by_caller(request)
-    return JSONResponse(answers.info(found.media, found.link))
+    return JSONResponse(_described(found))
 
 
 async def complete(request: Request) -> Response:
     """The same, and whether this call has found the upload's bytes under another id."""
     found = await _seen_by_caller(request)
-    return JSONResponse({**answers.info(found.media, found.link), "deduped": found.deduped})
+    return JSONResponse({**_described(found), "deduped": found.deduped})
+
+
+def _described(found: Found) -> dict[str, Any]:
+    return {
+        "id": found.media.id,
+        "mime": found.media.mime,
+        "bytes": found.media.bytes,
+        "created_at": iso_time(found.media.created_at),
+        "presigned_url": found.link.url,
+        "url": found.link.url,
+        "expires_at": iso_time(found.link.expires_at),
+    }
+
+
+def iso_time(milliseconds: int) -> str:
+    """A time as ``2025-12-23T10:35:00Z``."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _seen_by_caller(request: Request) -> Found:
@@ -78,7 +104,7 @@ def _listed(library: Library, owner: str, limit: int, cursor: str) -> dict[str, 
     part = page(library, owner, limit=limit, after=after)
     seen = [replace(each.media, created_at=each.claim.created_at) for each in part.items]
     return {
-        "media": [answers.info(media, link(library, media)) for media in seen],
+        "media": [_described(Found(media, link(library, media))) for media in seen],
         "next": cursor_of(part.items[-1]) if part.more else None,
     }
 

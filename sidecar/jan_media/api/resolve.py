@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from jan_media.api import answers
 from jan_media.api.bodies import MAX_DEPTH, read_json, too_deep
 from jan_media.api.callers import owner_of
+from jan_media.api.media import iso_time
 from jan_media.api.ready_media import all_ready
 from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
@@ -65,7 +65,16 @@ async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:
         ids.append(media_id)
     resolved = await all_ready(sidecar, list(dict.fromkeys(ids)))
     found = [_require(resolved, id, f"ids[{position}]") for position, id in enumerate(ids)]
-    return {"media": [answers.resolved_item(each.media, each.link) for each in found]}
+    return {
+        "media": [
+            {
+                "id": each.media.id,
+                "presigned_url": each.link.url,
+                "expires_at": iso_time(each.link.expires_at),
+            }
+            for each in found
+        ]
+    }
 
 
 async def _resolve_payload(sidecar: Sidecar, body: dict[str, Any]) -> dict[str, Any]:

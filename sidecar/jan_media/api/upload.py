@@ -6,17 +6,15 @@ spool before the next is read, so memory stays bounded, and a body that is too l
 soon as it is.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Set
+from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from jan_media.api import answers
 from jan_media.api.bodies import (
-    PIECE,
     SMALL_JSON,
     Arriving,
     content_type,
@@ -27,6 +25,7 @@ from jan_media.api.bodies import (
     user_id,
 )
 from jan_media.api.callers import owner_of
+from jan_media.api.media import iso_time
 from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import NO_DETAILS, Claimed, FileDetails
 from jan_media.content.allowed_types import AllowedTypes
@@ -50,13 +49,24 @@ async def upload(request: Request) -> Response:
     sidecar = sidecar_of(request)
     owner_of(request)  # before a byte is read
     body_kind = _body_kind(request, sidecar.settings.max_bytes)
-    return JSONResponse(answers.uploaded(*await take_in(sidecar, request, body_kind)))
+    claimed, url = await take_in(sidecar, request, body_kind)
+    media = claimed.media
+    return JSONResponse(
+        {
+            "id": media.id,
+            "mime": media.mime,
+            "bytes": media.bytes,
+            "deduped": claimed.deduped,
+            "presigned_url": url.url,
+            "expires_at": iso_time(url.expires_at),
+        }
+    )
 
 
 async def take_in(
     sidecar: Sidecar,
     request: Request,
-    body_kind: "Callable[[Request, Spool], Body]",
+    body_kind: "type[RawBody]",
     *,
     allowed: AllowedTypes | None = None,
 ) -> tuple[Claimed, Link]:
@@ -68,55 +78,45 @@ async def take_in(
     async with spooled(sidecar) as spool:
         body = body_kind(request, spool)
         try:
-            claimed, link = await _take_in(sidecar, request, body, spool, allowed)
+            claimed, url = await _take_in(sidecar, request, body, spool, allowed)
         except Refused as refusal:
             raise refusal.at(body.param) if body.param else refusal from None
     if sidecar.ahead is not None and not claimed.deduped:
         sidecar.ahead.make(claimed.media)
-    return claimed, link
+    return claimed, url
 
 
 async def _take_in(
     sidecar: Sidecar,
     request: Request,
-    body: "Body",
+    body: "RawBody",
     spool: Spool,
     allowed: AllowedTypes | None,
 ) -> tuple[Claimed, Link]:
-    """Spool and store. A body that fits a piece costs one hop to a thread in all.
+    """Spool and store, in a slot for uploads.
 
-    The slot for the upload is given back before a file is fetched from elsewhere, which may take
-    long and has slots of its own.
+    It is given back before a file is fetched from elsewhere, which may take long and has slots of
+    its own.
     """
     caller = owner_of(request)
     guest = sidecar.is_guest(caller)
-
-    def end(last: bytes) -> tuple[Claimed, Link] | str:
-        """Take the last piece, then store; the owner if the file is still to be fetched."""
-        body.feed(last)
-        named = user_id(body.close())
-        owner = owner_of(request, user_id=named)
-        return owner if body.url else keep(owner)
 
     def keep(owner: str) -> tuple[Claimed, Link]:
         claimed = store(sidecar.library, spool, owner, body.details, allowed=allowed)
         return claimed, link(sidecar.library, claimed.media)
 
-    last = b""
     arriving = Arriving(request)
     whole = await arriving.begin()
     async with sidecar.uploads.taken(caller, guest=guest, whole=whole) as arriving.slot:
         async for piece in arriving.pieces():
-            if len(piece) < PIECE:
-                last = piece
-            else:
-                await sidecar.lanes.uploads.run(body.feed, piece)
-        ended = await sidecar.lanes.checks.run(end, last)
-    if isinstance(ended, str):
-        async with sidecar.fetches.taken(caller, guest=guest):
-            await _fetch(sidecar, body.url, spool)
-            return await sidecar.lanes.checks.run(keep, ended)
-    return ended
+            await sidecar.lanes.uploads.run(body.feed, piece)
+        fields = await sidecar.lanes.uploads.run(body.close)
+        owner = owner_of(request, user_id=user_id(fields))
+        if not body.url:
+            return await sidecar.lanes.checks.run(keep, owner)
+    async with sidecar.fetches.taken(caller, guest=guest):
+        await _fetch(sidecar, body.url, spool)
+        return await sidecar.lanes.checks.run(keep, owner)
 
 
 async def _fetch(sidecar: Sidecar, url: str, spool: Spool) -> None:
@@ -135,44 +135,30 @@ def _host(url: str) -> str:
         return "an odd URL"
 
 
-class Body(Protocol):
-    """One way to send a file. ``param`` names the place of the file in the request."""
-
-    param: str | None
-    url: str  # where to fetch the file from once the body has ended, "" if it is in the body
-    details: FileDetails  # what it says of the file, once it has ended
-
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the body and spool what they hold of the file. Blocking."""
-
-    def close(self) -> dict[str, Any]:
-        """Say that the body has ended; returns its other fields. Raises `Refused`."""
-
-
 class RawBody:
-    """The file is the body."""
+    """A way to send a file: here the file is the body."""
 
-    param: str | None = None
-    url = ""
-    details = NO_DETAILS
+    param: str | None = None  # the place of the file in the request
+    url = ""  # where to fetch the file from once the body has ended, "" if it is in the body
+    details = NO_DETAILS  # what it says of the file, once it has ended
 
     def __init__(self, request: Request, spool: Spool) -> None:
         self._spool = spool
 
     def feed(self, piece: bytes) -> None:
+        """Take the next bytes of the body and spool what they hold of the file. Blocking."""
         self._spool.write(piece)
 
     def close(self) -> dict[str, Any]:
+        """Say that the body has ended; returns its other fields. Raises `Refused`. Blocking."""
         return {}
 
 
-class FormBody:
+class FormBody(RawBody):
     """The file is the part ``file`` of multipart/form-data."""
 
     known: Set[str] = frozenset({"user_id"})  # the fields that mean something
     param: str | None = "file"
-    url = ""
-    details = NO_DETAILS
 
     def __init__(self, request: Request, spool: Spool) -> None:
         self._reader = FormReader(
@@ -193,14 +179,13 @@ class FormBody:
         """Look at the fields in front of the file before it is read. Raises `Refused`."""
 
 
-class JsonBody:
+class JsonBody(RawBody):
     """The file is in a JSON object, as a data URL, or is elsewhere, at a URL that it names."""
 
+    param: str | None = "source.data_url"
+
     def __init__(self, request: Request, spool: Spool) -> None:
-        self.param: str | None = "source.data_url"
-        self.url = ""
-        self.details = NO_DETAILS
-        self._spool = spool
+        super().__init__(request, spool)
         self._decoder = DataUrlDecoder(spool.max_bytes)
         self._body = UploadBody(FIELDS, self._take)
 
@@ -243,7 +228,7 @@ class JsonBody:
         return document
 
 
-def _body_kind(request: Request, max_bytes: int) -> Callable[[Request, Spool], Body]:
+def _body_kind(request: Request, max_bytes: int) -> type[RawBody]:
     """Which way this is. Raises `Refused` for another, and for a body that says it is too large."""
     refuse_content_encoding(request)
     kind = content_type(request)
@@ -281,7 +266,17 @@ async def prepare_upload(request: Request) -> Response:
         promised = await sidecar.lanes.resolves.run(prepare, sidecar.library, mime, owner)
     except Refused as refusal:
         raise refusal.at(name) from None
-    return JSONResponse(answers.prepared(promised))
+    return JSONResponse(
+        {
+            "jan_id": promised.media.id,
+            "id": promised.media.id,
+            "presigned_url": promised.put.url,
+            "upload_url": promised.put.url,
+            "presigned_post": {"url": promised.post.url, "fields": promised.post.fields},
+            "mime_type": promised.media.mime,
+            "expires_in": promised.expires_in,
+        }
+    )
 
 
 @asynccontextmanager

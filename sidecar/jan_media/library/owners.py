@@ -7,9 +7,7 @@ from jan_media.catalog.interface import (
     Media,
     Owned,
     Position,
-    Quota,
     QuotaExceeded,
-    Usage,
 )
 from jan_media.errors import Refused, megabytes
 from jan_media.library.library import Library
@@ -96,16 +94,3 @@ def as_seen_by(library: Library, media: Media, owner: str) -> Media:
     `CatalogUnavailable`."""
     claim = library.catalog.claim_of(media.id, owner, now=library.clock())
     return replace(media, created_at=claim.created_at) if claim else media
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What an owner keeps, and what is the most. A quota of 0 is none."""
-
-    used: Usage
-    quota: Quota
-
-
-def share(library: Library, owner: str) -> Share:
-    """How much ``owner`` keeps. Raises `Refused` and `CatalogUnavailable`."""
-    return Share(library.catalog.usage(require_owner(owner)), library.rules.quota_of(owner))
