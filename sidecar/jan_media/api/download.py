@@ -5,7 +5,7 @@ running what they get.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ from jan_media.catalog.interface import Media
 from jan_media.library.resolve import Found, filename, not_found
 from jan_media.renditions.fit import Fit
 from jan_media.server.lanes import Lane
-from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import ObjectMissing, Reading
 
 LONGEST_NAME = 255  # bytes of UTF-8: longer ones are too much for a header
@@ -30,9 +29,9 @@ THUMBNAIL = Fit(types=("image/jpeg", "image/png", "image/webp"), max_edge=320, s
 
 async def thumbnail(request: Request) -> Response:
     """A small picture of the file, for lists; the file itself if it is small or no picture."""
-    sidecar = sidecar_of(request)
     found = await ready_in_path(request)
-    return await serve_media(request, sidecar, await one_fitted(sidecar, found.media, THUMBNAIL))
+    small = await one_fitted(sidecar_of(request), found.media, THUMBNAIL)
+    return await serve_media(request, small)
 
 
 async def content(request: Request) -> Response:
@@ -42,35 +41,30 @@ async def content(request: Request) -> Response:
 
 async def send_bytes(request: Request, found: Found, *, name: str = "") -> Response:
     """The bytes themselves, as a file of that ``name``, or the way to them: as the settings say."""
-    sidecar = sidecar_of(request)
-    if not sidecar.settings.proxy_download:
+    if not sidecar_of(request).settings.proxy_download:
         return Response(
             status_code=302,
             headers={"Location": found.link.url, "Cache-Control": "private, no-store"},
         )
-    return await serve_media(request, sidecar, found.media, name=name)
+    return await serve_media(request, found.media, name=name)
 
 
-async def serve_media(
-    request: Request, sidecar: Sidecar, media: Media, *, name: str = ""
-) -> Response:
+async def serve_media(request: Request, media: Media, *, name: str = "") -> Response:
     """The bytes of ready media, streamed, as a file of that ``name``.
 
     Raises `Refused` if they are gone by now.
     """
-    storage = sidecar.library.storage
-    served = Served(
-        total=media.bytes,
-        mime=media.mime,
-        filename=filename(media),
-        name=name,
-        etag=media.sha256,
-        open=lambda start, stop: storage.read(media.storage_key, start=start, stop=stop),
+    return await serve(
+        request,
+        Served(
+            key=media.storage_key,
+            total=media.bytes,
+            mime=media.mime,
+            filename=filename(media),
+            name=name,
+            etag=media.sha256,
+        ),
     )
-    try:
-        return await serve(request, sidecar.lanes.downloads, served)
-    except ObjectMissing:  # deleted since we looked
-        raise not_found() from None
 
 
 SAFE_HEADERS = {
@@ -82,18 +76,21 @@ SAFE_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An immutable object to be served. ``open`` opens the bytes ``[start, stop)``."""
+    """An object of the storage, to be served."""
 
+    key: str
     total: int
     mime: str
     filename: str  # of letters, digits, dots and dashes
     etag: str  # the strong validator, without quotes
-    open: Callable[[int, int], AbstractContextManager[Reading]]
     name: str = ""  # in place of filename for those who can read it: any text
 
 
-async def serve(request: Request, lane: Lane, served: Served) -> Response:
-    """Answer a GET or HEAD for the object as its conditions and its Range ask."""
+async def serve(request: Request, served: Served) -> Response:
+    """Answer a GET or HEAD for the object as its conditions and its Range ask.
+
+    Raises `Refused` if it is gone by now.
+    """
     etag = f'"{served.etag}"'
     common = {**SAFE_HEADERS, "ETag": etag, "Accept-Ranges": "bytes"}
     if _matches(request.headers.get("if-none-match", ""), etag):
@@ -116,8 +113,13 @@ async def serve(request: Request, lane: Lane, served: Served) -> Response:
     common["Content-Disposition"] = _disposition(served)
     if request.method == "HEAD":
         return Response(status_code=status, headers=common)
-    opened = served.open(start, stop)
-    reading = await lane.run(opened.__enter__)
+    sidecar = sidecar_of(request)
+    lane = sidecar.lanes.downloads
+    opened = sidecar.library.storage.read(served.key, start=start, stop=stop)
+    try:
+        reading = await lane.run(opened.__enter__)
+    except ObjectMissing:  # deleted since we looked
+        raise not_found() from None
     return StreamingResponse(_pieces(lane, opened, reading.chunks()), status, common)
 
 

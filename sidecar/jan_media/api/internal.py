@@ -67,7 +67,7 @@ async def content(request: Request) -> Response:
     media = (await one_ready(sidecar, named)).media
     if fit is not None:
         media = await one_fitted(sidecar, media, fit)
-    return await serve_media(request, sidecar, media)
+    return await serve_media(request, media)
 
 
 async def store(request: Request) -> Response:

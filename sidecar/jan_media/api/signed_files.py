@@ -23,7 +23,6 @@ from jan_media.library.library import held_until
 from jan_media.library.resolve import not_found
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
-from jan_media.storage.interface import ObjectMissing
 from jan_media.storage.local_urls import AcceptedPost, AccessExpired, LocalUrls
 
 # The form's fields and boundaries besides the file.
@@ -34,22 +33,12 @@ ANY_TYPE = "application/octet-stream"  # what it is the bytes say, when the id i
 async def download(request: Request) -> Response:
     """Read an object with a presigned URL."""
     sidecar, urls = _local(request)
-    storage = sidecar.library.storage
     allowed = urls.check_get(request.path_params["key"], _query(request), time.time())
-    total = await sidecar.lanes.downloads.run(storage.size, allowed.key)
+    total = await sidecar.lanes.downloads.run(sidecar.library.storage.size, allowed.key)
     if total is None:
         raise not_found()
-    served = Served(
-        total=total,
-        mime=allowed.mime,
-        filename=allowed.filename,
-        etag=allowed.key.rpartition("/")[2],  # a key's bytes never change
-        open=lambda start, stop: storage.read(allowed.key, start=start, stop=stop),
-    )
-    try:
-        return await serve(request, sidecar.lanes.downloads, served)
-    except ObjectMissing:
-        raise not_found() from None
+    etag = allowed.key.rpartition("/")[2]  # a key's bytes never change
+    return await serve(request, Served(allowed.key, total, allowed.mime, allowed.filename, etag))
 
 
 async def put(request: Request) -> Response:

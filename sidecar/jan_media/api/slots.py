@@ -93,48 +93,38 @@ class Slots:
         that is because the caller holds a whole share.
         """
         share = max(1, self._at_once // (4 if guest else 2))
-        slot = Slot(caller)
-        if not self._queue and self._has_room_for(caller, share):
-            self._give(slot)
-        else:
-            given = asyncio.get_running_loop().create_future()
-            await self._wait(_Waiting(slot, share, whole, given))
+        given = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(Slot(caller), share, whole, given)
+        ahead = sum(each.whole for each in self._queue) if whole else len(self._queue)
+        self._queue.insert(ahead, waiting)
+        self._hand_out()
         try:
-            yield slot
+            if not given.done():
+                await self._wait(waiting)
+            yield waiting.slot
         finally:
-            self._take_back(slot)
+            if given.done():
+                self._take_back(waiting.slot)
+            else:
+                self._queue.remove(waiting)
 
     async def _wait(self, waiting: _Waiting) -> None:
         caller = waiting.slot.caller
         of_caller = sum(each.slot.caller == caller for each in self._queue)
-        if of_caller >= max(1, self._may_wait // 4):
+        if of_caller > max(1, self._may_wait // 4):
             raise self._share_is_full(waiting.share)
-        if len(self._queue) >= self._may_wait:
+        if len(self._queue) > self._may_wait:
             raise TooBusy(self._at_once)
-        ahead = sum(each.whole for each in self._queue) if waiting.whole else len(self._queue)
-        self._queue.insert(ahead, waiting)
-        self._hand_out()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._patience
-        try:
-            while not waiting.given.done() and (left := end - loop.time()) > 0:
-                self._evict_slow()
-                await asyncio.wait([waiting.given], timeout=min(left, LOOK_AGAIN))
-        except asyncio.CancelledError:
-            self._leave(waiting)
-            raise
-        if waiting.given.done():
-            return
-        self._leave(waiting)
-        if self._held[caller] >= waiting.share:
-            raise self._share_is_full(waiting.share)
-        raise TooBusy(self._at_once)
-
-    def _leave(self, waiting: _Waiting) -> None:
-        if waiting.given.done():
-            self._take_back(waiting.slot)
-        else:
-            self._queue.remove(waiting)
+        while not waiting.given.done():
+            left = end - loop.time()
+            if left <= 0:
+                if self._held[caller] >= waiting.share:
+                    raise self._share_is_full(waiting.share)
+                raise TooBusy(self._at_once)
+            self._evict_slow()
+            await asyncio.wait([waiting.given], timeout=min(left, LOOK_AGAIN))
 
     def _has_room_for(self, caller: str, share: int) -> bool:
         return len(self._holders) < self._at_once and self._held[caller] < share
