@@ -8,12 +8,6 @@ from starlette.responses import JSONResponse, Response
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.errors import Refused, TooBusy
 from jan_media.storage.interface import StorageUnavailable
-from jan_media.storage.local_urls import (
-    AccessExpired,
-    AccessRefused,
-    FieldMissing,
-    FieldRefused,
-)
 
 RETRY_AFTER = "2"  # seconds
 
@@ -94,7 +88,6 @@ EXPECTED = (
     TooBusy,
     CatalogUnavailable,
     StorageUnavailable,
-    AccessRefused,
     ClientDisconnect,
 )
 
@@ -115,19 +108,8 @@ def response_to(error: Exception) -> Response:
             return unavailable_response("media catalog")
         case StorageUnavailable():
             return unavailable_response("media storage")
-        case AccessRefused():
-            return _access_response(error)
         case ClientDisconnect():
             return error_response("invalid_body", "The request ended before its body did")
     return error_response(
         "internal_error", "Something went wrong on our side: try again, then report it"
     )
-
-
-def _access_response(error: AccessRefused) -> Response:
-    """To a signed URL or form that does not allow this."""
-    if isinstance(error, FieldMissing):
-        return error_response("missing_field", str(error), error.name)
-    code = "access_expired" if isinstance(error, AccessExpired) else "access_refused"
-    param = error.name if isinstance(error, FieldRefused) else None
-    return error_response(code, str(error), param)

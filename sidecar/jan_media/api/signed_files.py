@@ -16,8 +16,7 @@ from jan_media.api.bodies import Arriving, refuse_announced_size
 from jan_media.api.callers import client_address
 from jan_media.api.download import Served, serve
 from jan_media.api.routes import Path, sidecar_of
-from jan_media.api.upload import spooled
-from jan_media.content.multipart import FormReader
+from jan_media.api.upload import FormBody, no_file, spooled
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.library import held_until
 from jan_media.library.resolve import not_found
@@ -61,11 +60,11 @@ async def put(request: Request) -> Response:
 
 async def post(request: Request) -> Response:
     """Write an object with a presigned form: all its fields, then the file."""
-    sidecar, urls = _local(request)
+    sidecar = sidecar_of(request)
     max_bytes = sidecar.settings.max_bytes
     refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
     async with spooled(sidecar) as spool:
-        form = SignedForm(urls, request.headers.get("content-type", ""), spool)
+        form = SignedForm(request, spool)
         # Nobody has a slot before the policy is known to be ours.
         body = Arriving(request)
         async for chunk in body.reads():
@@ -73,11 +72,11 @@ async def post(request: Request) -> Response:
             if form.allowed is not None:
                 break
         if form.allowed is None:
-            raise Refused("missing_field", "The form has no part named file", "file")
+            raise no_file()
         async with sidecar.uploads.taken(client_address(request)) as body.slot:
             await _receive(sidecar, body, form.feed, "file")
-            allowed = form.close()
-            await _keep(sidecar, spool, allowed.key, "file")
+            form.close()
+            await _keep(sidecar, spool, form.allowed.key, "file")
     return Response(status_code=204)
 
 
@@ -118,33 +117,20 @@ async def _keep(sidecar: Sidecar, spool: Spool, key: str, param: str | None) -> 
     )
 
 
-class SignedForm:
-    """Reads a presigned form; checks its policy before it takes a byte of the file."""
+class SignedForm(FormBody):
+    """A presigned form, of which not a byte of the file is taken before its policy is checked."""
 
-    def __init__(self, urls: LocalUrls, content_type: str, spool: Spool) -> None:
-        self._urls = urls
-        self._spool = spool
-        self.allowed: AcceptedPost | None = None  # once the policy has been checked
-        self._reader = FormReader(content_type, self._take, self._check)
+    known = None  # the policy names every field
+    allowed: AcceptedPost | None = None  # once the policy has been checked
 
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes. Raises `AccessRefused`, `Refused` and `ContentTooLarge`."""
-        self._reader.feed(piece)
+    def __init__(self, request: Request, spool: Spool) -> None:
+        super().__init__(request, spool)
+        _, self._urls = _local(request)
 
-    def close(self) -> AcceptedPost:
-        """What the policy allows, once the whole file has come and has the promised size."""
-        self._reader.close()
-        assert self.allowed is not None  # there is a file, or `feed` and this have refused
-        return self.allowed
-
-    def _check(self, fields: Mapping[str, str]) -> None:
+    def check(self, fields: Mapping[str, str]) -> None:
+        """Hold the fields against the policy. Raises `AccessRefused`."""
         self.allowed = self._urls.check_post(fields, time.time())
-
-    def _take(self, piece: bytes) -> None:
-        assert self.allowed is not None
-        if self._spool.size + len(piece) > self.allowed.max_bytes:
-            raise ContentTooLarge(self.allowed.max_bytes)
-        self._spool.write(piece)
+        self._spool.max_bytes = self.allowed.max_bytes
 
 
 def _query(request: Request) -> dict[str, str]:

@@ -157,12 +157,13 @@ class RawBody:
 class FormBody(RawBody):
     """The file is the part ``file`` of multipart/form-data."""
 
-    known: Set[str] = frozenset({"user_id"})  # the fields that mean something
+    known: Set[str] | None = frozenset({"user_id"})  # the fields that mean something; None: all
     param: str | None = "file"
 
     def __init__(self, request: Request, spool: Spool) -> None:
+        super().__init__(request, spool)
         self._reader = FormReader(
-            request.headers["content-type"], spool.write, self.check, known=self.known
+            request.headers.get("content-type", ""), spool.write, self.check, known=self.known
         )
 
     def feed(self, piece: bytes) -> None:
@@ -171,12 +172,17 @@ class FormBody(RawBody):
     def close(self) -> dict[str, Any]:
         form = self._reader.close()
         if not form.file_present:
-            raise Refused("missing_field", "The form has no part named file", "file")
+            raise no_file()
         self.details = FileDetails(name=(form.file_name or "").replace("\0", "")[:LONGEST_NAME])
         return dict(form.fields)
 
     def check(self, fields: Mapping[str, str]) -> None:
         """Look at the fields in front of the file before it is read. Raises `Refused`."""
+
+
+def no_file() -> Refused:
+    """The refusal of a form without a file."""
+    return Refused("missing_field", "The form has no part named file", "file")
 
 
 class JsonBody(RawBody):

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlencode, urlsplit
 
+from jan_media.errors import Refused
 from jan_media.storage.interface import (
     LONGEST_URL,
     PresignedPost,
@@ -43,12 +44,19 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 _OUTSIDE_POLICY = {"file", "submit", "content-type"}
 
 
-class AccessRefused(Exception):
+class AccessRefused(Refused):
     """The signed URL or form does not allow this request."""
+
+    code = "access_refused"
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(self.code, message, param)
 
 
 class AccessExpired(AccessRefused):
     """It was valid once. A new one must be asked for."""
+
+    code = "access_expired"
 
 
 class SignatureMismatch(AccessRefused):
@@ -58,17 +66,17 @@ class SignatureMismatch(AccessRefused):
 class FieldMissing(AccessRefused):
     """A form lacks a field that it cannot do without."""
 
+    code = "missing_field"
+
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name!r} is missing.")
-        self.name = name
+        super().__init__(f"{name!r} is missing.", name)
 
 
 class FieldRefused(AccessRefused):
     """A form field (or the Content-Type of a PUT) is not what was signed."""
 
     def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self.name = name
+        super().__init__(message, name)
 
 
 @dataclass(frozen=True, slots=True)

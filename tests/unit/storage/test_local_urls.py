@@ -159,7 +159,7 @@ def test_a_missing_field_is_named(name: str) -> None:
     with pytest.raises(FieldMissing, match=name) as raised:
         URLS.check_post({other: value for other, value in FORM.items() if other != name}, NOW)
 
-    assert raised.value.name == name
+    assert raised.value.param == name
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_field_against_the_policy_is_named(name: str, value: str) -> None:
     with pytest.raises(FieldRefused) as raised:
         URLS.check_post({**FORM, name: value}, NOW)
 
-    assert raised.value.name == name.lower()
+    assert raised.value.param == name.lower()
 
 
 def test_a_form_signed_yesterday_is_good_today() -> None:
