@@ -1,6 +1,6 @@
 """Everything that one worker process works with, put together from the settings."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from jan_media.api.slots import Slots
 from jan_media.catalog.interface import Quota
@@ -23,24 +23,24 @@ from jan_media.storage.open import open_storage
 DAY_MS = 24 * 60 * 60 * 1000
 
 
-@dataclass(frozen=True, slots=True)
 class Lanes:
     """The threads of one worker, by the kind of their work."""
 
-    resolves: Lane  # catalog look-ups and signatures: what chat requests wait for
-    uploads: Lane  # taking bodies in: decoding and hashing what arrives
-    checks: Lane  # looking whether files are what they should be, and storing them
-    downloads: Lane
-    # Apart from the working lanes, so that checks neither wait for requests nor hold them up; and
-    # from each other, so that what stands still is not taken for the other.
-    ahead: Lane  # renditions that nobody waits for
-    catalog_health: Lane
-    storage_health: Lane
+    def __init__(self) -> None:
+        self.resolves = Lane("resolve", 8)  # look-ups and signatures: what chat requests wait for
+        self.uploads = Lane("upload", 16)  # taking bodies in: decoding and hashing what arrives
+        self.checks = Lane("check", 16)  # looking whether files are what they should be, storing
+        self.downloads = Lane("download", 16)
+        self.ahead = Lane("ahead", 1)  # renditions that nobody waits for
+        # Apart from the working lanes, so that checks neither wait for requests nor hold them up;
+        # and from each other, so that what stands still is not taken for the other.
+        self.catalog_health = Lane("catalog-health", 2)
+        self.storage_health = Lane("storage-health", 2)
 
     def close(self) -> None:
         """Start no more work."""
-        for lane in fields(self):
-            getattr(self, lane.name).close()
+        for lane in vars(self).values():
+            lane.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +118,7 @@ def assemble(settings: Settings) -> Sidecar:
     metrics.time_catalog(library.catalog)
     signing_keys = _signing_keys(settings)
     per_minute = settings.guest_login_per_minute
-    lanes = Lanes(
-        resolves=Lane("resolve", 8),
-        uploads=Lane("upload", 16),
-        checks=Lane("check", 16),
-        downloads=Lane("download", 16),
-        ahead=Lane("ahead", 1),
-        catalog_health=Lane("catalog-health", 2),
-        storage_health=Lane("storage-health", 2),
-    )
+    lanes = Lanes()
     return Sidecar(
         settings=settings,
         library=library,

@@ -21,7 +21,6 @@ class JanHttpProtocol(HttpToolsProtocol):
 
     _in_head = True
     _received = 0  # bytes that came while the head had no end
-    _head = 0  # bytes of the request line and the headers so far
     _over = ""  # the limit that was exceeded
 
     def data_received(self, data: bytes) -> None:
@@ -33,27 +32,15 @@ class JanHttpProtocol(HttpToolsProtocol):
             self._over = f"{MAX_HEAD} bytes"
             self.send_400_response("")
 
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        super().on_message_begin()
-        self._in_head = True
-        self._head = 0
-
-    def on_url(self, url: bytes) -> None:
-        """The request's target, or a piece of it."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._count(len(name) + len(value) + 4)
-        if len(self.headers) == MAX_HEADERS:
-            self._over = f"{MAX_HEADERS} lines"
-            raise _TooLarge
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        """The head has ended."""
+        """The head has ended: hold it against the limits."""
+        head = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if head > MAX_HEAD:
+            self._over = f"{MAX_HEAD} bytes"
+        elif len(self.headers) > MAX_HEADERS:
+            self._over = f"{MAX_HEADERS} lines"
+        if self._over:
+            raise _TooLarge
         self._in_head = False
         self._received = 0
         super().on_headers_complete()
@@ -62,12 +49,6 @@ class JanHttpProtocol(HttpToolsProtocol):
         """The body has ended; what comes next is another head."""
         self._in_head = True
         super().on_message_complete()
-
-    def _count(self, size: int) -> None:
-        self._head += size
-        if self._head > MAX_HEAD:
-            self._over = f"{MAX_HEAD} bytes"
-            raise _TooLarge
 
     def send_400_response(self, msg: str) -> None:
         """``msg`` is uvicorn's reason, in ASCII."""
