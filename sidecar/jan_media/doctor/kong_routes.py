@@ -94,7 +94,8 @@ def routes_of(document: Any) -> Iterator[Route]:
     plugins = document.get("plugins") or ()
     ids = {each.get("username"): str(each.get("id")) for each in document.get("consumers") or ()}
     for route, service in placed:
-        name = str(route.get("name") or ", ".join(route.get("paths") or ()) or "without a name")
+        paths = tuple(map(str, route.get("paths") or ()))
+        name = str(route.get("name") or ", ".join(paths) or "without a name")
         limits = (
             _reference(each["consumer"])
             for each in plugins
@@ -106,9 +107,7 @@ def routes_of(document: Any) -> Iterator[Route]:
             _upstream(service),
             _running(name, route, service, plugins),
             limited=frozenset(ids.get(consumer, consumer) for consumer in limits),
-            kept_paths=()
-            if route.get("strip_path", True)
-            else tuple(map(str, route.get("paths") or ())),
+            kept_paths=() if route.get("strip_path", True) else paths,
         )
 
 
