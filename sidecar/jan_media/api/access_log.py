@@ -6,6 +6,7 @@ The line has the path without its query, since a query may hold a signature, and
 import logging
 import time
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jan_media import tracing
@@ -27,7 +28,8 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        known = begin(_header(scope, b"x-kong-request-id"))
+        headers = Headers(scope=scope)
+        known = begin(headers.get("x-kong-request-id", ""))
         started = time.perf_counter()
         status = 0
 
@@ -38,7 +40,7 @@ class AccessLog:
             await send(message)
 
         try:
-            with tracing.span(scope["method"], _trace(scope)) as span:
+            with tracing.span(scope["method"], headers) as span:
                 await self._app(scope, receive, noting)
                 if span is not None:
                     route = scope.get("template", "other")
@@ -57,13 +59,3 @@ class AccessLog:
                     *("%s %s %s %d %.1fms", self._listener, method, path, status, ms),
                     extra={"fields": {"method": method, "path": path, "status": status, "ms": ms}},
                 )
-
-
-def _header(scope: Scope, wanted: bytes) -> str:
-    values = (value for name, value in scope["headers"] if name == wanted)
-    return bytes(next(values, b"")).decode("latin-1")
-
-
-def _trace(scope: Scope) -> dict[str, str]:
-    """What says of which trace a request is a part (W3C Trace Context)."""
-    return {name: _header(scope, name.encode()) for name in ("traceparent", "tracestate")}
