@@ -28,6 +28,7 @@ _SMALLER = 0.75  # what the edges shrink to if no quality makes the file small e
 _TIMES_SMALLER = 8
 _MORE_THAN_MODELS_SEE = 2000  # pixels of the longer edge; providers scale down to 1568 or 2048
 _HEAD = 64 * 1024  # where a PNG says that it is animated, before its first picture
+_PNG_DEPTH = 24  # where it says how many bits a channel has
 _SRGB = ImageCms.createProfile("sRGB")
 _ORIENTATION = 0x0112  # the tag of EXIF
 
@@ -42,7 +43,7 @@ def render(source: BinaryIO, mime: str, max_pixels: int, fit: dict[str, Any]) ->
     size = source.seek(0, io.SEEK_END)
     with refusing(mime, max_pixels):
         with open_leniently(source, mime, max_pixels) as image:
-            if fits(image, mime, size, wanted) and not _is_animated_png(source, mime):
+            if fits(image, mime, size, wanted) and not _is_unusual_png(source, mime):
                 return _made(None, mime, image)
             decode(image, needed_size(image.size, size, wanted))
             picture = orient(to_srgb(resize(plain(image), wanted)))
@@ -81,9 +82,11 @@ def fits(image: ImageFile.ImageFile, mime: str, size: int, wanted: Fit) -> bool:
     )
 
 
-def _is_animated_png(source: BinaryIO, mime: str) -> bool:
+def _is_unusual_png(source: BinaryIO, mime: str) -> bool:
+    """Whether a PNG is animated, or has 16 bits a channel, which Pillow shows as eight."""
     source.seek(0)
-    return mime == "image/png" and b"acTL" in source.read(_HEAD)
+    head = source.read(_HEAD)
+    return mime == "image/png" and (b"acTL" in head or head[_PNG_DEPTH] == 16)
 
 
 def _tells_more(image: ImageFile.ImageFile) -> bool:

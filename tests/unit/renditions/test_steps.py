@@ -4,10 +4,12 @@ import io
 import os
 import random
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
+from zlib import compress, crc32
 
 import pytest
 from jan_media.content.decoders import DECODERS
@@ -77,6 +79,18 @@ def test_what_models_do_not_take_is_converted(mime: str, data: bytes) -> None:
 @pytest.mark.parametrize("kind", ["image/jpeg", "image/png", "image/webp", "image/gif"])
 def test_a_rendition_is_of_a_type_that_is_taken(kind: str) -> None:
     assert rendered(saved("BMP"), "image/bmp", types=[kind])["mime"] == kind
+
+
+def test_a_png_of_sixteen_bits_becomes_one_of_eight() -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    row = compress(b"\0" + struct.pack(">6H", 65535, 0, 0, 0, 65535, 0))
+    wide = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", row) + chunk(b"IEND", b"")
+    made = rendered(wide, "image/png", types=["image/png"])
+    assert made["content"][24] == 8
+    assert seen(made).convert("RGB").tobytes() == b"\xff\0\0\0\xff\0"
 
 
 def test_sixteen_bits_keep_their_brightness() -> None:
