@@ -78,7 +78,6 @@ def test_s3_and_postgres_set_up_rightly(shared: dict[str, str], tmp_path: Path) 
         ({"S3_BUCKET": "no-such-bucket"}, "bucket", "MEDIA_S3_BUCKET"),
         ({"S3_SECRET_KEY": "wrong"}, "credentials", "MEDIA_S3_SECRET_KEY"),
         ({"S3_ENDPOINT": "http://127.0.0.1:1"}, "endpoint", "MEDIA_S3_ENDPOINT"),
-        ({"S3_USE_PATH_STYLE": "false"}, "credentials", "MEDIA_S3_USE_PATH_STYLE"),
         ({"DATABASE_URL": "postgresql://x@127.0.0.1:1/y"}, "catalog", "MEDIA_DATABASE_URL"),
         ({"SIGNING_KEY": "no key"}, "settings", "MEDIA_SIGNING_KEY"),
         ({"WORKERS": "64"}, "connections", "max_connections"),

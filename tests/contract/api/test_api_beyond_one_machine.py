@@ -90,7 +90,6 @@ def test_s3_away_is_503_until_it_is_back(pair: tuple[Api, Api], ceph: Ceph) -> N
         ({"S3_BUCKET": "no-such-bucket"}, "MEDIA_S3_BUCKET"),
         ({"S3_SECRET_KEY": "wrong"}, "MEDIA_S3_SECRET_KEY"),
         ({"S3_ACCESS_KEY": "NOBODY"}, "MEDIA_S3_ACCESS_KEY"),
-        ({"S3_USE_PATH_STYLE": "false"}, "MEDIA_S3_USE_PATH_STYLE"),
     ],
 )
 def test_a_bucket_that_is_missing_or_denied_stops_the_start(
