@@ -3,6 +3,7 @@
 Header values are text with surrogate escapes for bytes that are not UTF-8.
 """
 
+import functools
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -21,8 +22,6 @@ MOST_LINES = 1000
 REMOVED: list[str] = []
 _LINE_AROUND = len(": \r\n")
 _ONE_EMPTY_LINE = ("",)
-_REMEMBERED_NAMES = 1024
-_LONGEST_REMEMBERED = 64
 SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
 _CREDENTIAL_HEADERS = ("authorization", *KEY_HEADERS, "proxy-authorization")
 # What Kong and its plugins call a caller: upstreams may go by these names too. Without auth of our
@@ -116,7 +115,9 @@ class UpstreamHeaders:
         )
         self._set_always = frozenset(map(str.lower, self._always))
         self._set_for_caller = self._set_always.union(map(str.lower, ours))
-        self._known_names: dict[str, bool] = {}
+        self._longest = max(map(len, (*self._removed, *self._removed_prefixes)))
+        # Clients send the same names again and again, and can invent long ones without end.
+        self._is_ours = functools.lru_cache(maxsize=1024)(self._is_removed)
 
     def changes(self, headers: Headers, caller: Caller | None) -> Changes:
         """Return what to set, and to remove: names that are ours in any confusable spelling."""
@@ -128,23 +129,15 @@ class UpstreamHeaders:
             changes[self._groups] = ",".join(map(_spelled_group, caller.groups))
             names_set = self._set_for_caller
         for name in headers:
-            is_ours = self._known_names.get(name)
             # Setting a header replaces every line of that name. A removal beside it would be made
             # before it or after it, in no order.
-            if (self._is_ours(name) if is_ours is None else is_ours) and (
-                name.lower() not in names_set
-            ):
+            if self._is_ours(name[: self._longest + 1]) and name.lower() not in names_set:
                 changes[name] = REMOVED
         return changes
 
-    def _is_ours(self, name: str) -> bool:
+    def _is_removed(self, name: str) -> bool:
         folded = _folded(name)
-        is_ours = folded in self._removed or folded.startswith(self._removed_prefixes)
-        if len(name) <= _LONGEST_REMEMBERED:  # clients invent names: they must not fill the memory
-            if len(self._known_names) >= _REMEMBERED_NAMES:
-                self._known_names.clear()
-            self._known_names[name] = is_ours
-        return is_ours
+        return folded in self._removed or folded.startswith(self._removed_prefixes)
 
 
 def _folded(name: str) -> str:
