@@ -52,12 +52,21 @@ class Ended(BaseException):
 
 
 class Event:
-    """``handler`` takes Kong's PDK, whose functions are to be awaited."""
+    """``handler`` takes Kong's PDK, whose functions are to be awaited.
+
+    While it is in flight the event is one of ``events``, by its id.
+    """
 
     def __init__(
-        self, event_id: int, asker: Asker, handler: Callable[[Any], Awaitable[object]]
+        self,
+        event_id: int,
+        asker: Asker,
+        handler: Callable[[Any], Awaitable[object]],
+        events: "dict[float, Event]",
     ) -> None:
         self.id = event_id
+        self._events = events
+        events[event_id] = self
         self.asker: Asker | None = asker
         """Who waits for the next word; None while it is Kong's turn, and at the end."""
         self.final: Call | None = None
@@ -95,6 +104,7 @@ class Event:
             self.final = None
             self._fail(failure)
             self._say(FAILED)
+        self._events.pop(self.id, None)
 
     def _fail(self, failure: BaseException) -> None:
         if self.final is None:
@@ -116,8 +126,9 @@ class Event:
             raise Ended
         self._say(call)
         self._method, self._result = method, self._loop.create_future()
-        self.waited += self.turn
-        self._turn_began = self._loop.time()
+        now = self._loop.time()
+        self.waited += now - self._turn_began
+        self._turn_began = now
         return await self._result
 
     def _say(self, word: Call | str) -> None:
@@ -139,6 +150,7 @@ class Event:
         """End the event with ``final``, or the last word that it has, wherever it is."""
         self.final = self.final or final
         self._say(self.final)
+        self._events.pop(self.id, None)
         self.task.cancel()
 
     def tell(self, text: str) -> None:

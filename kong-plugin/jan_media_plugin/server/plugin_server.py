@@ -118,8 +118,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
             log.error("%s has no phase %r: the request is refused", instance.name, phase)
             _refuse(asker, event_id, FAILED, "internal_error")
         else:
-            self.events[event_id] = started = Event(event_id, asker, getattr(instance.cls, phase))
-            started.task.add_done_callback(lambda _: self.events.pop(event_id))
+            Event(event_id, asker, getattr(instance.cls, phase), self.events)
 
     def step(self, asker: Asker, data: dict[str, Any]) -> None:
         """Give an event what its PDK call returned; its next word goes to ``asker``."""

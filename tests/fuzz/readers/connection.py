@@ -91,8 +91,9 @@ async def _serving() -> AsyncIterator[LoopPluginServer]:
     server.plugins["Plugin"] = Module("Plugin", module=type("module", (), {"Plugin": _Plugin}))
     server.start_instance({"Name": "Plugin", "Config": "{}"})
     yield server
+    tasks = [event.task for event in server.events.values()]
     server.end_all()
-    await asyncio.gather(*(event.task for event in server.events.values()))
+    await asyncio.gather(*tasks, return_exceptions=True)
     assert not server.events
     logging.disable(logging.NOTSET)
 

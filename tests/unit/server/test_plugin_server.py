@@ -154,9 +154,9 @@ async def test_a_dropped_event_unwinds_its_handler() -> None:
             unwound.append(True)
 
     server, instance = serving(handler)
-    await begin(server, instance)
+    event = server.events[(await begin(server, instance))["EventId"]]
     server.end_all()
-    await idle(server)
+    await event.task
     assert unwound == [True]
 
 
@@ -171,12 +171,14 @@ async def test_nothing_of_events_stays_when_they_are_over(are_ended: bool) -> No
     before = tasks()
     for _ in range(3):
         events = [(await begin(server, instance))["EventId"] for _ in range(100)]
+        running = [event.task for event in server.events.values()]
         if are_ended:
             server.end_all()
         else:
             for event in events * 2:
                 await step(server, event)
-        await idle(server)
+        await asyncio.wait(running)
+    assert not server.events
     assert tasks() == before
 
 
