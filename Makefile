@@ -53,7 +53,7 @@ setup: $(READY) console
 $(PLAYS): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || ./.ci/install python3-venv
 	@test -x $(BIN)/python || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
-	@echo "Installing the gateway and its demo into $(VENV): 200 MB, about half a minute …"
+	@echo "Installing the gateway and its demo into $(VENV): 230 MB, about half a minute …"
 	@$(PIP) -e '.[demo]' -c constraints.txt
 	@touch $@
 

@@ -14,6 +14,7 @@ from jan_media.catalog.interface import CatalogUnavailable, Claim, SchemaTooNew
 from jan_media.catalog.migrations import Dialect, migrations_after
 from jan_media.catalog.open import open_catalog
 from jan_media.media_id import new_media_id
+from psycopg.sql import SQL, Identifier
 
 from tests.support.catalogs import open_migrated, upload
 
@@ -48,6 +49,18 @@ def test_processes_that_start_at_once_on_an_empty_database_all_succeed(
 
     with open_migrated(catalog_url) as catalog:
         assert set(catalog.get_many(ids, now=NOW)) == set(ids)
+
+
+def test_a_database_that_names_no_encoding_holds_any_name(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        name = f"{server.info.dbname}_ascii"
+        made = "CREATE DATABASE {} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0"
+        server.execute(SQL(made).format(Identifier(name)))
+    url = postgres_url.replace(postgres_url.rpartition("/")[2], name)
+    with open_migrated(url) as catalog:
+        uploaded = upload(catalog, b"content", "Zoë 木", now=NOW, expires_at=LATER).media
+        assert catalog.get_many([uploaded.id], now=NOW)[uploaded.id] == uploaded
+        assert catalog.records([uploaded.id], now=NOW)[uploaded.id].owners == ("Zoë 木",)
 
 
 def test_migrating_again_keeps_everything(catalog_url: str) -> None:

@@ -108,6 +108,8 @@ class PostgresCatalog(Catalog):
                 "autocommit": True,
                 "connect_timeout": _CONNECT,
                 "application_name": "jan-media",
+                # A database in SQL_ASCII says no other, and psycopg would give bytes for text.
+                "client_encoding": "UTF8",
                 # A peer that vanished without a sign is noticed while data is on its way to it.
                 "tcp_user_timeout": int(_WRITE * 1000),
                 "keepalives_idle": 30,
