@@ -2,7 +2,7 @@
 
 Why concurrent transactions cannot hurt each other
     Whatever gives a content an id, takes one away, or creates or removes the content itself holds
-    the lock of that content (`lock_content`) and reads only after it has it. So a claim never
+    the lock of that content (`steps.lock_content`) and reads only after it has it. So a claim never
     joins an id that a concurrent release or expiry is removing, two first uploads of one content
     cannot both be first, and a content loses its row exactly when its last id goes, with its key
     becoming garbage in the same transaction. An id that is not ready yet has no content to lock;
@@ -29,6 +29,7 @@ The garbage row of a key (``hold``)
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
+from jan_media.catalog import steps
 from jan_media.catalog.api_keys import ApiKeys
 from jan_media.catalog.database import BATCH, Overtaken, Transaction, marks
 from jan_media.catalog.interface import (
@@ -48,32 +49,7 @@ from jan_media.catalog.interface import (
     State,
     Usage,
 )
-from jan_media.catalog.steps import (
-    CLAIM,
-    COLUMNS,
-    LIVE,
-    MEDIA,
-    MEDIA_TABLES,
-    RENDITION,
-    UNLIMITED,
-    add_claim,
-    after_claim,
-    charge,
-    drop,
-    drop_unreferenced,
-    give_back_all,
-    is_stored,
-    keep_bytes,
-    live_media,
-    lock_content,
-    media_of,
-    next_place,
-    owners,
-    require_room,
-    take_over,
-    to_media,
-    usage_of,
-)
+from jan_media.catalog.steps import CLAIM, COLUMNS, LIVE, MEDIA, MEDIA_TABLES, RENDITION, UNLIMITED
 from jan_media.catalog.transfer import Transfer
 
 # Of a content's ids the one to answer an upload with. The parameters are its hash and now.
@@ -137,12 +113,12 @@ class Catalog(ApiKeys, Transfer):
         if not seen:
             return None
         *row, claimed = seen[0]
-        media = to_media(row)
+        media = steps.to_media(row)
         if claimed and media.expires_at >= expires_at:
             return Claimed(media, deduped=True)  # there is nothing to change
 
         def work(tx: Transaction) -> Claimed | None:
-            lock_content(tx, content.sha256)
+            steps.lock_content(tx, content.sha256)
             return _claim_live(tx, content, owner, details, now, expires_at, quota)
 
         return self._write(work)
@@ -168,7 +144,7 @@ class Catalog(ApiKeys, Transfer):
         )
         if known is None:
             if quota != NO_QUOTA:
-                require_room(self.usage(owner), content.bytes, quota)
+                steps.require_room(self.usage(owner), content.bytes, quota)
             self.intend(storage_key, due_at=due_at)
         return known
 
@@ -200,25 +176,27 @@ class Catalog(ApiKeys, Transfer):
         """
 
         def work(tx: Transaction) -> Claimed:
-            lock_content(tx, content.sha256)
+            steps.lock_content(tx, content.sha256)
             claimed = _claim_live(tx, content, owner, details, now, expires_at, quota)
             if claimed is not None:
-                drop(tx, storage_key, now=now)
+                steps.drop(tx, storage_key, now=now)
                 # The id can only be there already if this very commit was done before and its
                 # answer got lost; then it is still the first one.
                 return Claimed(claimed.media, deduped=claimed.media.id != new_id)
-            keep_bytes(tx, content, storage_key, now=now)
+            steps.keep_bytes(tx, content, storage_key, now=now)
             tx.insert(
                 "media",
                 id=new_id,
                 state=State.READY.value,
                 sha256=content.sha256,
-                place=next_place(tx, content.sha256),
+                place=steps.next_place(tx, content.sha256),
                 created_at=now,
                 expires_at=expires_at,
             )
-            add_claim(tx, new_id, owner, details, now, expires_at, bytes=content.bytes, quota=quota)
-            return Claimed(media_of(tx, new_id), deduped=False)
+            steps.add_claim(
+                tx, new_id, owner, details, now, expires_at, bytes=content.bytes, quota=quota
+            )
+            return Claimed(steps.media_of(tx, new_id), deduped=False)
 
         return self._write(work)
 
@@ -253,8 +231,8 @@ class Catalog(ApiKeys, Transfer):
                 expires_at=upload_until,
             )
             tx.insert("garbage", storage_key=upload_key, due_at=upload_until, hold="dropped")
-            add_claim(tx, new_id, owner, NO_DETAILS, now, upload_until, bytes=0, quota=quota)
-            return media_of(tx, new_id)
+            steps.add_claim(tx, new_id, owner, NO_DETAILS, now, upload_until, bytes=0, quota=quota)
+            return steps.media_of(tx, new_id)
 
         return self._write(work)
 
@@ -278,19 +256,19 @@ class Catalog(ApiKeys, Transfer):
         """
 
         def work(tx: Transaction) -> Media | None:
-            lock_content(tx, content.sha256)
+            steps.lock_content(tx, content.sha256)
             if not tx.hold("SELECT id FROM media WHERE id = ? AND state = 'pending'", id):
-                drop(tx, storage_key, now=now)
-                return live_media(tx, id, now=now)
-            keep_bytes(tx, content, storage_key, now=now)
+                steps.drop(tx, storage_key, now=now)
+                return steps.live_media(tx, id, now=now)
+            steps.keep_bytes(tx, content, storage_key, now=now)
             tx.change(
                 "UPDATE media SET state = 'ready', sha256 = ?, place = ?, expires_at = ?"
                 " WHERE id = ?",
-                *(content.sha256, next_place(tx, content.sha256), expires_at, id),
+                *(content.sha256, steps.next_place(tx, content.sha256), expires_at, id),
             )
-            for owner in owners(tx, id):
-                charge(tx, owner, bytes=content.bytes, files=0, quota=quota_of(owner))
-            return media_of(tx, id)
+            for owner in steps.owners(tx, id):
+                steps.charge(tx, owner, bytes=content.bytes, files=0, quota=quota_of(owner))
+            return steps.media_of(tx, id)
 
         return self._write(work)
 
@@ -303,7 +281,7 @@ class Catalog(ApiKeys, Transfer):
                 " WHERE id = ? AND state = 'pending'",
                 *(code, message, id),
             )
-            return live_media(tx, id, now=now)
+            return steps.live_media(tx, id, now=now)
 
         return self._write(work)
 
@@ -313,7 +291,7 @@ class Catalog(ApiKeys, Transfer):
             f"{MEDIA} WHERE m.state = 'pending' AND m.expires_at <= ? AND m.id > ?"
             " ORDER BY m.id LIMIT ?"
         )
-        return [to_media(row) for row in self._rows(sql, now, after, limit)]
+        return [steps.to_media(row) for row in self._rows(sql, now, after, limit)]
 
     # --- reading
 
@@ -325,7 +303,7 @@ class Catalog(ApiKeys, Transfer):
         """
         sql = f"{MEDIA} WHERE m.id IN ({{}}) AND {LIVE}"
         rows = self._read(lambda tx: tx.among(sql, ids, now)) if ids else []
-        return {row[0]: to_media(row) for row in rows}
+        return {row[0]: steps.to_media(row) for row in rows}
 
     def claim_of(self, id: str, owner: str, *, now: int) -> Claim | None:
         """The claim of ``owner`` on ``id``; None if there is none, or if it has ended."""
@@ -365,11 +343,11 @@ class Catalog(ApiKeys, Transfer):
         )
         wanted = (*(after or ()), *((purpose,) if purpose else ()), *(ids or ()))
         rows = self._rows(sql, owner, now, now, *wanted, limit)
-        return [Owned(to_media(row[5:]), Claim(*row[:5])) for row in rows]
+        return [Owned(steps.to_media(row[5:]), Claim(*row[:5])) for row in rows]
 
     def usage(self, owner: str) -> Usage:
         """What ``owner`` keeps."""
-        return self._read(lambda tx: usage_of(tx, owner))
+        return self._read(lambda tx: steps.usage_of(tx, owner))
 
     # --- renditions
 
@@ -394,16 +372,16 @@ class Catalog(ApiKeys, Transfer):
         sql = f"SELECT {RENDITION} FROM renditions WHERE sha256 = ? AND fit = ?"
 
         def work(tx: Transaction) -> Rendition | None:
-            lock_content(tx, sha256)
+            steps.lock_content(tx, sha256)
             known = tx.rows(sql, sha256, fit)
             key = rendition.storage_key
-            if known or not is_stored(tx, sha256):
+            if known or not steps.is_stored(tx, sha256):
                 kept = Rendition(*known[0]) if known else None
                 if key and not (kept and kept.storage_key == key):
-                    drop(tx, key, now=now)
+                    steps.drop(tx, key, now=now)
                 return kept
             if key:
-                take_over(tx, key, now=now)
+                steps.take_over(tx, key, now=now)
             tx.insert("renditions", sha256=sha256, fit=fit, **asdict(rendition))
             return rendition
 
@@ -421,7 +399,7 @@ class Catalog(ApiKeys, Transfer):
                 return Released.NOT_FOUND
             sha256: str | None = seen[0][0]
             if sha256 is not None:
-                lock_content(tx, sha256)
+                steps.lock_content(tx, sha256)
             held = tx.hold("SELECT sha256 FROM media WHERE id = ?", id)
             if not held:
                 return Released.NOT_FOUND
@@ -429,10 +407,10 @@ class Catalog(ApiKeys, Transfer):
                 raise Overtaken  # completed meanwhile: its content has to be locked first
             if not tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", owner, id):
                 return Released.NOT_OWNER
-            if not after_claim(tx, id, owner):
+            if not steps.after_claim(tx, id, owner):
                 return Released.SHARED
             if sha256 is not None:
-                drop_unreferenced(tx, [sha256], now=now)
+                steps.drop_unreferenced(tx, [sha256], now=now)
             return Released.GONE
 
         return self._write(work)
@@ -455,7 +433,7 @@ class Catalog(ApiKeys, Transfer):
                 return _expire_claims(tx, now=now, limit=min(limit, BATCH))
             ids = [id for id, _ in over]
             hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
-            lock_content(tx, *hashes)
+            steps.lock_content(tx, *hashes)
             # Renewed or completed since it was read: no longer over, or of a content not locked.
             going: dict[str, str] = dict(
                 tx.hold(
@@ -467,13 +445,13 @@ class Catalog(ApiKeys, Transfer):
             states = list(going.values())
             if not states:
                 raise Overtaken  # others may be over: all zeros would say that none is
-            give_back_all(tx, list(going))
+            steps.give_back_all(tx, list(going))
             tx.change(f"DELETE FROM media WHERE id IN ({marks(list(going))})", *going)
             ready = states.count(State.READY)
             return Expired(
                 media=ready,
                 uploads=len(states) - ready,
-                contents=drop_unreferenced(tx, hashes, now=now),
+                contents=steps.drop_unreferenced(tx, hashes, now=now),
             )
 
         return self._write(work)
@@ -578,8 +556,8 @@ def _claim_live(
         "UPDATE media SET expires_at = ? WHERE id = ? AND expires_at < ?",
         *(expires_at, id, expires_at),
     )
-    add_claim(tx, id, owner, details, now, expires_at, bytes=content.bytes, quota=quota)
-    return Claimed(media_of(tx, id), deduped=True)
+    steps.add_claim(tx, id, owner, details, now, expires_at, bytes=content.bytes, quota=quota)
+    return Claimed(steps.media_of(tx, id), deduped=True)
 
 
 def _expire_claims(tx: Transaction, *, now: int, limit: int) -> Expired:
@@ -590,7 +568,7 @@ def _expire_claims(tx: Transaction, *, now: int, limit: int) -> Expired:
         *(now, limit),
     )
     hashes = sorted({sha256 for _, _, sha256 in over})
-    lock_content(tx, *hashes)
+    steps.lock_content(tx, *hashes)
     ended = [
         (owner, id)
         for owner, id, _ in sorted(over)
@@ -600,6 +578,6 @@ def _expire_claims(tx: Transaction, *, now: int, limit: int) -> Expired:
             *(owner, id, now),
         )
     ]
-    gone = [id for owner, id in ended if after_claim(tx, id, owner)]
-    contents = drop_unreferenced(tx, hashes, now=now) if gone else 0
+    gone = [id for owner, id in ended if steps.after_claim(tx, id, owner)]
+    contents = steps.drop_unreferenced(tx, hashes, now=now) if gone else 0
     return Expired(media=len(gone), uploads=0, contents=contents, claims=len(ended))

@@ -14,23 +14,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jan_media.catalog import steps
 from jan_media.catalog.database import Database, Transaction
 from jan_media.catalog.interface import Claim, Content, Media, Rendition, State
-from jan_media.catalog.steps import (
-    CLAIM,
-    LIVE,
-    MEDIA,
-    RENDITION,
-    charge,
-    drop,
-    insert_claim,
-    is_stored,
-    keep_bytes,
-    lock_content,
-    next_place,
-    owners,
-    to_media,
-)
+from jan_media.catalog.steps import CLAIM, LIVE, MEDIA, RENDITION
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +84,7 @@ class Transfer(Database):
             ):
                 claims[id].append(Claim(*claim))
             return {
-                row[0]: Record(to_media(row), tuple(claims[row[0]]), places.get(row[0]))
+                row[0]: Record(steps.to_media(row), tuple(claims[row[0]]), places.get(row[0]))
                 for row in media
                 if row[0] in claims  # without an owner it has gone since it was read
             }
@@ -117,11 +104,11 @@ class Transfer(Database):
         media = record.media
 
         def work(tx: Transaction) -> bool:
-            lock_content(tx, media.sha256)
+            steps.lock_content(tx, media.sha256)
             if storage_key is not None:
                 content = Content(media.sha256, media.mime, media.bytes)
-                keep_bytes(tx, content, storage_key, now=now)
-            elif not is_stored(tx, media.sha256):
+                steps.keep_bytes(tx, content, storage_key, now=now)
+            elif not steps.is_stored(tx, media.sha256):
                 return False
             _take_in_ready(tx, record)
             for claim in record.claims:
@@ -157,10 +144,10 @@ class Transfer(Database):
         sql = "DELETE FROM renditions WHERE sha256 = ? AND fit = ? RETURNING storage_key"
 
         def work(tx: Transaction) -> None:
-            lock_content(tx, sha256)
+            steps.lock_content(tx, sha256)
             for (key,) in tx.rows(sql, sha256, fit):
                 if key:
-                    drop(tx, key, now=now)
+                    steps.drop(tx, key, now=now)
 
         self._write(work)
 
@@ -169,13 +156,13 @@ def _take_in_ready(tx: Transaction, record: Record) -> None:
     """Hold a ready id of a content that is stored."""
     media = record.media
     if tx.hold("SELECT id FROM media WHERE id = ? AND sha256 IS NULL", media.id):
-        for owner in owners(tx, media.id):  # it was not ready here, and had no bytes
-            charge(tx, owner, bytes=media.bytes, files=0)
+        for owner in steps.owners(tx, media.id):  # it was not ready here, and had no bytes
+            steps.charge(tx, owner, bytes=media.bytes, files=0)
     taken = tx.rows(
         "SELECT 1 FROM media WHERE sha256 = ? AND place = ? AND id <> ?",
         *(media.sha256, record.place, media.id),
     )
-    place = next_place(tx, media.sha256) if taken else record.place
+    place = steps.next_place(tx, media.sha256) if taken else record.place
     tx.change(
         "INSERT INTO media (id, state, sha256, place, created_at, expires_at)"
         " VALUES (?, 'ready', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
@@ -208,5 +195,5 @@ def _take_in_claim(tx: Transaction, id: str, claim: Claim, *, bytes: int) -> Non
         tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", claim.owner, id)
         claim = merged(Claim(*known[0]), claim)
     else:
-        charge(tx, claim.owner, bytes=bytes, files=1)
-    insert_claim(tx, id, claim)
+        steps.charge(tx, claim.owner, bytes=bytes, files=1)
+    steps.insert_claim(tx, id, claim)
