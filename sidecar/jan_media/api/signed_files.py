@@ -44,7 +44,8 @@ async def put(request: Request) -> Response:
     """Write an object with a presigned URL."""
     sidecar, urls = _local(request)
     kind = request.headers.get("content-type")
-    allowed = urls.check_put(request.path_params["key"], _query(request), kind, time.time())
+    key = request.path_params["key"]
+    urls.check_put(key, _query(request), kind, time.time())
     max_bytes = sidecar.settings.max_bytes
     refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
     body = Arriving(request)
@@ -54,7 +55,7 @@ async def put(request: Request) -> Response:
         sidecar.uploads.taken(client_address(request), whole=whole) as body.slot,
     ):
         await _receive(sidecar, body, spool.write, None)
-        await _keep(sidecar, spool, allowed.key, None)
+        await _keep(sidecar, spool, key, None)
     return Response(status_code=200)
 
 

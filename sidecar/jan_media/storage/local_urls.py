@@ -89,14 +89,6 @@ class AcceptedGet:
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedPut:
-    """What a valid upload URL allows: write ``key`` with content of ``mime``."""
-
-    key: str
-    mime: str
-
-
-@dataclass(frozen=True, slots=True)
 class AcceptedPost:
     """What a valid form allows. The file's size is still to be held against the limit."""
 
@@ -173,7 +165,7 @@ class LocalUrls:
 
     def check_put(
         self, key: str, params: Mapping[str, str], content_type: str | None, now: float
-    ) -> AcceptedPut:
+    ) -> None:
         """Check a PUT of ``/files/{key}`` that carries this Content-Type header.
 
         Raises like `check_get`, and `FieldRefused` for another content type than was signed.
@@ -183,7 +175,6 @@ class LocalUrls:
         self._check("PUT", key, params, now)
         if content_type != params["mime"]:
             raise FieldRefused("Content-Type", f"Send it with Content-Type: {params['mime']}.")
-        return AcceptedPut(key, params["mime"])
 
     def check_post(self, fields: Mapping[str, str], now: float) -> AcceptedPost:
         """Check the form fields that came before the file; those after it do not count.

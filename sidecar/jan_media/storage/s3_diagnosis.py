@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jan_media.doctor.finding import Finding, Verdict
+from jan_media.doctor.finding import Finding, Verdict, ok, problem, warning
 from jan_media.storage.interface import ObjectMissing, StorageUnavailable
 from jan_media.storage.s3_failures import advice, error_code
 
@@ -61,44 +61,42 @@ def diagnose(storage: "S3Storage", *, clock: Callable[[], float] = time.time) ->
 
 def _access(storage: "S3Storage", clock: Callable[[], float]) -> Iterator[Finding]:
     """Whether the service answers, knows us, has the bucket, and agrees on the time."""
+    endpoint = storage.client.meta.endpoint_url
     refusal: ClientError | None = None
     try:
-        listing = storage.client.list_objects_v2(Bucket=storage.bucket, MaxKeys=1)
-        headers = listing["ResponseMetadata"]["HTTPHeaders"]
+        answer: Any = storage.client.list_objects_v2(Bucket=storage.bucket, MaxKeys=1)
     except ClientError as error:
-        refusal = error
-        headers = error.response["ResponseMetadata"]["HTTPHeaders"]
+        refusal, answer = error, error.response
     except BotoCoreError as error:
-        yield Finding(
+        yield problem(
             "endpoint",
-            Verdict.PROBLEM,
-            f"No answer from {storage.client.meta.endpoint_url} ({type(error).__name__}). Check "
-            "MEDIA_S3_ENDPOINT, the network and the service.",
+            f"No answer from {endpoint} ({type(error).__name__}). Check MEDIA_S3_ENDPOINT, the "
+            "network and the service.",
         )
         return
-    yield Finding("endpoint", Verdict.OK, f"{storage.client.meta.endpoint_url} answers.")
-    if "date" in headers:
-        yield _clock_skew(clock() - parsedate_to_datetime(headers["date"]).timestamp())
+    yield ok("endpoint", f"{endpoint} answers.")
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if date is not None:
+        yield _clock_skew(clock() - parsedate_to_datetime(date).timestamp())
+    if refusal is not None and error_code(refusal) in _CREDENTIALS_REFUSED:
+        yield problem("credentials", advice(refusal))
+        return
+    yield ok("credentials", "The credentials are accepted.")
     if refusal is None:
-        yield Finding("credentials", Verdict.OK, "The credentials are accepted.")
-        yield Finding("bucket", Verdict.OK, f"{storage.bucket} is there and may be listed.")
-    elif error_code(refusal) in _CREDENTIALS_REFUSED:
-        yield Finding("credentials", Verdict.PROBLEM, advice(refusal))
+        yield ok("bucket", f"{storage.bucket} is there and may be listed.")
     else:
-        yield Finding("credentials", Verdict.OK, "The credentials are accepted.")
-        yield Finding("bucket", Verdict.PROBLEM, f"{storage.bucket}: {advice(refusal)}")
+        yield problem("bucket", f"{storage.bucket}: {advice(refusal)}")
 
 
 def _clock_skew(ahead: float) -> Finding:
-    fix = (
+    if abs(ahead) < _SKEW_NOTED:
+        return ok("clock", "This machine's clock agrees with the service's.")
+    found = problem if abs(ahead) >= _SKEW_REFUSED else warning
+    return found(
+        "clock",
         f"This machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the "
-        "service's. Synchronize it (NTP), or signed URLs begin or end at the wrong time."
+        "service's. Synchronize it (NTP), or signed URLs begin or end at the wrong time.",
     )
-    if abs(ahead) >= _SKEW_REFUSED:
-        return Finding("clock", Verdict.PROBLEM, fix)
-    if abs(ahead) >= _SKEW_NOTED:
-        return Finding("clock", Verdict.WARNING, fix)
-    return Finding("clock", Verdict.OK, "This machine's clock agrees with the service's.")
 
 
 def _permissions(storage: "S3Storage", key: str) -> Finding:
@@ -114,15 +112,14 @@ def _permissions(storage: "S3Storage", key: str) -> Finding:
         doing = "delete"
         storage.delete([key, f"{key}/copy"])
     except (StorageUnavailable, ObjectMissing) as error:
-        return Finding("permissions", Verdict.PROBLEM, f"Objects cannot be {doing}: {error}")
+        return problem("permissions", f"Objects cannot be {doing}: {error}")
     if not same:
-        return Finding(
+        return problem(
             "permissions",
-            Verdict.PROBLEM,
             "An object read back differs from what was written. Look for a proxy or cache between "
             "the sidecar and MEDIA_S3_ENDPOINT, and bypass it.",
         )
-    return Finding("permissions", Verdict.OK, "Objects can be written, read, copied and deleted.")
+    return ok("permissions", "Objects can be written, read, copied and deleted.")
 
 
 def _cors(storage: "S3Storage") -> Finding:
@@ -132,14 +129,10 @@ def _cors(storage: "S3Storage") -> Finding:
         rules = storage.client.get_bucket_cors(Bucket=storage.bucket)["CORSRules"]
     except ClientError as error:
         if error_code(error) == "NoSuchCORSConfiguration":
-            return Finding(
-                "cors", Verdict.WARNING, f"Browsers cannot upload: the bucket has no CORS. {fix}"
-            )
-        return Finding(
-            "cors", Verdict.WARNING, f"The bucket's CORS cannot be read: {advice(error)}"
-        )
+            return warning("cors", f"Browsers cannot upload: the bucket has no CORS. {fix}")
+        return warning("cors", f"The bucket's CORS cannot be read: {advice(error)}")
     except BotoCoreError as error:
-        return Finding("cors", Verdict.WARNING, f"No answer about CORS ({type(error).__name__}).")
+        return warning("cors", f"No answer about CORS ({type(error).__name__}).")
     allowed = {
         method
         for rule in rules
@@ -147,14 +140,13 @@ def _cors(storage: "S3Storage") -> Finding:
         for method in rule["AllowedMethods"]
     }
     if missing := sorted(_BROWSER_METHODS - allowed):
-        return Finding(
+        return warning(
             "cors",
-            Verdict.WARNING,
             "Browsers cannot use everything: no CORS rule with the header content-type allows "
             f"{', '.join(missing)}. {fix}",
         )
     origins = sorted({origin for rule in rules for origin in rule["AllowedOrigins"]})
-    return Finding("cors", Verdict.OK, f"Pages of {', '.join(origins)} may upload and fetch.")
+    return ok("cors", f"Pages of {', '.join(origins)} may upload and fetch.")
 
 
 def _presigned(storage: "S3Storage", key: str) -> Iterator[Finding]:
@@ -163,44 +155,30 @@ def _presigned(storage: "S3Storage", key: str) -> Iterator[Finding]:
     put = storage.presign_put(f"{key}/put", mime=_MIME, ttl=60)
     get = storage.presign_get(f"{key}/post", mime="image/png", filename="probe.png", ttl=60)
     with httpx.Client(timeout=10.0) as client:
-        yield _used(
-            "presigned form",
-            lambda: client.post(form.url, data=form.fields, files={"file": _PROBE}),
-            lambda answer: answer.status_code in (200, 201, 204),
-        )
-        yield _used(
-            "presigned put",
-            lambda: client.put(put.url, content=_PROBE, headers=put.headers),
-            lambda answer: answer.status_code == 200,
-        )
-        yield _used(
-            "presigned get",
-            lambda: client.get(get),
-            lambda answer: (
-                answer.content == _PROBE and answer.headers.get("content-type") == "image/png"
-            ),
-        )
+        uses: list[tuple[str, Callable[[], httpx.Response]]] = [
+            ("form", lambda: client.post(form.url, data=form.fields, files={"file": _PROBE})),
+            ("put", lambda: client.put(put.url, content=_PROBE, headers=put.headers)),
+            ("get", lambda: client.get(get)),
+        ]
+        for name, send in uses:
+            yield _used(f"presigned {name}", send)
 
 
-def _used(
-    subject: str,
-    send: Callable[[], httpx.Response],
-    good: Callable[[httpx.Response], bool],
-) -> Finding:
+def _used(subject: str, send: Callable[[], httpx.Response]) -> Finding:
     try:
         answer = send()
     except httpx.HTTPError as error:
-        return Finding(
+        return problem(
             subject,
-            Verdict.PROBLEM,
             f"The public endpoint cannot be reached from here ({type(error).__name__}). Set "
             "MEDIA_S3_PUBLIC_ENDPOINT to the address that clients and the LLM use for S3.",
         )
-    if good(answer):
-        return Finding(subject, Verdict.OK, "It works at the public endpoint.")
-    return Finding(
+    is_image = answer.headers.get("content-type") == "image/png"
+    as_signed = answer.request.method != "GET" or (answer.content == _PROBE and is_image)
+    if answer.is_success and as_signed:
+        return ok(subject, "It works at the public endpoint.")
+    return problem(
         subject,
-        Verdict.PROBLEM,
         f"The public endpoint answered {answer.status_code}. MEDIA_S3_PUBLIC_ENDPOINT must be "
         "exactly the scheme, host and port that clients use, and a proxy there must pass the Host "
         "header and the path unchanged, since both are signed.",

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from jan_media.storage.local_urls import (
     AcceptedGet,
     AcceptedPost,
-    AcceptedPut,
     AccessExpired,
     AccessRefused,
     FieldMissing,
@@ -36,8 +35,8 @@ PUT = params_of(URLS.presign_put("uploads/a", mime="image/png", ttl=60).url)
 FORM = URLS.presign_post("uploads/a", max_bytes=9, ttl=60).fields
 
 
-def check_put(key: str, params: dict[str, str], now: float) -> AcceptedPut:
-    return URLS.check_put(key, params, "image/png", now)
+def check_put(key: str, params: dict[str, str], now: float) -> None:
+    URLS.check_put(key, params, "image/png", now)
 
 
 def test_urls_are_below_files_of_the_public_url() -> None:
@@ -52,7 +51,7 @@ def test_what_was_signed_is_accepted_with_its_values() -> None:
     assert URLS.check_get("content/a/a.png", GET, NOW) == AcceptedGet(
         "content/a", "image/png", "a.png"
     )
-    assert check_put("uploads/a", PUT, NOW) == AcceptedPut("uploads/a", "image/png")
+    check_put("uploads/a", PUT, NOW)
     assert URLS.check_post(FORM, NOW) == AcceptedPost("uploads/a", 9)
 
 
