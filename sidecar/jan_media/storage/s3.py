@@ -50,7 +50,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
@@ -209,16 +209,11 @@ class S3Storage(Storage):
         require_key(key)
         opened = None if stop is not None and stop <= start else self._open(key, start, stop)
         if opened is None:  # an empty range, for which the protocol has no request
-            total = self.size(key)
-            if total is None:
-                raise ObjectMissing(key)
-            yield _S3Reading(total, None)
+            yield _S3Reading(self._size(key), None)
             return
         total, body = opened
-        try:
+        with closing(body):
             yield _S3Reading(total, body)
-        finally:
-            body.close()
 
     def size(self, key: str) -> int | None:
         with suppress(ObjectMissing):
@@ -326,10 +321,7 @@ class S3Storage(Storage):
         span = f"bytes={start}-{'' if stop is None else stop - 1}"
         with failures_mapped("a read", key):
             try:
-                if start == 0 and stop is None:
-                    answer = self.client.get_object(Bucket=self.bucket, Key=key)
-                else:
-                    answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=span)
+                answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=span)
             except ClientError as error:
                 if status_of(error) == 416:
                     return None
