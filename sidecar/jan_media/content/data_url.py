@@ -13,8 +13,6 @@ import pybase64
 
 from jan_media.errors import ContentTooLarge, Refused
 
-__all__ = ["ContentTooLarge", "DataUrlDecoder", "InvalidDataUrl"]
-
 _WHITE_SPACE = b" \t\n\f\r"
 _MAX_HEADER = 1024  # bytes before the comma; real ones have about thirty
 

@@ -6,8 +6,6 @@ from jan_media.fetch.addresses import Address, end_of, is_public
 from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
 from jan_media.fetch.url import normal_host
 
-__all__ = ["FetchPolicy", "InvalidUrl", "UrlNotAllowed"]
-
 _PORTS = {80, 443}
 _MAPPED = IPv6Network("::ffff:0:0/96")
 

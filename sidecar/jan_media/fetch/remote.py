@@ -20,22 +20,11 @@ from jan_media.fetch.errors import (
     FetchFailed,
     FetchTimeout,
     InvalidUrl,
-    RemoteFetchError,
     UrlNotAllowed,
 )
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.streams import Intake
 from jan_media.fetch.url import RemoteUrl, parse_url
-
-__all__ = [
-    "ContentTooLarge",
-    "FetchFailed",
-    "FetchTimeout",
-    "InvalidUrl",
-    "RemoteFetchError",
-    "RemoteFetcher",
-    "UrlNotAllowed",
-]
 
 Sink = Callable[[bytes], Awaitable[None]]
 

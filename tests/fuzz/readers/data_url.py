@@ -4,7 +4,8 @@ import base64
 import re
 from urllib.parse import unquote_to_bytes
 
-from jan_media.content.data_url import ContentTooLarge, DataUrlDecoder, InvalidDataUrl
+from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
+from jan_media.errors import ContentTooLarge
 
 from tests.fuzz.readers.pieces import in_pieces, leading
 

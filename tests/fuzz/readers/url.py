@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import httpx
 from jan_media.fetch.addresses import Address
-from jan_media.fetch.policy import FetchPolicy, InvalidUrl, UrlNotAllowed
+from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
+from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.url import RemoteUrl, parse_url
 
 WORDS = [

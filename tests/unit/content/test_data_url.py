@@ -5,7 +5,8 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.content.data_url import ContentTooLarge, DataUrlDecoder, InvalidDataUrl
+from jan_media.content.data_url import DataUrlDecoder, InvalidDataUrl
+from jan_media.errors import ContentTooLarge
 
 
 def decoded(url: bytes, *, piece: int = 7, max_bytes: int = 1_000_000) -> tuple[str, bytes]:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jan_media.fetch.addresses import parse_address
-from jan_media.fetch.policy import FetchPolicy, InvalidUrl, UrlNotAllowed
+from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
+from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.url import parse_url
 
 from tests.fuzz.readers.url import (

@@ -8,15 +8,11 @@ import zlib
 from pathlib import Path
 
 import pytest
+from jan_media.errors import ContentTooLarge
 from jan_media.fetch.checked_connection import system_resolver
+from jan_media.fetch.errors import FetchFailed, FetchTimeout, UrlNotAllowed
 from jan_media.fetch.policy import FetchPolicy
-from jan_media.fetch.remote import (
-    ContentTooLarge,
-    FetchFailed,
-    FetchTimeout,
-    RemoteFetcher,
-    UrlNotAllowed,
-)
+from jan_media.fetch.remote import RemoteFetcher
 
 from tests.unit.fetch.certificates import certificate_for
 from tests.unit.fetch.servers import Handler, Names, Server, answering, response, serving

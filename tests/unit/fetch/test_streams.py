@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from jan_media.fetch.remote import FetchFailed, FetchTimeout, RemoteFetcher
+from jan_media.fetch.errors import FetchFailed, FetchTimeout
+from jan_media.fetch.remote import RemoteFetcher
 
 from tests.unit.fetch.certificates import certificate_for
 from tests.unit.fetch.servers import Handler, answering, response, serving
