@@ -21,6 +21,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -103,8 +104,17 @@ def demo_llm(limits: Limits = PROVIDERS["none"]) -> Starlette:
             Route("/v1/received", list_received),
             Route("/received", list_received),
             Route("/healthz", health),
-        ]
+        ],
+        exception_handlers={HTTPException: _nothing_here},
     )
+
+
+def _nothing_here(request: Request, problem: Exception) -> Response:
+    """The answer to a path or a method that there is not."""
+    assert isinstance(problem, HTTPException)
+    message = f"{request.method} {request.url.path} is nothing that this model answers."
+    refusal = DIALECTS["/v1/chat/completions"]().refusal(problem.status_code, "not_found", message)
+    return JSONResponse(refusal, status_code=problem.status_code, headers=problem.headers)
 
 
 def _object(raw: bytes) -> dict[str, Any]:

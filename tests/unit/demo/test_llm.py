@@ -89,3 +89,12 @@ def test_it_remembers_what_it_received(llm: TestClient) -> None:
     latest = llm.get("/v1/received").json()[-1]
     assert (latest["path"], latest["body"]) == (CHAT, '{"n": 1.0}')
     assert ["x-seen", "yes"] in latest["headers"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/nothing"), ("PUT", CHAT), ("GET", CHAT)])
+def test_a_path_or_a_method_that_there_is_not_is_an_error_in_the_one_shape(
+    llm: TestClient, method: str, path: str
+) -> None:
+    answer = llm.request(method, path)
+    assert answer.status_code == (404 if path.endswith("nothing") else 405)
+    assert answer.json()["error"].keys() == {"type", "code", "message", "param"}
