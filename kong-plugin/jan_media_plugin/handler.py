@@ -18,7 +18,6 @@ from jan_media_plugin.headers import (
     check_connection,
     check_length,
     check_size,
-    is_form,
 )
 from jan_media_plugin.media_in_body import MediaInBody
 from jan_media_plugin.metrics import count_request
@@ -72,7 +71,7 @@ class Plugin:
             if caller is not None:
                 exchange.about.caller = f"{caller.issuer}|{caller.subject}"
             length = check_length(headers, self._config.max_body_bytes)
-            if self._config.resolve and length != 0 and not is_form(headers):
+            if self._config.resolve and length != 0:
                 await self._media.resolve(exchange, caller)
             changes = self._upstream_headers.changes(headers, caller)
             granted, identity = self._granted(caller), self._identity(caller)

@@ -82,7 +82,7 @@ def check_length(headers: Headers, most: int) -> int | None:
 
 
 def is_form(headers: Headers) -> bool:
-    """Whether the body is a form with files in parts, in which no id stands for a URL."""
+    """Whether the body is called a form with files in parts, in which no id stands for a URL."""
     values = headers.get("content-type", ())
     return bool(values) and all(
         value.strip().lower().startswith("multipart/form-data") for value in values

@@ -11,7 +11,7 @@ from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.config import Config
 from jan_media_plugin.exchange import Edit, Exchange
 from jan_media_plugin.fit import Fit
-from jan_media_plugin.headers import REMOVED, Changes
+from jan_media_plugin.headers import REMOVED, Changes, is_form
 from jan_media_plugin.inline import InlineMedia
 from jan_media_plugin.resolve.media import Answer, Found, MediaLookup, NoMedia
 from jan_media_plugin.resolve.sidecar import Sidecar, SidecarRefuses
@@ -64,6 +64,8 @@ class MediaInBody:
             )
         codings = codings_of(exchange.headers)
         body = in_utf8(decoded(sent, codings, most) if codings else sent)
+        if is_form(exchange.headers) and not body.lstrip().startswith((b"{", b"[")):
+            return  # it is one; some clients say so of JSON, and model servers read it
         standing = self._standing(body, caller is not None)
         if not standing:
             return

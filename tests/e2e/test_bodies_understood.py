@@ -41,7 +41,13 @@ def test_a_coding_that_is_not_taken_is_a_415_with_those_that_are(guest: httpx.Cl
     assert answer.json()["error"]["code"] == "unsupported_content_encoding"
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("text/plain", "application/x-www-form-urlencoded", None),
+        *("multipart/form-data; boundary=x", "Multipart/Form-Data", ";;"),
+    ],
+)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_any_media_type_and_encoding(
     guest: httpx.Client, upload: Callable[[str], str], kind: str | None, encoding: str

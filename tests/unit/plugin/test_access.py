@@ -469,13 +469,26 @@ def test_too_many_ids_are_refused(ask: Ask) -> None:
     assert error(outcome)["code"] == "too_many_ids"
 
 
-@pytest.mark.parametrize(
-    "headers", [{"content-type": "multipart/form-data; boundary=x"}, {"content-length": "0"}]
-)
-def test_a_form_and_an_empty_body_are_not_read(ask: Ask, headers: dict[str, str]) -> None:
-    outcome, request = ask({**bearer(), **headers}, chat(ID))
+def test_an_empty_body_is_not_read(ask: Ask) -> None:
+    outcome, request = ask({**bearer(), "content-length": "0"}, chat(ID))
     assert outcome.kind == "passed"
     assert BODY not in request.calls
+
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+
+
+def test_a_form_goes_on_as_it_came(ask: Ask) -> None:
+    form = f'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n{ID}\r\n--x--\r\n'.encode()
+    outcome, request = ask({**bearer(), **FORM}, form)
+    assert outcome.kind == "passed"
+    assert request.body_set is None
+
+
+def test_json_that_is_called_a_form_is_resolved_as_json(ask: Ask, sidecar: FakeSidecar) -> None:
+    sidecar.media[ID] = URL
+    _, request = ask({**bearer(), **FORM}, chat(ID))
+    assert request.body_set == chat(URL)
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,7 @@ local function gathered_body(headers, route)
   if not length then
     return not headers["transfer-encoding"] and kong.request.get_http_version() < 2 and "" or nil
   end
-  local media_type = headers["content-type"]
-  if length > SMALL or (route and route.request_buffering == false)
-     or (type(media_type) == "string" and media_type:lower():find("^multipart/form%-data")) then
+  if length > SMALL or (route and route.request_buffering == false) then
     return nil
   end
   local body = length > 0 and kong.request.get_raw_body(0) or ""
