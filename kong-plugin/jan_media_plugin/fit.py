@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from jan_media_plugin import schema
 
-MIB = 1024 * 1024
+MB = 1_000_000  # the pages say MB, and do not say which: the smaller is small enough for both
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ PRESETS: dict[str, Fit] = {
     # the detail "original" of newer models, give a larger max_edge.
     "openai": Fit(
         types=("image/jpeg", "image/png", "image/webp", "image/gif"),
-        max_bytes=20 * MIB,
+        max_bytes=20 * MB,
         max_edge=2048,
     ),
     # https://platform.claude.com/docs/en/build-with-claude/vision, 2026-11. The 5 MB are those of
     # the base64 text, which has 4/3 of the bytes.
     "anthropic": Fit(
         types=("image/jpeg", "image/png", "image/webp", "image/gif"),
-        max_bytes=5 * MIB * 3 // 4,
+        max_bytes=5 * MB * 3 // 4,
         max_edge=8000,
         many=20,
         many_max_edge=2000,
@@ -66,12 +66,12 @@ PRESETS: dict[str, Fit] = {
     # 2026-11: the least of its models.
     "gemini": Fit(
         types=("image/jpeg", "image/png", "image/webp", "image/heic", "image/heif"),
-        max_bytes=7 * MIB,
+        max_bytes=7 * MB,
     ),
     # https://www.alibabacloud.com/help/en/model-studio/vision, 2026-11.
     "qwen": Fit(
         types=("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff"),
-        max_bytes=10 * MIB,
+        max_bytes=10 * MB,
         max_pixels=16_777_216,
     ),
 }
