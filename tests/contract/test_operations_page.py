@@ -93,14 +93,12 @@ class Installation:
                 client.delete_object(Bucket=bucket, Key=each["Key"])
 
 
-@pytest.fixture(params=["local", "s3"])
-def installation(
-    request: pytest.FixtureRequest, ceph: Ceph, catalog_url: str, tmp_path: Path
-) -> Installation:
-    """Each storage with each catalog."""
-    settings = {"DATABASE_URL": catalog_url} if catalog_url.startswith("postgres") else {}
-    if request.param == "s3":
-        settings |= on_s3(ceph)
+@pytest.fixture(params=["sqlite+local", "postgres+s3"])
+def installation(request: pytest.FixtureRequest, ceph: Ceph, tmp_path: Path) -> Installation:
+    """Each storage and each catalog. The page has a block for each, whichever the other is."""
+    settings: dict[str, str] = {}
+    if request.param == "postgres+s3":
+        settings = {"DATABASE_URL": request.getfixturevalue("postgres_url"), **on_s3(ceph)}
     return Installation(ceph, settings, tmp_path)
 
 
