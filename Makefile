@@ -28,7 +28,8 @@ FROM_NPM := sidecar/jan_media/console/static/vendor
 CLIENTS := tests/e2e/clients/node_modules/.installed
 
 # What the tests run besides Python: COMMAND=PACKAGE.
-TOOLS := node=nodejs npm=npm jq=jq curl=curl chromium=chromium \
+TOOLS := node=nodejs npm=npm jq=jq curl=curl \
+  chromium-headless-shell=chromium-headless-shell \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
   sqlite3=sqlite3 rclone=rclone tesseract=tesseract-ocr wrk=wrk systemd-analyze=systemd \
   promtool=prometheus
@@ -143,7 +144,7 @@ images: $(PLAYS) console
 	@$(BIN)/python -m deploy.images
 
 screenshots: $(READY)
-	$(call need,chromium=chromium)
+	$(call need,$(filter chromium%,$(TOOLS)))
 	@$(BIN)/python -m tests.console.screenshots docs
 
 # The newest versions that fit pyproject.toml, from an environment that holds nothing else.
