@@ -98,25 +98,30 @@ async def _take_in(
     It is given back before a file is fetched from elsewhere, which may take long and has slots of
     its own.
     """
-    caller = owner_of(request)
+    owner = caller = owner_of(request)
     guest = sidecar.is_guest(caller)
 
-    def keep(owner: str) -> tuple[Claimed, Link]:
+    def keep() -> tuple[Claimed, Link]:
         claimed = store(sidecar.library, spool, owner, body.details, allowed=allowed)
         return claimed, link(sidecar.library, claimed.media)
+
+    def end() -> tuple[Claimed, Link] | None:
+        """Keep the file, or say by None that it is still to be fetched."""
+        nonlocal owner
+        owner = owner_of(request, user_id=user_id(body.close()))
+        return None if body.url else keep()
 
     arriving = Arriving(request)
     whole = await arriving.begin()
     async with sidecar.uploads.taken(caller, guest=guest, whole=whole) as arriving.slot:
         async for piece in arriving.pieces():
             await sidecar.lanes.uploads.run(body.feed, piece)
-        fields = await sidecar.lanes.uploads.run(body.close)
-        owner = owner_of(request, user_id=user_id(fields))
-        if not body.url:
-            return await sidecar.lanes.checks.run(keep, owner)
-    async with sidecar.fetches.taken(caller, guest=guest):
-        await _fetch(sidecar, body.url, spool)
-        return await sidecar.lanes.checks.run(keep, owner)
+        kept = await sidecar.lanes.checks.run(end)
+    if kept is None:
+        async with sidecar.fetches.taken(caller, guest=guest):
+            await _fetch(sidecar, body.url, spool)
+            kept = await sidecar.lanes.checks.run(keep)
+    return kept
 
 
 async def _fetch(sidecar: Sidecar, url: str, spool: Spool) -> None:
