@@ -32,12 +32,7 @@ class Form:
 
     fields: dict[str, str]
     file_present: bool
-    file_content_type: str | None  # as the client wrote it: data, not to be trusted
-    file_name: str | None  # likewise
-
-
-def _ignore_fields(fields: Mapping[str, str]) -> None:
-    return
+    file_name: str | None  # as the client wrote it: data, not to be trusted
 
 
 class FormReader:
@@ -47,7 +42,7 @@ class FormReader:
         self,
         content_type: str,
         on_file: Callable[[bytes], None],
-        on_file_start: Callable[[Mapping[str, str]], None] = _ignore_fields,
+        on_file_start: Callable[[Mapping[str, str]], None] = lambda fields: None,
         *,
         known: Set[str] | None = None,
         max_field_bytes: int = 64 * 1024,
@@ -69,7 +64,6 @@ class FormReader:
         self._overhead = 0  # bytes that are not the file's
         self._file_present = False
         self._file_bytes = 0
-        self._file_content_type: str | None = None
         self._file_name: str | None = None
         self._ended = False
         self._header_name = bytearray()
@@ -121,9 +115,7 @@ class FormReader:
         """Return what the form said. Raises `InvalidForm` if it ends too early."""
         if not self._ended:
             raise InvalidForm("The form ends before its closing boundary.")
-        return Form(
-            dict(self._fields), self._file_present, self._file_content_type, self._file_name
-        )
+        return Form(dict(self._fields), self._file_present, self._file_name)
 
     def _opened(self, start: bytes) -> bytes:
         """What has come from the first boundary on. What is before it is ignored."""
@@ -178,9 +170,8 @@ class FormReader:
         if self._file_bytes:
             self._take = self._refuse_second_file
             return
-        content_type = self._headers.get(b"content-type")
-        self._file_content_type = _shown(content_type)
-        self._file_name = _shown(name)
+        # In whatever charset: nothing depends on it.
+        self._file_name = None if name is None else name.decode("utf-8", "replace")
         self._file_present = True
         self._take = self._take_file
         self._on_file_start(dict(self._fields))
@@ -242,11 +233,6 @@ def _boundary(content_type: str) -> bytes:
     if kind.lower() != b"multipart/form-data" or not boundary:
         raise InvalidForm("The Content-Type must be multipart/form-data with a boundary.")
     return boundary
-
-
-def _shown(raw: bytes | None) -> str | None:
-    """What a client wrote about its file, in whatever charset: nothing depends on it."""
-    return None if raw is None else raw.decode("utf-8", "replace")
 
 
 def _text(raw: bytes) -> str:

@@ -29,7 +29,7 @@ def migrations_after(version: int, dialect: Dialect) -> list[Migration]:
 
     Raises `SchemaTooNew` if the database is ahead of this code.
     """
-    steps = sorted(_steps(dialect), key=lambda step: step.version)
+    steps = _steps(dialect)
     newest = steps[-1].version
     if version > newest:
         raise SchemaTooNew(
@@ -41,13 +41,13 @@ def migrations_after(version: int, dialect: Dialect) -> list[Migration]:
 
 def newest_version() -> int:
     """The schema version that this code works with."""
-    return max(step.version for step in _steps("sqlite"))
+    return _steps("sqlite")[-1].version
 
 
 def _steps(dialect: Dialect) -> list[Migration]:
-    folder = files(__name__) / dialect
+    """All, in order."""
+    found = [file for file in (files(__name__) / dialect).iterdir() if file.name.endswith(".sql")]
     return [
-        Migration(int(file.name.partition("_")[0]), file.read_text(encoding="utf-8"))
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
+        Migration(int(file.name[:4]), file.read_text(encoding="utf-8"))
+        for file in sorted(found, key=lambda file: file.name)
     ]
