@@ -23,7 +23,8 @@ MOST_BEGINNINGS = 500_000
 _LONGEST = 16 * 1024  # bytes of a string between its quotes: a signed URL as escapes has less
 _ESCAPED = re.compile(rb"\\u00(?:[46][1ae]|5f)")  # a letter of ``jan_``, in hex
 
-_PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(?:base64,)?(jan_\w*)", re.IGNORECASE)
+# Clients put what they please for the type: ``undefined``, nothing, more parameters.
+_PLACEHOLDER = re.compile(r"data:[^,]{0,200}?(?:;|;?base64,)\s*(jan_.*)", re.IGNORECASE | re.DOTALL)
 _URL = re.compile(r"https?://\S+", re.IGNORECASE | re.ASCII)
 
 _IS_KEY = re.compile(rb'"[ \t\n\r]*:')

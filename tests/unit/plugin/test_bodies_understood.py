@@ -148,7 +148,13 @@ def test_a_body_without_an_id_goes_on_whatever_it_is(ask: Ask, body: bytes) -> N
     assert request.body_set is None
 
 
-@pytest.mark.parametrize("name", [ID[:-1], ID + "0", "jan_photo", f"data:image/png;{ID[:-1]}"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(ID[:-1], ID + "0", "jan_photo", f"{ID}.png"),
+        *(f"data:image/png;{ID[:-1]}", f"data:image/png;base64,{ID}.png"),
+    ],
+)
 def test_what_begins_like_an_id_and_is_none_is_refused_at_a_place_of_media(
     ask: Ask, name: str
 ) -> None:
