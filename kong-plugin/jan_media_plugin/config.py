@@ -193,9 +193,7 @@ def read_config(given: dict[str, Any]) -> Config:
     if problems := [*_problems(config), *_problems_of_issuers(config.issuers)]:
         raise ConfigError("; ".join(problems))
     # An empty secret is a vault reference that led nowhere. The sidecar refuses us if it needs one.
-    # Kong makes a record that nobody set, if one of its fields has a default: `types` of `fit`.
-    fit = None if config.fit == FitOfRoute() else config.fit
-    return replace(config, gateway_secret=config.gateway_secret or None, fit=fit)
+    return replace(config, gateway_secret=config.gateway_secret or None)
 
 
 def _problems(config: Config) -> Iterator[str]:

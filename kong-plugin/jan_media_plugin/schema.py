@@ -53,7 +53,8 @@ def records(says: str, of: type) -> Any:
 
 def record(says: str, of: type) -> Any:
     """Declare a record of the dataclass ``of``, which may be left out."""
-    return _declared("record", says, None, fields=schema_of(of))
+    # Of a record that does not say this, Kong makes one of the defaults where nobody has set it.
+    return _declared("record", says, None, fields=schema_of(of), required=False)
 
 
 def _declared(kind: str, says: str, default: Any, **more: Any) -> Any:

@@ -88,8 +88,8 @@ def _each(fields: Fields) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _process(name: str, field: Mapping[str, Any], value: Any, place: Place, report: Report) -> Any:
     if value is None:
         value = copy.deepcopy(field.get("default"))
-        if value is None and field["type"] == "record" and field.get("required"):
-            value = {}
+        if value is None and field["type"] == "record" and field.get("required", True):
+            value = {}  # Kong makes records of all, so that their defaults show
         if value is None:
             if field.get("required"):
                 report(place, f"{name}: required field missing")

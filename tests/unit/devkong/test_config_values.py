@@ -43,6 +43,16 @@ def test_kongs_defaults_are_filled_in(tmp_path: Path) -> None:
     }
 
 
+def test_a_record_that_nobody_set_is_made_of_its_defaults_unless_it_need_not_be(
+    tmp_path: Path,
+) -> None:
+    types = {"types": {"type": "array", "default": [], "elements": {"type": "string"}}}
+    record = {"type": "record", "fields": [types]}
+    schema = PluginSchema([{"made": record}, {"left_out": {**record, "required": False}}])
+    (plugin,) = declared(tmp_path, "plugins: [{name: mine}]", mine=schema).plugins
+    assert plugin.config == {"made": {"types": []}}
+
+
 def test_a_plugin_knows_its_scope(tmp_path: Path) -> None:
     all_of_it = declared(
         tmp_path,

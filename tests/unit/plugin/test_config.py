@@ -38,11 +38,6 @@ def test_what_kong_adds_is_ignored() -> None:
     assert read_config({"__seq__": 3, "__plugin_id": "x"}) == read_config({})
 
 
-def test_a_fit_that_kong_has_made_of_its_defaults_alone_is_none() -> None:
-    assert read_config({"fit": {"types": []}}).fit is None
-    assert read_config({"fit": {"types": {}, "preset": None}}).fit is None
-
-
 def test_whole_numbers_may_have_passed_through_lua() -> None:
     assert read_config({"max_ids": 7.0}).max_ids == 7
 
