@@ -217,7 +217,7 @@ def test_a_wrong_method_is_a_405(guest: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/consoles", "/nothing", "/v1", "/v1beta/x", "/media", "/internal/resolve"]
+    "path", ["/consoles", "/nothing", "/v1", "/v1alpha/x", "/media", "/internal/resolve"]
 )
 def test_an_unknown_route_is_a_404(stranger: httpx.Client, path: str) -> None:
     assert_error(stranger.get(path), 404, "not_found_error", "route_not_found")
