@@ -79,7 +79,6 @@ class Event:
         self._method = ""
         self._result: asyncio.Future[Any] | None = None
         self._context = contextvars.copy_context()
-
         self.task = self._loop.create_task(self._run(), context=self._context)
 
     @property
