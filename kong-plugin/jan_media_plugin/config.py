@@ -105,6 +105,7 @@ class Config:
         "Where an id is media: the last keys of the way to it, such as messages[].image_url.url. "
         "The key before the last may be the type of the object instead: input_image.file_id.",
         *("image_url.url", "image_url", "video_url.url", "audio_url.url", "file_url"),
+        "document_url",
         *("input_image.file_id", "input_file.file_id", "file.file_id"),
         *("computer_screenshot.file_id", "images[].file_id", "mask.file_id"),
         *("source.url", "source.file_id", "fileData.fileUri", "file_data.file_uri"),

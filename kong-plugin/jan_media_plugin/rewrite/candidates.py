@@ -25,6 +25,7 @@ _ESCAPED = re.compile(rb"\\u00(?:[46][1ae]|5f)")  # a letter of ``jan_``, in hex
 
 # Clients put what they please for the type: ``undefined``, nothing, more parameters.
 _PLACEHOLDER = re.compile(r"data:[^,]{0,200}?(?:;|;?base64,)\s*(jan_.*)", re.IGNORECASE | re.DOTALL)
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"  # what comes along when people copy text
 _URL = re.compile(r"https?://\S+", re.IGNORECASE | re.ASCII)
 
 _IS_KEY = re.compile(rb'"[ \t\n\r]*:')
@@ -144,7 +145,7 @@ def _named(spelled: bytes) -> tuple[Kind, str] | None:
         text: str = json.loads(b'"%b"' % spelled) if b"\\" in spelled else spelled.decode()
     except ValueError:  # no string of JSON in UTF-8
         return None
-    text = text.strip()
+    text = text.strip().strip(_INVISIBLE).strip()
     placeholder = _PLACEHOLDER.fullmatch(text)
     said = placeholder[1] if placeholder else text
     if media_id := parse_media_id(said):

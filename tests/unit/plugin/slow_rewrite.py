@@ -8,7 +8,9 @@ SCALAR = re.compile(
     r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null|NaN|-?Infinity"
 )
 ID = re.compile(r"jan_[0-7][0-9a-hjkmnp-tv-z]{25}", re.IGNORECASE | re.ASCII)
-PLACEHOLDER = re.compile(r"data:[\w.+-]{1,64}/[\w.+-]{1,64};(?:base64,)?(jan_\w*)", re.IGNORECASE)
+PLACEHOLDER = re.compile(
+    r"data:(?:[^,]{0,200}?;|[^,]{0,200}?base64,)\s*(jan_.*)", re.IGNORECASE | re.DOTALL
+)
 SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -111,7 +113,9 @@ def find(
     parser = Parser(text)
     parser.parse()
     for start, end, path in parser.strings:
-        spelled = unescape(parser.text[start:end]).strip()
+        spelled = (
+            unescape(parser.text[start:end]).strip().strip("\u200b\u200c\u200d\u2060\ufeff").strip()
+        )
         placeholder = PLACEHOLDER.fullmatch(spelled)
         spelled = placeholder[1] if placeholder else spelled
         if ID.fullmatch(spelled) and stands_at_a_place(path, where, never):
