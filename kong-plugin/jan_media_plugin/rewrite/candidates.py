@@ -26,6 +26,7 @@ _ESCAPED = re.compile(rb"\\u00(?:[46][1ae]|5f)")  # a letter of ``jan_``, in hex
 # Clients put what they please for the type: ``undefined``, nothing, more parameters.
 _PLACEHOLDER = re.compile(r"data:[^,]{0,200}?(?:;|;?base64,)\s*(jan_.*)", re.IGNORECASE | re.DOTALL)
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"  # what comes along when people copy text
+_LONGEST_AROUND_ID = 200  # characters: a longer text with an id in it is about something else
 _URL = re.compile(r"https?://\S+", re.IGNORECASE | re.ASCII)
 
 _IS_KEY = re.compile(rb'"[ \t\n\r]*:')
@@ -45,7 +46,7 @@ class Kind(Enum):
 
     ID = "id"
     URL = "url"  # which may be one of ours: the sidecar knows
-    LOOK_ALIKE = "look-alike"  # it begins like an id and is none
+    LOOK_ALIKE = "look-alike"  # it begins like an id, or holds one, and is none
     INLINE = "inline"  # the bytes of a medium
 
 
@@ -152,5 +153,11 @@ def _named(spelled: bytes) -> tuple[Kind, str] | None:
         return Kind.ID, media_id
     if said[:4].lower() == "jan_":
         return Kind.LOOK_ALIKE, said[:80]
-    is_url = _URL.fullmatch(text) and PATTERN.search(text)
-    return (Kind.URL, text) if is_url else None
+    if not PATTERN.search(text):
+        return None
+    if _URL.fullmatch(text):
+        return Kind.URL, text
+    # In quotes, with a word before it, at the end of a path: no model can make anything of it.
+    # A URL of another scheme may be some other storage's.
+    is_short = len(text) <= _LONGEST_AROUND_ID and "://" not in text
+    return (Kind.LOOK_ALIKE, text[:80]) if is_short else None

@@ -267,12 +267,21 @@ def test_a_name_at_another_place_is_left_alone(text: str) -> None:
     assert as_url(text % ID) == text % ID
 
 
-def test_what_begins_like_an_id_is_told_apart() -> None:
-    for text in ("jan_1", ID + "0", "jan_" + "u" * 26, "JAN_photo.png"):
-        (one,) = candidates(f'{{"image_url":"{text}"}}'.encode())
-        assert (one.kind, one.name) == (Kind.LOOK_ALIKE, text)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("jan_1", ID + "0", "jan_" + "u" * 26, "JAN_photo.png"),
+        *(f"<{ID}>", f"'{ID}'", f"`{ID}`", f"see {ID}", f"media:{ID}", f"/v1/media/{ID}/content"),
+        f"data:image/png,{ID}",
+    ],
+)
+def test_what_begins_like_an_id_or_holds_one_is_told_apart(text: str) -> None:
+    (one,) = candidates(f'{{"image_url":"{text}"}}'.encode())
+    assert (one.kind, one.name) == (Kind.LOOK_ALIKE, text)
 
 
-@pytest.mark.parametrize("text", ["see jan_1", "xjan_1", f"ftp://{ID}", "http://x/jan_1"])
+@pytest.mark.parametrize(
+    "text", ["see jan_1", "xjan_1", f"gs://bucket/{ID}", "http://x/jan_1", f"{'so ' * 70}{ID}"]
+)
 def test_what_only_holds_something_like_one_is_none(text: str) -> None:
     assert candidates(f'{{"image_url":"{text}"}}'.encode()) == []
