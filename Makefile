@@ -87,7 +87,7 @@ test: say $(READY) $(CLIENTS) check
 say:
 	@echo "make test: Python packages into $(VENV) (1 GB) and JavaScript clients, Debian packages"
 	@echo "that are missing ($(foreach tool,$(TOOLS),$(lastword $(subst =, ,$(tool))))), then all tests:"
-	@echo "three minutes of installing at first, and a quarter of an hour of testing on two cores."
+	@echo "three minutes of installing at first, and nine minutes of testing on two cores."
 
 # Each reader of tests/fuzz/readers for FUZZ_SECONDS, led by coverage. Then every property test, of
 # all folders: it tries FUZZ_FACTOR times the examples that it tries in make test, other ones in each
