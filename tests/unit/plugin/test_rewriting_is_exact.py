@@ -24,13 +24,13 @@ from tests.unit.plugin.bodies import ID, bodies, damaged_bodies
 
 
 @given(bodies())
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_json_is_rewritten_as_the_reference_does(body: bytes) -> None:
     assert_rewritten_as_the_reference_does(body)
 
 
 @given(damaged_bodies())
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(800), deadline=None)
 @example(b'{"image_url":"' + ID.encode() + b'"')
 @example(b'{"image_url":"' + ID.encode() + b'",}')
 @example(b'{"image_url":"' + ID.encode() + b'".5}')
@@ -46,7 +46,7 @@ def test_what_is_not_quite_json_is_rewritten_as_the_reference_does(body: bytes) 
 
 
 @given(bodies())
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_each_id_is_found_with_its_canonical_form_and_the_name_of_its_place(body: bytes) -> None:
     assert_found_and_named_as_the_reference_does(body)
 
