@@ -150,7 +150,7 @@ class _Replacing:
             )
         answers = await self.answers([*names, *stored.values()])
         edits: list[Edit] = []
-        objects = Objects(self.body, (one.candidate.start - 1 for one in standing))
+        objects = Objects(self.body)
         for one in standing:
             name = stored.get(one.candidate.start, one.candidate.name)
             answer = answers.get(name)

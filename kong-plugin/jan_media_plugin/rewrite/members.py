@@ -1,15 +1,18 @@
 """The members of the objects around strings, as spans of a body that is known to be JSON."""
 
 import bisect
+import functools
 import re
-from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
 from jan_media_plugin.rewrite.candidates import TooComplex
 from jan_media_plugin.rewrite.parsed import without_escaped_quotes
 
-_MOST_TOKENS = 200_000  # of one body: each costs everybody half a microsecond
+# What may be looked at in one body: each step costs everybody a microsecond, as a token does, or a
+# kilobyte of a string.
+_MOST_STEPS = 200_000
+_BYTES_A_STEP = 1024
 _TOKEN = re.compile(rb'"[^"]*+"|[{}\[\]:,]')
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _SCALAR = re.compile(rb"[^ \t\n\r,}\]]+")
@@ -32,8 +35,6 @@ class ObjectSpan:
         self.start = start
         self.members: list[Member] = []
         self._by_key: dict[bytes, Member] = {}
-        self.key: tuple[int, int] | None = None  # of the member that is being read
-        self.value_start = 0
 
     def add(self, member: Member) -> None:
         """Add a member that stands behind all others."""
@@ -50,62 +51,85 @@ class ObjectSpan:
 
 
 class Objects:
-    """The innermost objects around strings that begin at ``positions``, and those around them.
+    """The objects around strings of one body. Only these are read, each once."""
 
-    The body is read once, when the first of them is asked for.
-    """
-
-    def __init__(self, body: bytes, positions: Iterable[int]) -> None:
+    def __init__(self, body: bytes) -> None:
         self.body = body
-        self._positions = frozenset(positions)
-        self._around: dict[int, ObjectSpan] = {}
+        self._read: dict[int, ObjectSpan] = {}
+        self._opened: dict[int, int] = {}
+        """By where a string or an object begins: where the innermost object around it does."""
+        self._steps_left = _MOST_STEPS
 
     def around(self, position: int) -> ObjectSpan:
-        """Return the innermost object around a string, or around the object around it.
+        """Return the innermost object around a string or an object that begins at ``position``.
 
-        ``position`` is where that begins. Raises `TooComplex`.
+        Raises `TooComplex` once all that was looked at is too much.
         """
-        if not self._around:
-            self._read()
-        return self._around[position]
+        if position not in self._opened:
+            self._opened[position] = self._opening(position)
+        start = self._opened[position]
+        if start not in self._read:
+            self._read[start] = self._members(start)
+        return self._read[start]
 
-    def _read(self) -> None:
-        objects: list[ObjectSpan] = []
-        opened: list[ObjectSpan | None] = []  # objects, and None for each array
-        before = (0, 0)
-        for count, token in enumerate(_TOKEN.finditer(without_escaped_quotes(self.body))):
-            if count == _MOST_TOKENS:
-                raise TooComplex("with so much beside its ids")
-            start, end = token.span()
+    @functools.cached_property
+    def _text(self) -> bytes:
+        return without_escaped_quotes(self.body)
+
+    @functools.cached_property
+    def _backwards(self) -> bytes:
+        return self._text[::-1]  # in which strings are strings again
+
+    def _opening(self, position: int) -> int:
+        """Read from ``position`` to the left, until the brace of the object around it."""
+        size, depth = len(self._text), 0
+        for token in _TOKEN.finditer(self._backwards, size - position):
+            self._step(token)
+            start = size - token.end()
             match token[0][:1]:
-                case b'"':
-                    if start in self._positions:
-                        self._around[start] = objects[-1]
-                        self._around[objects[-1].start] = objects[max(-2, -len(objects))]
+                case b"}" | b"]":
+                    depth += 1
+                case b"{" | b"[" if depth:
+                    depth -= 1
                 case b"{":
-                    objects.append(ObjectSpan(start))
-                    opened.append(objects[-1])
-                case b"[":
-                    opened.append(None)
-                case b":":
-                    objects[-1].key = before
-                    objects[-1].value_start = _after_space(self.body, end)
-                case mark:
-                    if opened[-1] is not None:
-                        self._end_member(opened[-1], before)
-                    if mark != b"," and opened.pop() is not None:
-                        objects.pop()
-            before = (start, end)
+                    return start
+                case b'"' if not depth and start in self._opened:
+                    return self._opened[start]
+        raise ValueError("no object is around the root")
 
-    def _end_member(self, around: ObjectSpan, last: tuple[int, int]) -> None:
-        """``last`` is the span of the token before the comma or the brace."""
-        if around.key is not None:
-            (key_start, key_end), value, value_end = around.key, around.value_start, last[1]
-            if last[0] < value:
-                value_end = _SCALAR.match(self.body, value).end()  # type: ignore[union-attr]
-            key = self.body[key_start + 1 : key_end - 1]
-            around.add(Member(key, key_start, key_end, value, value_end))
-            around.key = None
+    def _members(self, start: int) -> ObjectSpan:
+        """Read from the brace at ``start`` to the one that closes it."""
+        found, depth, before = ObjectSpan(start), 0, (0, 0)
+        key: tuple[int, int] | None = None
+        value = 0
+        for token in _TOKEN.finditer(self._text, start):
+            self._step(token)
+            mark = token[0][:1]
+            if mark in b"{[":
+                depth += 1
+            elif mark == b":" and depth == 1:
+                key, value = before, _after_space(self.body, token.end())
+            elif mark in b",}]":
+                if depth == 1 and key is not None:
+                    found.add(self._member(key, value, before))
+                    key = None
+                depth -= mark != b","
+                if not depth:
+                    break
+            before = token.span()
+        return found
+
+    def _member(self, key: tuple[int, int], value: int, last: tuple[int, int]) -> Member:
+        """``last`` is the span of the token before the comma or the brace behind the value."""
+        end = last[1]
+        if last[0] < value:  # the colon: numbers, true, false and null are no tokens
+            end = _SCALAR.match(self.body, value).end()  # type: ignore[union-attr]
+        return Member(self.body[key[0] + 1 : key[1] - 1], *key, value, end)
+
+    def _step(self, token: re.Match[bytes]) -> None:
+        self._steps_left -= 1 + (token.end() - token.start()) // _BYTES_A_STEP
+        if self._steps_left < 0:
+            raise TooComplex("of so many parts beside an id")
 
 
 def _after_space(body: bytes, at: int) -> int:

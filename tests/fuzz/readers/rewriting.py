@@ -42,7 +42,7 @@ def found(body: bytes) -> list[Standing]:
 def rewrite(body: bytes) -> bytes:
     """The body with a URL in the place of each id. Raises `NotJson`."""
     standing = found(body)
-    objects = Objects(body, [one.candidate.start - 1 for one in standing])
+    objects = Objects(body)
     edits = [edit for one in standing for edit in edits_for(objects, one, MEDIUM)]
     return edited(body, in_order(edits))
 

@@ -27,7 +27,7 @@ def rewritten(text: str, medium: Medium) -> str:
     body = text.encode()
     found = sorted([*candidates(body), *inline_media(body, 60)])
     standing = at_places(body, found, USUAL)
-    objects = Objects(body, [one.candidate.start - 1 for one in standing])
+    objects = Objects(body)
     edits = in_order(edit for one in standing for edit in edits_for(objects, one, medium))
     return edited(body, edits).decode()
 
@@ -248,6 +248,12 @@ def test_what_is_beside_a_file_in_its_object_stays(filler: str) -> None:
         text = json.dumps([members], **spelled)
         expected = text.replace('"file_id"', '"file_url"').replace(ID, URL)
         assert as_url(text) == expected
+
+
+def test_what_stands_elsewhere_in_a_large_body_does_not_count() -> None:
+    tools = json.dumps([{"type": "function", "name": "f", "strict": True}] * 50_000)
+    body = f'{{"tools":{tools},"input":[{{"type":"input_image","%s":"%s"}}],"metadata":{{}}}}'
+    assert as_url(body % ("file_id", ID)) == body % ("image_url", URL)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def edits_of(body: bytes, place: str = "input_image.file_id") -> list[Edit]:
     """What puts a medium in the place of each id."""
     medium = Medium(ID, "https://media.example/x", "image/png")
     standing = at_places(body, candidates(body), Places([place], []))
-    objects = Objects(body, [one.candidate.start - 1 for one in standing])
+    objects = Objects(body)
     return [edit for one in standing for edit in edits_for(objects, one, medium)]
 
 
