@@ -13,7 +13,6 @@ from types import TracebackType
 
 from jan_media.log import about
 
-FORMATS = ("text", "json")
 _LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warn"}
 
 
