@@ -9,6 +9,7 @@ local cjson = require "cjson.safe"
 
 local SMALL = 65536 -- bytes of a body that is read here; jan-media asks for a larger one
 local DECIDED = "X-Jan-Media-Decided" -- on jan-media's own error answers; clients do not see it
+local ANTHROPIC = "anthropic-version" -- clients of that API want a type beside `error`, too
 
 -- By status: type and code of an error that was made in Kong, and what to say of one of nginx's.
 local KINDS = {
@@ -33,15 +34,11 @@ local MESSAGES = {
   ["API rate limit exceeded"] = "Too many requests. Wait as Retry-After says, then try again.",
 }
 
--- Whether the client speaks Anthropic's API, whose errors have a type of their own beside `error`.
-local function for_anthropic()
-  return kong.request.get_header("anthropic-version") ~= nil
-end
-
 local function error_body(kind, message, param)
   local encode = cjson.encode
   return ('{%s"error":{"type":%s,"code":%s,"message":%s,"param":%s}}'):format(
-    for_anthropic() and '"type":"error",' or "", encode(kind[1]), encode(kind[2]), encode(message), encode(param or cjson.null))
+    kong.request.get_header(ANTHROPIC) and '"type":"error",' or "",
+    encode(kind[1]), encode(kind[2]), encode(message), encode(param or cjson.null))
 end
 
 -- Whether jan-media has to look at a body, by the test that it applies itself.
@@ -198,7 +195,7 @@ function Gate:header_filter(conf)
   local is_own = source ~= "service" and response.get_header(DECIDED)
   local is_undecided = shared.jan_media_gathered and not shared.jan_media_decided and not is_own
   set_if_missing("X-Request-Id", ngx.var.kong_request_id)
-  if for_anthropic() then
+  if kong.request.get_header(ANTHROPIC) then
     set_if_missing("Request-Id", ngx.var.kong_request_id) -- the name that Anthropic's clients know
   end
   -- 4xx from nginx: what is wrong with a body that jan-media asked for.
@@ -211,7 +208,7 @@ function Gate:header_filter(conf)
     if location then
       response.set_header("Location", location)
     end
-  elseif status >= 400 and (not is_own or for_anthropic()) then
+  elseif status >= 400 and (not is_own or kong.request.get_header(ANTHROPIC)) then
     local kind = KINDS[status] or (status < 500 and ANY_4XX or ANY_5XX)
     own.error = source == "error" and error_body(kind, kind[3] or REFUSED)
     own.shaping = not own.error and kind
