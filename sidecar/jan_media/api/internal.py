@@ -154,7 +154,8 @@ async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict
 
 
 _API_PATH = re.compile(
-    rf"(?:/.*)?/v1/media/({PATTERN.pattern})(?:/content|/presign)?/?", re.IGNORECASE | re.ASCII
+    rf"(?:/.*)?/v1/(?:media|files)/({PATTERN.pattern})(?:/content|/presign)?/?",
+    re.IGNORECASE | re.ASCII,
 )
 
 

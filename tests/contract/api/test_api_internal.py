@@ -54,6 +54,7 @@ def test_names_are_ids_or_urls_of_ours_and_others_are_foreign(api: Api) -> None:
         f"{base}/v1/media/{media_id}",
         f"{base}/media/v1/media/{media_id}/content",
         f"{base}/v1/media/{media_id}/presign?again=1#x",
+        f"{base}/v1/files/{media_id}/content",
     ]
     foreign = [
         f"http://elsewhere.test/v1/media/{media_id}/content",
