@@ -66,7 +66,7 @@ _SAME_CLAIM = """
 
 
 class Catalog(ApiKeys, Transfer):
-    """Ids, their owners and their contents. See `interface` for the promises of every method."""
+    """Ids, their owners and their contents. `interface` says what holds for every method."""
 
     # --- bytes on their way in
 
