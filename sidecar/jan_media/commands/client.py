@@ -3,8 +3,9 @@
 import mimetypes
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,9 +21,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from jan_media.commands.entry import fail
+from jan_media.commands.entry import fail, printable, tell
 from jan_media.commands.gateway import Gateway, GatewayError
-from jan_media.commands.terminal import AsJson, print_json, print_table, printable
+from jan_media.commands.terminal import AsJson, print_results
 from jan_media.media_id import parse_media_id
 
 GatewayUrl = Annotated[
@@ -40,6 +41,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids alone, one
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", show_default=False)]
 HERE = "http://localhost:8000"  # where `make up` has its gateway
 QUESTION = "What is in this picture?"
+COLUMNS = {"ID": itemgetter("id"), "TYPE": itemgetter("mime"), "BYTES": itemgetter("bytes")}
 
 
 def upload(
@@ -57,26 +59,11 @@ def upload(
             try:
                 done.append({"file": str(path), **_sent(gateway, path, bars)})
             except (GatewayError, OSError) as problem:
-                _tell(f"{path}: {problem.strerror if isinstance(problem, OSError) else problem}")
+                tell(f"{path}: {problem.strerror if isinstance(problem, OSError) else problem}")
                 failures += 1
-    if as_json:
-        print_json(done)
-    elif quiet:
-        _print_ids(done)
-    elif done:
-        print_table(
-            ["ID", "TYPE", "BYTES", "STATE", "FILE"],
-            [
-                [
-                    each["id"],
-                    each["mime"],
-                    str(each["bytes"]),
-                    "known" if each.get("deduped") else "new",
-                    each["file"],
-                ]
-                for each in done
-            ],
-        )
+    if done or as_json:
+        more = {"STATE": _state, "FILE": lambda each: each["file"]}
+        print_results(done, {**COLUMNS, **more}, as_json=as_json, quiet=quiet)
     if failures:
         raise SystemExit(1)
 
@@ -91,17 +78,10 @@ def ls(
     """List your media, newest first."""
     with _signed_in(gateway_url, token) as gateway:
         found, more = gateway.media(limit)
-    if as_json:
-        print_json(found)
-    elif quiet:
-        _print_ids(found)
-    else:
-        print_table(
-            ["ID", "TYPE", "BYTES", "CREATED"],
-            [[each["id"], each["mime"], str(each["bytes"]), each["created_at"]] for each in found],
-        )
+    columns = {**COLUMNS, "CREATED": itemgetter("created_at")}
+    print_results(found, columns, as_json=as_json, quiet=quiet)
     if more:
-        _tell(f"there are more than {limit}: --limit says how many to list")
+        tell(f"there are more than {limit}: --limit says how many to list")
 
 
 def get(
@@ -130,7 +110,7 @@ def get(
             if path.exists() and not force:
                 fail(f"{path} is there already: --force replaces it, --output names another")
             _save(gateway, media_id, path, bars, info["bytes"])
-            _tell(f"{path}: {info['mime']}, {decimal(info['bytes'])}")
+            tell(f"{path}: {info['mime']}, {decimal(info['bytes'])}")
 
 
 def rm(
@@ -146,7 +126,7 @@ def rm(
                 gateway.delete(media_id)
                 print(f"removed {media_id}")
             except GatewayError as problem:
-                _tell(f"{media_id}: {problem}")
+                tell(f"{media_id}: {problem}")
                 failures += 1
     if failures:
         raise SystemExit(1)
@@ -169,7 +149,7 @@ def chat(
     with _signed_in(gateway_url, token) as gateway:
         ids = [_id_of(gateway, each) for each in image or []]
         model = model or gateway.first_model()
-        _tell(f"model {model}")
+        tell(f"model {model}")
         for piece in gateway.chat(model, text or QUESTION, ids):
             print(printable(piece) if sys.stdout.isatty() else piece, end="", flush=True)
         print()
@@ -179,22 +159,21 @@ def chat(
 def _signed_in(url: str, token: str) -> Iterator[Gateway]:
     """A gateway. What it refuses ends the process, and is said."""
     try:
-        with Gateway(url, token, tell=_tell) as gateway:
+        with Gateway(url, token) as gateway:
             yield gateway
     except GatewayError as problem:
-        fail(printable(str(problem)))
+        fail(str(problem))
     except OSError as problem:
         fail(f"{problem.filename or 'file'}: {problem.strerror}")
 
 
-def _print_ids(media: Sequence[dict[str, Any]]) -> None:
-    for each in media:
-        print(each["id"])
+def _state(uploaded: dict[str, Any]) -> str:
+    return "known" if uploaded.get("deduped") else "new"
 
 
 def _sent(gateway: Gateway, path: Path, bars: Progress) -> dict[str, Any]:
-    task = bars.add_task(path.name, total=path.stat().st_size)
-    return gateway.upload(path, lambda count: bars.advance(task, count))
+    with bars.open(path, "rb", description=path.name) as file:
+        return gateway.upload(file, path.name)
 
 
 def _id_of(gateway: Gateway, file_or_id: str) -> str:
@@ -205,7 +184,7 @@ def _id_of(gateway: Gateway, file_or_id: str) -> str:
         return known
     with _bars() as bars:
         media_id = str(_sent(gateway, path, bars)["id"])
-    _tell(f"{path} is {media_id}")
+    tell(f"{path} is {media_id}")
     return media_id
 
 
@@ -226,7 +205,7 @@ def _save(gateway: Gateway, media_id: str, path: Path, bars: Progress, total: in
 def _id(text: str) -> str:
     found = parse_media_id(text)
     if found is None:
-        fail(f"{printable(text)} is no media id: jan-media ls lists yours")
+        fail(f"{text} is no media id: jan-media ls lists yours")
     return found
 
 
@@ -243,7 +222,3 @@ def _bars() -> Progress:
         disable=not sys.stderr.isatty(),
         transient=True,
     )
-
-
-def _tell(line: str) -> None:
-    print(f"jan-media: {printable(line)}", file=sys.stderr, flush=True)

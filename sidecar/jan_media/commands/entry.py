@@ -48,7 +48,7 @@ def settings_of_environment() -> Settings:
         fail_for(wrong)
     log.set_up(loaded.settings.log_format)
     for warning in loaded.warnings:
-        print(f"jan-media: warning: {warning}", file=sys.stderr, flush=True)
+        tell(f"warning: {warning}")
     return loaded.settings
 
 
@@ -67,5 +67,18 @@ def fail_for(wrong: WrongSettings) -> NoReturn:
 
 def fail(message: str) -> NoReturn:
     """End the process, and say why."""
-    print(f"jan-media: {message}", file=sys.stderr, flush=True)
+    tell(message)
     raise SystemExit(1)
+
+
+def tell(line: str) -> None:
+    """Say on stderr what a user should know."""
+    print(f"jan-media: {printable(line)}", file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Take out what a terminal would obey: control characters, but for new lines and tabs."""
+    return "".join(
+        each if each in "\n\t" or each.isprintable() or each.isspace() else "�"
+        for each in text.replace("\r", "")
+    )

@@ -5,13 +5,14 @@ import json
 import mimetypes
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import httpx
 
 from jan_media import __version__
+from jan_media.commands.entry import tell
 
 # From here on a file goes straight to the storage, by prepare-upload.
 DIRECT_ABOVE = 8 * 1024 * 1024
@@ -38,11 +39,8 @@ class GatewayError(Exception):
 class Gateway:
     """One gateway, and who we are to it."""
 
-    def __init__(self, url: str, token: str = "", *, tell: Callable[[str], None]) -> None:
-        """``url`` may end in /v1, as SDKs have it. ``tell`` takes what a user should know.
-
-        Raises `GatewayError` for what is no URL.
-        """
+    def __init__(self, url: str, token: str = "") -> None:
+        """``url`` may end in /v1, as SDKs have it. Raises `GatewayError` for what is no URL."""
         self.url = url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
         try:
             parts = httpx.URL(self.url)
@@ -50,9 +48,8 @@ class Gateway:
             parts = httpx.URL("")
         if parts.scheme not in ("http", "https") or not parts.host:
             raise GatewayError(f"{url} is no gateway's URL: write it as http://localhost:8000")
-        self._tell = tell
         self._client = httpx.Client(
-            timeout=TIMEOUT, headers={"User-Agent": f"jan-media/{__version__}"}
+            base_url=self.url, timeout=TIMEOUT, headers={"User-Agent": f"jan-media/{__version__}"}
         )
         self._token = token
 
@@ -62,29 +59,18 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def upload(self, path: Path, sent: Callable[[int], None]) -> dict[str, Any]:
-        """Send a file and return the API's answer. ``sent`` is told of bytes as they go.
-
-        Raises `GatewayError` and `OSError`.
-        """
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            mime = mimetypes.guess_type(path.name)[0]
-            pieces = _pieces(file, sent)
-            if size > DIRECT_ABOVE and mime:
-                return self._upload_directly(mime, size, pieces)
-            headers = {
-                "Content-Type": mime or "application/octet-stream",
-                "Content-Length": str(size),
-            }
-            return self._json("POST", "/media/v1/media", content=pieces, headers=headers)
-
-    def _upload_directly(self, mime: str, size: int, pieces: Iterator[bytes]) -> dict[str, Any]:
-        """Have an id promised, send the bytes to the storage, have them checked."""
+    def upload(self, file: BinaryIO, name: str) -> dict[str, Any]:
+        """Send a file of this name and return the API's answer. Raises `GatewayError`."""
+        size = os.fstat(file.fileno()).st_size
+        mime = mimetypes.guess_type(name)[0]
+        headers = {"Content-Type": mime or "application/octet-stream", "Content-Length": str(size)}
+        if size <= DIRECT_ABOVE or not mime:
+            return self._json("POST", "/media/v1/media", content=file, headers=headers)
+        # Have an id promised, send the bytes to the storage, have them checked.
         promised = self._json("POST", "/media/v1/media/prepare-upload", json={"content_type": mime})
-        headers = {"Content-Type": promised["mime_type"], "Content-Length": str(size)}
+        headers["Content-Type"] = promised["mime_type"]
         url = promised["presigned_url"]
-        with self._stream("PUT", url, content=pieces, headers=headers, signed=True):
+        with self._stream("PUT", url, content=file, headers=headers, signed=True):
             pass
         return self._json("POST", f"/media/v1/media/{promised['id']}/complete")
 
@@ -107,12 +93,12 @@ class Gateway:
     @contextlib.contextmanager
     def download(self, media_id: str) -> Iterator[Iterator[bytes]]:
         """The bytes, as they come. Raises `GatewayError`."""
-        with self._stream("GET", f"{self.url}/media/v1/media/{media_id}/content") as response:
-            yield self._watched(response.iter_bytes(PIECE))
+        with self._stream("GET", f"/media/v1/media/{media_id}/content") as response:
+            yield response.iter_bytes(PIECE)
 
     def delete(self, media_id: str) -> None:
         """Give up one's claim on an id. Raises `GatewayError`."""
-        with self._stream("DELETE", f"{self.url}/media/v1/media/{media_id}"):
+        with self._stream("DELETE", f"/media/v1/media/{media_id}"):
             pass
 
     def first_model(self) -> str:
@@ -131,13 +117,11 @@ class Gateway:
             "stream": True,
             "messages": [{"role": "user", "content": content}],
         }
-        url = f"{self.url}/v1/chat/completions"
-        with self._stream("POST", url, json=body) as response:
+        with self._stream("POST", "/v1/chat/completions", json=body) as response:
             if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
-                whole = json.loads(b"".join(self._watched(response.iter_bytes())))
-                yield str(whole["choices"][0]["message"]["content"])
+                yield str(json.loads(response.read())["choices"][0]["message"]["content"])
                 return
-            for event in _events(self._watched(response.iter_bytes())):
+            for event in _events(response.iter_bytes()):
                 if "error" in event:
                     raise GatewayError(f"the model stopped: {_message(event)}")
                 for choice in event.get("choices") or ():
@@ -145,16 +129,10 @@ class Gateway:
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         """Ask the gateway, and return the object that it answers with."""
-        with self._stream(method, f"{self.url}{path}", **request) as response:
-            try:
-                answer = json.loads(b"".join(self._watched(response.iter_bytes())))
-            except ValueError:
-                answer = None
+        with self._stream(method, path, **request) as response:
+            answer = _parsed(response)
         if not isinstance(answer, dict):
-            raise GatewayError(
-                f"{self.url} answers {path} with something else than a Jan Media Gateway would: "
-                "is it the right address?"
-            )
+            raise self._no_gateway(path)
         return answer
 
     @contextlib.contextmanager
@@ -163,60 +141,40 @@ class Gateway:
     ) -> Iterator[httpx.Response]:
         """A successful response whose body is still to come.
 
-        ``signed`` is for a URL that is its own permission and gets no token, as one of the
-        storage's is. Other hosts that a download leads to get none either: httpx sees to it.
+        ``url`` is a path of the gateway, or ``signed``: one that is its own permission and gets no
+        token, as one of the storage's is. Other hosts that a download leads to get none either:
+        httpx sees to it. A connection that breaks while the body comes is a `GatewayError`, too.
         """
         headers = dict(request.pop("headers", {}))
         if not signed:
             headers["Authorization"] = f"Bearer {self._signed_in()}"
-        asked = self._client.build_request(method, url, headers=headers, **request)
-        try:
-            response = self._client.send(asked, stream=True, follow_redirects=method == "GET")
-        except httpx.RequestError as problem:
-            raise self._away(problem) from None
-        try:
+        request |= {"headers": headers, "follow_redirects": method == "GET"}
+        with self._reached(), self._client.stream(method, url, **request) as response:
             if not response.is_success:
-                raise GatewayError(self._refusal(response))
+                raise GatewayError(_refusal(response))
             yield response
-        finally:
-            response.close()
 
-    def _watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The pieces of a body, with a connection that breaks told as everything else is."""
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Tell of a host that cannot be reached, or stops answering, as of everything else."""
         try:
-            yield from pieces
+            yield
         except httpx.RequestError as problem:
-            raise self._away(problem) from None
-
-    def _away(self, problem: httpx.RequestError) -> GatewayError:
-        host = str(problem.request.url.copy_with(raw_path=b"/")).rstrip("/")
-        reason = str(problem) or type(problem).__name__
-        if host == self.url:
-            return GatewayError(
-                f"no answer from {host} ({reason}). Is the gateway running? Name another by "
-                "--gateway or JAN_MEDIA_GATEWAY_URL"
+            host = str(problem.request.url.copy_with(raw_path=b"/")).rstrip("/")
+            advice = (
+                ". Is the gateway running? Name another by --gateway or JAN_MEDIA_GATEWAY_URL"
+                if host == self.url
+                else ", which the gateway names for files. Its operator sets that address by "
+                "MEDIA_PUBLIC_URL, or by MEDIA_S3_PUBLIC_ENDPOINT"
             )
-        return GatewayError(
-            f"no answer from {host} ({reason}), which the gateway names for files. Its operator "
-            "sets that address by MEDIA_PUBLIC_URL, or by MEDIA_S3_PUBLIC_ENDPOINT"
-        )
+            reason = str(problem) or type(problem).__name__
+            raise GatewayError(f"no answer from {host} ({reason}){advice}") from None
 
-    def _refusal(self, response: httpx.Response) -> str:
-        """What an error's response says, and what to do where that is not said."""
-        status = response.status_code
-        try:
-            answer = json.loads(b"".join(self._watched(response.iter_bytes())))
-        except ValueError:
-            answer = {}
-        told = [f"HTTP {status}"]
-        if request_id := response.headers.get("X-Request-Id"):
-            told.append(f"request {request_id}")
-        advice = ""
-        if status == 401:
-            advice = ". Give a token that the gateway knows by JAN_MEDIA_TOKEN or --token"
-        elif response.has_redirect_location:
-            advice = f". It sends us on to {response.headers['Location']}: name that by --gateway"
-        return f"{_message(answer) or response.reason_phrase} ({', '.join(told)}){advice}"
+    def _no_gateway(self, asked: str) -> GatewayError:
+        return GatewayError(
+            f"{self.url} answers {asked} with something else than a Jan Media Gateway would: "
+            "is it the right address?"
+        )
 
     def _signed_in(self) -> str:
         """The token: given, kept of an earlier guest, or a new guest's."""
@@ -231,33 +189,26 @@ class Gateway:
         if not token or kept.get("until", 0) < time.time() + SPARE_SECONDS:
             return ""
         headers = {"Authorization": f"Bearer {token}"}
-        try:
-            answer = self._client.get(f"{self.url}/media/v1/media/usage", headers=headers)
-        except httpx.RequestError as problem:
-            raise self._away(problem) from None
+        with self._reached():
+            answer = self._client.get("/media/v1/media/usage", headers=headers)
         return "" if answer.status_code == 401 else token
 
     def _new_guest(self) -> str:
-        try:
-            answer = self._client.post(f"{self.url}/llm/auth/guest-login")
-        except httpx.RequestError as problem:
-            raise self._away(problem) from None
+        with self._reached():
+            answer = self._client.post("/llm/auth/guest-login")
         if not answer.is_success:
             raise GatewayError(
-                f"no guest may log in here: {self._refusal(answer)}. Give a token of yours by "
+                f"no guest may log in here: {_refusal(answer)}. Give a token of yours by "
                 "JAN_MEDIA_TOKEN or --token"
             )
         try:
             login = answer.json()
             token, until = str(login["access_token"]), time.time() + float(login["expires_in"])
         except (ValueError, KeyError, TypeError):
-            raise GatewayError(
-                f"{self.url} answers a login with something else than a Jan Media Gateway would: "
-                "is it the right address?"
-            ) from None
+            raise self._no_gateway("a login") from None
         with contextlib.suppress(OSError):
             path = _keep_guest(self.url, token, until)
-            self._tell(f"signed in as a new guest of {self.url}, whose token is kept in {path}")
+            tell(f"signed in as a new guest of {self.url}, whose token is kept in {path}")
         return token
 
 
@@ -290,12 +241,6 @@ def _kept_guests() -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _pieces(file: BinaryIO, sent: Callable[[int], None]) -> Iterator[bytes]:
-    while piece := file.read(PIECE):
-        yield piece
-        sent(len(piece))
-
-
 def _events(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     """The JSON objects of server-sent events.
 
@@ -310,6 +255,29 @@ def _events(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
                 event = json.loads(data)
                 if isinstance(event, dict):
                     yield event
+
+
+def _refusal(response: httpx.Response) -> str:
+    """What an error's response says, and what to do where that is not said."""
+    status = response.status_code
+    told = [f"HTTP {status}"]
+    if request_id := response.headers.get("X-Request-Id"):
+        told.append(f"request {request_id}")
+    advice = ""
+    if status == 401:
+        advice = ". Give a token that the gateway knows by JAN_MEDIA_TOKEN or --token"
+    elif response.has_redirect_location:
+        advice = f". It sends us on to {response.headers['Location']}: name that by --gateway"
+    said = _message(_parsed(response)) or response.reason_phrase
+    return f"{said} ({', '.join(told)}){advice}"
+
+
+def _parsed(response: httpx.Response) -> Any:
+    """The JSON of a response; None if it is none."""
+    try:
+        return json.loads(response.read())
+    except ValueError:
+        return None
 
 
 def _message(answer: Any) -> str:

@@ -2,7 +2,9 @@
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +12,7 @@ import typer
 from jan_media.catalog.interface import ApiKey
 from jan_media.commands.entry import duration_of, fail, settings_of_environment
 from jan_media.commands.opened import opened_library
-from jan_media.commands.terminal import AsJson, print_json, print_table
+from jan_media.commands.terminal import AsJson, print_json, print_results
 
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
@@ -46,23 +48,15 @@ def list_keys(
     """List keys, oldest first. What is kept of a key is its beginning and its hash."""
     with opened_library(settings_of_environment()) as (_, keyring):
         found = [_described(key) for key in keyring.list(prefix=prefix, owner=owner or None)]
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        ["ID", "BEGINS", "OWNER", "GROUPS", "STATE", "EXPIRES"],
-        [
-            [
-                key["id"],
-                f"{key['begins']}…",
-                key["owner"],
-                ",".join(key["groups"]) or "-",
-                key["state"],
-                key["expires_at"] or "never",
-            ]
-            for key in found
-        ],
-    )
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "ID": itemgetter("id"),
+        "BEGINS": lambda key: f"{key['begins']}…",
+        "OWNER": itemgetter("owner"),
+        "GROUPS": lambda key: ",".join(key["groups"]) or "-",
+        "STATE": itemgetter("state"),
+        "EXPIRES": lambda key: key["expires_at"] or "never",
+    }
+    print_results(found, columns, as_json=as_json)
 
 
 @keys.command("revoke")

@@ -8,9 +8,9 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -18,6 +18,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from jan_media.commands.entry import printable
+
+T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 REDRAWN_EVERY = 0.2  # seconds, on a terminal
@@ -30,23 +33,31 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under their heads, in columns. Nothing in them is taken for markup."""
+def print_results(
+    results: Sequence[T],
+    columns: Mapping[str, Callable[[T], object]],
+    *,
+    as_json: bool,
+    quiet: bool = False,
+) -> None:
+    """Print results as a table: what each column says of each, under its head.
+
+    Or as JSON, or, if ``quiet``, their ids alone, one a line. Nothing is taken for markup.
+    """
+    if as_json:
+        print_json(results)
+        return
+    if quiet:
+        for each in results:
+            print(columns["ID"](each))
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
+    for head in columns:
         table.add_column(head, overflow="fold", justify="right" if head == "BYTES" else "left")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    for each in results:
+        table.add_row(*(Text(printable(str(cell(each)))) for cell in columns.values()))
     console = Console() if sys.stdout.isatty() else Console(width=NO_WRAPPING, no_color=True)
     console.print(table)
-
-
-def printable(text: str) -> str:
-    """Take out what a terminal would obey: control characters, but for new lines and tabs."""
-    return "".join(
-        each if each in "\n\t" or each.isprintable() or each.isspace() else "�"
-        for each in text.replace("\r", "")
-    )
 
 
 @contextmanager

@@ -6,10 +6,12 @@ import os
 import pty
 import subprocess
 import sys
+from operator import itemgetter
 
 import pytest
 from jan_media.commands import terminal
-from jan_media.commands.terminal import print_json, print_table, printable, progress
+from jan_media.commands.entry import printable
+from jan_media.commands.terminal import print_json, print_results, progress
 
 from tests.support.waiting import wait_until
 
@@ -83,7 +85,8 @@ def test_elsewhere_there_is_a_line_now_and_then(
 
 
 def test_a_table_has_heads_and_is_never_cut_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(["ID", "OWNER"], [["key_1", "o" * 300], ["key_22", "[red]ann[/red]\x1b[2J"]])
+    keys = [("key_1", "o" * 300), ("key_22", "[red]ann[/red]\x1b[2J")]
+    print_results(keys, {"ID": itemgetter(0), "OWNER": itemgetter(1)}, as_json=False)
     heads, *lines = capsys.readouterr().out.splitlines()
     assert heads.split() == ["ID", "OWNER"]
     assert [line.split() for line in lines] == [
