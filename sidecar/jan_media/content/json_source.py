@@ -11,14 +11,14 @@ import json
 import re
 import secrets
 from collections.abc import Callable
-from io import StringIO
 from typing import Any, Final
 
 from jan_media.errors import Refused
 
 _BLOCK = 64 * 1024
-_SHORT = 1024  # characters: a string is kept until it has more
-_KEY = re.compile(r'data_url"\s*:\s*"')  # from the first character of the string before
+_SHORT = 1024  # characters: a string is kept unless it has more
+# A key `data_url` and the quote that its string begins with. In a string, quotes have a backslash.
+_KEY = re.compile(r'(?<!\\)"data_url"\s*:\s*"')
 
 
 class InvalidJson(Refused):
@@ -28,14 +28,7 @@ class InvalidJson(Refused):
         super().__init__("invalid_json", message)
 
 
-class _Streamed:
-    """The type of `STREAMED`."""
-
-    def __repr__(self) -> str:
-        return "STREAMED"
-
-
-STREAMED: Final = _Streamed()
+STREAMED: Final = object()
 """Stands at ``document["source"]["data_url"]`` for a long string that was handed on."""
 
 
@@ -47,13 +40,10 @@ class UploadBody:
         self._max_json_bytes = max_json_bytes
         self._on_data_url = on_data_url
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
-        self._kept = StringIO()
+        self._kept = ""
         self._mark = secrets.token_hex(16)
-        self._tail = ""  # the start of an escape whose end has not come yet
-        self._begin = 0  # where in the kept text the last string begins
-        self._in_string = False
-        self._behind_key = False  # the last string is the value of a key `data_url`
-        self._streaming = self._streamed = False
+        self._streamed = False  # the long string has begun, and may have ended
+        self._escape: str | None = None  # inside it: an escape that may be cut off, or ""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes. Raises `InvalidJson`, and whatever the callback raises."""
@@ -66,9 +56,7 @@ class UploadBody:
         Raises `InvalidJson`.
         """
         self._read(self._decoded(b"", final=True))
-        if self._tail or self._in_string:
-            raise InvalidJson("The JSON body ends inside a string.")
-        document = _parse(self._kept.getvalue())
+        document = _parse(self._kept)
         if self._streamed:
             source = document.get("source")
             if not isinstance(source, dict) or source.get("data_url") != self._mark:
@@ -83,54 +71,46 @@ class UploadBody:
             raise InvalidJson("The JSON body is not valid UTF-8.") from None
 
     def _read(self, text: str) -> None:
-        text, self._tail = self._tail + text, ""
-        place = 0
-        while place < len(text):
-            quote = text.find('"', place)
-            while self._in_string and quote >= 0 and _is_escaped(text, place, quote):
-                quote = text.find('"', quote + 1)
-            end = quote if quote >= 0 else _end_of_whole(text, place)
-            self._take(text[place:end])
-            if quote < 0:
-                self._tail = text[end:]
-                return
-            self._take_quote()
-            place = quote + 1
-
-    def _take_quote(self) -> None:
-        self._kept.write('"')
-        self._streaming = False
-        self._in_string = not self._in_string
-        if self._in_string:
-            self._kept.seek(self._begin)
-            self._behind_key = _KEY.fullmatch(self._kept.read()) is not None
-            self._begin = self._kept.tell()
-
-    def _take(self, piece: str) -> None:
-        if self._streaming:
-            self._hand_on(piece)
-            return
-        self._kept.write(piece)
-        is_long = self._in_string and self._kept.tell() - self._begin > _SHORT
-        if is_long and self._behind_key and not self._streamed:
-            self._streaming = self._streamed = True
-            self._kept.seek(self._begin)
-            string = self._kept.read()
-            self._kept.seek(self._begin)
-            self._kept.truncate()
-            self._kept.write(self._mark)
-            self._hand_on(string)
-        if self._kept.tell() > self._max_json_bytes:
+        self._kept += text if self._escape is None else self._hand_on(self._escape + text)
+        begin = None if self._streamed else _long_data_url(self._kept)
+        if begin is not None:
+            self._streamed = True
+            string = self._kept[begin:]
+            self._kept = self._kept[:begin] + self._mark
+            self._kept += self._hand_on(string)
+        if len(self._kept) > self._max_json_bytes:
             raise self._too_much()
 
-    def _hand_on(self, piece: str) -> None:
-        text: str = _load(f'"{piece}"')
-        self._on_data_url(text.encode("utf-8", "surrogatepass"))
+    def _hand_on(self, text: str) -> str:
+        """Hand on the string that goes on with ``text``; returns what follows it."""
+        end = _end_of_string(text, 0)
+        whole, rest = _whole_characters(text) if end < 0 else (text[:end], text[end:])
+        characters: str = _load(f'"{whole}"')
+        self._on_data_url(characters.encode("utf-8", "surrogatepass"))
+        self._escape, follows = (rest, "") if end < 0 else (None, rest)
+        return follows
 
     def _too_much(self) -> InvalidJson:
         return InvalidJson(
             f"The JSON body has more than {self._max_json_bytes} bytes besides its data URL."
         )
+
+
+def _long_data_url(text: str) -> int | None:
+    """Where the first long string behind a key `data_url` begins."""
+    for key in _KEY.finditer(text):
+        end = _end_of_string(text, key.end())
+        if (end if end >= 0 else len(text)) - key.end() > _SHORT:
+            return key.end()
+    return None
+
+
+def _end_of_string(text: str, start: int) -> int:
+    """Where the quote is that ends the string which ``start`` is in, or -1."""
+    quote = text.find('"', start)
+    while quote >= 0 and _is_escaped(text, start, quote):
+        quote = text.find('"', quote + 1)
+    return quote
 
 
 def _is_escaped(text: str, start: int, place: int) -> bool:
@@ -141,11 +121,11 @@ def _is_escaped(text: str, start: int, place: int) -> bool:
     return (place - first) % 2 == 1
 
 
-def _end_of_whole(text: str, start: int) -> int:
-    """Where the last escape begins if its end has not come yet, else the end of ``text``."""
-    last = text.rfind("\\", max(start, len(text) - 5))
-    is_cut = last >= 0 and text[last + 1 : last + 2] in ("", "u")
-    return last if is_cut and not _is_escaped(text, start, last) else len(text)
+def _whole_characters(text: str) -> tuple[str, str]:
+    """``text`` before and from an escape at its end, which may be cut off."""
+    last = text.rfind("\\", max(0, len(text) - 5))
+    end = len(text) if last < 0 or _is_escaped(text, 0, last) else last
+    return text[:end], text[end:]
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -159,6 +139,8 @@ def _load(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
+        if error.msg.startswith("Unterminated string"):
+            raise InvalidJson("The JSON body ends inside a string.") from None
         raise InvalidJson(f"The body is not valid JSON: {error.msg}.") from None
     except RecursionError:
         raise InvalidJson("The JSON body is nested too deep.") from None
