@@ -9,7 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from jan_media.errors import Refused, TooBusy
 
@@ -20,10 +19,14 @@ LOOK_AGAIN = 0.5  # seconds between two looks for slow senders
 
 
 class Slot:
-    """A slot that somebody holds, and how fast its sender is. Time that we take does not count."""
+    """A slot that somebody wants or holds, and how fast its sender is. Time that we take does not
+    count."""
 
-    def __init__(self, caller: str) -> None:
+    def __init__(self, caller: str, share: int, *, whole: bool) -> None:
         self.caller = caller
+        self.share = share  # how many the caller may hold
+        self.whole = whole  # the body is here already
+        self.given = asyncio.get_running_loop().create_future()
         self.lost = False
         self._bytes = 0
         self._seconds = 0.0
@@ -62,14 +65,6 @@ class Slot:
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    slot: Slot
-    share: int
-    whole: bool
-    given: "asyncio.Future[None]"
-
-
 class Slots:
     """``at_once`` slots, of which one caller holds at most half, and a guest a quarter."""
 
@@ -79,9 +74,8 @@ class Slots:
         self._at_once = at_once
         self._patience = patience
         self._may_wait = waiting
-        self._held: Counter[str] = Counter()
         self._holders: set[Slot] = set()
-        self._queue: list[_Waiting] = []
+        self._queue: list[Slot] = []
 
     @asynccontextmanager
     async def taken(
@@ -92,66 +86,57 @@ class Slots:
         Raises `TooBusy` if no slot becomes free in time, and `Refused` (``too_many_requests``) if
         that is because the caller holds a whole share.
         """
-        share = max(1, self._at_once // (4 if guest else 2))
-        given = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(Slot(caller), share, whole, given)
+        slot = Slot(caller, max(1, self._at_once // (4 if guest else 2)), whole=whole)
         ahead = sum(each.whole for each in self._queue) if whole else len(self._queue)
-        self._queue.insert(ahead, waiting)
+        self._queue.insert(ahead, slot)
         self._hand_out()
         try:
-            if not given.done():
-                await self._wait(waiting)
-            yield waiting.slot
+            if not slot.given.done():
+                await self._wait(slot)
+            yield slot
         finally:
-            if given.done():
-                self._take_back(waiting.slot)
+            if slot.given.done():
+                self._holders.remove(slot)
+                self._hand_out()
             else:
-                self._queue.remove(waiting)
+                self._queue.remove(slot)
 
-    async def _wait(self, waiting: _Waiting) -> None:
-        caller = waiting.slot.caller
-        of_caller = sum(each.slot.caller == caller for each in self._queue)
+    async def _wait(self, slot: Slot) -> None:
+        of_caller = sum(each.caller == slot.caller for each in self._queue)
         if of_caller > max(1, self._may_wait // 4):
-            raise self._share_is_full(waiting.share)
+            raise self._share_is_full(slot)
         if len(self._queue) > self._may_wait:
             raise TooBusy(self._at_once)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._patience
-        while not waiting.given.done():
+        while not slot.given.done():
             left = end - loop.time()
             if left <= 0:
-                if self._held[caller] >= waiting.share:
-                    raise self._share_is_full(waiting.share)
+                if self._held()[slot.caller] >= slot.share:
+                    raise self._share_is_full(slot)
                 raise TooBusy(self._at_once)
             self._evict_slow()
-            await asyncio.wait([waiting.given], timeout=min(left, LOOK_AGAIN))
+            await asyncio.wait([slot.given], timeout=min(left, LOOK_AGAIN))
 
-    def _has_room_for(self, caller: str, share: int) -> bool:
-        return len(self._holders) < self._at_once and self._held[caller] < share
-
-    def _give(self, slot: Slot) -> None:
-        self._holders.add(slot)
-        self._held[slot.caller] += 1
-
-    def _take_back(self, slot: Slot) -> None:
-        self._holders.discard(slot)
-        self._held[slot.caller] -= 1
-        if not self._held[slot.caller]:
-            del self._held[slot.caller]
-        self._hand_out()
+    def _held(self) -> Counter[str]:
+        """How many slots each caller holds."""
+        return Counter(slot.caller for slot in self._holders)
 
     def _hand_out(self) -> None:
-        for waiting in list(self._queue):
+        held = self._held()
+        for slot in list(self._queue):
             if len(self._holders) >= self._at_once:
                 return
-            if self._has_room_for(waiting.slot.caller, waiting.share):
-                self._queue.remove(waiting)
-                self._give(waiting.slot)
-                waiting.given.set_result(None)
+            if held[slot.caller] < slot.share:
+                held[slot.caller] += 1
+                self._queue.remove(slot)
+                self._holders.add(slot)
+                slot.given.set_result(None)
 
     def _evict_slow(self) -> None:
         """Let the slowest senders lose as many slots as others wait for."""
-        waiting = sum(self._held[each.slot.caller] < each.share for each in self._queue)
+        held = self._held()
+        waiting = sum(held[each.caller] < each.share for each in self._queue)
         leaving = sum(slot.lost for slot in self._holders)
         slow = [slot for slot in self._holders if slot.slowness()]
         slow.sort(key=Slot.slowness, reverse=True)
@@ -159,9 +144,9 @@ class Slots:
             slot.lose()
 
     @staticmethod
-    def _share_is_full(share: int) -> Refused:
+    def _share_is_full(slot: Slot) -> Refused:
         return Refused(
             "too_many_requests",
-            f"You have {share} requests of this kind running, as many as one caller may: "
+            f"You have {slot.share} requests of this kind running, as many as one caller may: "
             "let one end first",
         )
