@@ -16,8 +16,8 @@ class Refused(Exception):
         self.message = message
         self.param = param
 
-    def at(self, param: str) -> "Refused":
-        """Name the part of the request to blame, unless it is named already."""
+    def at(self, param: str | None) -> "Refused":
+        """Name the part of the request to blame, if there is one, unless it is named already."""
         if self.param is None:
             self.param = param
         return self

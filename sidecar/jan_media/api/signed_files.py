@@ -5,18 +5,18 @@ nothing to it, so pages of any origin may use these paths, as they use S3, and w
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jan_media.api.bodies import Arriving, refuse_announced_size
+from jan_media.api.bodies import refuse_announced_size
 from jan_media.api.callers import client_address
 from jan_media.api.download import Served, serve
 from jan_media.api.routes import Path, sidecar_of
-from jan_media.api.upload import FormBody, no_file, spooled
+from jan_media.api.upload import FIELDS, FormBody, RawBody, no_file, receive, spooled
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.library import held_until
 from jan_media.library.resolve import not_found
@@ -24,8 +24,6 @@ from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
 from jan_media.storage.local_urls import AcceptedPost, AccessExpired, LocalUrls
 
-# The form's fields and boundaries besides the file.
-FORM_OVERHEAD = 128 * 1024
 ANY_TYPE = "application/octet-stream"  # what it is the bytes say, when the id is first used
 
 
@@ -43,19 +41,12 @@ async def download(request: Request) -> Response:
 async def put(request: Request) -> Response:
     """Write an object with a presigned URL."""
     sidecar, urls = _local(request)
-    kind = request.headers.get("content-type")
     key = request.path_params["key"]
-    urls.check_put(key, _query(request), kind, time.time())
+    urls.check_put(key, _query(request), request.headers.get("content-type"), time.time())
     max_bytes = sidecar.settings.max_bytes
     refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
-    body = Arriving(request)
-    whole = await body.begin()
-    async with (
-        spooled(sidecar) as spool,
-        sidecar.uploads.taken(client_address(request), whole=whole) as body.slot,
-    ):
-        await _receive(sidecar, body, spool.write, None)
-        await _keep(sidecar, spool, key, None)
+    async with spooled(sidecar) as spool:
+        await _receive(request, RawBody(request, spool), key)
     return Response(status_code=200)
 
 
@@ -63,21 +54,17 @@ async def post(request: Request) -> Response:
     """Write an object with a presigned form: all its fields, then the file."""
     sidecar = sidecar_of(request)
     max_bytes = sidecar.settings.max_bytes
-    refuse_announced_size(request, max_bytes + FORM_OVERHEAD, max_bytes=max_bytes, param="file")
+    refuse_announced_size(request, max_bytes + 2 * FIELDS, max_bytes=max_bytes, param="file")
     async with spooled(sidecar) as spool:
         form = SignedForm(request, spool)
         # Nobody has a slot before the policy is known to be ours.
-        body = Arriving(request)
-        async for chunk in body.reads():
+        async for chunk in form.arriving.reads():
             form.feed(chunk)
             if form.allowed is not None:
                 break
         if form.allowed is None:
             raise no_file()
-        async with sidecar.uploads.taken(client_address(request)) as body.slot:
-            await _receive(sidecar, body, form.feed, "file")
-            form.close()
-            await _keep(sidecar, spool, form.allowed.key, "file")
+        await _receive(request, form, form.allowed.key)
     return Response(status_code=204)
 
 
@@ -95,27 +82,25 @@ def _local(request: Request) -> tuple[Sidecar, LocalUrls]:
     return sidecar, sidecar.local_urls
 
 
-async def _receive(
-    sidecar: Sidecar, body: Arriving, take: Callable[[bytes], None], param: str | None
-) -> None:
-    try:
-        async for piece in body.pieces():
-            await sidecar.lanes.uploads.run(take, piece)
-    except ContentTooLarge as refusal:
-        raise refusal.at(param) if param else refusal from None
-
-
-async def _keep(sidecar: Sidecar, spool: Spool, key: str, param: str | None) -> None:
+async def _receive(request: Request, body: RawBody, key: str) -> None:
+    """Keep the file under ``key``."""
+    sidecar, spool = sidecar_of(request), body.spool
     library = sidecar.library
-    if spool.size == 0:
-        raise Refused("empty_file", "The file is empty: send at least one byte", param)
-    # One that drips may end when a sweep has forgotten its key: the bytes would stay for good.
-    promised_until = held_until(key, library.rules.upload_ttl)
-    if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
-        raise AccessExpired("The upload took too long. Ask for a new one.")
-    await sidecar.lanes.checks.run(
-        library.storage.put, key, spool.from_start(), size=spool.size, mime=ANY_TYPE
-    )
+
+    def keep() -> None:
+        body.close()
+        if spool.size == 0:
+            raise Refused("empty_file", "The file is empty: send at least one byte", body.param)
+        # One that drips may end when a sweep has forgotten its key: the bytes would stay for good.
+        promised_until = held_until(key, library.rules.upload_ttl)
+        if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
+            raise AccessExpired("The upload took too long. Ask for a new one.")
+        library.storage.put(key, spool.from_start(), size=spool.size, mime=ANY_TYPE)
+
+    try:
+        await receive(sidecar, body, keep, caller=client_address(request))
+    except ContentTooLarge as refusal:
+        raise refusal.at(body.param) from None
 
 
 class SignedForm(FormBody):
@@ -131,7 +116,7 @@ class SignedForm(FormBody):
     def check(self, fields: Mapping[str, str]) -> None:
         """Hold the fields against the policy. Raises `AccessRefused`."""
         self.allowed = self._urls.check_post(fields, time.time())
-        self._spool.max_bytes = self.allowed.max_bytes
+        self.spool.max_bytes = self.allowed.max_bytes
 
 
 def _query(request: Request) -> dict[str, str]:

@@ -6,9 +6,9 @@ spool before the next is read, so memory stays bounded, and a body that is too l
 soon as it is.
 """
 
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Set
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -38,6 +38,8 @@ from jan_media.library.ingest import store
 from jan_media.library.resolve import Link, link
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
+
+T = TypeVar("T")
 
 # What a body may hold besides the file.
 FIELDS = 64 * 1024
@@ -78,20 +80,16 @@ async def take_in(
     async with spooled(sidecar) as spool:
         body = body_kind(request, spool)
         try:
-            claimed, url = await _take_in(sidecar, request, body, spool, allowed)
+            claimed, url = await _take_in(sidecar, request, body, allowed)
         except Refused as refusal:
-            raise refusal.at(body.param) if body.param else refusal from None
+            raise refusal.at(body.param) from None
     if sidecar.ahead is not None and not claimed.deduped:
         sidecar.ahead.make(claimed.media)
     return claimed, url
 
 
 async def _take_in(
-    sidecar: Sidecar,
-    request: Request,
-    body: "RawBody",
-    spool: Spool,
-    allowed: AllowedTypes | None,
+    sidecar: Sidecar, request: Request, body: "RawBody", allowed: AllowedTypes | None
 ) -> tuple[Claimed, Link]:
     """Spool and store, in a slot for uploads.
 
@@ -102,7 +100,7 @@ async def _take_in(
     guest = sidecar.is_guest(caller)
 
     def keep() -> tuple[Claimed, Link]:
-        claimed = store(sidecar.library, spool, owner, body.details, allowed=allowed)
+        claimed = store(sidecar.library, body.spool, owner, body.details, allowed=allowed)
         return claimed, link(sidecar.library, claimed.media)
 
     def end() -> tuple[Claimed, Link] | None:
@@ -111,17 +109,24 @@ async def _take_in(
         owner = owner_of(request, user_id=user_id(body.close()))
         return None if body.url else keep()
 
-    arriving = Arriving(request)
+    kept = await receive(sidecar, body, end, caller=caller, guest=guest)
+    if kept is None:
+        async with sidecar.fetches.taken(caller, guest=guest):
+            await _fetch(sidecar, body.url, body.spool)
+            kept = await sidecar.lanes.checks.run(keep)
+    return kept
+
+
+async def receive(
+    sidecar: Sidecar, body: "RawBody", end: Callable[[], T], *, caller: str, guest: bool = False
+) -> T:
+    """Give the body what arrives, and return what ``end`` does; both in threads, in a slot."""
+    arriving = body.arriving
     whole = await arriving.begin()
     async with sidecar.uploads.taken(caller, guest=guest, whole=whole) as arriving.slot:
         async for piece in arriving.pieces():
             await sidecar.lanes.uploads.run(body.feed, piece)
-        kept = await sidecar.lanes.checks.run(end)
-    if kept is None:
-        async with sidecar.fetches.taken(caller, guest=guest):
-            await _fetch(sidecar, body.url, spool)
-            kept = await sidecar.lanes.checks.run(keep)
-    return kept
+        return await sidecar.lanes.checks.run(end)
 
 
 async def _fetch(sidecar: Sidecar, url: str, spool: Spool) -> None:
@@ -148,11 +153,12 @@ class RawBody:
     details = NO_DETAILS  # what it says of the file, once it has ended
 
     def __init__(self, request: Request, spool: Spool) -> None:
-        self._spool = spool
+        self.arriving = Arriving(request)
+        self.spool = spool
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes of the body and spool what they hold of the file. Blocking."""
-        self._spool.write(piece)
+        self.spool.write(piece)
 
     def close(self) -> dict[str, Any]:
         """Say that the body has ended; returns its other fields. Raises `Refused`. Blocking."""
@@ -208,7 +214,7 @@ class JsonBody(RawBody):
             raise
 
     def _take(self, piece: bytes) -> None:
-        self._spool.write(self._decoder.feed(piece))
+        self.spool.write(self._decoder.feed(piece))
 
     def close(self) -> dict[str, Any]:
         self.param = None
@@ -231,7 +237,7 @@ class JsonBody(RawBody):
             if source.get("data_url") is not STREAMED:
                 short = text_field(source, "data_url", at="source.data_url")
                 self._take(short.encode("utf-8", "surrogatepass"))
-            self._spool.write(self._decoder.close())
+            self.spool.write(self._decoder.close())
         else:
             raise Refused(
                 "invalid_source_type", "source.type must be remote_url or data_url", "source.type"
