@@ -61,8 +61,8 @@ def upload(form: PresignedPost, data: bytes = b"picture", fields: Fields | None 
 def stored(storage: TakingUploads, key: str) -> bytes | None:
     if storage.size(key) is None:
         return None
-    with storage.read(key) as reading:
-        return b"".join(reading.chunks())
+    with storage.read(key) as pieces:
+        return b"".join(pieces)
 
 
 def with_policy(form: PresignedPost, change: Callable[[str], str]) -> Fields:

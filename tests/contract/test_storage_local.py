@@ -34,8 +34,8 @@ def put(storage: LocalStorage, key: str, data: bytes) -> None:
 
 
 def get(storage: LocalStorage, key: str) -> bytes:
-    with storage.read(key) as reading:
-        return b"".join(reading.chunks())
+    with storage.read(key) as pieces:
+        return b"".join(pieces)
 
 
 def test_objects_outlive_the_process(root: Path) -> None:
@@ -215,8 +215,8 @@ def test_reading_frees_its_file(root: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
 
     for _ in range(50):
-        with storage.read("a") as reading:
-            next(reading.chunks())
+        with storage.read("a") as pieces:
+            next(pieces)
 
     assert len(os.listdir("/proc/self/fd")) == before
 

@@ -44,8 +44,8 @@ def put(storage: S3Storage, key: str, data: bytes) -> None:
 
 
 def get(storage: S3Storage, key: str) -> bytes:
-    with storage.read(key) as reading:
-        return b"".join(reading.chunks())
+    with storage.read(key) as pieces:
+        return b"".join(pieces)
 
 
 # --- parts
@@ -221,8 +221,8 @@ def test_reads_that_are_given_up_leak_no_connection(ceph: Ceph, bucket: str) -> 
     put(storage, "leak/a", bytes(4 * MIB))
 
     for _ in range(80):  # more than the pool has
-        with storage.read("leak/a") as reading:
-            next(iter(reading.chunks()))
+        with storage.read("leak/a") as pieces:
+            next(pieces)
 
     assert len(open_sockets() - before) <= 1
     storage.close()
@@ -251,8 +251,7 @@ def test_a_service_that_falls_silent_while_it_is_read_is_unavailable(
     storage = s3_storage(ceph, bucket, read_timeout=0.5)
     put(storage, "silent/large", bytes(40 * MIB))
 
-    with storage.read("silent/large") as reading:
-        pieces = reading.chunks()
+    with storage.read("silent/large") as pieces:
         next(pieces)
         with ceph.gateway_silent(), pytest.raises(StorageUnavailable):
             for _ in pieces:
@@ -484,8 +483,8 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 def round_trip(number):
     with open(path, "rb") as source:
         storage.put(f"memory/{number}", source, size=20 * 2**20, mime="image/png")
-    with storage.read(f"memory/{number}") as reading:
-        return sum(map(len, reading.chunks()))
+    with storage.read(f"memory/{number}") as pieces:
+        return sum(map(len, pieces))
 
 with ThreadPoolExecutor(16) as pool:
     assert set(pool.map(round_trip, range(16))) == {20 * 2**20}

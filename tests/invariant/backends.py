@@ -30,8 +30,8 @@ class Backends:
         """The SHA-256 of every object, by key."""
         found = {}
         for key in list(self.storage.keys()):
-            with self.storage.read(key) as reading:
-                found[key] = hashlib.sha256(b"".join(reading.chunks())).hexdigest()
+            with self.storage.read(key) as pieces:
+                found[key] = hashlib.sha256(b"".join(pieces)).hexdigest()
         return found
 
     def assert_only(self, ids: set[str], now: int) -> None:

@@ -4,11 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
 
-from jan_media.storage.interface import (
-    Reading,
-    Storage,
-    TakesUploads,
-)
+from jan_media.storage.interface import Storage, TakesUploads
 
 
 class Killed(BaseException):
@@ -65,7 +61,7 @@ class InterruptedStorage(Storage):
 
     def read(
         self, key: str, *, start: int = 0, stop: int | None = None
-    ) -> AbstractContextManager[Reading]:
+    ) -> AbstractContextManager[Iterator[bytes]]:
         return self._storage.read(key, start=start, stop=stop)
 
     def keys(self, prefix: str = "") -> Iterator[str]:

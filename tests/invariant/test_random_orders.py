@@ -370,8 +370,8 @@ class Life:
             return None
         found = resolved.require(id).media
         assert hashlib.sha256(CONTENTS[expected]).hexdigest() == found.sha256
-        with self.library.storage.read(found.storage_key) as reading:
-            assert b"".join(reading.chunks()) == CONTENTS[expected]
+        with self.library.storage.read(found.storage_key) as pieces:
+            assert b"".join(pieces) == CONTENTS[expected]
         return found
 
     def check_everything(self) -> None:

@@ -22,7 +22,7 @@ from jan_media.catalog.interface import Media
 from jan_media.library.resolve import Found, filename, not_found
 from jan_media.renditions.fit import Fit
 from jan_media.server.lanes import Lane
-from jan_media.storage.interface import ObjectMissing, Reading
+from jan_media.storage.interface import ObjectMissing
 
 LONGEST_NAME = 255  # bytes of UTF-8: longer ones are too much for a header
 THUMBNAIL = Fit(types=("image/jpeg", "image/png", "image/webp"), max_edge=320, strip_metadata=True)
@@ -118,10 +118,10 @@ async def serve(request: Request, served: Served) -> Response:
     lane = sidecar.lanes.downloads
     opened = sidecar.library.storage.read(served.key, start=start, stop=stop)
     try:
-        reading = await lane.run(opened.__enter__)
+        pieces = await lane.run(opened.__enter__)
     except ObjectMissing:  # deleted since we looked
         raise not_found() from None
-    return _Stream(_pieces(lane, opened, reading.chunks()), status, common)
+    return _Stream(_stream(lane, opened, pieces), status, common)
 
 
 def _disposition(served: Served) -> str:
@@ -141,21 +141,21 @@ class _Stream(StreamingResponse):
         await self.stream_response(send)
 
 
-async def _pieces(
-    lane: Lane, opened: AbstractContextManager[Reading], chunks: Iterator[bytes]
+async def _stream(
+    lane: Lane, opened: AbstractContextManager[Iterator[bytes]], pieces: Iterator[bytes]
 ) -> AsyncIterator[bytes]:
     """The bytes, read piece by piece in a lane, and closed there however the answer ends."""
-    last = lane.submit(next, chunks, None)
+    last = lane.submit(next, pieces, None)
     try:
-        while (chunk := await lane.wait(last)) is not None:
-            yield chunk
-            last = lane.submit(next, chunks, None)
+        while (piece := await lane.wait(last)) is not None:
+            yield piece
+            last = lane.submit(next, pieces, None)
     finally:
         # Not awaited: this may be a cancelled task, and a read may still be running.
         lane.submit(_close, opened, last)
 
 
-def _close(opened: AbstractContextManager[Reading], last: "Future[bytes | None]") -> None:
+def _close(opened: AbstractContextManager[Iterator[bytes]], last: "Future[bytes | None]") -> None:
     wait([last])
     opened.__exit__(None, None, None)
 

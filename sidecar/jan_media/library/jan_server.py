@@ -8,12 +8,10 @@ Nothing is written there, so it may go on serving.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from botocore.response import StreamingBody
 
 from jan_media.catalog.interface import (
     ApiKey,
@@ -25,9 +23,7 @@ from jan_media.catalog.interface import (
 )
 from jan_media.catalog.transfer import Record
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.storage.interface import CHUNK
 from jan_media.storage.s3 import S3Storage
-from jan_media.storage.s3_failures import failures_mapped
 
 _NOBODY = "jan-server"  # owns what its table names no user for
 
@@ -116,27 +112,13 @@ class Bucket:
         """As `Storage.check`."""
         self._storage.check()
 
-    @contextmanager
-    def read(self, key: str) -> "Iterator[_Object]":
+    def read(self, key: str) -> AbstractContextManager[Iterator[bytes]]:
         """As `Storage.read`."""
-        with failures_mapped("a read", key):
-            body = self._storage.client.get_object(Bucket=self._storage.bucket, Key=key)["Body"]
-        with closing(body):
-            yield _Object(body)
+        return self._storage.read_any(key)
 
     def size(self, key: str) -> int | None:
         """Never asked: all ids have their bytes."""
         raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class _Object:
-    _body: StreamingBody
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes."""
-        with failures_mapped("a read"):
-            yield from self._body.iter_chunks(CHUNK)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from jan_media.catalog.interface import ApiKey, IntentLapsed, Rendition, State
 from jan_media.catalog.transfer import Record
 from jan_media.errors import ContentTooLarge
 from jan_media.library.library import fresh_content_key, now_ms, under_fresh_key
-from jan_media.library.spool import Pieces, Spool
+from jan_media.library.spool import Spool
 from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
 
 BATCH = 500
@@ -43,7 +43,7 @@ class ReadableStorage(Protocol):
     """What a move asks of its source's storage: what `Storage` says of it."""
 
     def check(self) -> None: ...
-    def read(self, key: str) -> AbstractContextManager[Pieces]: ...
+    def read(self, key: str) -> AbstractContextManager[Iterator[bytes]]: ...
     def size(self, key: str) -> int | None: ...
 
 
@@ -252,9 +252,9 @@ class _Move:
 def hash_of(storage: Storage, key: str) -> str:
     """The SHA-256 of an object. Raises `ObjectMissing` and `StorageUnavailable`."""
     digest = hashlib.sha256()
-    with storage.read(key) as reading:
-        for chunk in reading.chunks():
-            digest.update(chunk)
+    with storage.read(key) as pieces:
+        for piece in pieces:
+            digest.update(piece)
     return digest.hexdigest()
 
 

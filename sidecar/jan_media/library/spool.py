@@ -6,17 +6,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, cast
+from typing import BinaryIO, Self, cast
 
 from jan_media.errors import ContentTooLarge
 
 MEMORY = 256 * 1024
-
-
-class Pieces(Protocol):
-    """An object that is being read."""
-
-    def chunks(self) -> Iterator[bytes]: ...
 
 
 class Spool:
@@ -39,11 +33,11 @@ class Spool:
         self._digest.update(chunk)
         self._file.write(chunk)
 
-    def fill(self, opened: AbstractContextManager[Pieces]) -> None:
+    def fill(self, opened: AbstractContextManager[Iterator[bytes]]) -> None:
         """Append an object's bytes. Raises like `write`, and as the storage's `read` does."""
-        with opened as reading:
-            for chunk in reading.chunks():
-                self.write(chunk)
+        with opened as pieces:
+            for piece in pieces:
+                self.write(piece)
 
     @property
     def on_disk(self) -> bool:

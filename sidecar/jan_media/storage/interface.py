@@ -58,17 +58,6 @@ class PresignedPut:
     headers: dict[str, str]
 
 
-class Reading(Protocol):
-    """An object being read."""
-
-    @property
-    def total(self) -> int:
-        """Bytes of the whole object, whatever range is read."""
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes of the range, in pieces of at most 256 KiB."""
-
-
 class TakesUploads(Protocol):
     """A storage to which clients may write directly."""
 
@@ -121,12 +110,12 @@ class Storage(Protocol):
 
     def read(
         self, key: str, *, start: int = 0, stop: int | None = None
-    ) -> AbstractContextManager[Reading]:
-        """Open the bytes ``[start, stop)`` for reading. Raises `ObjectMissing`.
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Open the bytes ``[start, stop)``, which come in pieces of at most 256 KiB.
 
-        What lies beyond the object's end is left out, so a range may turn out empty. What was
-        opened is read to its end even if the key is deleted or rewritten meanwhile, or reading
-        fails: bytes of two objects are never mixed.
+        Raises `ObjectMissing`. What lies beyond the object's end is left out, so a range may turn
+        out empty. What was opened is read to its end even if the key is deleted or rewritten
+        meanwhile, or reading fails: bytes of two objects are never mixed.
         """
 
     def size(self, key: str) -> int | None:

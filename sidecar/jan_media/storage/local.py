@@ -42,7 +42,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,23 +56,6 @@ from jan_media.storage.interface import (
 from jan_media.storage.local_urls import LocalUrls
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV, errno.ENOSYS}
-
-
-@dataclass(frozen=True, slots=True)
-class _LocalReading:
-    total: int
-    _file: BinaryIO
-    _bytes: int
-
-    def chunks(self) -> Iterator[bytes]:
-        left = self._bytes
-        while left > 0:
-            with _failures_mapped():
-                chunk = self._file.read(min(CHUNK, left))
-            if not chunk:
-                raise StorageUnavailable("The stored file is shorter than it was.")
-            left -= len(chunk)
-            yield chunk
 
 
 class LocalStorage(Storage):
@@ -130,16 +112,14 @@ class LocalStorage(Storage):
             _fsync_folder(target.parent)
 
     @contextmanager
-    def read(self, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[_LocalReading]:
+    def read(
+        self, key: str, *, start: int = 0, stop: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
         path = self._path(key)
         with _failures_mapped(path):
             file = path.open("rb", buffering=0)
         with file:
-            with _failures_mapped():
-                total = os.fstat(file.fileno()).st_size
-                file.seek(start)
-            end = total if stop is None else min(stop, total)
-            yield _LocalReading(total, file, end - start)
+            yield _pieces(file, start, stop)
 
     def size(self, key: str) -> int | None:
         path = self._path(key)
@@ -245,6 +225,19 @@ def _failures_mapped(wanted: Path | None = None) -> Iterator[None]:
         raise StorageUnavailable("The data folder is not there: is its disk mounted?") from error
     except OSError as error:
         raise StorageUnavailable(f"The data folder does not work: {error.strerror}.") from error
+
+
+def _pieces(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
+    with _failures_mapped():
+        end = os.fstat(file.fileno()).st_size
+        left = (end if stop is None else min(stop, end)) - start
+        file.seek(start)
+        while left > 0:
+            piece = file.read(min(CHUNK, left))
+            if not piece:
+                raise StorageUnavailable("The stored file is shorter than it was.")
+            left -= len(piece)
+            yield piece
 
 
 def _key(name: str) -> str:

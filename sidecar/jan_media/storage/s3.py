@@ -46,12 +46,12 @@ Beware
     they are sent only where the protocol demands them.
 """
 
+import io
 import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -88,20 +88,6 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 _MOST_DELETIONS = 1000  # of one DeleteObjects request
 _FILENAME = re.compile(r'filename="([^"]*)"')
-
-
-@dataclass(frozen=True, slots=True)
-class _S3Reading:
-    total: int
-    _body: StreamingBody | None
-
-    def chunks(self) -> Iterator[bytes]:
-        while self._body is not None:
-            with failures_mapped("a read"):
-                chunk = self._body.read(CHUNK)
-            if not chunk:
-                return
-            yield chunk
 
 
 class _Part(ReadFileChunk):
@@ -204,16 +190,20 @@ class S3Storage(Storage):
                 Config=self._transfer,
             )
 
+    def read(
+        self, key: str, *, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        return self.read_any(require_key(key), start, stop)
+
     @contextmanager
-    def read(self, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[_S3Reading]:
-        require_key(key)
-        opened = None if stop is not None and stop <= start else self._open(key, start, stop)
-        if opened is None:  # an empty range, for which the protocol has no request
-            yield _S3Reading(self._size(key), None)
-            return
-        total, body = opened
+    def read_any(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """As `read`, also of keys that are none of ours."""
+        with failures_mapped("a read", key):
+            body = self._open(key, start, stop)
         with closing(body):
-            yield _S3Reading(total, body)
+            yield _pieces(body)
 
     def size(self, key: str) -> int | None:
         with suppress(ObjectMissing):
@@ -316,22 +306,20 @@ class S3Storage(Storage):
             content_type=content_type,
         )
 
-    def _open(self, key: str, start: int, stop: int | None) -> tuple[int, StreamingBody] | None:
-        """The object's total size and the body of the range; None if the range is empty."""
+    def _open(self, key: str, start: int, stop: int | None) -> StreamingBody | io.BytesIO:
+        # RGW may answer 500 to a range of an object that is being put again.
+        if start == 0 and stop is None:
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+        if stop is not None and stop <= start:  # for which the protocol has no request
+            self.client.head_object(Bucket=self.bucket, Key=key)
+            return io.BytesIO()
         span = f"bytes={start}-{'' if stop is None else stop - 1}"
-        with failures_mapped("a read", key):
-            try:
-                # RGW may answer 500 to a range of an object that is being put again.
-                if start == 0 and stop is None:
-                    answer = self.client.get_object(Bucket=self.bucket, Key=key)
-                else:
-                    answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=span)
-            except ClientError as error:
-                if status_of(error) == 416:
-                    return None
-                raise
-        _, _, total = answer.get("ContentRange", "").partition("/")
-        return int(total or answer["ContentLength"]), answer["Body"]
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=key, Range=span)["Body"]
+        except ClientError as error:
+            if status_of(error) == 416:  # beyond the end
+                return io.BytesIO()
+            raise
 
     def _size(self, key: str) -> int:
         with failures_mapped("a look at an object", require_key(key)):
@@ -349,6 +337,11 @@ class S3Storage(Storage):
                 f"S3 refused to delete {len(failed)} of {len(keys)} objects: "
                 f"{failed[0].get('Code')}."
             )
+
+
+def _pieces(body: StreamingBody | io.BytesIO) -> Iterator[bytes]:
+    with failures_mapped("a read"):
+        yield from iter(lambda: body.read(CHUNK), b"")
 
 
 def _say_request(request: AWSPreparedRequest, **_: object) -> None:

@@ -105,8 +105,8 @@ def _permissions(storage: "S3Storage", key: str) -> Finding:
     try:
         storage.put(key, BytesIO(_PROBE), size=len(_PROBE), mime=_MIME)
         doing = "read"
-        with storage.read(key) as reading:
-            same = b"".join(reading.chunks()) == _PROBE
+        with storage.read(key) as pieces:
+            same = b"".join(pieces) == _PROBE
         doing = "copy"
         storage.copy(key, f"{key}/copy", mime=_MIME)
         doing = "delete"

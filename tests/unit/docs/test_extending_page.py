@@ -65,8 +65,8 @@ def test_the_storage_keeps_and_gives_media(tmp_path: Path) -> None:
         spool.write(data)
         media = store(library, spool, "ann").media
     assert media.id in resolve(library, [media.id]).found[media.id].link.url
-    with library.storage.read(media.storage_key, start=1) as reading:
-        assert (reading.total, b"".join(reading.chunks())) == (len(data), data[1:])
+    with library.storage.read(media.storage_key, start=1) as pieces:
+        assert b"".join(pieces) == data[1:]
     with pytest.raises(ValueError, match="fewer"):
         library.storage.put("a", io.BytesIO(b"a"), size=2, mime="image/png")
     with pytest.raises(Refused, match="POST /v1/media"):

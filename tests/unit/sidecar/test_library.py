@@ -73,8 +73,8 @@ def upload(library: Library, data: bytes, owner: str = "ann") -> tuple[str, bool
 
 def stored(library: Library, media_id: str) -> bytes:
     media = resolve(library, [media_id]).require(media_id).media
-    with library.storage.read(media.storage_key) as reading:
-        return b"".join(reading.chunks())
+    with library.storage.read(media.storage_key) as pieces:
+        return b"".join(pieces)
 
 
 def direct(library: Library, data: bytes) -> str:

@@ -66,8 +66,8 @@ def test_a_rendition_is_made_once_however_many_ask(library: Library) -> None:
     assert keys(library) == {media.storage_key, made[0].storage_key}
     assert renditions.known(library, [media], SMALL) == {media.sha256: made[0]}
     fitted = renditions.as_it_fits(media, made[0])
-    with library.storage.read(fitted.storage_key) as reading:
-        content = b"".join(reading.chunks())
+    with library.storage.read(fitted.storage_key) as pieces:
+        content = b"".join(pieces)
     assert len(content) == fitted.bytes
     assert Image.open(io.BytesIO(content)).size == (made[0].width, made[0].height) == (30, 22)
     assert fitted.id == media.id
