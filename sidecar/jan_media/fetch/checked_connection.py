@@ -17,7 +17,7 @@ import httpcore
 from jan_media.fetch.addresses import Address, parse_address
 from jan_media.fetch.errors import FetchFailed, UrlNotAllowed
 from jan_media.fetch.policy import FetchPolicy
-from jan_media.fetch.streams import Connection, Intake, connect
+from jan_media.fetch.streams import Connection, CountedSocket, Intake, connect, failing
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """Looks up a host name or address; returns addresses as text. Raises `OSError`."""
@@ -54,13 +54,10 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises `UrlNotAllowed`, `FetchFailed`, and httpcore's errors for the connection."""
-        try:
-            async with asyncio.timeout(timeout):
-                addresses = await self._admitted_addresses(host, port)
-                return await self._connect(addresses, port, socket_options or ())
-        except TimeoutError:
-            raise httpcore.ConnectTimeout("connecting took too long") from None
+        """Raises `UrlNotAllowed`, `FetchFailed` and `FetchTimeout`."""
+        async with failing(host, timeout):
+            addresses = await self._admitted_addresses(host, port)
+            return Connection(await self._connect(addresses[:_MOST_ATTEMPTS], port), host)
 
     async def _admitted_addresses(self, host: str, port: int) -> list[Address]:
         self._policy.check_host(host)
@@ -77,11 +74,8 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
             self._policy.check_address(host, port, address)
         return addresses
 
-    async def _connect(
-        self, addresses: list[Address], port: int, options: Iterable[httpcore.SOCKET_OPTION]
-    ) -> Connection:
-        attempts = addresses[:_MOST_ATTEMPTS]
-        for address in attempts[:-1]:
-            with contextlib.suppress(httpcore.ConnectError):
-                return await connect(address, port, options, self._intake)
-        return await connect(attempts[-1], port, options, self._intake)
+    async def _connect(self, addresses: list[Address], port: int) -> CountedSocket:
+        for address in addresses[:-1]:
+            with contextlib.suppress(OSError):
+                return await connect(address, port, self._intake)
+        return await connect(addresses[-1], port, self._intake)

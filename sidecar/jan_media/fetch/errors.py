@@ -32,3 +32,8 @@ class FetchTimeout(RemoteFetchError):
     """The other side was too slow."""
 
     code = "remote_fetch_timeout"
+
+
+def broke_off(host: str) -> FetchFailed:
+    """The failure of a connection, or of its protocol."""
+    return FetchFailed(f"The server at {host} could not be reached or broke off.")

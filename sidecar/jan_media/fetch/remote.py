@@ -21,6 +21,7 @@ from jan_media.fetch.errors import (
     FetchTimeout,
     InvalidUrl,
     UrlNotAllowed,
+    broke_off,
 )
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.streams import Intake
@@ -31,8 +32,7 @@ Sink = Callable[[bytes], Awaitable[None]]
 MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _WITHOUT_CONTENT = {202, 204, 205, 206}  # none, or not all of it: RFC 9110, section 15.3
-_CONNECT_SECONDS = 5.0
-_READ_SECONDS = 10.0
+_SECONDS = {"connect": 5.0, "read": 10.0, "write": 10.0}
 _PIECE = 64 * 1024
 # Compressed content may be a little longer than what it stands for, but not without end.
 _COMPRESSION_OVERHEAD = 64 * 1024
@@ -57,12 +57,6 @@ class RemoteFetcher:
         self._policy = policy
         self._resolver = resolver
         self._tls = tls or ssl.create_default_context(cafile=certifi.where())
-        self._limits = {
-            "connect": min(_CONNECT_SECONDS, timeout),
-            "read": min(_READ_SECONDS, timeout),
-            "write": min(_READ_SECONDS, timeout),
-            "pool": timeout,
-        }
 
     async def fetch(self, url: str, sink: Sink) -> None:
         """Give the decoded content to ``sink`` as it comes, in pieces of 64 to 128 KiB.
@@ -118,7 +112,7 @@ class RemoteFetcher:
                         "Accept": "*/*",
                         "Accept-Encoding": "identity",
                     },
-                    extensions={"timeout": self._limits},
+                    extensions={"timeout": _SECONDS},
                 ) as response,
             ):
                 if response.status in _REDIRECTS:
@@ -127,12 +121,8 @@ class RemoteFetcher:
                     raise FetchFailed(f"The server at {url.host} answered {response.status}.")
                 await self._hand_on(response, sink, intake)
                 return None
-        except httpcore.TimeoutException:
-            raise FetchTimeout(f"The server at {url.host} did not answer in time.") from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError):
-            raise FetchFailed(
-                f"The server at {url.host} could not be reached or broke off."
-            ) from None
+        except httpcore.ProtocolError:
+            raise broke_off(url.host) from None
 
     async def _hand_on(self, response: httpcore.Response, sink: Sink, intake: Intake) -> None:
         decoder = decoder_for(_header(response, b"content-encoding"))

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
 import anyio
 import httpcore
@@ -17,7 +17,7 @@ from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
 from jan_media.fetch.addresses import Address
-from jan_media.fetch.errors import FetchFailed
+from jan_media.fetch.errors import FetchFailed, FetchTimeout, broke_off
 from jan_media.fetch.lenient_head import LenientHeads
 
 _MOST_AROUND = 48 * 1024  # a head and a TLS handshake of any usual size
@@ -57,23 +57,16 @@ class Intake:
         self._content += size
 
 
-async def connect(
-    address: Address, port: int, options: Iterable[httpcore.SOCKET_OPTION], intake: Intake
-) -> "Connection":
-    """A TCP connection, whose reads ``intake`` counts. Raises `httpcore.ConnectError`."""
+async def connect(address: Address, port: int, intake: Intake) -> "CountedSocket":
+    """A TCP connection, whose reads ``intake`` counts. Raises `OSError`."""
     sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
     try:
         sock.setblocking(False)
-        for option in options:
-            sock.setsockopt(*option)
         await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
-    except OSError as problem:
-        sock.close()
-        raise httpcore.ConnectError(str(problem)) from problem
     except BaseException:
         sock.close()
         raise
-    return Connection(CountedSocket(sock, intake))
+    return CountedSocket(sock, intake)
 
 
 class CountedSocket(ByteStream):
@@ -109,16 +102,18 @@ class CountedSocket(ByteStream):
 class Connection(httpcore.AsyncNetworkStream):
     """A stream as httpcore uses one. The heads of responses are corrected on their way."""
 
-    def __init__(self, below: ByteStream) -> None:
+    def __init__(self, below: ByteStream, host: str) -> None:
+        """``host`` is the name for errors: `FetchTimeout` and `FetchFailed` in all methods."""
         self._below = below
+        self._host = host
         self._heads = LenientHeads()
         self._ready = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """The next bytes; none at the end. Raises httpcore's errors, and `FetchFailed`."""
+        """The next bytes; none at the end."""
         while not self._ready:
             data = b""
-            async with _failing_as(httpcore.ReadTimeout, httpcore.ReadError, timeout):
+            async with failing(self._host, timeout):
                 with contextlib.suppress(anyio.EndOfStream):
                     data = await self._below.receive(max_bytes)
             self._ready = self._heads.corrected(data)
@@ -128,8 +123,8 @@ class Connection(httpcore.AsyncNetworkStream):
         return taken
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Send all of ``buffer``. Raises httpcore's errors for writes."""
-        async with _failing_as(httpcore.WriteTimeout, httpcore.WriteError, timeout):
+        """Send all of ``buffer``."""
+        async with failing(self._host, timeout):
             await self._below.send(buffer)
 
     async def aclose(self) -> None:
@@ -142,9 +137,9 @@ class Connection(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore.AsyncNetworkStream:
-        """The same connection under TLS. Raises httpcore's errors for connecting."""
+        """The same connection under TLS."""
         try:
-            async with _failing_as(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
+            async with failing(self._host, timeout):
                 # Many servers end without a word: not compatible to the standard means that.
                 tls = await TLSStream.wrap(
                     self._below,
@@ -155,20 +150,16 @@ class Connection(httpcore.AsyncNetworkStream):
         except BaseException:
             await self.aclose()
             raise
-        return Connection(tls)
+        return Connection(tls, self._host)
 
 
 @contextlib.asynccontextmanager
-async def _failing_as(
-    late: type[httpcore.TimeoutException],
-    broken: type[httpcore.NetworkError],
-    timeout: float | None,  # noqa: ASYNC109
-) -> AsyncIterator[None]:
-    """Failures of the system and of TLS (an `ssl.SSLError` is an `OSError`) as httpcore's."""
+async def failing(host: str, seconds: float | None) -> AsyncIterator[None]:
+    """Failures of the system and of TLS (an `ssl.SSLError` is an `OSError`) as those of a fetch."""
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise late from None
-    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as problem:
-        raise broken(str(problem)) from problem
+        raise FetchTimeout(f"The server at {host} did not answer in time.") from None
+    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream):
+        raise broke_off(host) from None
