@@ -5,7 +5,6 @@ decoding. So no setting of the environment applies, and a request carries only t
 """
 
 import asyncio
-import re
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -81,6 +80,8 @@ class RemoteFetcher:
             location = await self._get(url, sink)
             if location is None:
                 return
+            if not location:
+                raise FetchFailed(f"The server at {url.host} redirects without saying where.")
             try:
                 url = url.join(location)
             except InvalidUrl as error:
@@ -116,7 +117,7 @@ class RemoteFetcher:
                 ) as response,
             ):
                 if response.status in _REDIRECTS:
-                    return _location(response) or _refuse_redirect(url)
+                    return _header(response, b"location")
                 if not 200 <= response.status < 300 or response.status in _WITHOUT_CONTENT:
                     raise FetchFailed(f"The server at {url.host} answered {response.status}.")
                 await self._hand_on(response, sink, intake)
@@ -152,22 +153,6 @@ class RemoteFetcher:
 
 
 def _header(response: httpcore.Response, name: bytes) -> str:
+    """The first of that name, "" if there is none; bytes that are no UTF-8 are surrogates."""
     values = [value for key, value in response.headers if key.lower() == name]
-    return values[0].decode("utf-8", "replace") if values else ""
-
-
-def _location(response: httpcore.Response) -> str:
-    """The Location, in ASCII but for its host: browsers and curl send raw bytes of a path on."""
-    values = [value for key, value in response.headers if key.lower() == b"location"]
-    found = _WITH_HOST.fullmatch(values[0].strip()) if values else None
-    if found is None:
-        return ""
-    path = re.sub(rb"[\x80-\xff]", lambda byte: b"%%%02X" % byte[0][0], found[2])
-    return (found[1] or b"").decode("utf-8", "replace") + path.decode("ascii")
-
-
-_WITH_HOST = re.compile(rb"((?:[a-z]+:)?//[^/?#]*)?(.*)", re.IGNORECASE | re.DOTALL)
-
-
-def _refuse_redirect(url: RemoteUrl) -> str:
-    raise FetchFailed(f"The server at {url.host} redirects without saying where.")
+    return values[0].strip().decode("utf-8", "surrogateescape") if values else ""

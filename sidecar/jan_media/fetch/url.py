@@ -42,14 +42,17 @@ class RemoteUrl:
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     def join(self, location: str) -> "RemoteUrl":
-        """The URL that a redirect from this one leads to. Raises as `parse_url` does."""
+        """The URL that a redirect from this one leads to. Raises as `parse_url` does.
+
+        Bytes that are no UTF-8, given as surrogates, are sent on as browsers and curl do.
+        """
         try:
-            return parse_url(urljoin(self.text, location))
+            return parse_url(urljoin(self.text, location), surrogates="surrogateescape")
         except ValueError:
             raise InvalidUrl("The server redirects to a URL that is not valid.") from None
 
 
-def parse_url(text: str) -> RemoteUrl:
+def parse_url(text: str, *, surrogates: str = "strict") -> RemoteUrl:
     """Raises `InvalidUrl`, and `UrlNotAllowed` for a URL that carries credentials."""
     if len(text) > _MAX_LENGTH:
         raise InvalidUrl(f"The URL is longer than {_MAX_LENGTH} characters.")
@@ -66,7 +69,9 @@ def parse_url(text: str) -> RemoteUrl:
     if not 0 < port < 65536:
         raise InvalidUrl("The URL's port is not valid.")
     try:
-        target = (_encoded(_resolved(path)) + _encoded(query)).encode()
+        target = _UNFIT.sub(
+            lambda found: quote(found[0], safe="", errors=surrogates), _resolved(path) + query
+        ).encode()
     except UnicodeEncodeError:  # half of a surrogate pair
         raise InvalidUrl("The provided URL is not valid.") from None
     return RemoteUrl(scheme, normal_host(place[1]), port, target, text)
@@ -83,11 +88,6 @@ def _resolved(path: str) -> str:
     if segment in (".", ".."):
         kept.append("")
     return "/" + "/".join(kept)
-
-
-def _encoded(part: str) -> str:
-    """Fit for a request line; what is encoded already stays."""
-    return _UNFIT.sub(lambda found: quote(found[0], safe=""), part)
 
 
 def normal_host(host: str) -> str:

@@ -107,6 +107,17 @@ def test_redirects_are_followed_up_to_five_times() -> None:
         fetch_from(hops, fetcher(), "/6")
 
 
+def test_raw_bytes_in_a_redirect_are_sent_on_as_browsers_do() -> None:
+    async def away(path: str, writer: asyncio.StreamWriter) -> None:
+        if path == "/":
+            place = "/gr\u00fc\u00dfe".encode() + b"/\xe4?\xfc"
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: %s\r\n\r\n" % place)
+        else:
+            writer.write(response(path.encode()))
+
+    assert fetch_from(away, fetcher())[0] == b"/gr%C3%BC%C3%9Fe/%E4?%FC"
+
+
 def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
     async def run() -> bytes:
         async with serving(answering(response(b"x"))) as server:
