@@ -14,54 +14,43 @@ _GZIP = 16 + zlib.MAX_WBITS
 _RAW = -zlib.MAX_WBITS
 
 
-class Identity:
-    """Content that is sent as it is."""
+class Decoder:
+    """Content that may be compressed (gzip or deflate, RFC 9110, section 8.4.1).
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes of the next piece."""
-        yield data
-
-    def close(self) -> None:
-        """Say that the response has ended."""
-
-
-class Inflate:
-    """Content that is sent compressed (gzip or deflate, RFC 9110, section 8.4.1).
-
-    Some servers say so of content that is not compressed. Content that does not begin like
-    compressed data is taken as it is.
+    Some servers say so of content that is not. Content that does not begin like compressed data
+    is taken as it is, and so is that of an unknown encoding.
     """
 
-    def __init__(self, *, gzip: bool) -> None:
-        self._gzip = gzip
+    def __init__(self, content_encoding: str) -> None:
+        encoding = content_encoding.strip().lower()
+        self._gzip = encoding in ("gzip", "x-gzip")
+        self.as_it_is = not self._gzip and encoding != "deflate"
         self._decoder: zlib._Decompress | None = None
         self._start = b""
         self._members_left = _MOST_MEMBERS
         self._padded = False  # the compressed data has ended; the rest is ignored
-        self._mislabelled = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes of the next piece, in pieces of at most 64 KiB, made on demand.
+        """The decoded bytes of the next piece, in pieces of at most 64 KiB, made on demand; or
+        ``data`` as it is.
 
         Raises `FetchFailed` for what is not compressed data.
         """
         if self._padded:
             return  # a decoder would keep it, and copy it with each piece
-        if self._mislabelled:
-            yield data
-            return
-        if self._decoder is None:
+        if self._decoder is None and not self.as_it_is:
             data = self._start + data
             if len(data) < 2:
                 self._start = data
                 return
-            self._start = b""
-            bits = _GZIP if self._gzip else _deflate_bits(data)
-            if not _begins_compressed(data, bits):
-                self._mislabelled = True
-                yield data
-                return
-            self._decoder = zlib.decompressobj(bits)
+            window = _window(data, gzip=self._gzip)
+            if window is None:
+                self.as_it_is = True
+            else:
+                self._decoder = zlib.decompressobj(window)
+        if self._decoder is None:
+            yield data
+            return
         piece = b""
         while data or len(piece) == _PIECE:  # a full one may have left some in the decoder
             try:
@@ -76,43 +65,26 @@ class Inflate:
                 self._padded = not self._gzip or data[:1] not in (b"", b"\x1f")
                 if self._padded or not data:
                     return
-                self._decoder = self._next_member()
-
-    def _next_member(self) -> "zlib._Decompress":
-        """Gzip may have several members (RFC 1952, section 2.2); a bomb may have millions."""
-        self._members_left -= 1
-        if not self._members_left:
-            raise FetchFailed("The server sent compressed content in too many parts.")
-        return zlib.decompressobj(_GZIP)
+                # Gzip may have several members (RFC 1952, section 2.2); a bomb may have millions.
+                self._members_left -= 1
+                if not self._members_left:
+                    raise FetchFailed("The server sent compressed content in too many parts.")
+                self._decoder = zlib.decompressobj(_GZIP)
 
     def close(self) -> None:
-        """Raises `FetchFailed` if the compressed content has no end."""
-        if self._mislabelled:
-            return
-        if self._decoder is None or not self._decoder.eof:
+        """Say that the response has ended. Raises `FetchFailed` if compressed content has not."""
+        if not self.as_it_is and (self._decoder is None or not self._decoder.eof):
             raise FetchFailed("The server's compressed content was cut off.")
 
 
-def _deflate_bits(start: bytes) -> int:
-    """Deflate means a zlib stream, but some servers leave its header away (RFC 1950, section 2.2
-    says how to tell)."""
-    has_header = start[0] & 15 == 8 and int.from_bytes(start[:2], "big") % 31 == 0
-    return zlib.MAX_WBITS if has_header else _RAW
+def _window(start: bytes, *, gzip: bool) -> int | None:
+    """zlib's number for compressed data that begins like this; None if none does.
 
-
-def _begins_compressed(start: bytes, bits: int) -> bool:
-    if bits == _GZIP:
-        return start.startswith(b"\x1f\x8b")
-    return bits != _RAW or start[:2] not in _MEDIA
-
-
-def decoder_for(content_encoding: str) -> Identity | Inflate:
-    """The decoder of a Content-Encoding. Content of an unknown one is taken as it is."""
-    match content_encoding.strip().lower():
-        case "" | "identity":
-            return Identity()
-        case "gzip" | "x-gzip":
-            return Inflate(gzip=True)
-        case "deflate":
-            return Inflate(gzip=False)
-    return Identity()
+    Deflate means a zlib stream, but some servers leave its header away (RFC 1950, section 2.2
+    says how to tell).
+    """
+    if gzip:
+        return _GZIP if start.startswith(b"\x1f\x8b") else None
+    if start[0] & 15 == 8 and int.from_bytes(start[:2], "big") % 31 == 0:
+        return zlib.MAX_WBITS
+    return None if start[:2] in _MEDIA else _RAW

@@ -14,7 +14,7 @@ import httpcore
 from jan_media import __version__
 from jan_media.errors import ContentTooLarge
 from jan_media.fetch.checked_connection import CheckedNetwork, Resolver, system_resolver
-from jan_media.fetch.decoding import Identity, decoder_for
+from jan_media.fetch.decoding import Decoder
 from jan_media.fetch.errors import (
     FetchFailed,
     FetchTimeout,
@@ -126,9 +126,9 @@ class RemoteFetcher:
             raise broke_off(url.host) from None
 
     async def _hand_on(self, response: httpcore.Response, sink: Sink, intake: Intake) -> None:
-        decoder = decoder_for(_header(response, b"content-encoding"))
+        decoder = Decoder(_header(response, b"content-encoding"))
         length = _header(response, b"content-length")
-        if isinstance(decoder, Identity) and length.isdecimal() and int(length) > self._max_bytes:
+        if decoder.as_it_is and length.isdecimal() and int(length) > self._max_bytes:
             raise ContentTooLarge(self._max_bytes)
         received = taken = 0
         held = (

@@ -3,7 +3,7 @@
 import gzip
 import zlib
 
-from jan_media.fetch.decoding import decoder_for
+from jan_media.fetch.decoding import Decoder
 from jan_media.fetch.errors import FetchFailed
 
 from tests.fuzz.readers.pieces import in_pieces, leading
@@ -15,7 +15,7 @@ _SHORT = 200  # bytes, of which a bomb makes a thousand times as many
 
 def decoded(encoding: str, pieces: list[bytes]) -> bytes | None:
     """The content; None if it is refused."""
-    decoder = decoder_for(encoding)
+    decoder = Decoder(encoding)
     content = b""
     try:
         for piece in pieces:
