@@ -18,8 +18,11 @@ def main() -> None:
             "Install them, in an environment of their own: pip install 'jan-media-gateway[sidecar]'"
             "\nFor upload, ls, get, rm and chat alone: pip install 'jan-media-gateway[client]'"
         )
-    from jan_media.commands.entry import main as command
-
+    # What reads options is as large as the rest of a supervisor, which may run for months.
+    if sys.argv[1:] == ["serve"]:
+        from jan_media.commands.entry import serve_until_stopped as command
+    else:
+        from jan_media.commands.app import app as command
     command()
 
 

@@ -51,11 +51,11 @@ SHORTEST_GRACE = 60  # seconds: longer than any one write should take
 _DAY = 86400  # seconds
 
 
-class WrongSettings(Exception):
+class WrongSettings(ValueError):
     """The environment cannot be used. ``problems`` has one line for each wrong value."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
+        super().__init__("\n  ".join(["these settings are wrong:", *problems]))
         self.problems = problems
 
 

@@ -74,22 +74,18 @@ class Sidecar:
     def close(self) -> None:
         """Give back threads and connections."""
         self.lanes.close()
-        self.library.catalog.close()
-        self.library.storage.close()
+        self.library.close()
 
 
-def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
+def open_library(settings: Settings) -> Library:
     """The catalog, the storage and the rules. Nothing is asked of the database yet.
 
-    Raises `StorageUnavailable` if a local folder cannot be used or S3 credentials are not found.
+    Raises `StorageUnavailable` if a local folder cannot be used or S3 credentials are not found,
+    and `ValueError` for URLs that cannot be.
     """
-    spool_dir = settings.data_dir / "spool"
-    spool_dir.mkdir(parents=True, exist_ok=True)
-    storage = open_storage(settings)
-    catalog = open_catalog(settings.database_url)
-    library = Library(
-        catalog=catalog,
-        storage=storage,
+    return Library(
+        catalog=open_catalog(settings.database_url),
+        storage=open_storage(settings),
         rules=Rules(
             allowed_types=settings.allowed_types,
             max_bytes=settings.max_bytes,
@@ -102,9 +98,8 @@ def open_library(settings: Settings) -> tuple[Library, ApiKeyring]:
             guest_quota=Quota(settings.guest_quota_bytes, settings.guest_quota_files),
             guest_issuer=settings.issuer,
         ),
-        spool_dir=spool_dir,
+        spool_dir=settings.data_dir / "spool",
     )
-    return library, ApiKeyring(catalog)
 
 
 def assemble(settings: Settings) -> Sidecar:
@@ -112,7 +107,8 @@ def assemble(settings: Settings) -> Sidecar:
 
     Raises like `open_library`, and `ValueError` for a signing key that is none.
     """
-    library, keyring = open_library(settings)
+    library = open_library(settings)
+    library.spool_dir.mkdir(parents=True, exist_ok=True)
     metrics = Metrics()
     metrics.time_storage(library.storage)
     metrics.time_catalog(library.catalog)
@@ -122,7 +118,7 @@ def assemble(settings: Settings) -> Sidecar:
     return Sidecar(
         settings=settings,
         library=library,
-        keyring=keyring,
+        keyring=ApiKeyring(library.catalog),
         signing_keys=signing_keys,
         guest_login=GuestLogin(
             signing_keys, settings.issuer, settings.audience, settings.guest_token_ttl

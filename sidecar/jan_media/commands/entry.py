@@ -1,24 +1,20 @@
-"""The ``jan-media`` command: where it begins, and how it ends if it cannot do what it should."""
+"""What every command begins with, and how it ends if it cannot do what it should."""
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from jan_media import log
+from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.errors import CannotStart
-from jan_media.settings import Settings, WrongSettings, duration, load_settings
+from jan_media.settings import Settings, WrongSettings, load_settings
+from jan_media.storage.interface import StorageUnavailable
 
-
-def main() -> None:
-    """Entry point of the ``jan-media`` command."""
-    # What reads options is as large as the rest of a supervisor, which may run for months.
-    if sys.argv[1:] == ["serve"]:
-        serve_until_stopped()
-        return
-    from jan_media.commands.app import app
-
-    app()
+if TYPE_CHECKING:
+    from jan_media.library.library import Library
 
 
 def serve_until_stopped() -> None:
@@ -45,24 +41,31 @@ def settings_of_environment() -> Settings:
     try:
         loaded = load_settings(os.environ)
     except WrongSettings as wrong:
-        fail_for(wrong)
+        fail(str(wrong))
     log.set_up(loaded.settings.log_format)
     for warning in loaded.warnings:
         tell(f"warning: {warning}")
     return loaded.settings
 
 
-def duration_of(option: str) -> float:
-    """The seconds that an option such as ``30d`` means. Ends the process if it means none."""
+@contextmanager
+def opened_library() -> "Iterator[Library]":
+    """The library of the settings. What an operator can mend is said, and ends the process."""
+    settings = settings_of_environment()
+    from jan_media.sidecar import open_library
+
+    with failing_plainly(), closing(open_library(settings)) as library:
+        library.catalog.migrate()
+        yield library
+
+
+@contextmanager
+def failing_plainly() -> Iterator[None]:
+    """End the process for what an operator can mend: options, settings, catalog, storage."""
     try:
-        return duration(option)
-    except ValueError as problem:
+        yield
+    except (CatalogUnavailable, StorageUnavailable, OSError, ValueError, RuntimeError) as problem:
         fail(str(problem))
-
-
-def fail_for(wrong: WrongSettings) -> NoReturn:
-    """End the process for settings that are wrong."""
-    fail("these settings are wrong:\n" + "\n".join(f"  {line}" for line in wrong.problems))
 
 
 def fail(message: str) -> NoReturn:

@@ -2,17 +2,21 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jan_media.catalog.interface import ApiKey
-from jan_media.commands.entry import duration_of, fail, settings_of_environment
-from jan_media.commands.opened import opened_library
+from jan_media.commands.entry import fail, opened_library
 from jan_media.commands.terminal import AsJson, print_json, print_results
+from jan_media.settings import duration
+
+if TYPE_CHECKING:
+    from jan_media.identity.api_keys import ApiKeyring
 
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
@@ -25,13 +29,10 @@ def create_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown this once."""
-    now = _now_ms()
-    expires_at = now + int(duration_of(expires_in) * 1000) if expires_in else None
-    with opened_library(settings_of_environment()) as (_, keyring):
-        try:
-            made = keyring.create(owner, group or [], now=now, expires_at=expires_at)
-        except ValueError as problem:
-            fail(str(problem))
+    with _keyring() as keyring:
+        now = _now_ms()
+        expires_at = now + int(duration(expires_in) * 1000) if expires_in else None
+        made = keyring.create(owner, group or [], now=now, expires_at=expires_at)
     if as_json:
         print_json({"key": made.text, **_described(made.record)})
         return
@@ -46,7 +47,7 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """List keys, oldest first. What is kept of a key is its beginning and its hash."""
-    with opened_library(settings_of_environment()) as (_, keyring):
+    with _keyring() as keyring:
         found = [_described(key) for key in keyring.list(prefix=prefix, owner=owner or None)]
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "ID": itemgetter("id"),
@@ -62,10 +63,18 @@ def list_keys(
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="The ID that list shows.")]) -> None:
     """Revoke a key. Gateways stop honouring it once their cache of it runs out."""
-    with opened_library(settings_of_environment()) as (_, keyring):
+    with _keyring() as keyring:
         if not keyring.revoke(key_id, now=_now_ms()):
             fail(f"there is no key {key_id}, or it was revoked before")
     print(f"revoked {key_id}")
+
+
+@contextmanager
+def _keyring() -> "Iterator[ApiKeyring]":
+    with opened_library() as library:
+        from jan_media.identity.api_keys import ApiKeyring
+
+        yield ApiKeyring(library.catalog)
 
 
 def _described(key: ApiKey) -> dict[str, Any]:

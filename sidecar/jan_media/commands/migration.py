@@ -9,7 +9,7 @@ source's have ``FROM_`` in front. So no secret stands in a command line.
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +17,7 @@ import typer
 from rich.filesize import decimal
 
 from jan_media.catalog.interface import CatalogUnavailable
-from jan_media.commands.entry import fail, fail_for, settings_of_environment
-from jan_media.commands.opened import opened_side
+from jan_media.commands.entry import fail, failing_plainly, settings_of_environment
 from jan_media.commands.terminal import AsJson, print_json, progress
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.settings import Settings, WrongSettings, load_settings
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
 FROM = "FROM_"
 # Where a library is. None of these may be taken from the target's settings.
 _WHERE = ("MEDIA_STORAGE_BACKEND", "MEDIA_DATA_DIR", "MEDIA_DATABASE_URL", "MEDIA_S3_BUCKET")
-
-
-class CannotMove(Exception):
-    """Why nothing was moved; the message is for the operator."""
 
 
 def migrate(
@@ -70,15 +65,12 @@ def migrate(
     the source's as FROM_MEDIA_S3_ENDPOINT and so on.
     """
     settings = settings_of_environment()
-    try:
+    with failing_plainly():
         source = source_settings(os.environ, from_storage=from_storage, from_database=from_database)
-        moved = _move(source, settings, from_jan_server, jobs=jobs, delete=delete)
-    except WrongSettings as wrong:
-        fail_for(wrong)
-    except (CatalogUnavailable, StorageUnavailable) as problem:
-        fail(f"stopped: {problem}\nRun the same command again: it goes on where it stopped.")
-    except (CannotMove, OSError, ValueError, RuntimeError) as problem:
-        fail(str(problem))
+        try:
+            moved = _move(source, settings, from_jan_server, jobs=jobs, delete=delete)
+        except (CatalogUnavailable, StorageUnavailable) as problem:
+            fail(f"stopped: {problem}\nRun the same command again: it goes on where it stopped.")
     if as_json:
         print_json({**moved.numbers, "damaged_ids": moved.damaged})
     else:
@@ -104,8 +96,6 @@ def source_settings(
     scheme, separator, rest = from_storage.partition("://")
     if scheme == "s3" and separator:
         source |= {"MEDIA_STORAGE_BACKEND": "s3", "MEDIA_S3_BUCKET": rest.strip("/")}
-        if environment.get("MEDIA_DATA_DIR"):
-            source["MEDIA_DATA_DIR"] = environment["MEDIA_DATA_DIR"]  # for its spool
         if not from_database:
             raise WrongSettings(["--from-database: is required with --from-storage s3://…"])
     elif separator:
@@ -134,77 +124,63 @@ def _move(
     """Move everything, and show how far it is.
 
     ``jan_server`` is the issuer of the users of a media-api that is the source; "" if none is.
-    Raises `CannotMove`, `CatalogUnavailable` and `StorageUnavailable`.
+    Raises `ValueError`, `CatalogUnavailable` and `StorageUnavailable`.
     """
-    from jan_media.library.move import Moved, Source, move
+    from jan_media.library.move import Moved, move
+    from jan_media.sidecar import open_library
 
     if source.database_url == target.database_url:
-        raise CannotMove(
+        raise ValueError(
             "the source and the target are one catalog: MEDIA_DATABASE_URL names the new one"
         )
     if _place(source) == _place(target):
-        raise CannotMove(
+        raise ValueError(
             "the source and the target are one storage: name another bucket or MEDIA_DATA_DIR for "
             "the new one; objects are copied, and the old ones would stay in it unknown to anybody"
         )
     moved = Moved()
-    with ExitStack() as opened:
-        new = opened.enter_context(opened_side(target))
-        old: Source
-        if jan_server:
-            takes = target.allowed_types | target.file_types
-            old, in_all = opened.enter_context(_jan_server(source, jan_server, takes))
-        else:
-            old, in_all = opened.enter_context(_opened(source))
+    with (
+        closing(open_library(target)) as new,
+        _opened(source, jan_server, takes=target.allowed_types | target.file_types) as (old, total),
+    ):
         new.catalog.migrate()
         for each in (old, new):
             each.storage.check()
-        opened.enter_context(
-            progress(
-                in_all,
-                lambda: moved.ids,
-                lambda: f"{moved.objects} objects copied ({decimal(moved.bytes)})",
-            )
-        )
-        spool_dir = target.data_dir / "spool"
-        spool_dir.mkdir(parents=True, exist_ok=True)
-        return move(
-            old,
-            new,
-            spool_dir=spool_dir,
-            hold_ms=int(target.sweep_grace * 1000),
-            jobs=jobs,
-            delete=delete,
-            moved=moved,
-        )
+        new.spool_dir.mkdir(parents=True, exist_ok=True)
+        with progress(
+            total,
+            lambda: moved.ids,
+            lambda: f"{moved.objects} objects copied ({decimal(moved.bytes)})",
+        ):
+            move(old, new, moved, jobs=jobs, delete=delete)
+    return moved
 
 
 @contextmanager
-def _opened(settings: Settings) -> "Iterator[tuple[Source, int]]":
-    """A library of ours, and about how many ids it has."""
-    with opened_side(settings) as side:
-        _require_current(side.catalog.schema_version())
-        yield side, sum(side.catalog.counts()[state] for state in ("media", "pending"))
-
-
-@contextmanager
-def _jan_server(
-    settings: Settings, issuer: str, takes: AllowedTypes
+def _opened(
+    settings: Settings, jan_server: str, *, takes: AllowedTypes
 ) -> "Iterator[tuple[Source, int]]":
-    """The library of a media-api of jan-server, and how many ids it has. It says what stays."""
-    from jan_media.library.jan_server import Bucket, MediaObjects
-    from jan_media.library.move import Source
-    from jan_media.storage.open import open_storage
-    from jan_media.storage.s3 import S3Storage
+    """A library of ours, or that of a media-api of jan-server, and about how many ids it has.
 
-    if settings.storage_backend != "s3" or not settings.database_url.startswith("postgres"):
-        raise CannotMove("jan-server's media are in s3://bucket and postgresql://…: name those")
-    with (
-        closing(MediaObjects(settings.database_url, issuer=issuer, takes=takes)) as table,
-        closing(open_storage(settings)) as storage,
-    ):
-        assert isinstance(storage, S3Storage)
-        yield Source(table, Bucket(storage)), table.count()
+    Of jan-server's it says which ids stay, since their types are not in ``takes``.
+    """
+    from jan_media.library.move import Source
+    from jan_media.sidecar import open_library
+
+    with closing(open_library(settings)) as library:
+        if not jan_server:
+            _require_current(library.catalog.schema_version())
+            counts = library.catalog.counts()
+            yield Source(library.catalog, library.storage), counts["media"] + counts["pending"]
+            return
+        from jan_media.library.jan_server import Bucket, MediaObjects
+        from jan_media.storage.s3 import S3Storage
+
+        storage, url = library.storage, settings.database_url
+        if not isinstance(storage, S3Storage) or not url.startswith("postgres"):
+            raise ValueError("jan-server's media are in s3://bucket and postgresql://…: name those")
+        with closing(MediaObjects(url, issuer=jan_server, takes=takes)) as table:
+            yield Source(table, Bucket(storage)), table.count()
     if table.left_out:
         print(
             "left out, since MEDIA_ALLOWED_TYPES and MEDIA_FILE_TYPES do not name their types: "
@@ -223,9 +199,9 @@ def _require_current(version: int) -> None:
     from jan_media.catalog.migrations import newest_version
 
     if version == 0:
-        raise CannotMove("there is no catalog in the database that --from-database names")
+        raise ValueError("there is no catalog in the database that --from-database names")
     if version != newest_version():
-        raise CannotMove(
+        raise ValueError(
             f"the source's schema is version {version}, not {newest_version()}: use the version "
             "of jan-media on both ends, starting the old sidecar once with it if it is newer"
         )

@@ -10,11 +10,9 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from jan_media.catalog.interface import CatalogUnavailable
-from jan_media.commands.entry import duration_of, fail, settings_of_environment
-from jan_media.commands.opened import opened_library, opened_side
+from jan_media.commands.entry import fail, opened_library, settings_of_environment
 from jan_media.commands.terminal import AsJson, print_json, progress
-from jan_media.storage.interface import StorageUnavailable
+from jan_media.settings import duration
 
 COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
 
@@ -54,12 +52,10 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Remove what has expired and what nothing refers to, and say how much."""
-    settings = settings_of_environment()
-    from jan_media.library.sweep import Swept, rehearse, sweep_in_turn
+    with opened_library() as library:
+        from jan_media.library.sweep import Swept, rehearse, sweep_in_turn
 
-    held_for = duration_of(grace) if grace else settings.sweep_grace
-    ahead_ms = int((settings.sweep_grace - held_for) * 1000)
-    with opened_library(settings) as (library, _):
+        ahead_ms = library.rules.hold_ms - int(duration(grace) * 1000) if grace else 0
         swept = rehearse(library, ahead_ms=ahead_ms)
         if not dry_run:
             in_all, swept = swept.steps, Swept()
@@ -89,37 +85,32 @@ def verify(
 
     The exit status is 1 if there are any and they were not removed.
     """
-    settings = settings_of_environment()
-    from jan_media.library.library import now_ms
-    from jan_media.library.verify import give_up_lost, looked_at, lost_renditions
-
     count = read = looked_for_renditions = renditions = 0
     lost: list[str] = []
-    try:
-        with opened_side(settings) as side:
-            side.catalog.migrate()
-            in_all = side.catalog.counts()["media"]
-            note = (lambda: f"{decimal(read)} read") if by_hash else (lambda: "")
-            with progress(in_all, lambda: count, note):
-                for record, whole in looked_at(side, by_hash=by_hash):
-                    count += 1
-                    read += record.media.bytes
-                    if whole:
-                        continue
-                    lost.append(record.media.id)
-                    if not as_json:
-                        print(record.media.id, flush=True)
-                    if give_up:
-                        give_up_lost(side, record)
-            unit = "ids looked at for renditions"
-            with progress(in_all, lambda: looked_for_renditions, unit=unit):
-                for ids, found in lost_renditions(side):
-                    looked_for_renditions += ids
-                    renditions += len(found)
-                    for sha256, fit in found if give_up else ():
-                        side.catalog.drop_rendition(sha256, fit, now=now_ms())
-    except (CatalogUnavailable, StorageUnavailable, OSError, ValueError, RuntimeError) as problem:
-        fail(str(problem))
+    with opened_library() as library:
+        from jan_media.library.verify import give_up_lost, looked_at, lost_renditions
+
+        catalog = library.catalog
+        in_all = catalog.counts()["media"]
+        note = (lambda: f"{decimal(read)} read") if by_hash else (lambda: "")
+        with progress(in_all, lambda: count, note):
+            for record, whole in looked_at(library, by_hash=by_hash):
+                count += 1
+                read += record.media.bytes
+                if whole:
+                    continue
+                lost.append(record.media.id)
+                if not as_json:
+                    print(record.media.id, flush=True)
+                if give_up:
+                    give_up_lost(library, record)
+        unit = "ids looked at for renditions"
+        with progress(in_all, lambda: looked_for_renditions, unit=unit):
+            for ids, found in lost_renditions(library):
+                looked_for_renditions += ids
+                renditions += len(found)
+                for sha256, fit in found if give_up else ():
+                    catalog.drop_rendition(sha256, fit, now=library.clock())
     if as_json:
         removed = give_up and bool(lost or renditions)
         print_json(

@@ -70,6 +70,11 @@ class Library:
     spool_dir: Path  # where uploads wait while they arrive
     clock: Callable[[], int] = now_ms
 
+    def close(self) -> None:
+        """Give back the connections of catalog and storage."""
+        self.catalog.close()
+        self.storage.close()
+
 
 def fresh_content_key() -> str:
     """A key for the bytes of one content, spread over 256 folders."""

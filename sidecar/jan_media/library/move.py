@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
@@ -23,7 +22,7 @@ from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import ApiKey, IntentLapsed, Rendition, State
 from jan_media.catalog.transfer import Record
 from jan_media.errors import ContentTooLarge
-from jan_media.library.library import fresh_content_key, now_ms, under_fresh_key
+from jan_media.library.library import Library, fresh_content_key, under_fresh_key
 from jan_media.library.spool import Spool
 from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
 
@@ -53,14 +52,6 @@ class Source:
 
     catalog: Readable
     storage: ReadableStorage
-
-
-@dataclass(frozen=True)
-class Side(Source):
-    """A library of ours, which may be either end of a move."""
-
-    catalog: Catalog
-    storage: Storage
 
 
 @dataclass(slots=True)
@@ -95,26 +86,14 @@ class _Damaged(Exception):
     """The source's bytes are missing or are not those of the content."""
 
 
-def move(
-    source: Source,
-    target: Side,
-    *,
-    spool_dir: Path,
-    hold_ms: int,
-    jobs: int = 4,
-    delete: bool = False,
-    moved: Moved | None = None,
-    clock: Callable[[], int] = now_ms,
-) -> Moved:
+def move(source: Source, target: Library, moved: Moved, *, jobs: int, delete: bool) -> None:
     """Bring to the target what the source has and the target lacks; API keys too.
 
-    ``hold_ms`` is how long a key is held for bytes being written, ``jobs`` how many objects are
-    copied at once. With ``delete``, claims that the source does not have are given up in the
-    target. ``moved`` is kept up to date meanwhile. Raises `CatalogUnavailable` and
+    ``moved`` is kept up to date. ``jobs`` is how many objects are copied at once. With ``delete``,
+    claims that the source does not have are given up in the target. Raises `CatalogUnavailable` and
     `StorageUnavailable`; run again, it goes on.
     """
-    moved = moved or Moved()
-    one = _Move(source, target, spool_dir, hold_ms, clock, moved)
+    one, clock = _Move(source, target, moved), target.clock
     _move_api_keys(source.catalog, target.catalog, now=clock())
     with ThreadPoolExecutor(jobs, thread_name_prefix="move") as threads:
         for ids in batches(source.catalog, clock):
@@ -135,17 +114,13 @@ def move(
                 raise
             list(threads.map(lambda each: one.bring_rendition(*each), renditions))
     if delete:
-        _delete_departed(source.catalog, target.catalog, clock, moved)
-    return moved
+        _delete_departed(source.catalog, target, moved)
 
 
 @dataclass(frozen=True, slots=True)
 class _Move:
     source: Source
-    target: Side
-    spool_dir: Path
-    hold_ms: int
-    clock: Callable[[], int]
+    target: Library
     moved: Moved
 
     def bring(self, record: Record, ours: Record | None) -> None:
@@ -174,7 +149,7 @@ class _Move:
             return
         key = ""
         if rendition.storage_key:
-            with Spool(self.spool_dir, max_bytes=max(1, rendition.bytes)) as spool:
+            with Spool(self.target.spool_dir, max_bytes=max(1, rendition.bytes)) as spool:
                 try:
                     spool.fill(self.source.storage.read(rendition.storage_key))
                 except (ObjectMissing, ContentTooLarge):
@@ -189,20 +164,20 @@ class _Move:
                 self.moved.bytes += rendition.bytes
         with contextlib.suppress(IntentLapsed):
             self.target.catalog.keep_rendition(
-                sha256, fit, replace(rendition, storage_key=key), now=self.clock()
+                sha256, fit, replace(rendition, storage_key=key), now=self.target.clock()
             )
 
     def _bring_ready(self, record: Record) -> int | None:
         """Returns how many bytes were copied for it; None if the target had them."""
         take_in = self.target.catalog.take_in_ready
-        if take_in(record, storage_key=None, now=self.clock()):
+        if take_in(record, storage_key=None, now=self.target.clock()):
             return None
 
         def attempt(key: str) -> int | None:
             self._intend(key)
             copied = self._copy(record, key)
             if copied is not None:
-                take_in(record, storage_key=key, now=self.clock())
+                take_in(record, storage_key=key, now=self.target.clock())
             return copied
 
         return under_fresh_key(attempt)
@@ -212,7 +187,9 @@ class _Move:
         media = record.media
         if ours is not None and ours.media.state is State.READY:
             return None
-        self.target.catalog.take_in_unready(record, key_due_at=media.expires_at + self.hold_ms)
+        self.target.catalog.take_in_unready(
+            record, key_due_at=media.expires_at + self.target.rules.hold_ms
+        )
         size = self.source.storage.size(media.storage_key)
         if media.state is State.REJECTED or size is None:
             return None
@@ -226,11 +203,11 @@ class _Move:
         They pass through a spool, are hashed on the way and again as the target gives them back.
         """
         media = record.media
-        with Spool(self.spool_dir, max_bytes=media.bytes or 2**63) as spool:
+        with Spool(self.target.spool_dir, max_bytes=media.bytes or 2**63) as spool:
             try:
                 spool.fill(self.source.storage.read(media.storage_key))
             except ObjectMissing:
-                if not still_there(self.source, record, now=self.clock()):
+                if not still_there(self.source.catalog, record, now=self.target.clock()):
                     return None
                 raise _Damaged from None
             except ContentTooLarge:
@@ -241,7 +218,7 @@ class _Move:
             return spool.size
 
     def _intend(self, key: str) -> None:
-        self.target.catalog.intend(key, due_at=self.clock() + self.hold_ms)
+        self.target.catalog.intend(key, due_at=self.target.clock() + self.target.rules.hold_ms)
 
     def _put(self, spool: Spool, key: str, mime: str) -> None:
         self.target.storage.put(key, spool.from_start(), size=spool.size, mime=mime)
@@ -258,9 +235,9 @@ def hash_of(storage: Storage, key: str) -> str:
     return digest.hexdigest()
 
 
-def still_there(side: Source, record: Record, *, now: int) -> bool:
+def still_there(catalog: Readable, record: Record, *, now: int) -> bool:
     """Whether the id was not deleted while its bytes were looked for."""
-    found = side.catalog.records([record.media.id], now=now).get(record.media.id)
+    found = catalog.records([record.media.id], now=now).get(record.media.id)
     return found is not None and found.media.storage_key == record.media.storage_key
 
 
@@ -283,15 +260,13 @@ def _move_api_keys(source: Readable, target: Catalog, *, now: int) -> None:
             target.revoke_api_key(key.id, now=now)
 
 
-def _delete_departed(
-    source: Readable, target: Catalog, clock: Callable[[], int], moved: Moved
-) -> None:
+def _delete_departed(source: Readable, target: Library, moved: Moved) -> None:
     """Give up, in the target, the claims that the source does not have."""
-    for ids in batches(target, clock):
-        theirs = source.records(ids, now=clock())
-        for id, record in target.records(ids, now=clock()).items():
+    for ids in batches(target.catalog, target.clock):
+        theirs = source.records(ids, now=target.clock())
+        for id, record in target.catalog.records(ids, now=target.clock()).items():
             known = set(theirs[id].owners) if id in theirs else set()
             for owner in record.owners:
                 if owner not in known:
-                    target.release(id, owner, now=clock())
+                    target.catalog.release(id, owner, now=target.clock())
                     moved.removed += 1
