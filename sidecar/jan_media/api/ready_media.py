@@ -10,8 +10,8 @@ from starlette.requests import Request
 from jan_media.api.callers import owner_of
 from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import Media, State
+from jan_media.content.allowed_types import CHECKED
 from jan_media.content.decoders import PROCESSES
-from jan_media.content.sniff import CHECKED
 from jan_media.errors import Refused
 from jan_media.library import renditions
 from jan_media.library.direct_upload import complete

@@ -2,6 +2,18 @@
 
 import re
 
+CHECKED = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/gif": "GIF",
+    "image/webp": "WEBP",
+    "image/bmp": "BMP",
+    "image/tiff": "TIFF",
+    "image/avif": "AVIF",
+    "image/heic": "HEIF",
+    "image/heif": "HEIF",
+}
+"""The types whose pictures are decoded, and Pillow's names for them."""
 # Types that only their full name admits: a browser may run what is in them.
 _NEVER_BY_WILDCARD = {"image/svg+xml"}
 _ENTRY = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(\*|[a-z0-9][a-z0-9!#$&^_.+-]*)")

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile
 
+from jan_media.content.allowed_types import CHECKED
 from jan_media.content.refusals import (
     BrokenImage,
     MediaRefused,
@@ -22,17 +23,6 @@ from jan_media.content.refusals import (
     TooManyPixels,
 )
 
-FORMATS = {
-    "image/jpeg": "JPEG",
-    "image/png": "PNG",
-    "image/gif": "GIF",
-    "image/webp": "WEBP",
-    "image/bmp": "BMP",
-    "image/tiff": "TIFF",
-    "image/avif": "AVIF",
-    "image/heic": "HEIF",
-    "image/heif": "HEIF",
-}
 MOST_FRAMES = 10_000
 # The frames of an animation are decoded up to so many pixels in all; later ones are not looked at.
 DECODED_PIXELS = 100_000_000
@@ -49,19 +39,18 @@ _NO_DATA = b"\x5a\xa5\x33\x96" * 64  # bytes that change the picture if a decode
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def check(source: BinaryIO, mime: str, max_pixels: int) -> tuple[int, int]:
-    """Decode the picture; returns its width and height. Raises `MediaRefused` if it is no good."""
+def check(source: BinaryIO, mime: str, max_pixels: int) -> None:
+    """Decode the picture. Raises `MediaRefused` if it is no good."""
     with refusing(mime, max_pixels):
         if mime == "image/jpeg":
-            return _check_jpeg(jpeg_without_extras(source), max_pixels)
+            _check_jpeg(jpeg_without_extras(source), max_pixels)
+            return
         if mime == "image/png":
             source = png_without_extras(source)
         if mime == "image/gif":
             source = _CountedReads(source.read())
         with open_picture(source, mime, max_pixels) as image:
-            size = image.size
             _decode_frames(image, mime, max_pixels)
-            return size
 
 
 @contextlib.contextmanager
@@ -84,7 +73,7 @@ def open_picture(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.Imag
 
     Raises `TooManyPixels` and `BrokenImage`, and whatever Pillow raises.
     """
-    if FORMATS[mime] == "HEIF":
+    if CHECKED[mime] == "HEIF":
         import pi_heif  # slow to load, and few files need it
 
         pi_heif.register_heif_opener(thumbnails=False)
@@ -92,7 +81,7 @@ def open_picture(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.Imag
     # takes its memory when the header is read, and for frames that are larger than the first.
     Image.MAX_IMAGE_PIXELS = max_pixels
     source.seek(0)
-    image = Image.open(source, formats=[FORMATS[mime]])
+    image = Image.open(source, formats=[CHECKED[mime]])
     _check_size(image, mime, max_pixels)
     return image
 
@@ -204,16 +193,13 @@ def jpeg_without_extras(source: BinaryIO) -> bytes:
     raise BrokenImage(mime="image/jpeg")
 
 
-def _check_jpeg(data: bytes, max_pixels: int) -> tuple[int, int]:
+def _check_jpeg(data: bytes, max_pixels: int) -> None:
     """Decode at an eighth of the size, which reads all of the data and draws little."""
     with open_picture(io.BytesIO(data), "image/jpeg", max_pixels) as image:
-        size = image.size
         image.draft("L", (1, 1))
-        try:
+        with contextlib.suppress(OSError):
             image.load()
-            return size
-        except OSError:
-            pass
+            return
     # Is only the end marker missing? Then other bytes before it do not change the picture.
     drawn = []
     data = data.rstrip(b"\xff")
@@ -222,4 +208,3 @@ def _check_jpeg(data: bytes, max_pixels: int) -> tuple[int, int]:
             drawn.append(hashlib.sha256(image.tobytes()).digest())
     if drawn[0] != drawn[1]:
         raise BrokenImage(mime="image/jpeg")
-    return size

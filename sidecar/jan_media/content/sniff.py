@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import puremagic
 
-from jan_media.content.allowed_types import AllowedTypes
+from jan_media.content.allowed_types import CHECKED, AllowedTypes
 from jan_media.content.decoders import DECODERS
 from jan_media.content.refusals import EmptyFile, NotMedia, TypeNotAllowed
 
@@ -26,11 +26,6 @@ _REGISTERED_NAMES = {
     "video/avi": "video/x-msvideo",
     "application/ogg": "audio/ogg",
     "application/x-matroska": "video/x-matroska",
-}
-# The types whose pictures are decoded; the rest of what puremagic says is taken.
-CHECKED = {
-    *("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/tiff"),
-    *("image/avif", "image/heic", "image/heif"),
 }
 # puremagic's confidence grows with the length of a match. A short one may be mere text.
 _SURE_IMAGE = 0.3

@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from jan_media.catalog.interface import Media, Rendition
+from jan_media.content.allowed_types import CHECKED
 from jan_media.content.decoders import DECODERS
 from jan_media.content.refusals import MediaRefused, TooExpensive
-from jan_media.content.sniff import CHECKED
 from jan_media.errors import Refused
 from jan_media.library.library import Library, under_fresh_key
 from jan_media.library.resolve import not_found

@@ -4,7 +4,7 @@ import logging
 from concurrent.futures import Future
 
 from jan_media.catalog.interface import CatalogUnavailable, Media
-from jan_media.content.sniff import CHECKED
+from jan_media.content.allowed_types import CHECKED
 from jan_media.errors import Refused
 from jan_media.library import renditions
 from jan_media.library.library import Library

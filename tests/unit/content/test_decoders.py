@@ -14,9 +14,8 @@ from tests.unit.content.damage import saved
 SMALL = saved("PNG")
 
 
-def checked(decoders: Decoders, data: bytes, mime: str = "image/png") -> tuple[int, int]:
-    width, height = decoders.run("check", io.BytesIO(data), len(data), mime, max_pixels=10**8)
-    return width, height
+def check(decoders: Decoders, data: bytes, mime: str = "image/png") -> None:
+    decoders.run("check", io.BytesIO(data), len(data), mime, max_pixels=10**8)
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +32,21 @@ def test_a_picture_that_takes_too_long_costs_its_process_and_no_other_picture(
 ) -> None:
     decoders = Decoders(1, **limit)
     with pytest.raises(TooExpensive, match="save it smaller"):
-        checked(decoders, slow, "image/jpeg")
-    assert checked(decoders, SMALL) == (64, 48)
+        check(decoders, slow, "image/jpeg")
+    check(decoders, SMALL)
 
 
 def test_a_process_goes_on_after_a_picture_that_is_no_good() -> None:
     decoders = Decoders(1)
     for _ in range(3):
         with pytest.raises(BrokenImage):
-            checked(decoders, SMALL[:200])
-        assert checked(decoders, SMALL) == (64, 48)
+            check(decoders, SMALL[:200])
+        check(decoders, SMALL)
 
 
 def test_a_large_file_is_handed_over_open() -> None:
     data = saved("BMP", Image.new("RGB", (600, 400)))
     with tempfile.TemporaryFile() as file:
         file.write(data)
-        answer = Decoders(1).run("check", file, len(data), "image/bmp", max_pixels=10**8)
-    assert tuple(answer) == (600, 400)
+        answer = Decoders(1).run("render", file, len(data), "image/bmp", max_pixels=10**8, fit={})
+    assert (answer["width"], answer["height"]) == (600, 400)
