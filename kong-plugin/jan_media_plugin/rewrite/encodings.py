@@ -5,11 +5,10 @@ of RFC 8878. What unpacks to more than a limit is refused before it fills the me
 """
 
 import codecs
-import gzip
-import io
 import json
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import zstandard
 
@@ -19,8 +18,7 @@ from jan_media_plugin.headers import Headers
 ACCEPTED = "gzip, deflate, zstd"
 _MOST_CODINGS = 4
 _LARGEST_WINDOW = 1 << 27  # bytes: what `zstd --long` makes; more is a way to fill the memory
-_ZSTD_STEP = 1024
-_GZIP_BEGINS = b"\x1f\x8b\x08"  # each member does; in compressed data it comes by chance
+_STEP = 1024  # bytes, which unpack to 32 MiB at most
 _MOST_FRAMES = 1000  # one behind the other; each costs microseconds and may hold nothing
 
 
@@ -35,12 +33,12 @@ def decoded(body: bytes, codings: Sequence[str], most: int) -> bytes:
     if len(codings) > _MOST_CODINGS:
         raise _unsupported(f"{len(codings)} codings, one after the other,")
     for coding in reversed(codings):
-        decode = _DECODERS.get(coding)
-        if decode is None:
+        new_decoder = _DECODERS.get(coding)
+        if new_decoder is None:
             raise _unsupported(f"Content-Encoding {coding[:40]!r}")
         try:
-            body = decode(body, most + 1)
-        except (zlib.error, gzip.BadGzipFile, zstandard.ZstdError, EOFError):
+            body = _unpacked(new_decoder, body, most + 1)
+        except (zlib.error, zstandard.ZstdError, EOFError):
             raise invalid_request(
                 "invalid_content_encoding",
                 f"The body is not {coding}, as its Content-Encoding says. Send it as it is, or "
@@ -67,63 +65,43 @@ def in_utf8(body: bytes) -> bytes:
         return body
 
 
-def _gunzip(body: bytes, most: int) -> bytes:
-    """A file of gzip may have several members, one behind the other (RFC 1952, 2.2)."""
-    if body.count(_GZIP_BEGINS) > _MOST_FRAMES:
-        raise _too_many_frames()
-    return gzip.GzipFile(fileobj=io.BytesIO(body)).read(most)
+def _unpacked(new_decoder: Callable[[bytes], Any], body: bytes, most: int) -> bytes:
+    """Return what ``body`` unpacks to, of more than ``most`` bytes not much more than these.
 
-
-def _inflate(body: bytes, most: int) -> bytes:
-    """Zlib (RFC 1950) as the standard says, or bare deflate (RFC 1951) as many send it."""
-    try:
-        return _whole(zlib.decompressobj(), body, most)
-    except zlib.error:
-        return _whole(zlib.decompressobj(wbits=-15), body, most)
-
-
-def _whole(decoder: "zlib._Decompress", body: bytes, most: int) -> bytes:
-    text = decoder.decompress(body, most)
-    if not decoder.eof and len(text) < most:
-        raise EOFError
-    return text
-
-
-def _unzstd(body: bytes, most: int) -> bytes:
-    """There may be several frames, one behind the other (RFC 8878, 3.1)."""
-    pieces, left, frames = [], most, 1
-    view = memoryview(body)
-    decoder = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj()
-    # A kilobyte unpacks to 32 MiB at most, so no more is made than is asked for and that.
-    for start in range(0, len(body), _ZSTD_STEP):
-        rest: bytes | memoryview = view[start : start + _ZSTD_STEP]
-        while rest and left > 0:
+    Frames, which gzip calls members, may stand one behind the other (RFC 1952, 2.2; RFC 8878,
+    3.1), with zeros between and behind them.
+    """
+    pieces, left, frames, decoder = [], most, 1, new_decoder(body)
+    for start in range(0, len(body), _STEP):
+        rest = body[start : start + _STEP]
+        while left > 0 and (rest := rest.lstrip(b"\0") if decoder.eof else rest):
             if decoder.eof:
-                frames += 1
-                if frames > _MOST_FRAMES:
-                    raise _too_many_frames()
-                decoder = zstandard.ZstdDecompressor(
-                    max_window_size=_LARGEST_WINDOW
-                ).decompressobj()
+                frames, decoder = frames + 1, new_decoder(rest)
+            if frames > _MOST_FRAMES:
+                raise too_large(
+                    f"The body is compressed in more than {_MOST_FRAMES} parts. Compress it in one."
+                )
             pieces.append(decoder.decompress(rest))
             left -= len(pieces[-1])
-            rest = decoder.unused_data if decoder.eof else b""
-    if not decoder.eof and left > 0:
+            rest = decoder.unused_data
+    if left > 0 and not decoder.eof:
         raise EOFError
     return b"".join(pieces)
 
 
-def _too_many_frames() -> Refused:
-    return too_large(
-        f"The body is compressed in more than {_MOST_FRAMES} parts. Compress it in one."
-    )
+def _inflating(begins: bytes) -> Any:
+    """Zlib (RFC 1950, 2.2) as the standard says, or bare deflate (RFC 1951) as many send it."""
+    head = int.from_bytes(begins[:2], "big")
+    is_zlib = head >> 8 & 15 == 8 and head % 31 == 0
+    return zlib.decompressobj(wbits=15 if is_zlib else -15)
 
 
-_DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
-    "gzip": _gunzip,
-    "x-gzip": _gunzip,
-    "deflate": _inflate,
-    "zstd": _unzstd,
+# What decodes one frame, made of how that begins: it has `decompress`, `eof` and `unused_data`.
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    "gzip": lambda _: zlib.decompressobj(wbits=31),
+    "x-gzip": lambda _: zlib.decompressobj(wbits=31),
+    "deflate": _inflating,
+    "zstd": lambda _: zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj(),
 }
 
 
