@@ -153,11 +153,11 @@ def _gemini(
     value = _quoted(medium.url) if medium.base64 is None else b'"%b"' % medium.base64
     stated = around.named("mimeType", "mime_type")
     edits = [_stating_type(stated, member, _spelled("mimeType", "_" in key), medium)]
-    if wants_url == (member.key != b"data"):
+    if wants_url == (member.key != "data"):
         return [*edits, Edit(member.value_start, member.value_end, value)]
     part = objects.around(around.start)
     holder = part.members[part.index(around.start)]
-    named = _spelled("fileData" if wants_url else "inlineData", b"_" in holder.key)
+    named = _spelled("fileData" if wants_url else "inlineData", "_" in holder.key)
     renamed = _renamed(member, _spelled("fileUri", "_" in key) if wants_url else "data", value)
     return [Edit(holder.key_start, holder.key_end, _quoted(named)), *edits, *renamed]
 

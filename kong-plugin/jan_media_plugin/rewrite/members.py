@@ -2,6 +2,7 @@
 
 import bisect
 import functools
+import json
 import re
 from operator import attrgetter
 from typing import NamedTuple
@@ -9,19 +10,21 @@ from typing import NamedTuple
 from jan_media_plugin.rewrite.candidates import TooComplex
 from jan_media_plugin.rewrite.parsed import without_escaped_quotes
 
-# What may be looked at in one body: each step costs everybody a microsecond, as a token does, or a
-# kilobyte of a string.
+# What may be looked at in one body: each step costs everybody a microsecond, as a token does, a
+# kilobyte of a string, or a member.
 _MOST_STEPS = 200_000
 _BYTES_A_STEP = 1024
-_TOKEN = re.compile(rb'"[^"]*+"|[{}\[\]:,]')
-_SPACE = re.compile(rb"[ \t\n\r]*")
-_SCALAR = re.compile(rb"[^ \t\n\r,}\]]+")
+_MOST_READINGS = 4  # of one byte: objects with ids may stand in one another
+_TOKEN = re.compile(r'"[^"]*+"|[{}\[\],]')
+_MEMBER = re.compile(r'\s*[{,]\s*(?P<quoted>"(?P<key>[^"]*+)")\s*:\s*')
+# Numbers may have more digits than Python turns into an integer.
+_DECODER = json.JSONDecoder(strict=False, parse_int=float)
 
 
 class Member(NamedTuple):
     """One member: where its key and its value are, each with its quotes."""
 
-    key: bytes  # between its quotes, as it is spelled
+    key: str  # between its quotes, as it is spelled
     key_start: int
     key_end: int
     value_start: int
@@ -34,7 +37,7 @@ class ObjectSpan:
     def __init__(self, start: int) -> None:
         self.start = start
         self.members: list[Member] = []
-        self._by_key: dict[bytes, Member] = {}
+        self._by_key: dict[str, Member] = {}
 
     def add(self, member: Member) -> None:
         """Add a member that stands behind all others."""
@@ -47,7 +50,7 @@ class ObjectSpan:
 
     def named(self, *names: str) -> Member | None:
         """Return the first member of the first of these names that is there."""
-        return next(filter(None, (self._by_key.get(name.encode()) for name in names)), None)
+        return next(filter(None, (self._by_key.get(name) for name in names)), None)
 
 
 class Objects:
@@ -73,64 +76,45 @@ class Objects:
         return self._read[start]
 
     @functools.cached_property
-    def _text(self) -> bytes:
-        return without_escaped_quotes(self.body)
+    def _text(self) -> str:
+        """The body with a character for each byte, as Python's decoder wants it."""
+        return without_escaped_quotes(self.body).decode("latin-1")
 
     @functools.cached_property
-    def _backwards(self) -> bytes:
+    def _backwards(self) -> str:
         return self._text[::-1]  # in which strings are strings again
 
     def _opening(self, position: int) -> int:
         """Read from ``position`` to the left, until the brace of the object around it."""
         size, depth = len(self._text), 0
         for token in _TOKEN.finditer(self._backwards, size - position):
-            self._step(token)
+            self._step(1 + len(token[0]) // _BYTES_A_STEP)
             start = size - token.end()
             match token[0][:1]:
-                case b"}" | b"]":
+                case "}" | "]":
                     depth += 1
-                case b"{" | b"[" if depth:
+                case "{" | "[" if depth:
                     depth -= 1
-                case b"{":
+                case "{":
                     return start
-                case b'"' if not depth and start in self._opened:
+                case '"' if not depth and start in self._opened:
                     return self._opened[start]
         raise ValueError("no object is around the root")
 
     def _members(self, start: int) -> ObjectSpan:
-        """Read from the brace at ``start`` to the one that closes it."""
-        found, depth, before = ObjectSpan(start), 0, (0, 0)
-        key: tuple[int, int] | None = None
-        value = 0
-        for token in _TOKEN.finditer(self._text, start):
-            self._step(token)
-            mark = token[0][:1]
-            if mark in b"{[":
-                depth += 1
-            elif mark == b":" and depth == 1:
-                key, value = before, _after_space(self.body, token.end())
-            elif mark in b",}]":
-                if depth == 1 and key is not None:
-                    found.add(self._member(key, value, before))
-                    key = None
-                depth -= mark != b","
-                if not depth:
-                    break
-            before = token.span()
+        """Read the object whose brace stands at ``start``."""
+        found, at = ObjectSpan(start), start
+        try:
+            while opened := _MEMBER.match(self._text, at):
+                self._step(1)
+                _, at = _DECODER.raw_decode(self._text, opened.end())
+                found.add(Member(opened["key"], *opened.span("quoted"), opened.end(), at))
+        except RecursionError:
+            raise TooComplex("nested so deeply") from None
+        self._step(_MOST_STEPS * (at - start) // (_MOST_READINGS * len(self._text)))
         return found
 
-    def _member(self, key: tuple[int, int], value: int, last: tuple[int, int]) -> Member:
-        """``last`` is the span of the token before the comma or the brace behind the value."""
-        end = last[1]
-        if last[0] < value:  # the colon: numbers, true, false and null are no tokens
-            end = _SCALAR.match(self.body, value).end()  # type: ignore[union-attr]
-        return Member(self.body[key[0] + 1 : key[1] - 1], *key, value, end)
-
-    def _step(self, token: re.Match[bytes]) -> None:
-        self._steps_left -= 1 + (token.end() - token.start()) // _BYTES_A_STEP
+    def _step(self, cost: int) -> None:
+        self._steps_left -= cost
         if self._steps_left < 0:
             raise TooComplex("of so many parts beside an id")
-
-
-def _after_space(body: bytes, at: int) -> int:
-    return _SPACE.match(body, at).end()  # type: ignore[union-attr]

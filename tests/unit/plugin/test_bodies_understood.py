@@ -55,7 +55,9 @@ def test_a_body_compressed_in_thousands_of_parts_is_refused(ask: Ask, coding: st
     assert error(outcome)["status"] == 413
 
 
-def test_gzip_may_have_several_members_and_zeros_behind_them(ask: Ask, sidecar: FakeSidecar) -> None:
+def test_gzip_may_have_several_members_and_zeros_behind_them(
+    ask: Ask, sidecar: FakeSidecar
+) -> None:
     sidecar.media[ID] = URL
     body = gzip.compress(chat(ID)[:50]) + bytes(3) + gzip.compress(chat(ID)[50:]) + bytes(2000)
     _, request = ask({**bearer(), "content-encoding": "gzip"}, body)
