@@ -22,7 +22,7 @@ from jan_media.storage.interface import StorageRefused, StorageUnavailable
 from jan_media.storage.s3 import MIB, S3Storage
 
 from tests.support.ceph import ACCESS_KEY, REGION, SECRET_KEY, Ceph
-from tests.support.storages import s3_storage
+from tests.support.storages import s3_settings, s3_storage
 
 PNG = "image/png"
 
@@ -181,7 +181,7 @@ def test_no_credentials_at_all_are_said_at_the_start(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
     with pytest.raises(StorageRefused, match="MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY"):
-        s3_storage(ceph, "any-bucket", access_key=None, secret_key=None)
+        s3_storage(ceph, "any-bucket", access_key="", secret_key="")
 
 
 def test_credentials_come_from_the_aws_chain(
@@ -189,7 +189,7 @@ def test_credentials_come_from_the_aws_chain(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    storage = s3_storage(ceph, bucket, access_key=None, secret_key=None)
+    storage = s3_storage(ceph, bucket, access_key="", secret_key="")
 
     put(storage, "chain/a", b"x")
 
@@ -350,15 +350,7 @@ def test_a_retried_upload_sends_the_object_from_its_start(
 
 def test_urls_are_signed_for_the_public_endpoint(ceph: Ceph, bucket: str) -> None:
     with dropping_proxy(ceph.endpoint, drops=0) as public:
-        storage = S3Storage(
-            bucket,
-            region=REGION,
-            endpoint=ceph.endpoint,
-            public_endpoint=public,
-            access_key=ACCESS_KEY,
-            secret_key=SECRET_KEY,
-            path_style=True,
-        )
+        storage = s3_storage(ceph, bucket, public_endpoint=public)
         put(storage, "public/a", b"x")
 
         url = storage.presign_get("public/a", mime=PNG, filename="a.png", ttl=60)
@@ -376,7 +368,7 @@ def test_urls_are_signed_for_the_public_endpoint(ceph: Ceph, bucket: str) -> Non
 
 
 def test_the_endpoint_of_aws_is_that_of_the_region() -> None:
-    storage = S3Storage("media", region="eu-west-1", access_key="A", secret_key="S")
+    storage = S3Storage(s3_settings(region="eu-west-1"))
 
     url = storage.presign_get("a", mime=PNG, filename="a.png", ttl=60)
     form = storage.uploads.presign_post("a", max_bytes=9, ttl=60)
@@ -415,7 +407,7 @@ class Issuer:
 def with_temporary_credentials(monkeypatch: pytest.MonkeyPatch, issuer: Issuer) -> S3Storage:
     credentials = RefreshableCredentials.create_from_metadata(issuer.issue(), issuer.issue, "test")
     monkeypatch.setattr(boto3.Session, "get_credentials", lambda self: credentials)
-    return S3Storage("media", region="eu-west-1")
+    return S3Storage(s3_settings(access_key="", secret_key=""))
 
 
 def signed_by(storage: S3Storage) -> str:
@@ -472,11 +464,11 @@ def test_presigning_takes_microseconds(storage: S3Storage) -> None:
 SIXTEEN_UPLOADS = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
+from jan_media.settings import S3Settings
 from jan_media.storage.s3 import S3Storage
 
 endpoint, bucket, access_key, secret_key, region, path = sys.argv[1:]
-storage = S3Storage(bucket, region=region, endpoint=endpoint, access_key=access_key,
-                    secret_key=secret_key, path_style=True)
+storage = S3Storage(S3Settings(endpoint, "", region, bucket, access_key, secret_key, True))
 storage.check()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

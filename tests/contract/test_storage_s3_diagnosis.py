@@ -8,7 +8,7 @@ from jan_media.doctor.finding import Finding, Verdict
 from jan_media.storage.s3 import S3Storage
 from jan_media.storage.s3_diagnosis import diagnose
 
-from tests.support.ceph import ACCESS_KEY, REGION, SECRET_KEY, Ceph
+from tests.support.ceph import ACCESS_KEY, SECRET_KEY, Ceph
 from tests.support.storages import s3_storage
 
 
@@ -168,15 +168,7 @@ def test_an_endpoint_that_is_away_is_a_problem(ceph: Ceph, bucket: str) -> None:
 
 
 def test_a_public_endpoint_that_is_not_the_service_is_a_problem(ceph: Ceph, bucket: str) -> None:
-    storage = S3Storage(
-        bucket,
-        region=REGION,
-        endpoint=ceph.endpoint,
-        public_endpoint="http://127.0.0.1:1",
-        access_key=ACCESS_KEY,
-        secret_key=SECRET_KEY,
-        path_style=True,
-    )
+    storage = s3_storage(ceph, bucket, public_endpoint="http://127.0.0.1:1")
 
     findings = found_with(storage)
 
@@ -188,15 +180,7 @@ def test_a_public_endpoint_that_is_not_the_service_is_a_problem(ceph: Ceph, buck
 
 
 def test_a_public_endpoint_under_another_name_is_a_problem(ceph: Ceph, bucket: str) -> None:
-    storage = S3Storage(
-        bucket,
-        region="us-east-1",
-        endpoint=ceph.endpoint,
-        public_endpoint=f"{ceph.endpoint}/behind/a/prefix",
-        access_key=ACCESS_KEY,
-        secret_key=SECRET_KEY,
-        path_style=True,
-    )
+    storage = s3_storage(ceph, bucket, public_endpoint=f"{ceph.endpoint}/behind/a/prefix")
 
     found = about("presigned get", found_with(storage))
 

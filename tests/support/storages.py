@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from jan_media.settings import S3Settings
 from jan_media.storage.interface import PresignedPost, Storage, TakesUploads
 from jan_media.storage.local import LocalStorage
 from jan_media.storage.s3 import S3Storage
@@ -85,9 +86,10 @@ def s3_storage(
     *,
     clock: Clock = time.time,
     kind: type[S3Storage] = S3Storage,
-    access_key: str | None = ACCESS_KEY,
-    secret_key: str | None = SECRET_KEY,
-    endpoint: str | None = None,
+    access_key: str = ACCESS_KEY,
+    secret_key: str = SECRET_KEY,
+    endpoint: str = "",
+    public_endpoint: str = "",
     read_timeout: float = 7.0,
     attempts: int = 2,
     multipart_threshold: int = 64 * 1024 * 1024,
@@ -95,15 +97,39 @@ def s3_storage(
 ) -> S3Storage:
     """An S3 storage on the Ceph gateway, with the settings that the tests vary."""
     return kind(
-        bucket,
-        region=REGION,
-        endpoint=endpoint or ceph.endpoint,
-        access_key=access_key,
-        secret_key=secret_key,
-        path_style=True,
+        s3_settings(
+            bucket=bucket,
+            endpoint=endpoint or ceph.endpoint,
+            public_endpoint=public_endpoint,
+            access_key=access_key,
+            secret_key=secret_key,
+            use_path_style=True,
+        ),
         read_timeout=read_timeout,
         attempts=attempts,
         multipart_threshold=multipart_threshold,
         part_size=part_size,
         clock=clock,
+    )
+
+
+def s3_settings(
+    *,
+    bucket: str = "media",
+    region: str = REGION,
+    endpoint: str = "",
+    public_endpoint: str = "",
+    access_key: str = "A",
+    secret_key: str = "S",
+    use_path_style: bool = False,
+) -> S3Settings:
+    """Settings of S3 of which a test says what matters."""
+    return S3Settings(
+        endpoint=endpoint,
+        public_endpoint=public_endpoint,
+        region=region,
+        bucket=bucket,
+        access_key=access_key,
+        secret_key=secret_key,
+        use_path_style=use_path_style,
     )

@@ -167,20 +167,22 @@ def _opened(
     from jan_media.library.move import Source
     from jan_media.sidecar import open_library
 
-    with closing(open_library(settings)) as library:
-        if not jan_server:
+    if not jan_server:
+        with closing(open_library(settings)) as library:
             _require_current(library.catalog.schema_version())
             counts = library.catalog.counts()
             yield Source(library.catalog, library.storage), counts["media"] + counts["pending"]
-            return
-        from jan_media.library.jan_server import Bucket, MediaObjects
-        from jan_media.storage.s3 import S3Storage
+        return
+    from jan_media.library.jan_server import Bucket, MediaObjects
 
-        storage, url = library.storage, settings.database_url
-        if not isinstance(storage, S3Storage) or not url.startswith("postgres"):
-            raise ValueError("jan-server's media are in s3://bucket and postgresql://…: name those")
-        with closing(MediaObjects(url, issuer=jan_server, takes=takes)) as table:
-            yield Source(table, Bucket(storage)), table.count()
+    url = settings.database_url
+    if settings.storage_backend != "s3" or not url.startswith("postgres"):
+        raise ValueError("jan-server's media are in s3://bucket and postgresql://…: name those")
+    with (
+        closing(MediaObjects(url, issuer=jan_server, takes=takes)) as table,
+        closing(Bucket(settings.s3)) as bucket,
+    ):
+        yield Source(table, bucket), table.count()
     if table.left_out:
         print(
             "left out, since MEDIA_ALLOWED_TYPES and MEDIA_FILE_TYPES do not name their types: "

@@ -101,24 +101,13 @@ class MediaObjects:
             return self._db.execute(query, values).fetchall()
 
 
-class Bucket:
+class Bucket(S3Storage):
     """The bucket. Its keys end as the names of files do, so they are not all keys of ours."""
 
-    def __init__(self, storage: S3Storage) -> None:
-        """``storage`` names the bucket, and says how it is reached."""
-        self._storage = storage
-
-    def check(self) -> None:
-        """As `Storage.check`."""
-        self._storage.check()
-
-    def read(self, key: str) -> AbstractContextManager[Iterator[bytes]]:
-        """As `Storage.read`."""
-        return self._storage.read_any(key)
-
-    def size(self, key: str) -> int | None:
-        """Never asked: all ids have their bytes."""
-        raise NotImplementedError
+    def read(
+        self, key: str, *, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        return self._read(key, start, stop)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Protocol
@@ -38,20 +37,12 @@ class Readable(Protocol):
     def list_api_keys(self) -> list[ApiKey]: ...
 
 
-class ReadableStorage(Protocol):
-    """What a move asks of its source's storage: what `Storage` says of it."""
-
-    def check(self) -> None: ...
-    def read(self, key: str) -> AbstractContextManager[Iterator[bytes]]: ...
-    def size(self, key: str) -> int | None: ...
-
-
 @dataclass(frozen=True)
 class Source:
     """Where a move comes from."""
 
     catalog: Readable
-    storage: ReadableStorage
+    storage: Storage
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ Credentials
     about as long at most, whatever its own time says.
 
 Timeouts and retries
-    ``connect_timeout`` and ``read_timeout`` are those of one attempt; ``attempts`` counts all of
+    `CONNECT_TIMEOUT` and ``read_timeout`` are those of one attempt; ``attempts`` counts all of
     them. With the defaults a service that accepts connections and says nothing costs a caller
     under 20 seconds. Refusals are not retried, throttling and 5xx are.
 
@@ -66,6 +66,7 @@ from s3transfer.utils import ReadFileChunk
 
 from jan_media.doctor.finding import Finding
 from jan_media.log import about
+from jan_media.settings import S3Settings
 from jan_media.storage.interface import (
     CHUNK,
     LONGEST_URL,
@@ -86,6 +87,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MIB = 1024 * 1024
+CONNECT_TIMEOUT = 2.0  # seconds
+CONNECTIONS = 64
 _MOST_DELETIONS = 1000  # of one DeleteObjects request
 _FILENAME = re.compile(r'filename="([^"]*)"')
 
@@ -102,33 +105,26 @@ class S3Storage(Storage):
 
     def __init__(
         self,
-        bucket: str,
+        s3: S3Settings,
         *,
-        region: str,
-        endpoint: str | None = None,
-        public_endpoint: str | None = None,
-        access_key: str | None = None,
-        secret_key: str | None = None,
-        path_style: bool = False,
-        connect_timeout: float = 2.0,
         read_timeout: float = 7.0,
         attempts: int = 2,
-        connections: int = 64,
         multipart_threshold: int = 64 * MIB,
         part_size: int = 16 * MIB,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``endpoint`` is AWS's of ``region`` if None, ``public_endpoint`` is ``endpoint``.
+        """The endpoint is AWS's of the region if the settings name none, the public endpoint is
+        the endpoint.
 
-        Without ``access_key`` the credentials come from the usual AWS chain. Timeouts are in
+        Without an access key the credentials come from the usual AWS chain. ``read_timeout`` is in
         seconds, sizes in bytes; S3 takes parts from 5 MiB on. Does no I/O, except what the AWS
         chain needs to find credentials; raises `StorageUnavailable` if it finds none and
         `ValueError` for an endpoint that cannot be.
         """
         session = boto3.Session(
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            region_name=region,
+            aws_access_key_id=s3.access_key or None,
+            aws_secret_access_key=s3.secret_key or None,
+            region_name=s3.region,
         )
         with failures_mapped("the look-up of credentials"):
             credentials = session.get_credentials()
@@ -137,24 +133,26 @@ class S3Storage(Storage):
             self._credential_source = credentials
         config = Config(
             signature_version="s3v4",
-            connect_timeout=connect_timeout,
+            connect_timeout=CONNECT_TIMEOUT,
             read_timeout=read_timeout,
             retries={"mode": "standard", "total_max_attempts": attempts},
-            max_pool_connections=connections,
-            s3={"addressing_style": "path" if path_style else "virtual"},
+            max_pool_connections=CONNECTIONS,
+            s3={"addressing_style": "path" if s3.use_path_style else "virtual"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        self.client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
+        self.client: S3Client = session.client(
+            "s3", endpoint_url=s3.endpoint or None, config=config
+        )
         self.client.meta.events.register("before-send.s3", _say_request)
-        self.bucket = bucket
-        self._region = region
+        self.bucket = s3.bucket
+        self._region = s3.region
         public = session.client(
             "s3",
-            endpoint_url=public_endpoint or endpoint,
+            endpoint_url=s3.public_endpoint or s3.endpoint or None,
             config=config.merge(Config(signature_version=UNSIGNED)),
         )
-        self._public_url = _bucket_url(public, bucket)
+        self._public_url = _bucket_url(public, s3.bucket)
         # Threads of its own would only add to those that call this.
         self._transfer = TransferConfig(
             multipart_threshold=multipart_threshold,
@@ -193,13 +191,10 @@ class S3Storage(Storage):
     def read(
         self, key: str, *, start: int = 0, stop: int | None = None
     ) -> AbstractContextManager[Iterator[bytes]]:
-        return self.read_any(require_key(key), start, stop)
+        return self._read(require_key(key), start, stop)
 
     @contextmanager
-    def read_any(
-        self, key: str, start: int = 0, stop: int | None = None
-    ) -> Iterator[Iterator[bytes]]:
-        """As `read`, also of keys that are none of ours."""
+    def _read(self, key: str, start: int, stop: int | None) -> Iterator[Iterator[bytes]]:
         with failures_mapped("a read", key):
             body = self._open(key, start, stop)
         with closing(body):

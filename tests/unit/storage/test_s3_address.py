@@ -3,6 +3,8 @@
 import pytest
 from jan_media.storage.s3 import S3Storage
 
+from tests.support.storages import s3_settings
+
 
 @pytest.mark.parametrize(
     ("endpoint", "path_style", "bucket"),
@@ -18,14 +20,7 @@ from jan_media.storage.s3 import S3Storage
     ],
 )
 def test_the_address_of_a_bucket(endpoint: str, path_style: bool, bucket: str) -> None:
-    storage = S3Storage(
-        "media",
-        region="eu-west-1",
-        public_endpoint=endpoint,
-        access_key="A",
-        secret_key="S",
-        path_style=path_style,
-    )
+    storage = S3Storage(s3_settings(public_endpoint=endpoint, use_path_style=path_style))
 
     url = storage.presign_get("a", mime="image/png", filename="a.png", ttl=60)
 
@@ -37,4 +32,4 @@ def test_the_address_of_a_bucket(endpoint: str, path_style: bool, bucket: str) -
 @pytest.mark.parametrize("endpoint", ["s3.example", "http://"])
 def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):
-        S3Storage("media", region="r", endpoint=endpoint, access_key="A", secret_key="S")
+        S3Storage(s3_settings(endpoint=endpoint))
