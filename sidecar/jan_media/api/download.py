@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -57,14 +56,12 @@ async def serve_media(request: Request, media: Media, *, name: str = "") -> Resp
     """
     return await serve(
         request,
-        Served(
-            key=media.storage_key,
-            total=media.bytes,
-            mime=media.mime,
-            filename=filename(media),
-            name=name,
-            etag=media.sha256,
-        ),
+        media.storage_key,
+        total=media.bytes,
+        mime=media.mime,
+        filename=filename(media),
+        etag=media.sha256,
+        name=name,
     )
 
 
@@ -75,62 +72,53 @@ SAFE_HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """An object of the storage, to be served."""
+async def serve(
+    request: Request, key: str, *, total: int, mime: str, filename: str, etag: str, name: str = ""
+) -> Response:
+    """Answer a GET or HEAD for an object of ``total`` bytes as its conditions and its Range ask.
 
-    key: str
-    total: int
-    mime: str
-    filename: str  # of letters, digits, dots and dashes
-    etag: str  # the strong validator, without quotes
-    name: str = ""  # in place of filename for those who can read it: any text
-
-
-async def serve(request: Request, served: Served) -> Response:
-    """Answer a GET or HEAD for the object as its conditions and its Range ask.
-
-    Raises `Refused` if it is gone by now.
+    ``filename`` is of letters, digits, dots and dashes, ``name`` any text in its place for those
+    who can read it, and ``etag`` the strong validator, without quotes. Raises `Refused` if the
+    object is gone by now.
     """
-    etag = f'"{served.etag}"'
-    common = {**SAFE_HEADERS, "ETag": etag, "Accept-Ranges": "bytes"}
+    etag = f'"{etag}"'
+    headers = {**SAFE_HEADERS, "ETag": etag, "Accept-Ranges": "bytes"}
     if _matches(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=304, headers=common)
-    start, stop, status = 0, served.total, 200
-    wanted = _range(request, etag, served.total)
-    if wanted is not None:
-        start, stop = wanted
-        if start >= stop:
-            return error_response(
-                "range_not_satisfiable",
-                f"The file has {served.total} bytes: ask for a range within them",
-                "Range",
-                {"Content-Range": f"bytes */{served.total}"},
-            )
-        status = 206
-        common["Content-Range"] = f"bytes {start}-{stop - 1}/{served.total}"
-    common["Content-Length"] = str(stop - start)
-    common["Content-Type"] = served.mime
-    common["Content-Disposition"] = _disposition(served)
+        return Response(status_code=304, headers=headers)
+    part = _range(request, etag, total)
+    start, stop = part or (0, total)
+    if part and start >= stop:
+        return error_response(
+            "range_not_satisfiable",
+            f"The file has {total} bytes: ask for a range within them",
+            "Range",
+            {"Content-Range": f"bytes */{total}"},
+        )
+    if part:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total}"
+    headers["Content-Length"] = str(stop - start)
+    headers["Content-Type"] = mime
+    headers["Content-Disposition"] = _disposition(filename, name)
+    status = 206 if part else 200
     if request.method == "HEAD":
-        return Response(status_code=status, headers=common)
+        return Response(status_code=status, headers=headers)
     sidecar = sidecar_of(request)
     lane = sidecar.lanes.downloads
-    opened = sidecar.library.storage.read(served.key, start=start, stop=stop)
+    opened = sidecar.library.storage.read(key, start=start, stop=stop)
     try:
         pieces = await lane.run(opened.__enter__)
     except ObjectMissing:  # deleted since we looked
         raise not_found() from None
-    return _Stream(_stream(lane, opened, pieces), status, common)
+    return _Stream(_stream(lane, opened, pieces), status, headers)
 
 
-def _disposition(served: Served) -> str:
+def _disposition(filename: str, name: str) -> str:
     """The names of the file (RFC 6266); that which a client chose in percent-encoding, which leaves
     nothing of it but letters and digits (RFC 8187)."""
-    disposition = f'inline; filename="{served.filename}"'
-    if not served.name or len(served.name.encode()) > LONGEST_NAME:
+    disposition = f'inline; filename="{filename}"'
+    if not name or len(name.encode()) > LONGEST_NAME:
         return disposition
-    return f"{disposition}; filename*=UTF-8''{quote(served.name, safe='')}"
+    return f"{disposition}; filename*=UTF-8''{quote(name, safe='')}"
 
 
 class _Stream(StreamingResponse):

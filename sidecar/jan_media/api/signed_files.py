@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jan_media.api.bodies import refuse_announced_size
 from jan_media.api.callers import client_address
-from jan_media.api.download import Served, serve
+from jan_media.api.download import serve
 from jan_media.api.routes import Path, sidecar_of
 from jan_media.api.upload import FIELDS, FormBody, RawBody, no_file, receive, spooled
 from jan_media.errors import ContentTooLarge, Refused
@@ -35,7 +35,9 @@ async def download(request: Request) -> Response:
     if total is None:
         raise not_found()
     etag = allowed.key.rpartition("/")[2]  # a key's bytes never change
-    return await serve(request, Served(allowed.key, total, allowed.mime, allowed.filename, etag))
+    return await serve(
+        request, allowed.key, total=total, mime=allowed.mime, filename=allowed.filename, etag=etag
+    )
 
 
 async def put(request: Request) -> Response:
