@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from starlette.requests import ClientDisconnect
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from jan_media.catalog.interface import CatalogUnavailable
@@ -75,26 +76,26 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def unavailable_response(what: str) -> Response:
-    """503: the request was fine, and the same request may work in a moment."""
-    return error_response(
-        "service_unavailable", f"The {what} is not available right now: try again in a moment"
-    )
-
-
-# What endpoints raise to say no.
+# What endpoints raise to say no, and what Starlette does where there is no endpoint.
 EXPECTED = (
-    Refused,
-    TooBusy,
-    CatalogUnavailable,
-    StorageUnavailable,
-    ClientDisconnect,
+    *(Refused, TooBusy, CatalogUnavailable, StorageUnavailable, ClientDisconnect),
+    HTTPException,
 )
 
 
-def response_to(error: Exception) -> Response:
-    """The answer to what an endpoint raised. The log tells what nobody expected; the answer does
-    not."""
+async def answer_to(request: Request, error: Exception) -> Response:
+    """The answer to what was raised.
+
+    It does not tell what nobody expected: Starlette raises that again, and uvicorn logs it.
+    """
+    answer = _response_to(request, error)
+    if "anthropic-version" in request.headers:  # its clients look for a type of the answer, too
+        answer.body = b'{"type":"error",' + bytes(answer.body)[1:]
+        answer.headers["Content-Length"] = str(len(answer.body))
+    return answer
+
+
+def _response_to(request: Request, error: Exception) -> Response:
     match error:
         case Refused():
             return error_response(error.code, error.message, error.param)
@@ -104,12 +105,20 @@ def response_to(error: Exception) -> Response:
                 f"The limit of {error.at_once} requests of this kind at once is reached: try again "
                 "soon",
             )
-        case CatalogUnavailable():
-            return unavailable_response("media catalog")
-        case StorageUnavailable():
-            return unavailable_response("media storage")
+        case CatalogUnavailable() | StorageUnavailable():
+            what = "catalog" if isinstance(error, CatalogUnavailable) else "storage"
+            return error_response(
+                "service_unavailable",
+                f"The media {what} is not available right now: try again in a moment",
+            )
         case ClientDisconnect():
             return error_response("invalid_body", "The request ended before its body did")
+        case HTTPException(status_code=405):
+            allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
+            message = f"{request.method} is not possible here"
+            return error_response("method_not_allowed", message, headers={"Allow": allowed})
+        case HTTPException():
+            return error_response("not_found", "There is nothing at this path")
     return error_response(
         "internal_error", "Something went wrong on our side: try again, then report it"
     )

@@ -6,8 +6,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from jan_media.api.errors import unavailable_response
-from jan_media.api.routes import Endpoint, sidecar_of
+from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.server import metrics
 from jan_media.sidecar import Sidecar
@@ -23,52 +22,45 @@ async def alive(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """The catalog and the storage answer too; 503 names the first that does not."""
+    """The catalog and the storage answer too; 503 names the first that does not.
+
+    Raises `CatalogUnavailable` or `StorageUnavailable`.
+    """
     sidecar = sidecar_of(request)
     library, lanes = sidecar.library, sidecar.lanes
     checks = (
-        ("catalog", library.catalog.check, lanes.catalog_health),
-        ("storage", library.storage.check, lanes.storage_health),
+        (library.catalog.check, lanes.catalog_health, CatalogUnavailable),
+        (library.storage.check, lanes.storage_health, StorageUnavailable),
     )
-    for name, check, lane in checks:
+    for check, lane, away in checks:
         try:
             await asyncio.wait_for(lane.run(check), CHECK_SECONDS)
-        except (CatalogUnavailable, StorageUnavailable, TimeoutError):
-            return unavailable_response(f"media {name}")
+        except TimeoutError:
+            raise away("no answer in time") from None
     return JSONResponse({"status": "ready"})
 
 
-def scrape_of(sidecar: Sidecar) -> Endpoint:
-    """The endpoint of ``/metrics``, for the internal listener alone."""
-    sizes = _Sizes(sidecar)
+class Scrape:
+    """The endpoint of ``/metrics``, for the internal listener alone: counters of all workers and
+    sizes of the catalog, in Prometheus' text format.
 
-    async def scrape(request: Request) -> Response:
-        """Counters of all workers and sizes of the catalog, in Prometheus' text format."""
-        known = await sizes.known()
-        counted = await sidecar.lanes.downloads.run(sidecar.metrics.text, known)
-        return Response(counted, media_type=metrics.CONTENT_TYPE)
-
-    return scrape
-
-
-class _Sizes:
-    """The sizes of the catalog. Counting rows takes longer the more there are, so one that
-    took long is kept for a hundred times as long."""
+    Counting rows takes longer the more there are, so sizes that took long are kept for a hundred
+    times as long. There are none while the catalog is away.
+    """
 
     def __init__(self, sidecar: Sidecar) -> None:
         self._sidecar = sidecar
         self._sizes: dict[str, int] = {}
         self._kept_until = 0.0
 
-    async def known(self) -> dict[str, int]:
-        """Return the latest sizes; none while the catalog is away."""
-        began = time.monotonic()
+    async def __call__(self, request: Request) -> Response:
+        lane, began = self._sidecar.lanes.downloads, time.monotonic()
         if began >= self._kept_until:
-            count = self._sidecar.library.catalog.counts
             try:
-                self._sizes = await self._sidecar.lanes.downloads.run(count)
+                self._sizes = await lane.run(self._sidecar.library.catalog.counts)
             except CatalogUnavailable:
                 self._sizes = {}
             took = time.monotonic() - began
             self._kept_until = began + 100 * took if took > _LONG else 0.0
-        return self._sizes
+        counted = await lane.run(self._sidecar.metrics.text, self._sizes)
+        return Response(counted, media_type=metrics.CONTENT_TYPE)

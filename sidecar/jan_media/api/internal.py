@@ -36,7 +36,7 @@ LONGEST_URL = 8192  # characters
 
 def internal_app(sidecar: Sidecar) -> ASGIApp:
     """The internal listener's app."""
-    served: ASGIApp = app(sidecar, [*PATHS, Path("/metrics", GET=health.scrape_of(sidecar))])
+    served: ASGIApp = app(sidecar, [*PATHS, Path("/metrics", GET=health.Scrape(sidecar))])
     shielded = guarded(served, sidecar, sidecar.settings.internal_listen, "/internal/")
     return AccessLog(shielded, sidecar.metrics, "internal")
 

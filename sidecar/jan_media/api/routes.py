@@ -9,13 +9,12 @@ from functools import cache
 from importlib.resources import files
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from jan_media.api.errors import EXPECTED, error_response, response_to
+from jan_media.api.errors import EXPECTED, answer_to
 from jan_media.sidecar import Sidecar
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -42,7 +41,7 @@ class Path(Route):
 
 def app(sidecar: Sidecar, paths: Sequence[Path]) -> Starlette:
     """The app that calls the endpoints. Of two paths that fit, the first is taken."""
-    handlers = dict.fromkeys((*EXPECTED, HTTPException, Exception), _answer)
+    handlers = dict.fromkeys((*EXPECTED, Exception), answer_to)
     app = Starlette(routes=paths, exception_handlers=handlers)
     app.router.redirect_slashes = False
     app.state.sidecar = sidecar
@@ -55,36 +54,17 @@ def sidecar_of(request: Request) -> Sidecar:
     return sidecar
 
 
-async def _answer(request: Request, error: Exception) -> Response:
-    """The answer to what was raised. Starlette raises what nobody expected again, and uvicorn logs
-    it."""
-    answer = _of_path(request, error) if isinstance(error, HTTPException) else response_to(error)
-    if "anthropic-version" in request.headers:  # its clients look for a type of the answer, too
-        answer.body = b'{"type":"error",' + bytes(answer.body)[1:]
-        answer.headers["Content-Length"] = str(len(answer.body))
-    return answer
-
-
-def _of_path(request: Request, error: HTTPException) -> Response:
-    if error.status_code != 405:
-        return error_response("not_found", "There is nothing at this path")
-    allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
-    message = f"{request.method} is not possible here"
-    return error_response("method_not_allowed", message, headers={"Allow": allowed})
-
-
 def contract_paths(name: str) -> list[Path]:
     """The paths that serve a contract: the file of this folder, as it is and as JSON."""
 
-    async def as_yaml(request: Request) -> Response:
-        text = await sidecar_of(request).lanes.downloads.run(contract, name)
-        return Response(text, media_type="application/yaml")
+    def path(ending: str, read: Callable[[str], str]) -> Path:
+        async def serve(request: Request) -> Response:
+            text = await sidecar_of(request).lanes.downloads.run(read, name)
+            return Response(text, media_type=f"application/{ending}")
 
-    async def as_json(request: Request) -> Response:
-        text = await sidecar_of(request).lanes.downloads.run(_contract_as_json, name)
-        return Response(text, media_type="application/json")
+        return Path(f"/openapi.{ending}", GET=serve)
 
-    return [Path("/openapi.yaml", GET=as_yaml), Path("/openapi.json", GET=as_json)]
+    return [path("yaml", contract), path("json", _contract_as_json)]
 
 
 @cache

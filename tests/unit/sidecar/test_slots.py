@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jan_media.api import slots
 from jan_media.api.bodies import Arriving
-from jan_media.api.errors import response_to
+from jan_media.api.errors import answer_to
 from jan_media.api.slots import Slots
 from jan_media.errors import Refused, TooBusy
 from starlette.requests import Request
@@ -189,7 +189,6 @@ def test_a_slow_sender_keeps_its_place_while_nobody_waits(
 
 
 def test_the_answer_names_the_limit_and_says_when_to_come_again() -> None:
-    answer = response_to(TooBusy(16))
-    assert answer is not None
+    answer = asyncio.run(answer_to(request_with(send_nothing), TooBusy(16)))
     assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
     assert "limit of 16 requests" in json.loads(bytes(answer.body))["error"]["message"]
