@@ -1,17 +1,19 @@
 """A picture made to fit, step by step. Runs in decoder processes (`jan_media.content.decoders`).
 
 The limits come first, before a pixel is decoded; each step then works on what the one before has
-left, which is as little as possible: a JPEG is decoded at the size that is needed, and colours
-and orientation are seen to when the picture is small already.
+left, which is as little as possible: a JPEG is decoded at the size that is needed, and colours are
+seen to when the picture is small already.
 """
 
 import contextlib
 import io
 import math
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
+from jan_media.content.allowed_types import CHECKED
 from jan_media.content.picture import (
     PNG_COLOURS,
     jpeg_without_extras,
@@ -30,7 +32,6 @@ _MORE_THAN_MODELS_SEE = 2000  # pixels of the longer edge; providers scale down 
 _HEAD = 64 * 1024  # where a PNG says that it is animated, before its first picture
 _PNG_DEPTH = 24  # where it says how many bits a channel has
 _SRGB = ImageCms.createProfile("sRGB")
-_ORIENTATION = 0x0112  # the tag of EXIF
 
 
 def render(source: BinaryIO, mime: str, max_pixels: int, fit: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +47,8 @@ def render(source: BinaryIO, mime: str, max_pixels: int, fit: dict[str, Any]) ->
             if fits(image, mime, size, wanted) and not _is_unusual_png(source, mime):
                 return _made(None, mime, image)
             decode(image, needed_size(image.size, size, wanted))
-            picture = orient(to_srgb(resize(plain(image), wanted)))
+            orient(image)
+            picture = to_srgb(resize(plain(image), wanted))
         content, kind, picture = encode(picture, mime, wanted)
         return _made(content, kind, picture)
 
@@ -57,17 +59,14 @@ def _made(content: bytes | None, mime: str, image: Image.Image) -> dict[str, Any
 
 def open_leniently(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.ImageFile:
     """The picture with its colours and orientation, or without if those are odd."""
+    with contextlib.suppress(SyntaxError, ValueError, OSError):
+        kept = png_without_extras(source, PNG_COLOURS) if mime == "image/png" else source
+        return open_picture(kept, mime, max_pixels)
     if mime == "image/png":
-        try:
-            return open_picture(png_without_extras(source, PNG_COLOURS), mime, max_pixels)
-        except (SyntaxError, ValueError, OSError):
-            return open_picture(png_without_extras(source), mime, max_pixels)
-    try:
-        return open_picture(source, mime, max_pixels)
-    except (SyntaxError, ValueError, OSError):
-        if mime != "image/jpeg":
-            raise
-        return open_picture(io.BytesIO(jpeg_without_extras(source)), mime, max_pixels)
+        source = png_without_extras(source)
+    elif mime == "image/jpeg":
+        source = io.BytesIO(jpeg_without_extras(source))
+    return open_picture(source, mime, max_pixels)
 
 
 def fits(image: ImageFile.ImageFile, mime: str, size: int, wanted: Fit) -> bool:
@@ -118,21 +117,23 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 
 def decode(image: ImageFile.ImageFile, needed: tuple[int, int]) -> None:
-    """Decode the first frame, a JPEG at the smallest scale that is at least ``needed``."""
+    """Decode the first frame, a JPEG at the smallest scale that is at least ``needed``.
+
+    A JPEG that came in whole but for its end marker is drawn as it is.
+    """
     if image.format in ("JPEG", "MPO"):
         image.draft(None, needed)
-        _load_jpeg(image)
-    else:
-        image.load()
-
-
-def _load_jpeg(image: ImageFile.ImageFile) -> None:
-    """What came in whole but for its end marker is drawn as it is."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
         image.load()
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def orient(image: Image.Image) -> None:
+    """Turn it as the camera was held."""
+    with contextlib.suppress(Exception):  # EXIF of strangers may be anything
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def plain(image: Image.Image) -> Image.Image:
@@ -140,7 +141,7 @@ def plain(image: Image.Image) -> Image.Image:
     match image.mode:
         case "P" | "PA" | "LA" | "La" | "RGBa":
             transparent = image.mode != "P" or "transparency" in image.info
-            return _keeping(image, image.convert("RGBA" if transparent else "RGB"))
+            return image.convert("RGBA" if transparent else "RGB")
         case "1":
             return image.convert("L")
         case "I;16" | "I;16B" | "I;16L" | "I;16N" | "I" | "F":
@@ -160,20 +161,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return wide.point(lambda value: value * (255 / span) - darkest * 255 / span).convert("L")
 
 
-def _keeping(image: Image.Image, converted: Image.Image) -> Image.Image:
-    """``converted`` with what the later steps want to know of ``image``."""
-    converted.info = dict(image.info)
-    converted.getexif().update(image.getexif())
-    return converted
-
-
 def resize(image: Image.Image, wanted: Fit) -> Image.Image:
     """Within the limits of edge and pixels."""
     size = target_size(image.size, wanted)
     if size == image.size:
         return image
-    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-    return _keeping(image, small)
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
@@ -186,15 +179,8 @@ def to_srgb(image: Image.Image) -> Image.Image:
                 image, io.BytesIO(profile), _SRGB, outputMode=mode
             )
             if converted is not None:
-                return _keeping(image, converted)
-    return image if image.mode == mode else _keeping(image, image.convert(mode))
-
-
-def orient(image: Image.Image) -> Image.Image:
-    """As the camera was held."""
-    with contextlib.suppress(Exception):  # EXIF of strangers may be anything
-        return ImageOps.exif_transpose(image)
-    return image
+                return converted
+    return image if image.mode == mode else image.convert(mode)
 
 
 def encode(image: Image.Image, source_mime: str, wanted: Fit) -> tuple[bytes, str, Image.Image]:
@@ -205,27 +191,30 @@ def encode(image: Image.Image, source_mime: str, wanted: Fit) -> tuple[bytes, st
     """
     types = [mime for mime in WRITABLE if mime in wanted.types] or list(WRITABLE[:3])
     limit = wanted.max_bytes or math.inf
-    transparent = image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255)
     for _ in range(_TIMES_SMALLER):
-        if "image/png" in types and (source_mime in _LOSSLESS or transparent):
-            content = _saved(image, "PNG", compress_level=3)
+        for mime, picture, options in _ways_to_write(image, source_mime, types):
+            content = _saved(picture, CHECKED[mime], **options)
             if len(content) <= limit:
-                return content, "image/png", image
-        for mime, name in (("image/jpeg", "JPEG"), ("image/webp", "WEBP")):
-            if mime in types and not (transparent and name == "JPEG" and "image/webp" in types):
-                flat = _on_white(image) if name == "JPEG" else image
-                for quality in _QUALITIES:
-                    content = _saved(flat, name, quality=quality)
-                    if len(content) <= limit:
-                        return content, mime, flat
-                break
-        else:
-            mime = "image/png" if "image/png" in types else "image/gif"
-            content = _saved(image, mime.removeprefix("image/").upper())
-            if len(content) <= limit:
-                return content, mime, image
+                return content, mime, picture
         image = image.resize(_scaled(image.size, _SMALLER), Image.Resampling.BICUBIC)
     raise BrokenImage(mime=source_mime)
+
+
+def _ways_to_write(
+    image: Image.Image, source_mime: str, types: list[str]
+) -> Iterator[tuple[str, Image.Image, dict[str, int]]]:
+    """Types, pictures and Pillow's options, the best first."""
+    transparent = image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255)
+    if "image/png" in types and (source_mime in _LOSSLESS or transparent):
+        yield "image/png", image, {"compress_level": 3}
+    lossy = [mime for mime in ("image/jpeg", "image/webp") if mime in types]
+    if lossy:
+        mime = lossy[-1] if transparent else lossy[0]
+        flat = _on_white(image) if mime == "image/jpeg" else image
+        for quality in _QUALITIES:
+            yield mime, flat, {"quality": quality}
+    else:
+        yield "image/png" if "image/png" in types else "image/gif", image, {}
 
 
 def _saved(image: Image.Image, pillow_format: str, **options: Any) -> bytes:

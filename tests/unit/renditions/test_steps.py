@@ -206,6 +206,8 @@ def test_limits_come_before_a_pixel_is_decoded() -> None:
         "jpeg: no end marker",
         "jpeg: Adobe segment cut short",
         "jpeg: multi-picture",
+        "jpeg: EXIF that is none",
+        "png: EXIF that is none",
         "png: text with a wrong checksum",
         "png: a profile that grows large",
         "png: transparency too short",
