@@ -158,7 +158,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object strictly. Raises `Refused` (``invalid_json``)."""
     try:
-        value = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        value = json.loads(body, parse_constant=_not_json)
     except RecursionError:
         raise too_deep(MAX_DEPTH) from None
     except ValueError:
@@ -193,13 +193,8 @@ def text_field(body: dict[str, Any], name: str, *, at: str | None = None) -> str
     return value
 
 
-def user_id(body: dict[str, Any]) -> str:
-    """The caller's own name for its user, "" if it gives none. Raises `Refused` if it is odd."""
-    return checked_user_id(body.get("user_id"))
-
-
 def checked_user_id(value: object) -> str:
-    """``value`` if it is a name that every catalog can keep. Raises `Refused`."""
+    """The caller's own name for its user, "" for None. Raises `Refused` if it is odd."""
     if value is None:
         return ""
     if not isinstance(value, str) or len(value) > LONGEST_USER_ID or not value.isprintable():
@@ -213,6 +208,3 @@ def checked_user_id(value: object) -> str:
 
 def _not_json(name: str) -> NoReturn:
     raise ValueError(name)
-
-
-_DECODER = json.JSONDecoder(parse_constant=_not_json)

@@ -5,8 +5,6 @@ is known by its secret, or by the listener being reachable from this machine alo
 """
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -87,31 +85,25 @@ def guarded(app: ASGIApp, sidecar: Sidecar, address: Address, below: str) -> ASG
     secret = sidecar.gateway_secret
     if secret.configured:
         message = "This service is reached through the gateway only"
-        return _Guarded(app, below, lambda headers: secret.admits(_presented(headers)), message)
-    if address.path:
+    elif address.path:
         return app
-    return _Guarded(
-        *(app, below, lambda headers: all(map(_names_this_machine, headers.getlist("host")))),
-        "Call this service as localhost or 127.0.0.1; for other names set MEDIA_GATEWAY_SECRET",
-    )
+    else:
+        message = (
+            "Call this service as localhost or 127.0.0.1; for other names set MEDIA_GATEWAY_SECRET"
+        )
 
+    def admits(headers: Headers) -> bool:
+        if secret.configured:
+            return secret.admits(_presented(headers))
+        return all(map(_names_this_machine, headers.getlist("host")))
 
-@dataclass(frozen=True, slots=True)
-class _Guarded:
-    """An app of which a part is for those alone whose headers are admitted."""
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        concerned = scope["type"] == "http" and scope["path"].startswith(below)
+        refused = concerned and not admits(Headers(scope=scope))
+        taken = error_response("gateway_secret_required", message) if refused else app
+        await taken(scope, receive, send)
 
-    app: ASGIApp
-    below: str
-    admits: Callable[[Headers], bool]
-    message: str
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        concerned = scope["type"] == "http" and scope["path"].startswith(self.below)
-        if concerned and not self.admits(Headers(scope=scope)):
-            refusal = error_response("gateway_secret_required", self.message)
-            await refusal(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+    return guard
 
 
 @functools.lru_cache(64)

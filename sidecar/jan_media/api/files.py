@@ -95,14 +95,11 @@ async def _own(request: Request) -> tuple[Found, Claim]:
 
 async def _claim(request: Request, media_id: str, owner: str) -> Claim:
     sidecar = sidecar_of(request)
-    claim = await sidecar.lanes.resolves.run(_claim_of, sidecar.library, media_id, owner)
+    claim_of, now = sidecar.library.catalog.claim_of, sidecar.library.clock()
+    claim = await sidecar.lanes.resolves.run(claim_of, media_id, owner, now=now)
     if claim is None:
         raise not_found()
     return claim
-
-
-def _claim_of(library: Library, media_id: str, owner: str) -> Claim | None:
-    return library.catalog.claim_of(media_id, owner, now=library.clock())
 
 
 # --- what a form says besides the file

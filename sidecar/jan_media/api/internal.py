@@ -79,12 +79,7 @@ async def store(request: Request) -> Response:
     claimed, _ = await take_in(sidecar, request, RawBody, allowed=allowed)
     media = claimed.media
     return _packed(
-        {
-            "id": media.id,
-            "mime": media.mime,
-            "bytes": media.bytes,
-            "deduped": claimed.deduped,
-        }
+        {"id": media.id, "mime": media.mime, "bytes": media.bytes, "deduped": claimed.deduped}
     )
 
 
@@ -124,33 +119,25 @@ PATHS = [
 async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict[str, Any]:
     """What is known of ``names``, by name: ids, and URLs that may be ours; media as it fits."""
     ids = {name: parse_media_id(name) or media_id_of_url(sidecar, name) for name in names}
-    foreign = [name for name, id in ids.items() if id is None and "://" in name]
-    resolved = await all_ready(
-        sidecar,
-        list(dict.fromkeys(id for id in ids.values() if id is not None)),
-        ttl=sidecar.settings.llm_url_ttl,
-    )
-    found = resolved.found
-    ready = [each.media for each in found.values()]
+    known = list(dict.fromkeys(id for id in ids.values() if id is not None))
+    resolved = await all_ready(sidecar, known, ttl=sidecar.settings.llm_url_ttl)
+    ready = [each.media for each in resolved.found.values()]
     fits = {} if fit is None else await fitted(sidecar, ready, fit)
-    media: dict[str, Any] = {}
-    errors: dict[str, Any] = {}
+    answer: dict[str, Any] = {"media": {}, "errors": {}, "foreign": []}
     for name, id in ids.items():
+        found = resolved.found.get(id or "")
         if id is None and "://" in name:
-            continue
-        if id not in found:
-            errors[name] = _error(resolved.unready.get(id or ""))
-            continue
-        original = found[id]
-        fitting = fits.get(id, original.media)
-        if isinstance(fitting, Refused):
-            errors[name] = {"code": fitting.code, "message": fitting.message}
-        elif fitting is original.media:
-            media[name] = _answer(original)
+            answer["foreign"].append(name)
+        elif id is None or found is None:
+            answer["errors"][name] = _error(resolved.unready.get(id or ""))
+        elif isinstance(fitting := fits.get(id, found.media), Refused):
+            answer["errors"][name] = {"code": fitting.code, "message": fitting.message}
+        elif fitting is found.media:
+            answer["media"][name] = _answer(found)
         else:
-            made = Found(fitting, link(sidecar.library, fitting, ttl=original.link.ttl))
-            media[name] = {**_answer(made), "rendition": True}
-    return {"media": media, "errors": errors, "foreign": foreign}
+            made = Found(fitting, link(sidecar.library, fitting, ttl=found.link.ttl))
+            answer["media"][name] = {**_answer(made), "rendition": True}
+    return answer
 
 
 _API_PATH = re.compile(

@@ -55,8 +55,6 @@ def answer_with(request: Request, file: PageFile, headers: dict[str, str]) -> Re
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
         content = file.packed
-    if request.method == "HEAD":
-        return Response(headers=headers | {"Content-Length": str(len(content))})
     return Response(content, headers=headers)
 
 

@@ -17,12 +17,12 @@ from starlette.responses import JSONResponse, Response
 from jan_media.api.bodies import (
     SMALL_JSON,
     Arriving,
+    checked_user_id,
     content_type,
     read_json,
     refuse_announced_size,
     refuse_content_encoding,
     text_field,
-    user_id,
 )
 from jan_media.api.callers import owner_of
 from jan_media.api.media import iso_time
@@ -106,7 +106,8 @@ async def _take_in(
     def end() -> tuple[Claimed, Link] | None:
         """Keep the file, or say by None that it is still to be fetched."""
         nonlocal owner
-        owner = owner_of(request, user_id=user_id(body.close()))
+        named = checked_user_id(body.close().get("user_id"))
+        owner = owner_of(request, user_id=named)
         return None if body.url else keep()
 
     kept = await receive(sidecar, body, end, caller=caller, guest=guest)
@@ -275,7 +276,7 @@ async def prepare_upload(request: Request) -> Response:
     sidecar = sidecar_of(request)
     owner_of(request)  # before a byte is read
     body = await read_json(request, max_bytes=SMALL_JSON)
-    owner = owner_of(request, user_id=user_id(body))
+    owner = owner_of(request, user_id=checked_user_id(body.get("user_id")))
     older = body.get("content_type") is None and "mime_type" in body
     name = "mime_type" if older else "content_type"
     mime = text_field(body, name).partition(";")[0].strip().lower()
