@@ -182,11 +182,12 @@ class FormBody(RawBody):
         self._reader.feed(piece)
 
     def close(self) -> dict[str, Any]:
-        form = self._reader.close()
-        if not form.file_present:
+        self._reader.close()
+        name = self._reader.file_name
+        if name is None:
             raise no_file()
-        self.details = FileDetails(name=(form.file_name or "").replace("\0", "")[:LONGEST_NAME])
-        return dict(form.fields)
+        self.details = FileDetails(name=name.replace("\0", "")[:LONGEST_NAME])
+        return dict(self._reader.fields)
 
     def check(self, fields: Mapping[str, str]) -> None:
         """Look at the fields in front of the file before it is read. Raises `Refused`."""

@@ -7,7 +7,6 @@ among them can be checked before a byte is taken. Names of files may be in any b
 """
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -15,7 +14,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from jan_media.errors import Refused
 
 FILE_PART = "file"
-_MAX_FRAME_BYTES = 64 * 1024  # boundaries and part headers
+MOST_FIELDS = 64
+MOST_FIELD_BYTES = 64 * 1024  # names and values of all fields together
+_MOST_OVERHEAD = MOST_FIELD_BYTES + 64 * 1024  # all but the file: also boundaries and headers
 _PLAIN_TRANSFER_ENCODINGS = {b"", b"7bit", b"8bit", b"binary"}
 
 
@@ -24,15 +25,6 @@ class InvalidForm(Refused):
 
     def __init__(self, message: str) -> None:
         super().__init__("invalid_form", message)
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What a form said, apart from its file's bytes."""
-
-    fields: dict[str, str]
-    file_present: bool
-    file_name: str | None  # as the client wrote it: data, not to be trusted
 
 
 class FormReader:
@@ -45,33 +37,28 @@ class FormReader:
         on_file_start: Callable[[Mapping[str, str]], None] = lambda fields: None,
         *,
         known: Set[str] | None = None,
-        max_field_bytes: int = 64 * 1024,
-        max_fields: int = 64,
     ) -> None:
         """``content_type`` is the request's; ``on_file_start`` gets the fields before the file.
 
         Fields that are not ``known`` are passed over, whatever they are; None means that all are.
-        ``max_field_bytes`` limits the names and values of all fields together. Raises
-        `InvalidForm` if the content type is not multipart/form-data with a boundary.
+        Raises `InvalidForm` if the content type is not multipart/form-data with a boundary.
         """
+        self.fields: dict[str, str] = {}
+        # As the client wrote it: data, not to be trusted. None if there is no file.
+        self.file_name: str | None = None
         self._on_file = on_file
         self._on_file_start = on_file_start
         self._known = known
-        self._max_field_bytes = max_field_bytes
-        self._max_fields = max_fields
-        self._fields: dict[str, str] = {}
         self._field_bytes = 0
-        self._overhead = 0  # bytes that are not the file's
-        self._file_present = False
         self._file_bytes = 0
-        self._file_name: str | None = None
+        self._overhead = 0  # bytes that are not the file's
         self._ended = False
         self._header_name = bytearray()
         self._header_value = bytearray()
         self._headers: dict[bytes, bytes] = {}
-        self._name = ""
         self._take: Callable[[bytes], None] = self._pass_over  # what the current part's bytes go to
-        self._value = bytearray()  # of the current field
+        self._name = ""  # of the current field
+        self._value = bytearray()
         boundary = _boundary(content_type)
         self._opening = b"--" + boundary
         # What has come before the first boundary, which begins a line. None once it was found.
@@ -81,12 +68,11 @@ class FormReader:
                 boundary,
                 {
                     "on_part_begin": self._headers.clear,
-                    "on_header_begin": self._begin_header,
-                    "on_header_field": self._add_header_name,
-                    "on_header_value": self._add_header_value,
+                    "on_header_field": _given_to(self._header_name.extend),
+                    "on_header_value": _given_to(self._header_value.extend),
                     "on_header_end": self._end_header,
                     "on_headers_finished": self._begin_part,
-                    "on_part_data": self._add_part_data,
+                    "on_part_data": _given_to(lambda piece: self._take(piece)),
                     "on_part_end": self._end_part,
                     "on_end": self._end,
                 },
@@ -99,23 +85,18 @@ class FormReader:
         self._overhead += len(chunk)
         if self._start is not None:
             chunk = self._opened(self._start + chunk)
-        if not self._ended and chunk:
-            # What follows the last boundary means nothing (RFC 2046, section 5.1.1).
-            try:
-                self._parser.write(chunk)
-            except FormParserError:
-                raise InvalidForm("The body is not valid multipart/form-data.") from None
-        if self._overhead > self._max_field_bytes + _MAX_FRAME_BYTES:
-            raise InvalidForm(
-                f"The form has more than {self._max_field_bytes + _MAX_FRAME_BYTES} bytes "
-                "besides its file."
-            )
+        # What follows the last boundary means nothing (RFC 2046, section 5.1.1).
+        try:
+            self._parser.write(chunk)
+        except FormParserError:
+            raise InvalidForm("The body is not valid multipart/form-data.") from None
+        if self._overhead > _MOST_OVERHEAD:
+            raise InvalidForm(f"The form has more than {_MOST_OVERHEAD} bytes besides its file.")
 
-    def close(self) -> Form:
-        """Return what the form said. Raises `InvalidForm` if it ends too early."""
+    def close(self) -> None:
+        """Say that the form has ended. Raises `InvalidForm` if it ends too early."""
         if not self._ended:
             raise InvalidForm("The form ends before its closing boundary.")
-        return Form(dict(self._fields), self._file_present, self._file_name)
 
     def _opened(self, start: bytes) -> bytes:
         """What has come from the first boundary on. What is before it is ignored."""
@@ -128,16 +109,6 @@ class FormReader:
 
     # --- the parser's events
 
-    def _begin_header(self) -> None:
-        self._header_name.clear()
-        self._header_value.clear()
-
-    def _add_header_name(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
-
-    def _add_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
-
     def _end_header(self) -> None:
         if self._header_name.startswith(self._opening):
             raise InvalidForm("A part of the form ends among its headers.")
@@ -145,6 +116,8 @@ class FormReader:
         if name in self._headers:
             raise InvalidForm("A part of the form has the same header twice.")
         self._headers[name] = bytes(self._header_value).strip()
+        self._header_name.clear()
+        self._header_value.clear()
 
     def _begin_part(self) -> None:
         disposition, options = parse_options_header(self._headers.get(b"content-disposition"))
@@ -152,7 +125,7 @@ class FormReader:
             raise InvalidForm("A part of the form has no Content-Disposition with a name.")
         name = options[b"name"].decode("utf-8", "replace")
         if name == FILE_PART:
-            self._begin_file(options.get(b"filename"))
+            self._begin_file(options.get(b"filename", b""))
         elif b"filename" in options:
             self._take = self._refuse_file
         elif self._known is None or name in self._known:
@@ -165,31 +138,26 @@ class FormReader:
         if encoding not in _PLAIN_TRANSFER_ENCODINGS:
             raise InvalidForm("A part of the form has a transfer encoding; send its bytes plain.")
 
-    def _begin_file(self, name: bytes | None) -> None:
+    def _begin_file(self, name: bytes) -> None:
         self._refuse_encoded()
         if self._file_bytes:
             self._take = self._refuse_second_file
             return
-        # In whatever charset: nothing depends on it.
-        self._file_name = None if name is None else name.decode("utf-8", "replace")
-        self._file_present = True
+        self.file_name = name.decode("utf-8", "replace")  # in whatever charset
         self._take = self._take_file
-        self._on_file_start(dict(self._fields))
+        self._on_file_start(dict(self.fields))
 
     def _begin_field(self, name: str) -> None:
         self._refuse_encoded()
-        if name in self._fields:
+        if name in self.fields:
             raise InvalidForm("The form has the same field twice.")
-        if len(self._fields) == self._max_fields:
-            raise InvalidForm(f"The form has more than {self._max_fields} fields.")
+        if len(self.fields) == MOST_FIELDS:
+            raise InvalidForm(f"The form has more than {MOST_FIELDS} fields.")
         self._name = name
-        self._fields[name] = ""
+        self.fields[name] = ""
         self._value.clear()
         self._take = self._take_value
         self._count_field_bytes(len(name))
-
-    def _add_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._take(data[start:end])
 
     def _take_file(self, piece: bytes) -> None:
         self._file_bytes += len(piece)
@@ -210,11 +178,15 @@ class FormReader:
         raise InvalidForm("The form has more than one file.")
 
     def _end_part(self) -> None:
-        if self._take == self._take_value:
-            if self._value.startswith(self._opening):
-                # Some parsers take a boundary right behind the headers as the end of the part.
-                raise InvalidForm("A field of the form begins with the form's boundary.")
-            self._fields[self._name] = _text(bytes(self._value))
+        if self._take != self._take_value:
+            return
+        if self._value.startswith(self._opening):
+            # Some parsers take a boundary right behind the headers as the end of the part.
+            raise InvalidForm("A field of the form begins with the form's boundary.")
+        try:
+            self.fields[self._name] = self._value.decode()
+        except UnicodeDecodeError:
+            raise InvalidForm("The form has text that is not valid UTF-8.") from None
 
     def _end(self) -> None:
         if not self._headers:
@@ -223,8 +195,17 @@ class FormReader:
 
     def _count_field_bytes(self, more: int) -> None:
         self._field_bytes += more
-        if self._field_bytes > self._max_field_bytes:
-            raise InvalidForm(f"The form's fields have more than {self._max_field_bytes} bytes.")
+        if self._field_bytes > MOST_FIELD_BYTES:
+            raise InvalidForm(f"The form's fields have more than {MOST_FIELD_BYTES} bytes.")
+
+
+def _given_to(take: Callable[[bytes], object]) -> Callable[[bytes, int, int], None]:
+    """The parser's way to give bytes."""
+
+    def event(data: bytes, start: int, end: int) -> None:
+        take(data[start:end])
+
+    return event
 
 
 def _boundary(content_type: str) -> bytes:
@@ -233,10 +214,3 @@ def _boundary(content_type: str) -> bytes:
     if kind.lower() != b"multipart/form-data" or not boundary:
         raise InvalidForm("The Content-Type must be multipart/form-data with a boundary.")
     return boundary
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise InvalidForm("The form has text that is not valid UTF-8.") from None

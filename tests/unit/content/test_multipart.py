@@ -5,7 +5,14 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.content.multipart import Form, FormReader, InvalidForm
+from jan_media.content.multipart import (
+    MOST_FIELD_BYTES,
+    MOST_FIELDS,
+    FormReader,
+    InvalidForm,
+)
+
+from tests.fuzz.readers.form import Form
 
 BOUNDARY = "frontier"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -20,12 +27,13 @@ def part(name: str, value: bytes, *, filename: str | None = None, headers: str =
 END = f"--{BOUNDARY}--\r\n".encode()
 
 
-def read(body: bytes, piece: int = 10, content_type: str = CONTENT_TYPE) -> tuple[Form, bytes]:
+def read(body: bytes, piece: int = 10, content_type: str = CONTENT_TYPE) -> Form:
     content = bytearray()
     reader = FormReader(content_type, content.extend)
     for place in range(0, len(body), piece):
         reader.feed(body[place : place + piece])
-    return reader.close(), bytes(content)
+    reader.close()
+    return Form(reader.fields, reader.file_name, bytes(content))
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
@@ -37,15 +45,13 @@ def test_fields_and_file_are_told_apart(piece: int) -> None:
         + part("after", b"1")
         + END
     )
-    form, content = read(body, piece)
-    assert content == image
-    assert form == Form({"user_id": "ü", "after": "1"}, True, "é.png")
+    assert read(body, piece) == Form({"user_id": "ü", "after": "1"}, "é.png", image)
 
 
 @given(st.binary(max_size=400), st.integers(1, 60))
 def test_any_content_in_any_pieces_comes_back(content: bytes, piece: int) -> None:
     if f"\r\n--{BOUNDARY}".encode() not in content:
-        assert read(part("file", content, filename="f") + END, piece)[1] == content
+        assert read(part("file", content, filename="f") + END, piece).content == content
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"-", b"--frontie", b"\r\n--", b"x"]), max_size=30))
@@ -53,7 +59,7 @@ def test_content_that_looks_like_a_boundary_comes_back(pieces: list[bytes]) -> N
     content = b"".join(pieces)
     if f"\r\n--{BOUNDARY}".encode() not in content:
         for piece in (1, 3, 1000):
-            assert read(part("file", content, filename="f") + END, piece)[1] == content
+            assert read(part("file", content, filename="f") + END, piece).content == content
 
 
 def test_the_fields_in_front_of_the_file_are_known_when_it_begins() -> None:
@@ -66,7 +72,8 @@ def test_the_fields_in_front_of_the_file_are_known_when_it_begins() -> None:
     reader.feed(part("key", b"k") + part("policy", b"p") + part("file", b"abc") + part("z", b"1"))
     reader.feed(END)
     assert seen == [{"key": "k", "policy": "p"}, b"abc"]
-    assert reader.close().fields == {"key": "k", "policy": "p", "z": "1"}
+    reader.close()
+    assert reader.fields == {"key": "k", "policy": "p", "z": "1"}
 
 
 def test_an_error_at_the_beginning_of_the_file_stops_before_its_first_byte() -> None:
@@ -82,22 +89,22 @@ def test_an_error_at_the_beginning_of_the_file_stops_before_its_first_byte() -> 
 
 
 def test_a_file_may_lack_name_and_type() -> None:
-    assert read(part("file", b"abc") + END) == (Form({}, True, None), b"abc")
+    assert read(part("file", b"abc") + END) == Form({}, "", b"abc")
 
 
 def test_a_form_may_have_no_file_or_an_empty_one() -> None:
-    assert read(part("a", b"1") + END) == (Form({"a": "1"}, False, None), b"")
-    assert read(part("file", b"", filename="f") + END) == (Form({}, True, "f"), b"")
+    assert read(part("a", b"1") + END) == Form({"a": "1"}, None, b"")
+    assert read(part("file", b"", filename="f") + END) == Form({}, "f", b"")
 
 
 def test_what_follows_the_end_means_nothing() -> None:
     body = part("a", b"1") + END + b"trailing" + part("file", b"no")
-    assert read(body) == (Form({"a": "1"}, False, None), b"")
+    assert read(body) == Form({"a": "1"}, None, b"")
 
 
 def test_a_quoted_boundary_is_taken() -> None:
     quoted = f'Multipart/Form-Data; charset=utf-8; boundary="{BOUNDARY}"'
-    assert read(part("a", b"1") + END, content_type=quoted)[0].fields == {"a": "1"}
+    assert read(part("a", b"1") + END, content_type=quoted).fields == {"a": "1"}
 
 
 @pytest.mark.parametrize("piece", [1, 3, 100_000])
@@ -113,7 +120,7 @@ def test_a_quoted_boundary_is_taken() -> None:
     ],
 )
 def test_what_is_before_the_first_boundary_means_nothing(preamble: bytes, piece: int) -> None:
-    assert read(preamble + part("a", b"1") + END, piece)[0].fields == {"a": "1"}
+    assert read(preamble + part("a", b"1") + END, piece).fields == {"a": "1"}
 
 
 def test_a_preamble_without_an_end_is_refused() -> None:
@@ -137,9 +144,9 @@ def test_a_preamble_without_an_end_is_refused() -> None:
 @pytest.mark.parametrize("piece", [1, 100_000])
 def test_a_file_may_have_any_name(name: bytes, piece: int) -> None:
     odd = part("file", b"abc", filename="NAME").replace(b"NAME", name)
-    form, content = read(odd + END, piece)
-    assert form.file_present
-    assert content == b"abc"
+    form = read(odd + END, piece)
+    assert form.file_name is not None
+    assert form.content == b"abc"
 
 
 def with_known(*known: str) -> FormReader:
@@ -152,7 +159,8 @@ def test_fields_that_mean_nothing_may_be_anything() -> None:
         reader.feed(part("tags", b"\xff\xfe"))
     reader.feed(part("caption", b"x", headers="Content-Transfer-Encoding: base64\r\n"))
     reader.feed(part("user_id", b"u") + part("file", b"abc") + part("tags", b"a") + END)
-    assert reader.close() == Form({"user_id": "u"}, True, None)
+    reader.close()
+    assert (reader.fields, reader.file_name) == ({"user_id": "u"}, "")
     with pytest.raises(InvalidForm, match="twice"):
         with_known("user_id").feed(part("user_id", b"u") + part("user_id", b"v"))
     with pytest.raises(InvalidForm, match="besides its file"):
@@ -163,12 +171,12 @@ def test_fields_that_mean_nothing_may_be_anything() -> None:
 def test_an_empty_input_beside_the_real_file_means_nothing(empty: bytes) -> None:
     file = part("file", b"abc", filename="a.png")
     for body in (empty + file + END, file + empty + END):
-        assert read(body) == (Form({}, True, "a.png"), b"abc")
+        assert read(body) == Form({}, "a.png", b"abc")
 
 
 @pytest.mark.parametrize("piece", [1, 3, 100_000])
 def test_an_empty_line_before_the_first_boundary_is_passed_over(piece: int) -> None:
-    assert read(b"\r\n" + part("a", b"1") + END, piece)[0].fields == {"a": "1"}
+    assert read(b"\r\n" + part("a", b"1") + END, piece).fields == {"a": "1"}
 
 
 @pytest.mark.parametrize(
@@ -225,13 +233,15 @@ def test_a_malformed_form_is_refused(body: bytes, piece: int) -> None:
 
 
 def test_fields_are_limited_in_size_and_number() -> None:
-    reader = FormReader(CONTENT_TYPE, bytearray().extend, max_field_bytes=10, max_fields=2)
-    reader.feed(part("a", b"12345678"))
-    with pytest.raises(InvalidForm, match="more than 10 bytes"):
+    reader = FormReader(CONTENT_TYPE, bytearray().extend)
+    reader.feed(part("a", b"x" * (MOST_FIELD_BYTES - 2)))
+    with pytest.raises(InvalidForm, match=f"more than {MOST_FIELD_BYTES} bytes"):
         reader.feed(part("b", b"1"))
-    reader = FormReader(CONTENT_TYPE, bytearray().extend, max_field_bytes=10, max_fields=2)
-    with pytest.raises(InvalidForm, match="more than 2 fields"):
-        reader.feed(part("a", b"") + part("b", b"") + part("c", b""))
+    reader = FormReader(CONTENT_TYPE, bytearray().extend)
+    for number in range(MOST_FIELDS):
+        reader.feed(part(str(number), b""))
+    with pytest.raises(InvalidForm, match=f"more than {MOST_FIELDS} fields"):
+        reader.feed(part("one more", b""))
 
 
 @given(st.binary(max_size=200), st.integers(1, 40))
