@@ -305,7 +305,7 @@ class Life:
         swept = sweep(self.library, HOLDER, ahead_ms=ahead)
         expected = self.model.sweep(self.now, ahead)
         assert swept is not None
-        assert (swept.media, swept.uploads, swept.contents) == (
+        assert (swept.expired_media, swept.stale_uploads, swept.unreferenced_contents) == (
             expected.media,
             expected.uploads,
             expected.contents,
@@ -335,7 +335,7 @@ class Life:
             died = True
         finally:
             self.storage.seen = outer
-        assert died or before.objects == 0
+        assert died or before.deleted_objects == 0
         key = self.storage.deleting[0] if died else ""
         if key == self.storage.written:  # the copy of an upload that was looked at before it went
             key = copied

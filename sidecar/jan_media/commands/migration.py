@@ -150,7 +150,7 @@ def _move(
         with progress(
             total,
             lambda: moved.ids,
-            lambda: f"{moved.objects} objects copied ({decimal(moved.bytes)})",
+            lambda: f"{moved.copied_objects} objects copied ({decimal(moved.copied_bytes)})",
         ):
             move(old, new, moved, jobs=jobs, delete=delete)
     return moved

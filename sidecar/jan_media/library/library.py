@@ -76,6 +76,21 @@ class Library:
         self.storage.close()
 
 
+class Counts:
+    """What some work has done so far, as a dataclass of numbers and lists."""
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers by their names, as commands and logs give them; of a list, its length."""
+        return {
+            name: len(value) if isinstance(value, list) else value
+            for name, value in vars(self).items()
+        }
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={number}" for name, number in self.numbers.items())
+
+
 def fresh_content_key() -> str:
     """A key for the bytes of one content, spread over 256 folders."""
     name = secrets.token_hex(16)

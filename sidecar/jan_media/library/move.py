@@ -14,14 +14,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from threading import Lock
-from typing import Protocol
+from typing import Protocol, Self
 
 from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import ApiKey, IntentLapsed, Rendition, State
 from jan_media.catalog.transfer import Record
 from jan_media.errors import ContentTooLarge
-from jan_media.library.library import Library, fresh_content_key, under_fresh_key
+from jan_media.library.library import Counts, Library, fresh_content_key, under_fresh_key
 from jan_media.library.spool import Spool
 from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
 
@@ -45,32 +44,21 @@ class Source:
     storage: Storage
 
 
-@dataclass(slots=True)
-class Moved:
+@dataclass
+class Moved(Counts):
     """What a move has done so far."""
 
     ids: int = 0  # looked at
-    new: int = 0  # ids that the target did not have, or not with all their owners and time
-    objects: int = 0  # bytes copied, each checked by its hash on arrival
-    bytes: int = 0
-    removed: int = 0  # claims that the source no longer has
+    new_or_changed: int = 0  # that the target did not have, or not with all their owners and time
+    copied_objects: int = 0  # each checked by its hash on arrival
+    copied_bytes: int = 0
+    removed_claims: int = 0  # that the source no longer has
     damaged: list[str] = field(default_factory=list)  # ids whose bytes are not what they were
-    lock: Lock = field(default_factory=Lock, repr=False)
 
-    @property
-    def numbers(self) -> dict[str, int]:
-        """The numbers by their names, as the command gives them."""
-        return {
-            "ids": self.ids,
-            "new_or_changed": self.new,
-            "copied_objects": self.objects,
-            "copied_bytes": self.bytes,
-            "removed_claims": self.removed,
-            "damaged": len(self.damaged),
-        }
-
-    def __str__(self) -> str:
-        return " ".join(f"{name}={number}" for name, number in self.numbers.items())
+    def add(self, more: Self) -> None:
+        """Count what was done besides."""
+        for name, value in vars(more).items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 class _Damaged(Exception):
@@ -80,11 +68,11 @@ class _Damaged(Exception):
 def move(source: Source, target: Library, moved: Moved, *, jobs: int, delete: bool) -> None:
     """Bring to the target what the source has and the target lacks; API keys too.
 
-    ``moved`` is kept up to date. ``jobs`` is how many objects are copied at once. With ``delete``,
-    claims that the source does not have are given up in the target. Raises `CatalogUnavailable` and
-    `StorageUnavailable`; run again, it goes on.
+    ``jobs`` is how many objects are copied at once. With ``delete``, claims that the source does
+    not have are given up in the target. ``moved`` is kept up to date meanwhile. Raises
+    `CatalogUnavailable` and `StorageUnavailable`; run again, it goes on.
     """
-    one, clock = _Move(source, target, moved), target.clock
+    one, clock = _Move(source, target), target.clock
     _move_api_keys(source.catalog, target.catalog, now=clock())
     with ThreadPoolExecutor(jobs, thread_name_prefix="move") as threads:
         for ids in batches(source.catalog, clock):
@@ -92,129 +80,105 @@ def move(source: Source, target: Library, moved: Moved, *, jobs: int, delete: bo
             hashes = {record.media.sha256 for record in theirs.values() if record.media.sha256}
             renditions = source.catalog.renditions_of(list(hashes))
             ours = target.catalog.records(ids, now=clock())
-            started = [
-                threads.submit(one.bring, record, ours.get(record.media.id))
-                for record in theirs.values()
-            ]
-            try:
-                for each in started:
-                    each.result()
-            except BaseException:
-                for each in started:
-                    each.cancel()
-                raise
-            list(threads.map(lambda each: one.bring_rendition(*each), renditions))
+            for done in threads.map(one.bring, theirs.values(), map(ours.get, theirs)):
+                moved.add(done)
+            for done in threads.map(lambda each: one.bring_rendition(*each), renditions):
+                moved.add(done)
     if delete:
-        _delete_departed(source.catalog, target, moved)
+        _delete_departed(source.catalog, target.catalog, clock, moved)
 
 
 @dataclass(frozen=True, slots=True)
 class _Move:
     source: Source
     target: Library
-    moved: Moved
 
-    def bring(self, record: Record, ours: Record | None) -> None:
+    def bring(self, record: Record, ours: Record | None) -> Moved:
         """Make the target hold one id."""
         new = ours is None or not ours.covers(record)
+        copied = None
         try:
             if record.media.state is not State.READY:
                 copied = self._bring_unready(record, ours)
-            else:
-                copied = self._bring_ready(record) if new else None
+            elif new:
+                copied = self._bring_ready(record)
         except _Damaged:
-            with self.moved.lock:
-                self.moved.ids += 1
-                self.moved.damaged.append(record.media.id)
-            return
-        with self.moved.lock:
-            self.moved.ids += 1
-            self.moved.new += new
-            self.moved.objects += copied is not None
-            self.moved.bytes += copied or 0
+            if still_there(self.source.catalog, record, now=self.target.clock()):
+                return Moved(ids=1, damaged=[record.media.id])
+        return Moved(
+            ids=1,
+            new_or_changed=int(new),
+            copied_objects=int(copied is not None),
+            copied_bytes=copied or 0,
+        )
 
-    def bring_rendition(self, sha256: str, fit: str, rendition: Rendition) -> None:
+    def bring_rendition(self, sha256: str, fit: str, rendition: Rendition) -> Moved:
         """Make the target hold a rendition, if it has its original. One that cannot be brought is
         made anew there when it is asked for."""
-        if any(known == fit for _, known, _ in self.target.catalog.renditions_of([sha256])):
-            return
-        key = ""
-        if rendition.storage_key:
-            with Spool(self.target.spool_dir, max_bytes=max(1, rendition.bytes)) as spool:
-                try:
-                    spool.fill(self.source.storage.read(rendition.storage_key))
-                except (ObjectMissing, ContentTooLarge):
-                    return
-                if spool.size != rendition.bytes:
-                    return
+        catalog, brought = self.target.catalog, Moved()
+        if any(known == fit for _, known, _ in catalog.renditions_of([sha256])):
+            return brought
+        with contextlib.suppress(_Damaged, IntentLapsed):
+            if rendition.storage_key:
                 key = fresh_content_key()
                 self._intend(key)
-                self._put(spool, key, rendition.mime)
-            with self.moved.lock:
-                self.moved.objects += 1
-                self.moved.bytes += rendition.bytes
-        with contextlib.suppress(IntentLapsed):
-            self.target.catalog.keep_rendition(
-                sha256, fit, replace(rendition, storage_key=key), now=self.target.clock()
-            )
+                size = self._copy(rendition.storage_key, key, rendition.mime, size=rendition.bytes)
+                brought = Moved(copied_objects=1, copied_bytes=size)
+                rendition = replace(rendition, storage_key=key)
+            catalog.keep_rendition(sha256, fit, rendition, now=self.target.clock())
+        return brought
 
     def _bring_ready(self, record: Record) -> int | None:
         """Returns how many bytes were copied for it; None if the target had them."""
-        take_in = self.target.catalog.take_in_ready
-        if take_in(record, storage_key=None, now=self.target.clock()):
+        media, take_in, now = record.media, self.target.catalog.take_in_ready, self.target.clock
+        if take_in(record, storage_key=None, now=now()):
             return None
 
-        def attempt(key: str) -> int | None:
+        def attempt(key: str) -> int:
             self._intend(key)
-            copied = self._copy(record, key)
-            if copied is not None:
-                take_in(record, storage_key=key, now=self.target.clock())
-            return copied
+            size = self._copy(
+                media.storage_key, key, media.mime, size=media.bytes, sha256=media.sha256
+            )
+            take_in(record, storage_key=key, now=now())
+            return size
 
         return under_fresh_key(attempt)
 
     def _bring_unready(self, record: Record, ours: Record | None) -> int | None:
         """Also what has been uploaded for it, under the upload's own key."""
-        media = record.media
+        media, hold_ms = record.media, self.target.rules.hold_ms
         if ours is not None and ours.media.state is State.READY:
             return None
-        self.target.catalog.take_in_unready(
-            record, key_due_at=media.expires_at + self.target.rules.hold_ms
-        )
+        self.target.catalog.take_in_unready(record, key_due_at=media.expires_at + hold_ms)
         size = self.source.storage.size(media.storage_key)
         if media.state is State.REJECTED or size is None:
             return None
         if self.target.storage.size(media.storage_key) == size:
             return None
-        return self._copy(record, media.storage_key)
+        return self._copy(media.storage_key, media.storage_key, media.mime)
 
-    def _copy(self, record: Record, target_key: str) -> int | None:
-        """Copy the record's bytes; how many. None if the source has given the id up meanwhile.
+    def _intend(self, key: str) -> None:
+        target = self.target
+        target.catalog.intend(key, due_at=target.clock() + target.rules.hold_ms)
+
+    def _copy(
+        self, key: str, target_key: str, mime: str, *, size: int = 0, sha256: str = ""
+    ) -> int:
+        """Copy bytes whose size and hash are these, if they are known; how many.
 
         They pass through a spool, are hashed on the way and again as the target gives them back.
         """
-        media = record.media
-        with Spool(self.target.spool_dir, max_bytes=media.bytes or 2**63) as spool:
+        with Spool(self.target.spool_dir, max_bytes=size or 2**63) as spool:
             try:
-                spool.fill(self.source.storage.read(media.storage_key))
-            except ObjectMissing:
-                if not still_there(self.source.catalog, record, now=self.target.clock()):
-                    return None
+                spool.fill(self.source.storage.read(key))
+            except (ObjectMissing, ContentTooLarge):
                 raise _Damaged from None
-            except ContentTooLarge:
-                raise _Damaged from None
-            if media.sha256 and media.sha256 != spool.sha256:
+            if (spool.size, spool.sha256) != (size or spool.size, sha256 or spool.sha256):
                 raise _Damaged
-            self._put(spool, target_key, media.mime)
+            self.target.storage.put(target_key, spool.from_start(), size=spool.size, mime=mime)
+            if hash_of(self.target.storage, target_key) != spool.sha256:
+                raise StorageUnavailable("what the new storage gives back is not what was written")
             return spool.size
-
-    def _intend(self, key: str) -> None:
-        self.target.catalog.intend(key, due_at=self.target.clock() + self.target.rules.hold_ms)
-
-    def _put(self, spool: Spool, key: str, mime: str) -> None:
-        self.target.storage.put(key, spool.from_start(), size=spool.size, mime=mime)
-        if hash_of(self.target.storage, key) != spool.sha256:
-            raise StorageUnavailable("what the new storage gives back is not what was written")
 
 
 def hash_of(storage: Storage, key: str) -> str:
@@ -251,13 +215,15 @@ def _move_api_keys(source: Readable, target: Catalog, *, now: int) -> None:
             target.revoke_api_key(key.id, now=now)
 
 
-def _delete_departed(source: Readable, target: Library, moved: Moved) -> None:
+def _delete_departed(
+    source: Readable, target: Catalog, clock: Callable[[], int], moved: Moved
+) -> None:
     """Give up, in the target, the claims that the source does not have."""
-    for ids in batches(target.catalog, target.clock):
-        theirs = source.records(ids, now=target.clock())
-        for id, record in target.catalog.records(ids, now=target.clock()).items():
+    for ids in batches(target, clock):
+        theirs = source.records(ids, now=clock())
+        for id, record in target.records(ids, now=clock()).items():
             known = set(theirs[id].owners) if id in theirs else set()
             for owner in record.owners:
                 if owner not in known:
-                    target.catalog.release(id, owner, now=target.clock())
-                    moved.removed += 1
+                    target.release(id, owner, now=clock())
+                    moved.removed_claims += 1

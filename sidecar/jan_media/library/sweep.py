@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from jan_media.catalog.interface import CatalogUnavailable, Released
 from jan_media.errors import Refused
 from jan_media.library.direct_upload import complete, overdue
-from jan_media.library.library import Library, held_until, is_upload_key
+from jan_media.library.library import Counts, Library, held_until, is_upload_key
 from jan_media.library.owners import require_owner
 from jan_media.library.resolve import not_found
 from jan_media.storage.interface import StorageUnavailable
@@ -30,34 +30,20 @@ LEASE_MS = 15 * 1000
 _TURN = 0.5  # seconds between two attempts to get the lease
 
 
-@dataclass(slots=True)
-class Swept:
+@dataclass
+class Swept(Counts):
     """What a sweep has done so far, or would do."""
 
-    media: int = 0  # ids whose retention was over
-    uploads: int = 0  # direct uploads that were never used, or were refused
-    contents: int = 0  # stored contents that nothing refers to any more
-    objects: int = 0  # objects deleted from the storage, some of which may have been gone already
-    claims: int = 0  # claims that ended before their media
-
-    @property
-    def numbers(self) -> dict[str, int]:
-        """The numbers by their names, as commands and logs give them."""
-        return {
-            "expired_media": self.media,
-            "stale_uploads": self.uploads,
-            "unreferenced_contents": self.contents,
-            "deleted_objects": self.objects,
-            "ended_claims": self.claims,
-        }
-
-    def __str__(self) -> str:
-        return " ".join(f"{name}={number}" for name, number in self.numbers.items())
+    expired_media: int = 0  # ids whose retention was over
+    stale_uploads: int = 0  # direct uploads that were never used, or were refused
+    unreferenced_contents: int = 0
+    deleted_objects: int = 0  # from the storage; some may have been gone already
+    ended_claims: int = 0  # before their media did
 
     @property
     def steps(self) -> int:
         """How much there was to do, for a progress bar."""
-        return self.media + self.uploads + self.objects
+        return self.expired_media + self.stale_uploads + self.deleted_objects
 
 
 def sweep(
@@ -142,10 +128,10 @@ def _expire_all(library: Library, holder: str, now: int, swept: Swept) -> None:
     """Remove all ids whose time was over at ``now``."""
     while _lease(library, holder):
         expired = library.catalog.expire(now=now, limit=BATCH)
-        swept.media += expired.media
-        swept.uploads += expired.uploads
-        swept.contents += expired.contents
-        swept.claims += expired.claims
+        swept.expired_media += expired.media
+        swept.stale_uploads += expired.uploads
+        swept.unreferenced_contents += expired.contents
+        swept.ended_claims += expired.claims
         if not expired:
             break
 
@@ -162,7 +148,7 @@ def _reclaim_all(library: Library, holder: str, now: int, ahead_ms: int, swept: 
         seen.update(fresh)
         over = [key for key in fresh if held_until(key, library.rules.upload_ttl) <= now]
         _delete(library, over)
-        swept.objects += len(over)
+        swept.deleted_objects += len(over)
 
 
 def _delete(library: Library, keys: list[str]) -> None:

@@ -229,7 +229,7 @@ def test_an_id_that_is_never_uploaded_is_gone_when_its_time_is_over(
     swept = sweep(library, "me")
     assert swept == rehearsed
     assert swept is not None
-    assert swept.uploads == 1
+    assert swept.stale_uploads == 1
     assert library.catalog.counts()["pending"] == 0
 
 
@@ -243,9 +243,9 @@ def test_what_was_uploaded_in_time_is_kept_however_late_it_is_used(
     if swept:
         rehearsed = rehearse(library)
         done = sweep(library, "me")
-        assert rehearsed.uploads == 0
+        assert rehearsed.stale_uploads == 0
         assert done is not None
-        assert done.uploads == 0
+        assert done.stale_uploads == 0
     else:
         assert completed(library, media_id) is State.READY
     assert stored(library, media_id) == data
@@ -382,7 +382,7 @@ def test_a_sweep_removes_what_expired_and_says_so_in_numbers(
     swept = sweep(library, "me")
     assert swept == rehearsed
     assert swept is not None
-    assert (swept.media, swept.contents, swept.objects) == (1, 1, 1)
+    assert (swept.expired_media, swept.unreferenced_contents, swept.deleted_objects) == (1, 1, 1)
     assert stored(library, fresh)
     assert len(list(library.storage.keys())) == 1
 
@@ -426,7 +426,7 @@ def test_a_sweep_stops_at_a_deletion_that_fails_and_lets_the_next_one_begin(
     (tmp_path / "away").rename(tmp_path / "objects")
     swept = sweep(library, "another")
     assert swept is not None
-    assert swept.objects == 1
+    assert swept.deleted_objects == 1
     assert list(library.storage.keys()) == []
 
 
