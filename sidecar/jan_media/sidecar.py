@@ -15,6 +15,7 @@ from jan_media.identity.signing_keys import SigningKeys
 from jan_media.library.library import Library, Rules
 from jan_media.server.ahead import Ahead
 from jan_media.server.lanes import Lane
+from jan_media.server.lookups import Lookups
 from jan_media.server.metrics import Metrics
 from jan_media.settings import Settings
 from jan_media.storage.local_urls import LocalUrls
@@ -56,6 +57,7 @@ class Sidecar:
     fetcher: RemoteFetcher
     local_urls: LocalUrls | None  # None unless the sidecar serves and takes the files itself
     lanes: Lanes
+    lookups: Lookups
     uploads: Slots
     fetches: Slots
     login_limit: LoginLimit | None  # for each client address and worker
@@ -131,6 +133,9 @@ def assemble(settings: Settings) -> Sidecar:
         ),
         local_urls=library.storage.urls,
         lanes=lanes,
+        lookups=Lookups(
+            lanes.resolves, lambda ids: library.catalog.get_many(ids, now=library.clock())
+        ),
         uploads=Slots(settings.max_uploads),
         fetches=Slots(settings.max_fetches),
         login_limit=LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None,

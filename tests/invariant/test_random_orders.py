@@ -24,7 +24,7 @@ from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.direct_upload import Prepared, complete, prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules, fresh_content_key, is_upload_key, upload_key
-from jan_media.library.resolve import link, resolve
+from jan_media.library.resolve import Resolved, link, resolve
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import give_up, rehearse, sweep
 from jan_media.storage.interface import Storage
@@ -232,7 +232,7 @@ class Life:
             return
         id = self.ids[-1 - number % len(self.ids)]
         key = upload_key(id)
-        resolved = resolve(self.library, [id])
+        resolved = self.resolve(id)
         if id not in resolved.unready or self.model.items[id].state != "pending":
             self.check(id)
             return
@@ -352,13 +352,17 @@ class Life:
 
     # --- what has to be true
 
+    def resolve(self, id: str) -> Resolved:
+        known = self.library.catalog.get_many([id], now=self.library.clock())
+        return resolve(self.library, known.values())
+
     def check(self, id: str) -> Media | None:
         """An id answers what the model says, with its bytes."""
         item = self.model.items.get(id)
         if item and item.state == "pending" and upload_key(id) in self.model.uploads:
             return None  # to be settled by its first use, which this is not
         expected = self.model.answer(id, self.now)
-        resolved = resolve(self.library, [id])
+        resolved = self.resolve(id)
         if id in resolved.unready:
             settled = complete(self.library, resolved.unready.pop(id))
             if settled is not None:

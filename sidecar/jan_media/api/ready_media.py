@@ -27,7 +27,8 @@ async def all_ready(sidecar: Sidecar, ids: Sequence[str], *, ttl: int | None = N
     A pending id is checked in a lane of its own, since that may take long.
     Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
-    resolved = await sidecar.lanes.resolves.run(resolve, sidecar.library, ids, ttl)
+    known = await sidecar.lookups.find(ids)
+    resolved = resolve(sidecar.library, [known[id] for id in ids if id in known], ttl)
     for media in list(resolved.unready.values()):
         if media.state is State.PENDING:
             settled = await sidecar.lanes.checks.run(complete, sidecar.library, media)

@@ -1,7 +1,7 @@
 """From ids to media with presigned URLs, many at once: what a chat request waits for."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from jan_media.catalog.interface import Media, State
@@ -76,14 +76,13 @@ class Resolved:
         return found
 
 
-def resolve(library: Library, ids: Sequence[str], ttl: int | None = None) -> Resolved:
-    """Look up ``ids`` (canonical): one catalog query, and one signature for each that is ready.
+def resolve(library: Library, known: Iterable[Media], ttl: int | None = None) -> Resolved:
+    """Sign a URL for each media that is ready; it lives ``ttl`` seconds, None: as a client's.
 
-    Pending ones are returned as they are, for `direct_upload.complete`. Raises
-    `CatalogUnavailable`.
+    Pending ones are returned as they are, for `direct_upload.complete`. Does no I/O.
     """
     resolved = Resolved(ttl=ttl)
-    for media in library.catalog.get_many(ids, now=library.clock()).values():
+    for media in known:
         resolved.settle(library, media)
     return resolved
 

@@ -15,7 +15,7 @@ from jan_media.errors import Refused
 from jan_media.library.direct_upload import prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules
-from jan_media.library.resolve import resolve
+from jan_media.library.resolve import link
 from jan_media.library.spool import Spool
 from jan_media.settings import Settings
 from jan_media_plugin.config import Config
@@ -64,7 +64,7 @@ def test_the_storage_keeps_and_gives_media(tmp_path: Path) -> None:
     with Spool(tmp_path, max_bytes=10**6) as spool:
         spool.write(data)
         media = store(library, spool, "ann").media
-    assert media.id in resolve(library, [media.id]).found[media.id].link.url
+    assert media.id in link(library, media).url
     with library.storage.read(media.storage_key, start=1) as pieces:
         assert b"".join(pieces) == data[1:]
     with pytest.raises(ValueError, match="fewer"):

@@ -14,7 +14,7 @@ from jan_media.library.direct_upload import complete, prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules
 from jan_media.library.owners import page
-from jan_media.library.resolve import resolve
+from jan_media.library.resolve import Resolved, resolve
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import give_up, rehearse, sweep
 from jan_media.storage.interface import ObjectMissing, StorageUnavailable
@@ -71,8 +71,12 @@ def upload(library: Library, data: bytes, owner: str = "ann") -> tuple[str, bool
     return claimed.media.id, claimed.deduped
 
 
+def resolved(library: Library, media_id: str) -> Resolved:
+    return resolve(library, library.catalog.get_many([media_id], now=library.clock()).values())
+
+
 def stored(library: Library, media_id: str) -> bytes:
-    media = resolve(library, [media_id]).require(media_id).media
+    media = resolved(library, media_id).require(media_id).media
     with library.storage.read(media.storage_key) as pieces:
         return b"".join(pieces)
 
@@ -91,8 +95,7 @@ def write(library: Library, key: str, data: bytes) -> None:
 
 
 def completed(library: Library, media_id: str) -> State | None:
-    resolved = resolve(library, [media_id])
-    settled = complete(library, resolved.unready[media_id])
+    settled = complete(library, resolved(library, media_id).unready[media_id])
     return settled.media.state if settled else None
 
 
@@ -102,7 +105,7 @@ def completed(library: Library, media_id: str) -> State | None:
 def test_an_upload_is_stored_with_its_type_and_hash(library: Library) -> None:
     data = picture()
     media_id, deduped = upload(library, data)
-    media = resolve(library, [media_id]).require(media_id).media
+    media = resolved(library, media_id).require(media_id).media
     assert (media.mime, media.bytes, deduped) == ("image/png", len(data), False)
     assert media.sha256 == hashlib.sha256(data).hexdigest()
     assert stored(library, media_id) == data
@@ -121,7 +124,7 @@ def test_uploading_again_renews_the_retention(library: Library, clock: Clock) ->
     clock.now += 29 * DAY
     upload(library, data)
     clock.now += 29 * DAY
-    assert resolve(library, [media_id]).require(media_id)
+    assert resolved(library, media_id).require(media_id)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +150,7 @@ def test_what_is_not_allowed_media_is_refused_and_leaves_nothing(
 
 def test_links_name_their_end(library: Library, clock: Clock) -> None:
     media_id, _ = upload(library, picture())
-    link = resolve(library, [media_id]).require(media_id).link
+    link = resolved(library, media_id).require(media_id).link
     assert link.url.startswith("http://media/files/content/")
     assert (link.ttl, link.expires_at) == (300, clock.now + 300_000)
 
@@ -159,7 +162,7 @@ def test_a_direct_upload_is_pending_until_its_bytes_are_there(library: Library) 
     media_id = prepare(library, "image/png", "ann").media.id
     assert completed(library, media_id) is State.PENDING
     with pytest.raises(Refused) as refused:
-        resolve(library, [media_id]).require(media_id)
+        resolved(library, media_id).require(media_id)
     assert refused.value.code == "upload_pending"
     assert library.catalog.counts()["garbage"] == 1  # the upload key alone, however often asked
 
@@ -205,7 +208,7 @@ def test_a_wrong_direct_upload_is_removed_and_its_id_says_why(
     media_id = direct(library, data)
     assert completed(library, media_id) is State.REJECTED
     with pytest.raises(Refused) as refused:
-        resolve(library, [media_id]).require(media_id)
+        resolved(library, media_id).require(media_id)
     assert refused.value.code == code
     assert list(library.storage.keys()) == []
 
@@ -275,7 +278,7 @@ def test_an_upload_that_ends_after_its_time_is_swept(library: Library, clock: Cl
 def test_a_first_use_sees_what_another_has_settled_meanwhile(library: Library) -> None:
     data = picture()
     media_id = direct(library, data)
-    seen_earlier = resolve(library, [media_id]).unready[media_id]
+    seen_earlier = resolved(library, media_id).unready[media_id]
     completed(library, media_id)
     settled = complete(library, seen_earlier)
     assert settled is not None
@@ -344,7 +347,7 @@ def test_the_bytes_go_with_the_last_owner(library: Library) -> None:
     give_up(library, media_id, "ann")
     assert stored(library, media_id) == data
     give_up(library, media_id, "bob")
-    assert resolve(library, [media_id]).found == {}
+    assert resolved(library, media_id).found == {}
     assert list(library.storage.keys()) == []
 
 
@@ -377,7 +380,7 @@ def test_a_sweep_removes_what_expired_and_says_so_in_numbers(
     clock.now += 20 * DAY
     fresh, _ = upload(library, picture())
     clock.now += 11 * DAY
-    assert resolve(library, [kept_until_later]).found == {}
+    assert resolved(library, kept_until_later).found == {}
     rehearsed = rehearse(library)
     swept = sweep(library, "me")
     assert swept == rehearsed
@@ -434,7 +437,7 @@ def test_a_deletion_stands_though_its_bytes_cannot_go_yet(library: Library, tmp_
     media_id, _ = upload(library, picture())
     (tmp_path / "objects").rename(tmp_path / "away")
     give_up(library, media_id, "ann")
-    assert resolve(library, [media_id]).found == {}
+    assert resolved(library, media_id).found == {}
     (tmp_path / "away").rename(tmp_path / "objects")
     sweep(library, "me")
     assert list(library.storage.keys()) == []
