@@ -30,7 +30,11 @@ from tests.support.sidecar import RunningSidecar, running_sidecar
 
 CONNECTIONS = 16
 WORKERS = 2
-USER = {"X-Jan-User-Id": "bench", "X-Jan-Issuer": "https://issuer.test"}
+USER = {  # as the gateway sends it
+    "X-Jan-User-Id": "bench",
+    "X-Jan-Issuer": "https://issuer.test",
+    "X-Kong-Request-Id": "a" * 32,
+}
 JSON = {"Content-Type": "application/json"}
 NEW_BYTES = 24  # of an image, which make it one that nobody has uploaded
 NEW_CHARACTERS = NEW_BYTES * 4 // 3
