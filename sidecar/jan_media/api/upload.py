@@ -77,30 +77,11 @@ async def take_in(
     ``allowed`` are the types that are let in, those of the settings if it is None. Raises
     `Refused`, `TooBusy`, and what storing raises.
     """
-    async with spooled(sidecar) as spool:
-        body = body_kind(request, spool)
-        try:
-            claimed, url = await _take_in(sidecar, request, body, allowed)
-        except Refused as refusal:
-            raise refusal.at(body.param) from None
-    if sidecar.ahead is not None and not claimed.deduped:
-        sidecar.ahead.make(claimed.media)
-    return claimed, url
-
-
-async def _take_in(
-    sidecar: Sidecar, request: Request, body: "RawBody", allowed: AllowedTypes | None
-) -> tuple[Claimed, Link]:
-    """Spool and store, in a slot for uploads.
-
-    It is given back before a file is fetched from elsewhere, which may take long and has slots of
-    its own.
-    """
     owner = caller = owner_of(request)
     guest = sidecar.is_guest(caller)
 
     def keep() -> tuple[Claimed, Link]:
-        claimed = store(sidecar.library, body.spool, owner, body.details, allowed=allowed)
+        claimed = store(sidecar.library, spool, owner, body.details, allowed=allowed)
         return claimed, link(sidecar.library, claimed.media)
 
     def end() -> tuple[Claimed, Link] | None:
@@ -110,11 +91,18 @@ async def _take_in(
         owner = owner_of(request, user_id=named)
         return None if body.url else keep()
 
-    kept = await receive(sidecar, body, end, caller=caller, guest=guest)
-    if kept is None:
-        async with sidecar.fetches.taken(caller, guest=guest):
-            await _fetch(sidecar, body.url, body.spool)
-            kept = await sidecar.lanes.checks.run(keep)
+    async with spooled(sidecar) as spool:
+        body = body_kind(request, spool)
+        try:
+            kept = await receive(sidecar, body, end, caller=caller, guest=guest)
+            if kept is None:  # no slot for uploads is held while somebody else's host is waited for
+                async with sidecar.fetches.taken(caller, guest=guest):
+                    await _fetch(sidecar, body.url, spool)
+                    kept = await sidecar.lanes.checks.run(keep)
+        except Refused as refusal:
+            raise refusal.at(body.param) from None
+    if sidecar.ahead is not None and not kept[0].deduped:
+        sidecar.ahead.make(kept[0].media)
     return kept
 
 
@@ -305,7 +293,4 @@ async def spooled(sidecar: Sidecar) -> AsyncIterator[Spool]:
     try:
         yield spool
     finally:
-        if spool.on_disk:
-            sidecar.lanes.uploads.submit(spool.close)  # nobody has to wait for it
-        else:
-            spool.close()
+        sidecar.lanes.uploads.submit(spool.close)  # nobody has to wait for it

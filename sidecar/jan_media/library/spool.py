@@ -40,11 +40,6 @@ class Spool:
                 self.write(piece)
 
     @property
-    def on_disk(self) -> bool:
-        """Whether closing it touches the disk."""
-        return self.size > MEMORY
-
-    @property
     def sha256(self) -> str:
         """The hash of all that was written, lower-case hex."""
         return self._digest.hexdigest()
