@@ -64,12 +64,10 @@ class Decoders:
                 process = _Process()
             question = {"job": job, "cpu_seconds": self._cpu_seconds, "mime": mime, **arguments}
             answer = process.ask(question, source, size, self._wall_seconds)
-        except BaseException as error:
+        except BaseException:
             if process is not None:
                 process.end()
                 process = None
-            if isinstance(error, _Died):
-                raise TooExpensive(mime=mime) from None
             raise
         finally:
             self._idle.put(process)
@@ -80,10 +78,6 @@ class Decoders:
 
 DECODERS = Decoders()
 """Those of this process."""
-
-
-class _Died(Exception):
-    """A process ended, perhaps because it said nothing for too long."""
 
 
 class _Process:
@@ -98,12 +92,9 @@ class _Process:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
-        try:
-            with self._killed_after(WALL_SECONDS):
-                self._connection.recv_bytes()
-        except _Died:
-            self.end()
-            raise RuntimeError("a decoder process does not start: see the log") from None
+        no_start = RuntimeError("a decoder process does not start: see the log")
+        with self._killed_after(WALL_SECONDS, no_start):
+            self._connection.recv_bytes()
 
     @property
     def alive(self) -> bool:
@@ -112,14 +103,14 @@ class _Process:
     def ask(
         self, question: dict[str, Any], source: BinaryIO, size: int, wall_seconds: float
     ) -> Any:
-        """The answer. Raises `_Died`."""
+        """The answer. Raises `TooExpensive` if the process ends, or is silent for too long."""
         source.seek(0)
         file = None
         if size > _SENT_AS_BYTES:
             with contextlib.suppress(io.UnsupportedOperation):  # it lies in memory
                 file = source.fileno()
         content = source.read() if file is None else None
-        with self._killed_after(wall_seconds):
+        with self._killed_after(wall_seconds, TooExpensive(mime=question["mime"])):
             self._connection.send_bytes(msgpack.packb({**question, "content": content}))
             if file is not None:
                 send_handle(self._connection, file, self._process.pid)
@@ -131,14 +122,15 @@ class _Process:
         self._process.wait()
 
     @contextlib.contextmanager
-    def _killed_after(self, seconds: float) -> Iterator[None]:
-        """What waits for the process inside waits no longer. Raises `_Died` if it ends."""
+    def _killed_after(self, seconds: float, failure: Exception) -> Iterator[None]:
+        """What waits for the process inside waits no longer. Raises ``failure`` if it ends."""
         timer = Timer(seconds, self._process.kill)
         timer.start()
         try:
             yield
         except (OSError, EOFError):
-            raise _Died from None
+            self.end()
+            raise failure from None
         finally:
             timer.cancel()
 
@@ -161,17 +153,11 @@ def _serve(connection: Connection) -> None:
         file = None if content is not None else recv_handle(connection)
         _limit(question.pop("cpu_seconds"), question["max_pixels"])
         with io.BytesIO(content) if file is None else open(file, "rb") as source:
-            answer = _answer(jobs[question.pop("job")], source, question)
+            try:
+                answer = {"done": jobs[question.pop("job")](source, **question)}
+            except MediaRefused as refusal:
+                answer = {"refused": type(refusal).__name__, "facts": refusal.facts}
             connection.send_bytes(msgpack.packb(answer))
-
-
-def _answer(job: Callable[..., Any], source: BinaryIO, arguments: dict[str, Any]) -> Any:
-    try:
-        return {"done": job(source, **arguments)}
-    except MediaRefused as refusal:
-        return {"refused": type(refusal).__name__, "facts": refusal.facts}
-    except MemoryError:
-        return {"refused": TooExpensive.__name__, "facts": {"mime": arguments["mime"]}}
 
 
 def _limit(cpu_seconds: int, max_pixels: int) -> None:
@@ -188,7 +174,5 @@ def _limit(cpu_seconds: int, max_pixels: int) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sidecar ends on Ctrl-C, and this with it
     os.nice(5)  # chats go first
-    with contextlib.suppress(
-        EOFError, OSError
-    ):  # the sidecar has gone, perhaps before we were ready
+    with contextlib.suppress(EOFError, OSError):  # the sidecar has gone, perhaps before the start
         _serve(Connection(int(sys.argv[1])))
