@@ -130,14 +130,11 @@ class RemoteFetcher:
         length = _header(response, b"content-length")
         if decoder.as_it_is and length.isdecimal() and int(length) > self._max_bytes:
             raise ContentTooLarge(self._max_bytes)
-        received = taken = 0
-        held = (
-            bytearray()
-        )  # a sink may well be a thread away: not for every byte of a dripping body
+        taken = 0
+        held = bytearray()  # a sink may be a thread away: not for every byte of a dripping body
         async for data in response.aiter_stream():
-            received += len(data)
-            intake.content(len(data))
-            if received > self._max_bytes + _COMPRESSION_OVERHEAD:
+            intake.content += len(data)
+            if intake.content > self._max_bytes + _COMPRESSION_OVERHEAD:
                 raise ContentTooLarge(self._max_bytes)
             for piece in decoder.feed(data):
                 taken += len(piece)

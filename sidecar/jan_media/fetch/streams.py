@@ -10,6 +10,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import anyio
 import httpcore
@@ -25,6 +26,7 @@ _CONTENT_FOR_ONE_AROUND = 4  # chunks of a few dozen bytes and more are fine
 _FIRST_READ = 4 * 1024
 
 
+@dataclass(slots=True)
 class Intake:
     """Counts the bytes that come over one request's connection, and those that are content.
 
@@ -33,9 +35,8 @@ class Intake:
     byte, or one ``100 Continue`` after another, would keep a worker busy.
     """
 
-    def __init__(self) -> None:
-        self._received = 0
-        self._content = 0
+    received: int = 0
+    content: int = 0
 
     def most_to_read(self) -> int:
         """How many bytes the next read may take.
@@ -43,18 +44,10 @@ class Intake:
         They are few until content has come, because whatever one read brings is parsed without a
         pause. Raises `FetchFailed` if too little of what came is content.
         """
-        around = self._received - self._content
-        if around > _MOST_AROUND + self._content // _CONTENT_FOR_ONE_AROUND:
+        around = self.received - self.content
+        if around > _MOST_AROUND + self.content // _CONTENT_FOR_ONE_AROUND:
             raise FetchFailed("The server sent too much that is not content.")
-        return _FIRST_READ + self._content
-
-    def received(self, size: int) -> None:
-        """Count what has been read."""
-        self._received += size
-
-    def content(self, size: int) -> None:
-        """Count content."""
-        self._content += size
+        return _FIRST_READ + self.content
 
 
 async def connect(address: Address, port: int, intake: Intake) -> "CountedSocket":
@@ -83,7 +76,7 @@ class CountedSocket(ByteStream):
         data = await self._loop.sock_recv(self._sock, size)
         if not data:
             raise anyio.EndOfStream
-        self._intake.received(len(data))
+        self._intake.received += len(data)
         return data
 
     async def send(self, item: bytes) -> None:
