@@ -12,13 +12,13 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from jan_media.api.bodies import content_type, refuse_announced_size, refuse_content_encoding
+from jan_media.api.bodies import content_type, refuse_content_encoding
 from jan_media.api.callers import owner_of
 from jan_media.api.download import send_bytes
 from jan_media.api.media import cursor_of, page_size, parse_cursor
 from jan_media.api.ready_media import known_id, one_ready
 from jan_media.api.routes import sidecar_of
-from jan_media.api.upload import FIELDS, FormBody, take_in
+from jan_media.api.upload import FormBody, take_in
 from jan_media.catalog.interface import Claim, FileDetails, Owned
 from jan_media.errors import Refused
 from jan_media.library.library import Library
@@ -44,8 +44,6 @@ async def create(request: Request) -> Response:
             "unsupported_media_type", "Send multipart/form-data, with the file in the part file"
         )
     settings = sidecar.settings
-    limit = settings.max_bytes + 2 * FIELDS
-    refuse_announced_size(request, limit, max_bytes=settings.max_bytes, param="file")
     allowed = settings.allowed_types | settings.file_types
     claimed, _ = await take_in(sidecar, request, FileForm, allowed=allowed)
     claim = await _claim(request, claimed.media.id, owner)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from jan_media.api import health
 from jan_media.api.access_log import AccessLog
-from jan_media.api.bodies import read_body, refuse_announced_size
+from jan_media.api.bodies import read_body
 from jan_media.api.callers import guarded, owner_of, vouched_for
 from jan_media.api.download import serve_media
 from jan_media.api.ready_media import all_ready, fitted, one_fitted, one_ready
@@ -74,7 +74,6 @@ async def store(request: Request) -> Response:
     """Keep the body, a file, for the caller that the headers name, as an upload is kept."""
     sidecar = sidecar_of(request)
     owner_of(request)  # before a byte is read
-    refuse_announced_size(request, sidecar.settings.max_bytes, max_bytes=sidecar.settings.max_bytes)
     allowed = sidecar.settings.allowed_types | sidecar.settings.file_types
     claimed, _ = await take_in(sidecar, request, RawBody, allowed=allowed)
     media = claimed.media

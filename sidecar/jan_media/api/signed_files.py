@@ -12,11 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jan_media.api.bodies import refuse_announced_size
 from jan_media.api.callers import client_address
 from jan_media.api.download import serve
 from jan_media.api.routes import Path, sidecar_of
-from jan_media.api.upload import FIELDS, FormBody, RawBody, no_file, receive, spooled
+from jan_media.api.upload import FormBody, RawBody, no_file, receive, spooled
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.library import held_until
 from jan_media.library.resolve import not_found
@@ -45,8 +44,6 @@ async def put(request: Request) -> Response:
     sidecar, urls = _local(request)
     key = request.path_params["key"]
     urls.check_put(key, _query(request), request.headers.get("content-type"), time.time())
-    max_bytes = sidecar.settings.max_bytes
-    refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
     async with spooled(sidecar) as spool:
         await _receive(request, RawBody(request, spool), key)
     return Response(status_code=200)
@@ -55,8 +52,6 @@ async def put(request: Request) -> Response:
 async def post(request: Request) -> Response:
     """Write an object with a presigned form: all its fields, then the file."""
     sidecar = sidecar_of(request)
-    max_bytes = sidecar.settings.max_bytes
-    refuse_announced_size(request, max_bytes + 2 * FIELDS, max_bytes=max_bytes, param="file")
     async with spooled(sidecar) as spool:
         form = SignedForm(request, spool)
         # Nobody has a slot before the policy is known to be ours.

@@ -50,8 +50,7 @@ async def upload(request: Request) -> Response:
     """Store a file: by URL, as a data URL, as a form, or as the body itself."""
     sidecar = sidecar_of(request)
     owner_of(request)  # before a byte is read
-    body_kind = _body_kind(request, sidecar.settings.max_bytes)
-    claimed, url = await take_in(sidecar, request, body_kind)
+    claimed, url = await take_in(sidecar, request, _body_kind(request))
     media = claimed.media
     return JSONResponse(
         {
@@ -138,10 +137,15 @@ class RawBody:
     """A way to send a file: here the file is the body."""
 
     param: str | None = None  # the place of the file in the request
+    growth, beside = 1.0, 0  # what the body may have for each byte of the file, and besides
     url = ""  # where to fetch the file from once the body has ended, "" if it is in the body
     details = NO_DETAILS  # what it says of the file, once it has ended
 
     def __init__(self, request: Request, spool: Spool) -> None:
+        """Raises `Refused` for a body that says it is too large."""
+        max_bytes = spool.max_bytes
+        limit = int(max_bytes * self.growth) + self.beside
+        refuse_announced_size(request, limit, max_bytes=max_bytes, param=self.param)
         self.arriving = Arriving(request)
         self.spool = spool
 
@@ -159,6 +163,7 @@ class FormBody(RawBody):
 
     known: Set[str] | None = frozenset({"user_id"})  # the fields that mean something; None: all
     param: str | None = "file"
+    beside = 2 * FIELDS
 
     def __init__(self, request: Request, spool: Spool) -> None:
         super().__init__(request, spool)
@@ -190,6 +195,7 @@ class JsonBody(RawBody):
     """The file is in a JSON object, as a data URL, or is elsewhere, at a URL that it names."""
 
     param: str | None = "source.data_url"
+    growth, beside = 1.5, FIELDS  # base64 makes four bytes of three; escapes and line ends add some
 
     def __init__(self, request: Request, spool: Spool) -> None:
         super().__init__(request, spool)
@@ -235,24 +241,18 @@ class JsonBody(RawBody):
         return document
 
 
-def _body_kind(request: Request, max_bytes: int) -> type[RawBody]:
-    """Which way this is. Raises `Refused` for another, and for a body that says it is too large."""
+def _body_kind(request: Request) -> type[RawBody]:
+    """Which way this is. Raises `Refused` for another."""
     refuse_content_encoding(request)
     kind = content_type(request)
     if kind == "application/json" or (kind.endswith("+json") and not kind.startswith("image/")):
-        # Base64 makes four bytes of three; escapes and line ends inside it add some.
-        refuse_announced_size(
-            request, max_bytes * 3 // 2 + FIELDS, max_bytes=max_bytes, param="source.data_url"
-        )
         return JsonBody
     if kind == "multipart/form-data":
-        refuse_announced_size(request, max_bytes + 2 * FIELDS, max_bytes=max_bytes, param="file")
         return FormBody
     if kind.startswith(("image/", "audio/", "video/")) or kind in (
         "application/octet-stream",
         "application/pdf",
     ):
-        refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
         return RawBody
     raise Refused(
         "unsupported_media_type",
