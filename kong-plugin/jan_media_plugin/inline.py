@@ -1,7 +1,8 @@
 """Media that a client sends inline, as base64: kept once like an upload, known again by hash."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pybase64
 from blake3 import blake3
@@ -29,56 +30,49 @@ Resolve = Callable[[Sequence[str]], Awaitable[Mapping[str, Answer]]]
 _known_ids: BoundedCache[tuple[str, str, Digest], str] = BoundedCache(_KNOWN_ENTRIES)
 
 
+@dataclass(frozen=True)
 class InlineMedia:
     """What is inline in one request of ``caller``, at places where a URL may stand instead."""
 
-    def __init__(self, config: Config, sidecar: Sidecar, caller: Caller, body: bytes) -> None:
-        self._config = config
-        self._sidecar = sidecar
-        self._caller = caller
-        self._body = body
+    config: Config
+    sidecar: Sidecar
+    caller: Caller
+    body: bytes
 
-    async def stored(self, standing: Sequence[Standing], resolve: Resolve) -> dict[int, str]:
-        """Return the ids of all that is kept now, by where it starts in the body.
+    async def named(self, standing: Sequence[Standing], resolve: Resolve) -> list[Standing]:
+        """Return ``standing`` with the ids of all that is kept now for names.
 
-        What may not be kept is not among them, and goes on as it came. ``resolve`` tells whether
-        what is known by its hash is still there. Raises `Refused`.
+        What may not be kept has no name, and goes on as it came. ``resolve`` tells whether what is
+        known by its hash is still there. Raises `Refused`.
         """
-        by_digest: dict[Digest, list[Standing]] = {}
-        for one in standing:
-            if one.candidate.kind is Kind.INLINE and takes_url(self._body, one):
-                by_digest.setdefault(blake3(self._text(one)).digest(), []).append(one)
-        try:
-            ids = await self._known(list(by_digest), resolve)
-            new = {digest: same[0] for digest, same in by_digest.items() if digest not in ids}
-            if new:
-                ids |= await self._store_all(new)
-        except SidecarAway:
-            if self._config.fit is not None:  # as it came, it may not be what the model takes
-                raise
-            return {}
-        return {
-            one.candidate.start: ids[digest]
-            for digest, same in by_digest.items()
-            if digest in ids
-            for one in same
+        digests = {
+            one.candidate: blake3(self._text(one)).digest()
+            for one in standing
+            if one.candidate.kind is Kind.INLINE and takes_url(self.body, one)
         }
+        by_digest = {digests[one.candidate]: one for one in standing if one.candidate in digests}
+        try:
+            ids = await self._known(by_digest, resolve)
+            ids |= await self._store_all(
+                {digest: one for digest, one in by_digest.items() if digest not in ids}
+            )
+        except SidecarAway:
+            if self.config.fit is not None:  # as it came, it may not be what the model takes
+                raise
+            return list(standing)
+        names = {one: ids[digest] for one, digest in digests.items() if digest in ids}
+        return [Standing(one._replace(name=names.get(one, one.name)), way) for one, way in standing]
 
     def _text(self, one: Standing) -> memoryview:
-        return memoryview(self._body)[one.candidate.start : one.candidate.end]
-
-    async def _known(self, digests: Sequence[Digest], resolve: Resolve) -> dict[Digest, str]:
-        named = {digest: _known_ids.get(self._key(digest)) for digest in digests}
-        ids = {digest: media_id for digest, media_id in named.items() if media_id is not None}
-        answers = await resolve(list(ids.values())) if ids else {}
-        return {
-            digest: media_id
-            for digest, media_id in ids.items()
-            if not isinstance(answers[media_id], NoMedia)
-        }
+        return memoryview(self.body)[one.candidate.start : one.candidate.end]
 
     def _key(self, digest: Digest) -> tuple[str, str, Digest]:
-        return self._caller.issuer, self._caller.subject, digest
+        return self.caller.issuer, self.caller.subject, digest
+
+    async def _known(self, digests: Iterable[Digest], resolve: Resolve) -> dict[Digest, str]:
+        ids = {each: known for each in digests if (known := _known_ids.get(self._key(each)))}
+        answers = await resolve(list(ids.values())) if ids else {}
+        return {each: id_ for each, id_ in ids.items() if not isinstance(answers[id_], NoMedia)}
 
     async def _store_all(self, new: Mapping[Digest, Standing]) -> dict[Digest, str]:
         """Raises `Refused`."""
@@ -102,14 +96,11 @@ class InlineMedia:
 
     async def _store(self, one: Standing) -> str | None:
         """Return the id; None if it goes on as it came."""
-        text = bytes(self._text(one))
-        if b"\\" in text:  # megabytes, and nearly never
-            text = text.replace(b"\\/", b"/")
+        text = bytes(self._text(one)).replace(b"\\/", b"/")
         mime, encoded = _split_data_url(text)
         if encoded is None:
             return None
-        if b"-" in encoded or b"_" in encoded:  # as Google's SDK for Python writes it
-            encoded = encoded.translate(_USUAL_ALPHABET)
+        encoded = encoded.translate(_USUAL_ALPHABET)  # Google's SDK for Python writes the other
         try:
             content = pybase64.b64decode(encoded, validate=True)
         except ValueError:
@@ -119,12 +110,12 @@ class InlineMedia:
                 one.way.spelled(),
             ) from None
         try:
-            return await self._sidecar.store(content, mime, self._caller)
+            return await self.sidecar.store(content, mime, self.caller)
         except SidecarRefuses as refusal:
-            if self._config.inline_refused == "pass":
+            if self.config.inline_refused == "pass":
                 return None
-            status, where = refusal.status, one.way.spelled()
-            raise Refused(status, refusal.code, refusal.message, where) from None
+            why, where = refusal, one.way.spelled()
+            raise Refused(why.status, why.code, why.message, where) from None
 
 
 def _split_data_url(text: bytes) -> tuple[str, bytes | None]:

@@ -1,8 +1,7 @@
 """Media in a request's body, from reading the body to giving it back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 import pybase64
 
@@ -45,7 +44,6 @@ class MediaInBody:
         self._sidecar = sidecar
         self._lookup = lookup
         self._limits = None if config.fit is None else config.fit.limits()
-        self._stores = config.inline == "store"
         self._places = Places(config.places, config.never_below)
 
     async def resolve(self, exchange: Exchange, caller: Caller | None) -> None:
@@ -66,38 +64,37 @@ class MediaInBody:
         body = in_utf8(decoded(sent, codings, most) if codings else sent)
         if is_form(exchange.headers) and not body.lstrip().startswith((b"{", b"[")):
             return  # it is one; some clients say so of JSON, and model servers read it
-        standing = self._standing(body, caller is not None)
+        stores_for = caller if self._config.inline == "store" else None
+        standing = self._standing(body, stores=stores_for is not None)
         if not standing:
             return
         fit = None if self._limits is None else self._limits.for_images(len(standing))
         request = _Replacing(self._config, self._sidecar, self._lookup, fit, body)
-        stored: dict[int, str] = {}
-        if self._stores and caller is not None:
-            inline = InlineMedia(self._config, self._sidecar, caller, body)
-            stored = await inline.stored(standing, request.answers)
-        edits = await request.edits(standing, stored)
+        if stores_for is not None:
+            inline = InlineMedia(self._config, self._sidecar, stores_for, body)
+            standing = await inline.named(standing, request.answers)
+        edits = in_order(await request.edits(standing))
         if not edits:
             return
-        ordered = in_order(edits)
         recoded = codings or body is not sent
-        if recoded or len(ordered) > _MOST_EDITS:
-            await exchange.replace(edited(body, ordered), _NOW_JSON if recoded else {})
+        if recoded or len(edits) > _MOST_EDITS:
+            await exchange.replace(edited(body, edits), _NOW_JSON if recoded else {})
         else:
-            await exchange.edit(ordered)
-        if stored:
-            await exchange.stored(list(dict.fromkeys(stored.values())))
+            await exchange.edit(edits)
+        inline_ids = [one.name for one, _ in standing if one.kind is Kind.INLINE and one.name]
+        if inline_ids:
+            await exchange.stored(list(dict.fromkeys(inline_ids)))
 
-    def _standing(self, body: bytes, may_store: bool) -> list[Standing]:
+    def _standing(self, body: bytes, *, stores: bool) -> list[Standing]:
         """Return what names media in ``body``, at places of media."""
         least = self._config.inline_min_bytes
         named = []
         try:
-            inline = inline_media(body, least) if self._stores and may_store else []
+            inline = inline_media(body, least) if stores else []
             named = candidates(body, inline)
             if not named and not inline and not may_hold_id(body):
                 return []
-            found = sorted([*named, *inline], key=attrgetter("start"))
-            standing = at_places(body, found, self._places)
+            return at_places(body, sorted([*named, *inline]), self._places)
         except NotJson:
             if not may_hold_id(body) and all(one.kind is Kind.LOOK_ALIKE for one in named):
                 return []
@@ -106,13 +103,6 @@ class MediaInBody:
                 "The body holds a media id and is not JSON, so the id cannot be resolved. Send "
                 "JSON with Content-Type: application/json.",
             ) from None
-        return [
-            one
-            for one in standing
-            if one.candidate.kind is not Kind.INLINE
-            or one.way.keys[-1] in ("data", "file_data")
-            or body.startswith(b"data:", one.candidate.start)
-        ]
 
 
 @dataclass
@@ -131,32 +121,27 @@ class _Replacing:
     answered: dict[str, Answer] = field(default_factory=dict)
     """What names stand for, so that nothing is looked up twice in one request."""
 
-    async def edits(self, standing: Sequence[Standing], stored: Mapping[int, str]) -> list[Edit]:
-        """Return all edits, in no order; ``stored`` are the ids of inline media by their start.
-
-        Raises `Refused`.
-        """
-        names = []
+    async def edits(self, standing: Sequence[Standing]) -> list[Edit]:
+        """Return all edits, in no order. Raises `Refused`."""
         for one in standing:
             if one.candidate.kind is Kind.LOOK_ALIKE and self.config.unresolved == "reject":
                 raise _no_media(one.candidate.name, None, one)
-            if one.candidate.kind in (Kind.ID, Kind.URL):
-                names.append(one.candidate.name)
-        if len(set(names)) > self.config.max_ids:
+        named = [one for one, _ in standing if one.kind is not Kind.LOOK_ALIKE and one.name]
+        count = len({one.name for one in named if one.kind is not Kind.INLINE})
+        if count > self.config.max_ids:
             raise invalid_request(
                 "too_many_ids",
-                f"The request has {len(set(names))} media ids. "
+                f"The request has {count} media ids. "
                 f"The most that is accepted is {self.config.max_ids}.",
             )
-        answers = await self.answers([*names, *stored.values()])
+        answers = await self.answers([one.name for one in named])
         edits: list[Edit] = []
         objects = Objects(self.body)
         for one in standing:
-            name = stored.get(one.candidate.start, one.candidate.name)
+            name = one.candidate.name
             answer = answers.get(name)
             if isinstance(answer, Found):
-                medium = await self._medium(answer, one)
-                edits += edits_for(objects, one, medium)
+                edits += edits_for(objects, one, await self._medium(answer, one))
             elif isinstance(answer, NoMedia):
                 self._refuse(name, answer, one)
         return edits

@@ -56,7 +56,7 @@ class Candidate(NamedTuple):
     start: int
     end: int
     kind: Kind
-    name: str  # the canonical id, the URL, or what is no id; empty for inline bytes
+    name: str  # the id, the URL, or what is no id; of inline bytes the id, once they are kept
 
 
 def candidates(body: bytes, beside: Sequence[Candidate] = ()) -> list[Candidate]:
