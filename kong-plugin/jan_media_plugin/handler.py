@@ -10,7 +10,7 @@ from jan_media_plugin import tracing
 from jan_media_plugin.answers import Refused, unauthenticated
 from jan_media_plugin.auth.api_keys import ApiKeys
 from jan_media_plugin.auth.caller import Caller, caller_of_kong, presented
-from jan_media_plugin.auth.tokens import token_checker
+from jan_media_plugin.auth.tokens import Tokens
 from jan_media_plugin.config import read_config
 from jan_media_plugin.exchange import Exchange, Identity
 from jan_media_plugin.headers import (
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 # A process has one plugin instance for each place in kong.yml and each Kong worker. Those with the
 # same settings share what they know: one object for each combination of settings.
 _shared_sidecar = functools.lru_cache(maxsize=64)(Sidecar)
-_shared_tokens = functools.lru_cache(maxsize=64)(token_checker)
+_shared_tokens = functools.lru_cache(maxsize=64)(Tokens)
 _shared_api_keys = functools.lru_cache(maxsize=64)(ApiKeys)
 _shared_lookup = functools.lru_cache(maxsize=64)(MediaLookup)
 
@@ -123,4 +123,4 @@ class Plugin:
                 return None
             raise unauthenticated("Send a token: Authorization: Bearer <token>.")
         checker = self._api_keys if credential.is_api_key else self._tokens
-        return checker.remembered(credential.text) or await checker.check(credential.text)
+        return await checker.check(credential.text)

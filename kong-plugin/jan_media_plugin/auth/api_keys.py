@@ -41,14 +41,12 @@ class ApiKeys:
         self._bad: BoundedCache[bytes, bool] = BoundedCache(_REMEMBERED_KEYS)
         self._asking: SingleFlight[str, Caller | None] = SingleFlight(self._ask)
 
-    def remembered(self, key: str) -> Caller | None:
-        """Return the caller of a key that the sidecar vouched for a short while ago."""
-        return self._good.get(_digest(key))
-
     async def check(self, key: str) -> Caller:
         """Return whose key it is. Raises `Refused`: 401, or 503 when the sidecar is away."""
-        is_bad = self._bad.get(_digest(key))
-        caller = None if is_bad else (await self._asking.get([key]))[key]
+        digest = _digest(key)
+        caller = self._good.get(digest)
+        if caller is None and not self._bad.get(digest):
+            caller = (await self._asking.get([key]))[key]
         if caller is None:
             raise invalid_token(
                 "The API key is unknown, revoked or has expired.", "invalid_api_key"
@@ -56,22 +54,20 @@ class ApiKeys:
         return caller
 
     async def _ask(self, keys: Sequence[str]) -> dict[str, Caller | None]:
-        return {key: await self._verify(key) for key in keys}
-
-    async def _verify(self, key: str) -> Caller | None:
+        (key,) = keys  # a request has one
         asked_at = self._now()
         answer = await self._sidecar.ask("/internal/keys/verify", {"key": key}, _Verified)
         if not answer.valid or not is_subject(answer.user_id):
             lifetime = min(self._cache_seconds, _MOST_SECONDS_REFUSED)
             self._bad.put(_digest(key), True, lifetime)
-            return None
+            return {key: None}
         caller = Caller(answer.user_id, "", groups_of(answer.groups))
         # From when it was asked: a revocation may have come while the answer was on its way.
         lifetime = self._cache_seconds - (self._now() - asked_at)
         if answer.expires_at is not None:
             lifetime = min(lifetime, answer.expires_at - self._now())
         self._good.put(_digest(key), caller, lifetime)
-        return caller
+        return {key: caller}
 
 
 def _digest(key: str) -> bytes:

@@ -1,10 +1,10 @@
-"""The public keys of an issuer that publishes them (RFC 7517), fetched and kept."""
+"""The keys of an issuer: the one that is configured, or those that it publishes (RFC 7517)."""
 
 import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import httpx
@@ -37,19 +37,8 @@ class IssuerAway(Unavailable):
         super().__init__("The keys of the token's issuer cannot be fetched. Try again shortly.")
 
 
-class FixedKeys:
-    """The one key of an issuer whose secret or public key is configured; it has no id."""
-
-    def __init__(self, material: str, algorithms: Sequence[str]) -> None:
-        self._keys = {algorithm: [Key(None, algorithm, material)] for algorithm in algorithms}
-
-    async def find(self, kid: str | None, algorithm: str) -> list[Key]:
-        """Return the key, whatever ``kid`` says."""
-        return self._keys.get(algorithm, [])
-
-
-class PublishedKeys:
-    """Keys behind a URL: fresh for a while, then fetched again, and kept while that fails.
+class Keys:
+    """An issuer's keys. Behind a URL: fresh for a while, fetched again, and kept while that fails.
 
     An unknown key id causes a fetch, at most one in `UNKNOWN_KEY_INTERVAL`; fetches for other
     reasons do not count, so that a new key is found at once. Concurrent callers share one fetch,
@@ -65,13 +54,15 @@ class PublishedKeys:
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._issuer = issuer
+        self.issuer = issuer
         self._fresh = fresh
         self._stale = stale
         self._timeout = timeout
         self._clock = clock
-        self._keys: list[Key] = []
-        self._fetched_at = self._tried_at = self._sought_unknown_at = float("-inf")
+        fixed = issuer.secret or issuer.public_key
+        self._keys = [Key(None, name, fixed) for name in issuer.algorithms if fixed]
+        self._fetched_at = float("inf" if fixed else "-inf")  # what is configured never gets old
+        self._tried_at = self._sought_unknown_at = float("-inf")
         self._failed = False
         self._flight: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
@@ -135,18 +126,18 @@ class PublishedKeys:
         except Exception as error:  # a URL or a document may be wrong in any way
             self._failed = True
             why = type(error).__name__
-            log.warning("the keys of issuer %s cannot be fetched: %s", self._issuer.issuer, why)
+            log.warning("the keys of issuer %s cannot be fetched: %s", self.issuer.issuer, why)
         finally:
             self._flight = None
 
     async def _download(self) -> list[Key]:
-        url = self._issuer.jwks_url
+        url = self.issuer.jwks_url
         if url is None:
-            discovery = await self._get(str(self._issuer.discovery_url))
+            discovery = await self._get(str(self.issuer.discovery_url))
             url = discovery.get("jwks_uri")
-            if discovery.get("issuer") != self._issuer.issuer or not isinstance(url, str):
+            if discovery.get("issuer") != self.issuer.issuer or not isinstance(url, str):
                 raise ValueError("the discovery document is of another issuer")
-            secure = str(self._issuer.discovery_url).startswith("https://")
+            secure = str(self.issuer.discovery_url).startswith("https://")
             if not url.startswith("https://" if secure else ("https://", "http://")):
                 raise ValueError("jwks_uri is not a URL as trustworthy as discovery_url")
         keys = (await self._get(url)).get("keys")
@@ -156,7 +147,7 @@ class PublishedKeys:
             key
             for jwk in keys[:_MOST_KEYS]
             if isinstance(jwk, dict)
-            for algorithm in self._issuer.algorithms
+            for algorithm in self.issuer.algorithms
             if (key := _usable_key(jwk, algorithm)) is not None
         ]
 

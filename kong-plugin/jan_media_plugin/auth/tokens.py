@@ -9,18 +9,17 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
 
 from jan_media_plugin.answers import Refused, invalid_token
 from jan_media_plugin.auth.caller import Caller, groups_of, is_subject
-from jan_media_plugin.auth.jwks import FixedKeys, Key, PublishedKeys
+from jan_media_plugin.auth.jwks import Key, Keys
 from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.config import Issuer
 
-Keys = FixedKeys | PublishedKeys
 _REMEMBERED_TOKENS = 20_000
 _MOST_SECONDS = 300
 _DEEPEST = 16
@@ -33,24 +32,37 @@ class Tokens:
     """Checks tokens; remembers those that were good, by hash, until they expire or a limit."""
 
     def __init__(
-        self, issuers: Mapping[str, tuple[Issuer, Keys]], now: Callable[[], float] = time.time
+        self,
+        issuers: Sequence[Issuer],
+        *,
+        fresh: float,
+        stale: float,
+        timeout: float,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._issuers = issuers
+        """The times in seconds are those of `Keys`."""
+        self._keys = {
+            each.issuer: Keys(each, fresh=fresh, stale=stale, timeout=timeout) for each in issuers
+        }
         self._now = now
         self._good: BoundedCache[bytes, Caller] = BoundedCache(_REMEMBERED_TOKENS)
 
-    def remembered(self, token: str) -> Caller | None:
-        """Return the caller of a token that was found good a short while ago."""
-        return self._good.get(_digest(token))
-
     async def check(self, token: str) -> Caller:
         """Return the caller of ``token``. Raises `Refused`."""
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        known = self._good.get(digest)
+        if known is not None:
+            return known
         if not _COMPACT.fullmatch(token):
             raise invalid_token("The token is not a JWT in compact form.")
         header_part, claims_part, _ = token.split(".")
         header = _decoded(header_part)
         stated = _decoded(claims_part)
-        issuer, keys = self._issuer_of(stated)
+        name = stated.get("iss")
+        keys = self._keys.get(name) if isinstance(name, str) else None
+        if keys is None:
+            raise invalid_token("The token's issuer is not accepted here.")
+        issuer = keys.issuer
         if any(_is_no_date(stated.get(name)) for name in ("exp", "nbf", "iat")):
             raise invalid_token("The token's exp, nbf or iat is not a number.")
         algorithm, kid = header.get("alg"), header.get("kid")
@@ -61,15 +73,8 @@ class Tokens:
         if kid is not None and not isinstance(kid, str):
             raise invalid_token("The token's kid is not text.")
         caller, lifetime = self._verified(token, issuer, await keys.find(kid, algorithm))
-        self._good.put(_digest(token), caller, lifetime)
+        self._good.put(digest, caller, lifetime)
         return caller
-
-    def _issuer_of(self, claims: dict[str, Any]) -> tuple[Issuer, Keys]:
-        name = claims.get("iss")
-        found = self._issuers.get(name) if isinstance(name, str) else None
-        if found is None:
-            raise invalid_token("The token's issuer is not accepted here.")
-        return found
 
     def _verified(self, token: str, issuer: Issuer, keys: list[Key]) -> tuple[Caller, float]:
         """Return the caller and for how many seconds the token is good."""
@@ -102,24 +107,6 @@ class Tokens:
                 lifetime = min(expires_at, now + _MOST_SECONDS) + issuer.leeway - now
                 return Caller(claims["sub"], issuer.issuer, groups), min(lifetime, _MOST_SECONDS)
         raise refusal
-
-
-def token_checker(
-    issuers: tuple[Issuer, ...], *, fresh: float, stale: float, timeout: float
-) -> Tokens:
-    """Return the checker of tokens of ``issuers``; times are those of `PublishedKeys`."""
-
-    def keys_of(issuer: Issuer) -> Keys:
-        fixed = issuer.secret or issuer.public_key
-        if fixed is not None:
-            return FixedKeys(fixed, issuer.algorithms)
-        return PublishedKeys(issuer, fresh=fresh, stale=stale, timeout=timeout)
-
-    return Tokens({issuer.issuer: (issuer, keys_of(issuer)) for issuer in issuers})
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def _decoded(part: str) -> dict[str, Any]:

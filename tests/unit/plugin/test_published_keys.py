@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from jan_media_plugin.auth.jwks import UNKNOWN_KEY_INTERVAL, IssuerAway, PublishedKeys
+from jan_media_plugin.auth.jwks import UNKNOWN_KEY_INTERVAL, IssuerAway, Keys
 
 from tests.unit.plugin.fake_sidecar import FakeSidecar
 from tests.unit.plugin.test_tokens import issuer
@@ -24,8 +24,8 @@ class Clock:
         return self.now
 
 
-def published(sidecar: FakeSidecar, clock: Callable[[], float] | None = None) -> PublishedKeys:
-    return PublishedKeys(
+def published(sidecar: FakeSidecar, clock: Callable[[], float] | None = None) -> Keys:
+    return Keys(
         issuer(jwks_url=f"{sidecar.url}/jwks.json"),
         fresh=100,
         stale=1000,
@@ -172,7 +172,7 @@ def test_a_slow_issuer_is_waited_for_no_longer_than_the_limit(sidecar: FakeSidec
 def test_a_discovery_document_leads_to_the_keys_of_its_own_issuer(sidecar: FakeSidecar) -> None:
     def found() -> int:
         at = issuer(discovery_url=f"{sidecar.url}/.well-known/openid-configuration")
-        keys = PublishedKeys(at, fresh=100, stale=1000, timeout=1)
+        keys = Keys(at, fresh=100, stale=1000, timeout=1)
         return len(asyncio.run(keys.find("k1", "ES256")))
 
     sidecar.discovery = {"issuer": ISSUER, "jwks_uri": f"{sidecar.url}/jwks.json"}
@@ -226,9 +226,7 @@ def test_an_odd_key_does_not_hide_the_good_ones(sidecar: FakeSidecar) -> None:
 def test_keys_at_a_url_that_is_none_are_as_good_as_away(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    keys = PublishedKeys(
-        issuer(discovery_url="http://issuer.example"), fresh=100, stale=1000, timeout=1
-    )
+    keys = Keys(issuer(discovery_url="http://issuer.example"), fresh=100, stale=1000, timeout=1)
     get = keys._get
 
     async def discovered(asked: str) -> dict[str, Any]:
@@ -244,7 +242,7 @@ def test_keys_at_a_url_that_is_none_are_as_good_as_away(
 def test_a_secure_discovery_document_leads_to_no_insecure_keys(
     sidecar: FakeSidecar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = PublishedKeys(
+    keys = Keys(
         issuer(discovery_url="https://issuer.example/.well-known/openid-configuration"),
         fresh=100,
         stale=1000,
