@@ -145,13 +145,14 @@ class Event:
         else:
             self._result.set_result(result)
 
-    def end(self, final: Call) -> None:
-        """End the event with ``final``, or the last word that it has, wherever it is."""
+    def end(self, final: Call, why: str = "") -> None:
+        """End the event with ``final``, or the last word that it has, wherever it is.
+
+        The log says ``why`` if that is given.
+        """
+        if why:
+            self._context.run(log.warning, f"event #{self.id} {why}")
         self.final = self.final or final
         self._say(self.final)
         self._events.pop(self.id, None)
         self.task.cancel()
-
-    def tell(self, text: str) -> None:
-        """Log a line about the event as what it is about, from outside of its handler."""
-        self._context.run(log.warning, f"event #{self.id} {text}")

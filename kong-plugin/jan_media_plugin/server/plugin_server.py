@@ -101,7 +101,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         number = self.instance_id
         self.instance_id = number + 1
         closed = self.plugins[name].set_last_close_instance_time
-        self.instances[number] = Instance(name, None, Misconfigured, closed)
+        self.instances[number] = Instance(name, None, lambda _: None, closed)
         return {"Name": name, "Id": number, "Config": None, "StartTime": time.time()}
 
     def handle_event(self, asker: Asker, event: dict[str, Any]) -> None:
@@ -114,21 +114,19 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         if len(self.events) >= self.limits.max_events:
             self._tell_that_it_is_full()
             _refuse(asker, event_id, TOO_BUSY, "too_busy")
+        elif instance.cls is None:  # it could not start
+            _refuse(asker, event_id, MISCONFIGURED, "gateway_misconfigured")
         elif phase not in self.plugins[instance.name].phases:
             log.error("%s has no phase %r: the request is refused", instance.name, phase)
             _refuse(asker, event_id, FAILED, "internal_error")
         else:
             Event(event_id, asker, getattr(instance.cls, phase), self.events)
 
-    def step(self, asker: Asker, data: dict[str, Any]) -> None:
-        """Give an event what its PDK call returned; its next word goes to ``asker``."""
-        self._go_on(asker, data, failed=False)
+    def step(self, asker: Asker, data: dict[str, Any], *, failed: bool = False) -> None:
+        """Give an event what its PDK call returned; its next word goes to ``asker``.
 
-    def step_error(self, asker: Asker, data: dict[str, Any]) -> None:
-        """The same for a PDK call that returned ``nil`` and an error."""
-        self._go_on(asker, data, failed=True)
-
-    def _go_on(self, asker: Asker, data: dict[str, Any], *, failed: bool) -> None:
+        With ``failed`` that was ``nil`` and an error.
+        """
         event = self.events.get(number := _number(data, "EventId"))
         if event is not None and event.is_kongs_turn:
             event.go_on(asker, data.get("Data"), failed=failed)
@@ -136,6 +134,10 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         # It was another process's, or was dropped.
         log.warning("event #%s is not here: its request is refused", number)
         _refuse(asker, number, INTERRUPTED, "interrupted")
+
+    def step_error(self, asker: Asker, data: dict[str, Any]) -> None:
+        """Take a step with a PDK call that failed."""
+        self.step(asker, data, failed=True)
 
     def forget(self, asker: Asker) -> None:
         """End the event that a connection waits for, since it is gone."""
@@ -151,13 +153,9 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         self._told_that_it_is_full = False
         for event in list(self.events.values()):
             if event.is_kongs_turn and event.turn >= patience:
-                self._end(event, INTERRUPTED, f"dropped: no word from Kong for {patience:g} s")
+                event.end(INTERRUPTED, f"dropped: no word from Kong for {patience:g} s")
             elif event.asker is not None and event.waited + event.turn >= self.limits.time_limit:
-                self._end(event, TOO_SLOW, f"waited over {self.limits.time_limit:g} s: ended")
-
-    def _end(self, event: Event, final: Call, why: str) -> None:
-        event.tell(why)
-        event.end(final)
+                event.end(TOO_SLOW, f"waited over {self.limits.time_limit:g} s: ended")
 
     def _tell_that_it_is_full(self) -> None:
         if not self._told_that_it_is_full:  # a line a request would be a flood
@@ -188,15 +186,3 @@ def _number(fields: object, name: str) -> float:
 def _refuse(asker: Asker, event_id: float, final: Call, outcome: str) -> None:
     REQUESTS.labels(NO_ROUTE, outcome).inc()
     asker.answer({"Data": final, "EventId": event_id})
-
-
-class Misconfigured:
-    """Stands in for a plugin whose configuration it could not take: refuses in every phase."""
-
-    def __init__(self, config: object) -> None:
-        pass
-
-    async def access(self, kong: Any) -> None:
-        """Refuse the request."""
-        REQUESTS.labels(NO_ROUTE, "gateway_misconfigured").inc()
-        await kong.response.exit(*MISCONFIGURED["Args"])
