@@ -4,7 +4,7 @@ Each preset has the page that says so and the month in which it was read. Any fi
 ``fit`` overrides the preset's.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from jan_media_plugin import schema
@@ -34,13 +34,9 @@ class Fit:
 
     def as_question(self) -> dict[str, Any]:
         """Return what the sidecar is asked for."""
-        return {
-            "types": list(self.types),
-            "max_bytes": self.max_bytes,
-            "max_edge": self.max_edge,
-            "max_pixels": self.max_pixels,
-            "strip_metadata": self.strip_metadata,
-        }
+        question = asdict(self)
+        del question["many"], question["many_max_edge"]
+        return question
 
 
 PRESETS: dict[str, Fit] = {
@@ -102,11 +98,8 @@ class FitOfRoute:
 
     def limits(self) -> Fit:
         """Return the preset's limits with what differs here."""
-        base = PRESETS[self.preset] if self.preset else Fit()
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        changed = {
-            name: value
-            for name, value in given.items()
-            if name != "preset" and value is not None and value != ()
-        }
-        return replace(base, **changed)
+        given = asdict(self)
+        base = PRESETS.get(given.pop("preset"), Fit())
+        return replace(
+            base, **{name: each for name, each in given.items() if each not in (None, ())}
+        )

@@ -4,7 +4,6 @@ Header values are text with surrogate escapes for bytes that are not UTF-8.
 """
 
 import functools
-from collections.abc import Sequence
 from urllib.parse import quote
 
 from jan_media_plugin.answers import Refused, invalid_request, too_large
@@ -26,8 +25,8 @@ SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
 _CREDENTIAL_HEADERS = ("authorization", *KEY_HEADERS, "proxy-authorization")
 # What Kong and its plugins call a caller: upstreams may go by these names too. Without auth of our
 # own they are those of the plugin that authenticated in our place.
-_IDENTITY_OF_KONG = ("x-consumer-", "x-credential-", "x-authenticated-", "x-anonymous-")
-_OURS = "x-jan-"
+_IDENTITY_OF_KONG = ("x-consumer-*", "x-credential-*", "x-authenticated-*", "x-anonymous-*")
+_OURS = "x-jan-*"
 # What Connection may name (RFC 9110, section 7.6.1). Kong, after its plugins, removes every other
 # header that a client names there: the identity that we have set, too.
 _CONNECTION_OPTIONS = frozenset(
@@ -96,25 +95,20 @@ class UpstreamHeaders:
         self._user = config.user_header
         self._issuer = config.issuer_header
         self._groups = config.groups_header
-        self._tells = config.identity_headers
-        if self._tells is None:
-            self._tells = config.upstream_authorization is None
+        tells = config.identity_headers
+        self._tells = config.upstream_authorization is None if tells is None else tells
         self._always: Changes = {}
         if config.send_gateway_secret and config.gateway_secret:
             self._always[SECRET_HEADER] = config.gateway_secret
         if config.upstream_authorization:
             self._always["Authorization"] = config.upstream_authorization
-        hidden: Sequence[str] = _CREDENTIAL_HEADERS if config.hide_credentials else ()
-        ours = (self._user, self._issuer, self._groups)
-        hidden = (*hidden, *config.hide_headers)
-        self._removed = {_folded(name) for name in (*ours, *hidden) if not name.endswith("*")}
-        self._removed_prefixes = (
-            _OURS,
-            *(_folded(name[:-1]) for name in hidden if name.endswith("*")),
-            *(() if config.auth in ("off", "consumer") else _IDENTITY_OF_KONG),
-        )
-        self._set_always = frozenset(map(str.lower, self._always))
-        self._set_for_caller = self._set_always.union(map(str.lower, ours))
+        names = [self._user, self._issuer, self._groups, _OURS, *config.hide_headers]
+        if config.hide_credentials:
+            names += _CREDENTIAL_HEADERS
+        if config.auth not in ("off", "consumer"):
+            names += _IDENTITY_OF_KONG
+        self._removed = {_folded(name) for name in names if not name.endswith("*")}
+        self._removed_prefixes = tuple(_folded(name[:-1]) for name in names if name.endswith("*"))
         self._longest = max(map(len, (*self._removed, *self._removed_prefixes)))
         # Clients send the same names again and again, and can invent long ones without end.
         self._is_ours = functools.lru_cache(maxsize=1024)(self._is_removed)
@@ -122,12 +116,11 @@ class UpstreamHeaders:
     def changes(self, headers: Headers, caller: Caller | None) -> Changes:
         """Return what to set, and to remove: names that are ours in any confusable spelling."""
         changes = dict(self._always)
-        names_set = self._set_always
         if caller is not None and self._tells:
             changes[self._user] = caller.subject
             changes[self._issuer] = caller.issuer
             changes[self._groups] = ",".join(map(_spelled_group, caller.groups))
-            names_set = self._set_for_caller
+        names_set = {name.lower() for name in changes}
         for name in headers:
             # Setting a header replaces every line of that name. A removal beside it would be made
             # before it or after it, in no order.
