@@ -13,19 +13,8 @@ from jan_media.storage.interface import StorageUnavailable
 RETRY_AFTER = "2"  # seconds
 
 INVALID = "invalid_request_error"
+BAD_REQUEST = (400, INVALID)  # of every code that is not here
 STATUS_AND_TYPE = {
-    "invalid_url": (400, INVALID),
-    "url_not_allowed": (400, INVALID),
-    "missing_field": (400, INVALID),
-    "invalid_field": (400, INVALID),
-    "invalid_json": (400, INVALID),
-    "invalid_body": (400, INVALID),
-    "invalid_form": (400, INVALID),
-    "invalid_source_type": (400, INVALID),
-    "invalid_base64": (400, INVALID),
-    "invalid_media": (400, INVALID),
-    "too_many_pixels": (400, INVALID),
-    "empty_file": (400, INVALID),
     "unsupported_media_type": (415, INVALID),
     "unsupported_content_encoding": (415, INVALID),
     "request_timeout": (408, INVALID),
@@ -54,7 +43,7 @@ def error_response(
     code: str, message: str, param: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer for one error code, with the headers that its status calls for."""
-    status, kind = STATUS_AND_TYPE.get(code, (400, INVALID))
+    status, kind = STATUS_AND_TYPE.get(code, BAD_REQUEST)
     fields = dict(headers or {})
     if status == 401:
         fields.setdefault("WWW-Authenticate", "Bearer")
