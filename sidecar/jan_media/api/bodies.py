@@ -18,7 +18,6 @@ SLOWEST = 4096  # bytes a second, on average once the first half minute is over
 SMALL_JSON = 64 * 1024
 # Python's parser goes a little deeper than this and no further.
 MAX_DEPTH = 200
-LONGEST_USER_ID = 256
 
 
 def content_type(request: Request) -> str:
@@ -190,19 +189,6 @@ def text_field(body: dict[str, Any], name: str, *, at: str | None = None) -> str
         raise Refused("missing_field", f"{where} is required", where)
     if not isinstance(value, str) or not value:
         raise Refused("invalid_field", f"{where} must be a string that is not empty", where)
-    return value
-
-
-def checked_user_id(value: object) -> str:
-    """The caller's own name for its user, "" for None. Raises `Refused` if it is odd."""
-    if value is None:
-        return ""
-    if not isinstance(value, str) or len(value) > LONGEST_USER_ID or not value.isprintable():
-        raise Refused(
-            "invalid_field",
-            f"user_id must be a string of at most {LONGEST_USER_ID} printable characters",
-            "user_id",
-        )
     return value
 
 

@@ -5,14 +5,15 @@ is known by its secret, or by the listener being reachable from this machine alo
 """
 
 import functools
+from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from jan_media.api.bodies import checked_user_id
 from jan_media.api.errors import error_response
 from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
@@ -21,25 +22,41 @@ from jan_media.log import about
 from jan_media.settings import Address
 from jan_media.sidecar import Sidecar
 
+LONGEST_USER_ID = 256  # characters
 USER_HEADER = "x-jan-user-id"
 ISSUER_HEADER = "x-jan-issuer"
 SECRET_HEADER = "x-jan-gateway-secret"  # noqa: S105  the name of a header
 
 
-def owner_of(request: Request, *, user_id: str = "") -> str:
+def owner_of(request: Request, fields: Mapping[str, Any] | None = None) -> str:
     """The owner that the catalog knows the caller by: issuer and subject, joined by ``|``.
 
     Without a gateway (``trusts_network``: no secret is configured, so the listener is for this
-    machine alone) it is whom the request itself names. Raises `Refused` (``unauthenticated``, and
-    ``invalid_field`` for an odd name).
+    machine alone) it is whom the request itself names: by ``user_id``, among the ``fields`` of its
+    body or in its query. Raises `Refused` (``unauthenticated``, and ``invalid_field`` for an odd
+    name).
     """
+    named = _user_id(fields or {})
     vouched = vouched_for(request)
     if vouched:
         return vouched
     if sidecar_of(request).trusts_network:
-        named = user_id or checked_user_id(request.query_params.get("user_id"))
-        return f"local|{named or 'anonymous'}"
+        return f"local|{named or _user_id(request.query_params) or 'anonymous'}"
     raise Refused("unauthenticated", "Call through the gateway, with a token or an API key")
+
+
+def _user_id(fields: Mapping[str, Any]) -> str:
+    """The caller's own name for its user, "" if it gives none. Raises `Refused` if it is odd."""
+    value = fields.get("user_id")
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > LONGEST_USER_ID or not value.isprintable():
+        raise Refused(
+            "invalid_field",
+            f"user_id must be a string of at most {LONGEST_USER_ID} printable characters",
+            "user_id",
+        )
+    return value
 
 
 def vouched_for(request: Request) -> str:

@@ -17,7 +17,6 @@ from starlette.responses import JSONResponse, Response
 from jan_media.api.bodies import (
     SMALL_JSON,
     Arriving,
-    checked_user_id,
     content_type,
     read_json,
     refuse_announced_size,
@@ -86,8 +85,7 @@ async def take_in(
     def end() -> tuple[Claimed, Link] | None:
         """Keep the file, or say by None that it is still to be fetched."""
         nonlocal owner
-        named = checked_user_id(body.close().get("user_id"))
-        owner = owner_of(request, user_id=named)
+        owner = owner_of(request, body.close())
         return None if body.url else keep()
 
     async with spooled(sidecar) as spool:
@@ -265,7 +263,7 @@ async def prepare_upload(request: Request) -> Response:
     sidecar = sidecar_of(request)
     owner_of(request)  # before a byte is read
     body = await read_json(request, max_bytes=SMALL_JSON)
-    owner = owner_of(request, user_id=checked_user_id(body.get("user_id")))
+    owner = owner_of(request, body)
     older = body.get("content_type") is None and "mime_type" in body
     name = "mime_type" if older else "content_type"
     mime = text_field(body, name).partition(";")[0].strip().lower()
