@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import asdict
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -25,16 +26,8 @@ async def guest_login(request: Request) -> Response:
             headers={"Retry-After": str(math.ceil(wait))},
         )
     token = sidecar.guest_login.issue(time.time())
-    return JSONResponse(
-        {
-            "access_token": token.access_token,
-            "token_type": "Bearer",
-            "expires_in": token.expires_in,
-            "user_id": token.user_id,
-        },
-        201,
-        {"Cache-Control": "no-store"},
-    )
+    answer = {**asdict(token), "token_type": "Bearer"}
+    return JSONResponse(answer, 201, {"Cache-Control": "no-store"})
 
 
 async def jwks(request: Request) -> Response:

@@ -5,7 +5,6 @@ sends the header ``anthropic-version`` gets Anthropic's form, everybody else Ope
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -15,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from jan_media.api.bodies import content_type, refuse_content_encoding
 from jan_media.api.callers import owner_of
 from jan_media.api.download import send_bytes
-from jan_media.api.media import cursor_of, page_size, parse_cursor
+from jan_media.api.media import cursor_of, iso_time, page_size, parse_cursor
 from jan_media.api.ready_media import known_id, one_ready
 from jan_media.api.routes import sidecar_of
 from jan_media.api.upload import FormBody, take_in
@@ -189,16 +188,10 @@ def _anthropic_file(own: Owned) -> dict[str, Any]:
         "filename": own.claim.name or filename(own.media),
         "mime_type": own.media.mime,
         "size_bytes": own.media.bytes,
-        "created_at": _precise_time(own.claim.created_at),
-        "expires_at": _precise_time(own.expires_at),
+        "created_at": iso_time(own.claim.created_at, precise=True),
+        "expires_at": iso_time(own.expires_at, precise=True),
         "downloadable": True,
     }
-
-
-def _precise_time(milliseconds: int) -> str:
-    """A time as RFC 3339 has it: ``2025-04-15T18:37:24.100Z``."""
-    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _openai_list(library: Library, owner: str, asked: QueryParams) -> dict[str, Any]:

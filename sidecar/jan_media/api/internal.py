@@ -89,19 +89,17 @@ async def verify_key(request: Request) -> Response:
     if not isinstance(key, str):
         raise Refused("missing_field", "key is required", "key")
     record = await sidecar.lanes.resolves.run(sidecar.keyring.verify, key, sidecar.library.clock())
-    if record is None:
-        return _packed(
-            {"valid": False, "user_id": "", "groups": [], "key_id": "", "expires_at": None}
-        )
-    return _packed(
-        {
+    answer = {"valid": False, "user_id": "", "groups": [], "key_id": "", "expires_at": None}
+    if record is not None:
+        until = None if record.expires_at is None else record.expires_at / 1000
+        answer = {
             "valid": True,
             "user_id": record.owner,
             "groups": list(record.groups),
             "key_id": record.id,
-            "expires_at": None if record.expires_at is None else record.expires_at / 1000,
+            "expires_at": until,
         }
-    )
+    return _packed(answer)
 
 
 PATHS = [

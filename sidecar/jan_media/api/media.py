@@ -63,9 +63,10 @@ def _described(found: Found) -> dict[str, Any]:
     }
 
 
-def iso_time(milliseconds: int) -> str:
-    """A time as ``2025-12-23T10:35:00Z``."""
-    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def iso_time(milliseconds: int, *, precise: bool = False) -> str:
+    """A time as RFC 3339 has it: ``2025-12-23T10:35:00Z``, with milliseconds if ``precise``."""
+    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return time.isoformat(timespec="milliseconds" if precise else "seconds")[:-6] + "Z"
 
 
 async def _seen_by_caller(request: Request) -> Found:

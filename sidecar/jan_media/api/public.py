@@ -7,7 +7,7 @@ from jan_media.api import auth, download, files, health, media, resolve, signed_
 from jan_media.api.access_log import AccessLog
 from jan_media.api.callers import guarded
 from jan_media.api.routes import Path, app, contract_paths
-from jan_media.api.signed_files import OpenFiles
+from jan_media.api.signed_files import open_to_pages
 from jan_media.console import site as console
 from jan_media.reference import site as reference
 from jan_media.sidecar import Sidecar
@@ -38,7 +38,7 @@ def public_app(sidecar: Sidecar) -> ASGIApp:
     """The public listener's app."""
     served: ASGIApp = app(sidecar, paths_of(sidecar))
     if sidecar.local_urls is not None:
-        served = OpenFiles(served)
+        served = open_to_pages(served)
     shielded = guarded(served, sidecar, sidecar.settings.listen, "/v1/")
     return AccessLog(shielded, sidecar.metrics, "public")
 

@@ -136,23 +136,20 @@ PREFLIGHT = {
 }
 
 
-class OpenFiles:
-    """Answers preflights and opens every answer below ``/files``, errors included."""
+def open_to_pages(app: ASGIApp) -> ASGIApp:
+    """The app with preflights answered and every answer open, below ``/files``, errors included."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not (scope["path"] + "/").startswith("/files/"):
-            await self._app(scope, receive, send)
-            return
-
+    async def opened(scope: Scope, receive: Receive, send: Send) -> None:
         async def opening(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(OPEN)
             await send(message)
 
-        if scope["method"] == "OPTIONS":
+        if scope["type"] != "http" or not (scope["path"] + "/").startswith("/files/"):
+            await app(scope, receive, send)
+        elif scope["method"] == "OPTIONS":
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, opening)
         else:
-            await self._app(scope, receive, opening)
+            await app(scope, receive, opening)
+
+    return opened
