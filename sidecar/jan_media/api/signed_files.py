@@ -21,7 +21,7 @@ from jan_media.library.library import held_until
 from jan_media.library.resolve import not_found
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
-from jan_media.storage.local_urls import AcceptedPost, AccessExpired, LocalUrls
+from jan_media.storage.local_urls import LocalUrls
 
 ANY_TYPE = "application/octet-stream"  # what it is the bytes say, when the id is first used
 
@@ -29,21 +29,23 @@ ANY_TYPE = "application/octet-stream"  # what it is the bytes say, when the id i
 async def download(request: Request) -> Response:
     """Read an object with a presigned URL."""
     sidecar, urls = _local(request)
-    allowed = urls.check_get(request.path_params["key"], _query(request), time.time())
-    total = await sidecar.lanes.downloads.run(sidecar.library.storage.size, allowed.key)
+    path = request.path_params["key"]
+    mime = urls.check_url("GET", path, _query(request), time.time())
+    key, _, filename = path.rpartition("/")
+    total = await sidecar.lanes.downloads.run(sidecar.library.storage.size, key)
     if total is None:
         raise not_found()
-    etag = allowed.key.rpartition("/")[2]  # a key's bytes never change
-    return await serve(
-        request, allowed.key, total=total, mime=allowed.mime, filename=allowed.filename, etag=etag
-    )
+    etag = key.rpartition("/")[2]  # a key's bytes never change
+    return await serve(request, key, total=total, mime=mime, filename=filename, etag=etag)
 
 
 async def put(request: Request) -> Response:
     """Write an object with a presigned URL."""
     sidecar, urls = _local(request)
     key = request.path_params["key"]
-    urls.check_put(key, _query(request), request.headers.get("content-type"), time.time())
+    mime = urls.check_url("PUT", key, _query(request), time.time())
+    if request.headers.get("content-type") != mime:
+        raise Refused("access_refused", f"Send it with Content-Type: {mime}.", "Content-Type")
     async with spooled(sidecar) as spool:
         await _receive(request, RawBody(request, spool), key)
     return Response(status_code=200)
@@ -57,11 +59,11 @@ async def post(request: Request) -> Response:
         # Nobody has a slot before the policy is known to be ours.
         async for chunk in form.arriving.reads():
             form.feed(chunk)
-            if form.allowed is not None:
+            if form.key:
                 break
-        if form.allowed is None:
+        if not form.key:
             raise no_file()
-        await _receive(request, form, form.allowed.key)
+        await _receive(request, form, form.key)
     return Response(status_code=204)
 
 
@@ -91,7 +93,7 @@ async def _receive(request: Request, body: RawBody, key: str) -> None:
         # One that drips may end when a sweep has forgotten its key: the bytes would stay for good.
         promised_until = held_until(key, library.rules.upload_ttl)
         if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
-            raise AccessExpired("The upload took too long. Ask for a new one.")
+            raise Refused("access_expired", "The upload took too long. Ask for a new one.")
         library.storage.put(key, spool.from_start(), size=spool.size, mime=ANY_TYPE)
 
     try:
@@ -104,16 +106,15 @@ class SignedForm(FormBody):
     """A presigned form, of which not a byte of the file is taken before its policy is checked."""
 
     known = None  # the policy names every field
-    allowed: AcceptedPost | None = None  # once the policy has been checked
+    key = ""  # where it goes, once the policy has been checked
 
     def __init__(self, request: Request, spool: Spool) -> None:
         super().__init__(request, spool)
         _, self._urls = _local(request)
 
     def check(self, fields: Mapping[str, str]) -> None:
-        """Hold the fields against the policy. Raises `AccessRefused`."""
-        self.allowed = self._urls.check_post(fields, time.time())
-        self.spool.max_bytes = self.allowed.max_bytes
+        """Hold the fields against the policy. Raises `Refused`."""
+        self.key, self.spool.max_bytes = self._urls.check_post(fields, time.time())
 
 
 def _query(request: Request) -> dict[str, str]:

@@ -58,8 +58,11 @@ from jan_media.storage.local_urls import LocalUrls
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV, errno.ENOSYS}
 
 
-class LocalStorage(Storage):
-    """A `Storage` in the folder ``root``. See the module for how it keeps the contract."""
+class LocalStorage(LocalUrls, Storage):
+    """A `Storage` in the folder ``root``. See the module for how it keeps the contract.
+
+    Its URLs and forms are those of `LocalUrls`, which the sidecar answers.
+    """
 
     def __init__(
         self,
@@ -73,20 +76,20 @@ class LocalStorage(Storage):
 
         Raises `StorageUnavailable` if the folder cannot be made or written.
         """
+        super().__init__(public_url, secret, clock=clock)
         self._root = root
         self._incoming = root / "incoming"
-        self._urls = LocalUrls(public_url, secret, clock=clock)
         with _failures_mapped():
             self._make_folders()
             self._clear_abandoned()
 
     @property
     def uploads(self) -> TakesUploads:
-        return self._urls
+        return self
 
     @property
     def urls(self) -> LocalUrls:
-        return self._urls
+        return self
 
     def check(self) -> None:
         with _failures_mapped(), self._new_file() as (file, _):
@@ -163,12 +166,6 @@ class LocalStorage(Storage):
                 key = _key(name)
                 if key.startswith(prefix):
                     yield key
-
-    def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
-        return self._urls.presign_get(key, mime=mime, filename=filename, ttl=ttl)
-
-    def media_id_of_url(self, url: str) -> str | None:
-        return self._urls.media_id_of_url(url)
 
     def _path(self, key: str) -> Path:
         name = require_key(key).replace("/", ",")

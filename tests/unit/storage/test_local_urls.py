@@ -2,21 +2,14 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.storage.local_urls import (
-    AcceptedGet,
-    AcceptedPost,
-    AccessExpired,
-    AccessRefused,
-    FieldMissing,
-    FieldRefused,
-    LocalUrls,
-    SignatureMismatch,
-)
+from jan_media.errors import Refused
+from jan_media.storage.local_urls import LocalUrls
 
 NOW = 1_766_000_000.0
 URLS = LocalUrls(
@@ -35,8 +28,23 @@ PUT = params_of(URLS.presign_put("uploads/a", mime="image/png", ttl=60).url)
 FORM = URLS.presign_post("uploads/a", max_bytes=9, ttl=60).fields
 
 
-def check_put(key: str, params: dict[str, str], now: float) -> None:
-    URLS.check_put(key, params, "image/png", now)
+def check_get(path: str, params: dict[str, str], now: float) -> str:
+    return URLS.check_url("GET", path, params, now)
+
+
+def check_put(key: str, params: dict[str, str], now: float) -> str:
+    return URLS.check_url("PUT", key, params, now)
+
+
+def refusal(use: Callable[[], object]) -> tuple[str, str | None]:
+    """The code and the part of the request that it is refused for."""
+    with pytest.raises(Refused) as refused:
+        use()
+    return refused.value.code, refused.value.param
+
+
+NOT_OURS = ("access_refused", None)
+EXPIRED = ("access_expired", None)
 
 
 def test_urls_are_below_files_of_the_public_url() -> None:
@@ -48,11 +56,9 @@ def test_urls_are_below_files_of_the_public_url() -> None:
 
 
 def test_what_was_signed_is_accepted_with_its_values() -> None:
-    assert URLS.check_get("content/a/a.png", GET, NOW) == AcceptedGet(
-        "content/a", "image/png", "a.png"
-    )
-    check_put("uploads/a", PUT, NOW)
-    assert URLS.check_post(FORM, NOW) == AcceptedPost("uploads/a", 9)
+    assert check_get("content/a/a.png", GET, NOW) == "image/png"
+    assert check_put("uploads/a", PUT, NOW) == "image/png"
+    assert URLS.check_post(FORM, NOW) == ("uploads/a", 9)
 
 
 @pytest.mark.parametrize(
@@ -64,22 +70,21 @@ def test_a_filename_that_a_path_cannot_carry_as_it_is_is_refused(filename: str) 
 
 
 def test_each_is_good_up_to_its_last_second_and_no_longer() -> None:
-    URLS.check_get("content/a/a.png", GET, NOW + 59.9)
+    check_get("content/a/a.png", GET, NOW + 59.9)
     check_put("uploads/a", PUT, NOW + 59.9)
     URLS.check_post(FORM, NOW + 59.9)
 
     for check in (
-        lambda: URLS.check_get("content/a/a.png", GET, NOW + 60),
+        lambda: check_get("content/a/a.png", GET, NOW + 60),
         lambda: check_put("uploads/a", PUT, NOW + 60),
         lambda: URLS.check_post(FORM, NOW + 60),
     ):
-        with pytest.raises(AccessExpired):
-            check()
+        assert refusal(check) == EXPIRED
 
 
 @pytest.mark.parametrize(
     ("check", "key", "params"),
-    [(URLS.check_get, "content/a/a.png", GET), (check_put, "uploads/a", PUT)],
+    [(check_get, "content/a/a.png", GET), (check_put, "uploads/a", PUT)],
     ids=["get", "put"],
 )
 def test_no_part_of_a_url_can_be_changed_left_out_or_added(
@@ -88,32 +93,20 @@ def test_no_part_of_a_url_can_be_changed_left_out_or_added(
     changed = [{**params, name: value + "0"} for name, value in params.items()]
     lacking = [{n: v for n, v in params.items() if n != name} for name in params]
     for other in (*changed, *lacking, {**params, "more": "1"}, {}):
-        with pytest.raises(SignatureMismatch):
-            check(key, other, NOW)
-    with pytest.raises(SignatureMismatch):
-        check(f"{key}b", params, NOW)
+        assert refusal(partial(check, key, other, NOW)) == NOT_OURS
+    assert refusal(lambda: check(f"{key}b", params, NOW)) == NOT_OURS
 
 
 def test_a_url_for_one_method_is_none_for_another() -> None:
-    with pytest.raises(SignatureMismatch):
-        URLS.check_put("content/a/a.png", GET, "image/png", NOW)
-    with pytest.raises(SignatureMismatch):
-        URLS.check_get("uploads/a", PUT, NOW)
-
-
-@pytest.mark.parametrize("sent", [None, "", "image/gif", "image/png; charset=x"])
-def test_a_put_of_another_content_type_is_refused(sent: str | None) -> None:
-    with pytest.raises(FieldRefused):
-        URLS.check_put("uploads/a", PUT, sent, NOW)
+    assert refusal(lambda: check_put("content/a/a.png", GET, NOW)) == NOT_OURS
+    assert refusal(lambda: check_get("uploads/a", PUT, NOW)) == NOT_OURS
 
 
 def test_another_secret_accepts_nothing() -> None:
     stranger = LocalUrls("https://media.example", b"another secret of enough bytes..")
 
-    with pytest.raises(SignatureMismatch):
-        stranger.check_get("content/a/a.png", GET, NOW)
-    with pytest.raises(SignatureMismatch):
-        stranger.check_post(FORM, NOW)
+    assert refusal(lambda: stranger.check_url("GET", "content/a/a.png", GET, NOW)) == NOT_OURS
+    assert refusal(lambda: stranger.check_post(FORM, NOW)) == NOT_OURS
 
 
 @given(
@@ -123,42 +116,38 @@ def test_another_secret_accepts_nothing() -> None:
 def test_whatever_else_arrives_is_refused_and_nothing_breaks(
     key: str, params: dict[str, str]
 ) -> None:
-    for use in (
-        lambda: URLS.check_get(key, params, NOW),
-        lambda: check_put(key, params, NOW),
-    ):
-        with pytest.raises(AccessRefused):
-            use()
+    for check in (check_get, check_put):
+        with pytest.raises(Refused):
+            check(key, params, NOW)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(FORM)), st.text(), min_size=1))
 def test_whatever_else_a_form_says_is_refused_and_nothing_breaks(fields: dict[str, str]) -> None:
-    with pytest.raises(AccessRefused):
+    with pytest.raises(Refused):
         URLS.check_post(FORM | fields | {"x-amz-date": "20200101T000000Z"}, NOW)
 
 
 def test_names_of_fields_count_in_any_case() -> None:
-    accepted = URLS.check_post({name.upper(): value for name, value in FORM.items()}, NOW)
+    key, _ = URLS.check_post({name.upper(): value for name, value in FORM.items()}, NOW)
 
-    assert accepted.key == "uploads/a"
+    assert key == "uploads/a"
 
 
 def test_a_field_in_two_cases_is_refused() -> None:
-    with pytest.raises(FieldRefused, match="twice"):
+    with pytest.raises(Refused, match="twice"):
         URLS.check_post({**FORM, "Key": "uploads/a"}, NOW)
 
 
 @pytest.mark.parametrize("name", ["x-ignore-this", "submit", "Content-Type"])
 def test_a_field_that_needs_no_condition_is_ignored(name: str) -> None:
-    assert URLS.check_post({**FORM, name: "anything"}, NOW).key == "uploads/a"
+    assert URLS.check_post({**FORM, name: "anything"}, NOW) == ("uploads/a", 9)
 
 
 @pytest.mark.parametrize("name", sorted(FORM))
 def test_a_missing_field_is_named(name: str) -> None:
-    with pytest.raises(FieldMissing, match=name) as raised:
-        URLS.check_post({other: value for other, value in FORM.items() if other != name}, NOW)
+    form = {other: value for other, value in FORM.items() if other != name}
 
-    assert raised.value.param == name
+    assert refusal(lambda: URLS.check_post(form, NOW)) == ("missing_field", name)
 
 
 @pytest.mark.parametrize(
@@ -166,10 +155,9 @@ def test_a_missing_field_is_named(name: str) -> None:
     [("key", "uploads/b"), ("acl", "public-read"), ("bucket", "b")],
 )
 def test_a_field_against_the_policy_is_named(name: str, value: str) -> None:
-    with pytest.raises(FieldRefused) as raised:
-        URLS.check_post({**FORM, name: value}, NOW)
+    form = {**FORM, name: value}
 
-    assert raised.value.param == name.lower()
+    assert refusal(lambda: URLS.check_post(form, NOW)) == ("access_refused", name)
 
 
 def test_a_form_signed_yesterday_is_good_today() -> None:
@@ -177,7 +165,7 @@ def test_a_form_signed_yesterday_is_good_today() -> None:
 
     fields = late.presign_post("a", max_bytes=1, ttl=100).fields
 
-    assert late.check_post(fields, 86_401.0).key == "a"
+    assert late.check_post(fields, 86_401.0) == ("a", 1)
 
 
 def test_a_short_secret_is_refused() -> None:
