@@ -8,7 +8,7 @@ knows, and everything after that looks at the copy.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import Claimed, Content, Media, QuotaExceeded, State
+from jan_media.catalog.interface import Claimed, Media, QuotaExceeded, State
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.ingest import discard, examine, within_quota
 from jan_media.library.library import Library, held_until, under_fresh_key, upload_key
@@ -79,20 +79,28 @@ def complete(library: Library, media: Media) -> Claimed | None:
     this has found its bytes under another id. Raises `StorageUnavailable` and `CatalogUnavailable`.
     """
     if media.state is not State.PENDING:
-        return _alone(media)
+        return Claimed(media, deduped=False)
 
     def attempt(key: str) -> Claimed | None:
         size = library.storage.size(media.storage_key)
         if size is None:
-            return _alone(_as_it_is_now(library, media))
+            return _as_it_is_now(library, media)
         if size > library.rules.max_bytes:  # not even worth copying
-            return _alone(_reject(library, media, ContentTooLarge(library.rules.max_bytes)))
+            return _reject(library, media, ContentTooLarge(library.rules.max_bytes))
         library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
         library.storage.copy(media.storage_key, key, mime=media.mime)
-        settled = _settle(library, media, key)
-        if settled is not None and settled.media.state is State.READY:
+        try:
+            settled = _settle(library, media, key)
+        except Refused as refusal:
+            discard(library, key)
+            return _reject(library, media, refusal)
+        if settled is None or settled.storage_key != key:
+            discard(library, key)
+        if settled is not None and settled.state is State.READY:
             discard(library, media.storage_key)
-        return settled
+        if settled is None:
+            return None
+        return Claimed(settled, deduped=settled.storage_key != key)
 
     return under_fresh_key(attempt)
 
@@ -111,13 +119,13 @@ def overdue(library: Library, *, now: int, ahead_ms: int = 0) -> Iterator[Media]
         after = batch[-1].id
 
 
-def _as_it_is_now(library: Library, media: Media) -> Media | None:
+def _as_it_is_now(library: Library, media: Media) -> Claimed | None:
     """An id without an upload: somebody else has settled it just now, or there never was one."""
     now = library.clock()
     found = library.catalog.get_many([media.id], now=now).get(media.id)
     if found is not None and found.state is State.PENDING and _upload_is_over(library, found, now):
         return None
-    return found
+    return None if found is None else Claimed(found, deduped=False)
 
 
 def _upload_is_over(library: Library, media: Media, now: int) -> bool:
@@ -125,21 +133,14 @@ def _upload_is_over(library: Library, media: Media, now: int) -> bool:
     return held_until(media.storage_key, library.rules.upload_ttl) <= now
 
 
-def _alone(media: Media | None) -> Claimed | None:
-    """An id as it is, with no other of the same bytes found."""
-    return None if media is None else Claimed(media, deduped=False)
-
-
-def _settle(library: Library, media: Media, key: str) -> Claimed | None:
-    """Make the id ready with the bytes under ``key``, or rejected if they will not do."""
-    try:
-        content = _examine_stored(library, key)
-    except Refused as refusal:
-        discard(library, key)
-        return _alone(_reject(library, media, refusal))
+def _settle(library: Library, media: Media, key: str) -> Media | None:
+    """Make the id ready with the bytes under ``key``. Raises `Refused` if they will not do."""
+    with Spool(library.spool_dir, max_bytes=library.rules.max_bytes) as spool:
+        spool.fill(library.storage.read(key))
+        content = examine(library, spool, library.rules.allowed_types)
     now = library.clock()
     try:
-        settled = library.catalog.complete_pending(
+        return library.catalog.complete_pending(
             media.id,
             content,
             key,
@@ -148,25 +149,13 @@ def _settle(library: Library, media: Media, key: str) -> Claimed | None:
             quota_of=library.rules.quota_of,
         )
     except QuotaExceeded as exceeded:
-        discard(library, key)
-        return _alone(_reject(library, media, over_quota(exceeded)))
-    deduped = settled is not None and settled.storage_key != key
-    if settled is None or deduped:
-        discard(library, key)
-    return None if settled is None else Claimed(settled, deduped)
+        raise over_quota(exceeded) from None
 
 
-def _reject(library: Library, media: Media, refusal: Refused) -> Media | None:
+def _reject(library: Library, media: Media, refusal: Refused) -> Claimed | None:
     """Remove what was uploaded; the id tells why until its time is over."""
     settled = library.catalog.reject_pending(
         media.id, refusal.code, refusal.message, now=library.clock()
     )
     discard(library, media.storage_key)
-    return settled
-
-
-def _examine_stored(library: Library, key: str) -> Content:
-    """Say what the object under ``key`` is. Raises `Refused` unless it is allowed media."""
-    with Spool(library.spool_dir, max_bytes=library.rules.max_bytes) as spool:
-        spool.fill(library.storage.read(key))
-        return examine(library, spool, library.rules.allowed_types)
+    return None if settled is None else Claimed(settled, deduped=False)
