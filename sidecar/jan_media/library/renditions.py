@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from jan_media.catalog.interface import Media, Rendition
 from jan_media.content.allowed_types import CHECKED
@@ -81,18 +80,25 @@ def _late() -> Refused:
 
 
 def _make(library: Library, media: Media, fit: Fit) -> Rendition:
-    late = False
+    content, late = None, False
     try:
-        done = _render(library, media, fit)
+        content, made = _render(library, media, fit)
     except ObjectMissing:
         raise not_found() from None
     except MediaRefused as refusal:
         late = isinstance(refusal, TooExpensive)
         message = f"The image cannot be converted to what the model takes. {refusal.message}"
         made = Rendition("", media.mime, 0, failure_code=refusal.code, failure_message=message)
-        kept = library.catalog.keep_rendition(media.sha256, fit.key, made, now=library.clock())
-    else:
-        kept = _keep(library, media, fit, done)
+
+    def keep(key: str) -> Rendition | None:
+        done = made
+        if content is not None:
+            library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
+            library.storage.put(key, io.BytesIO(content), size=made.bytes, mime=made.mime)
+            done = replace(made, storage_key=key)
+        return library.catalog.keep_rendition(media.sha256, fit.key, done, now=library.clock())
+
+    kept = under_fresh_key(keep)
     if kept is None:
         raise not_found()
     if late:
@@ -100,29 +106,15 @@ def _make(library: Library, media: Media, fit: Fit) -> Rendition:
     return kept
 
 
-def _render(library: Library, media: Media, fit: Fit) -> dict[str, Any]:
+def _render(library: Library, media: Media, fit: Fit) -> tuple[bytes | None, Rendition]:
+    """The bytes, None if it fits as it is, and what came of it, without a key."""
     with Spool(library.spool_dir, max_bytes=media.bytes) as spool:
         spool.fill(library.storage.read(media.storage_key))
-        done: dict[str, Any] = DECODERS.run(
+        done = DECODERS.run(
             *("render", spool.from_start(), media.bytes, media.mime),
             max_pixels=library.rules.max_pixels,
             fit={**asdict(fit), "types": list(fit.types)},
         )
-        return done
-
-
-def _keep(library: Library, media: Media, fit: Fit, done: dict[str, Any]) -> Rendition | None:
-    """Store the bytes, if there are any, and note what came of it; None if the original is gone."""
     content = done["content"]
     size = media.bytes if content is None else len(content)
-
-    def attempt(key: str) -> Rendition | None:
-        if content is None:
-            key = ""
-        else:
-            library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
-            library.storage.put(key, io.BytesIO(content), size=size, mime=done["mime"])
-        made = Rendition(key, done["mime"], size, done["width"], done["height"])
-        return library.catalog.keep_rendition(media.sha256, fit.key, made, now=library.clock())
-
-    return under_fresh_key(attempt)
+    return content, Rendition("", done["mime"], size, done["width"], done["height"])
