@@ -7,7 +7,7 @@ removed in the end. One that cannot run because an earlier one failed is left ou
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -55,8 +55,11 @@ def diagnose(storage: "S3Storage", *, clock: Callable[[], float] = time.time) ->
     if usable:
         yield _permissions(storage, key)
         yield _cors(storage)
-        with _probes_removed(storage, [key, f"{key}/post", f"{key}/put"]):
+        try:
             yield from _presigned(storage, key)
+        finally:
+            with suppress(StorageUnavailable):  # what stands in the way is a finding already
+                storage.delete([key, f"{key}/post", f"{key}/put"])
 
 
 def _access(storage: "S3Storage", clock: Callable[[], float]) -> Iterator[Finding]:
@@ -183,12 +186,3 @@ def _used(subject: str, send: Callable[[], httpx.Response]) -> Finding:
         "exactly the scheme, host and port that clients use, and a proxy there must pass the Host "
         "header and the path unchanged, since both are signed.",
     )
-
-
-@contextmanager
-def _probes_removed(storage: "S3Storage", keys: list[str]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        with suppress(StorageUnavailable):  # what stands in the way is a finding already
-            storage.delete(keys)
