@@ -13,6 +13,8 @@ import pytest
 from jan_media.storage.interface import StorageUnavailable
 from jan_media.storage.local import LocalStorage
 
+from tests.support.storages import keys_of
+
 SECRET = b"a secret of the tests, 32 bytes."
 
 
@@ -111,7 +113,7 @@ def test_a_write_that_the_system_refuses_leaves_nothing(root: Path, full_disk: N
     with pytest.raises(StorageUnavailable):
         put(storage, "content/old", b"x" * 200_000)
 
-    assert list(storage.keys()) == ["content/old"]
+    assert keys_of(storage) == ["content/old"]
     assert get(storage, "content/old") == b"old"
     assert len(files(root)) == 1
 
@@ -206,7 +208,7 @@ for number in range(40):
     processes = [subprocess.Popen([sys.executable, "-c", code, str(root)]) for _ in range(4)]
 
     assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
-    assert len(list(opened(root).keys())) == 160
+    assert len(keys_of(opened(root))) == 160
 
 
 def test_reading_frees_its_file(root: Path) -> None:

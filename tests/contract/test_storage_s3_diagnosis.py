@@ -9,7 +9,7 @@ from jan_media.storage.s3 import S3Storage
 from jan_media.storage.s3_diagnosis import diagnose
 
 from tests.support.ceph import ACCESS_KEY, SECRET_KEY, Ceph
-from tests.support.storages import s3_storage
+from tests.support.storages import keys_of, s3_storage
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_right_set_up_has_nothing_to_fix(ceph: Ceph, bucket: str, storage: S3S
 def test_a_diagnosis_leaves_no_object(storage: S3Storage) -> None:
     found_with(storage)
 
-    assert list(storage.keys()) == []
+    assert keys_of(storage) == []
 
 
 def test_a_bucket_without_cors_is_a_warning_with_the_command(

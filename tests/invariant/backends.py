@@ -14,7 +14,7 @@ from jan_media.storage.local import LocalStorage
 from tests.support.catalogs import open_migrated
 from tests.support.ceph import ACCESS_KEY, SECRET_KEY, Ceph
 from tests.support.postgres import PostgresServer
-from tests.support.storages import URL_SECRET, s3_storage
+from tests.support.storages import URL_SECRET, keys_of, s3_storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Backends:
     def stored(self) -> dict[str, str]:
         """The SHA-256 of every object, by key."""
         found = {}
-        for key in list(self.storage.keys()):
+        for key in keys_of(self.storage):
             with self.storage.read(key) as pieces:
                 found[key] = hashlib.sha256(b"".join(pieces)).hexdigest()
         return found

@@ -64,9 +64,6 @@ class InterruptedStorage(Storage):
     ) -> AbstractContextManager[Iterator[bytes]]:
         return self._storage.read(key, start=start, stop=stop)
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        return self._storage.keys(prefix)
-
     def check(self) -> None:
         self._storage.check()
 

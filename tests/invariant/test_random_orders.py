@@ -33,6 +33,7 @@ from tests.invariant import amounts
 from tests.invariant.interrupted import InterruptedStorage, Killed
 from tests.invariant.model import DAY, HOLD, MINUTE, RETENTION, UPLOAD_TTL, Model
 from tests.support.pictures import picture
+from tests.support.storages import keys_of
 
 MAX_BYTES = 20_000
 HOLDER = "the only one"
@@ -383,7 +384,7 @@ class Life:
         found = [media for media in map(self.check, self.ids) if media is not None]
         keys = {media.sha256: media.storage_key for media in found}
         assert len({media.storage_key for media in found}) == len(keys), "a content is there twice"
-        stored = set(self.world.storage.keys())
+        stored = set(keys_of(self.world.storage))
         expected = set(keys.values()) | self.model.orphans.keys() | self.model.uploads.keys()
         assert stored == expected
 
@@ -392,7 +393,7 @@ class Life:
         for _ in range(2):
             self.world.now += 100 * DAY
             sweep(self.library, HOLDER)
-        self.world.storage.delete(list(self.world.storage.keys()))
+        self.world.storage.delete(keys_of(self.world.storage))
 
     def end(self) -> None:
         """When all retention is over nothing is left, anywhere."""
@@ -400,7 +401,7 @@ class Life:
             self.world.now += 100 * DAY
             self.sweep(0)
             self.check_everything()
-        assert list(self.world.storage.keys()) == []
+        assert keys_of(self.world.storage) == []
         assert set(self.world.catalog.counts().values()) == {0}
 
 

@@ -80,6 +80,18 @@ def s3(ceph: Ceph) -> Iterator[Served]:
             opened.close()
 
 
+def keys_of(storage: Storage, prefix: str = "") -> list[str]:
+    """Every key below ``prefix`` that is stored, found behind the storage's back."""
+    if isinstance(storage, S3Storage):
+        pages = storage.client.get_paginator("list_objects_v2").paginate(
+            Bucket=storage.bucket, Prefix=prefix
+        )
+        return [each["Key"] for page in pages for each in page.get("Contents", [])]
+    assert isinstance(storage, LocalStorage)
+    files = (path.name for path in storage.root.glob("??/*"))
+    return [key for name in files if (key := name.replace(",", "/")).startswith(prefix)]
+
+
 def s3_storage(
     ceph: Ceph,
     bucket: str,

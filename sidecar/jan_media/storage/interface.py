@@ -131,9 +131,6 @@ class Storage(Protocol):
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; one that is not there counts as deleted."""
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        """Every key below ``prefix``: for backup, migration and tests, never on a request."""
-
     def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
         """A URL that serves the object for ``ttl`` seconds to anyone who holds it.
 

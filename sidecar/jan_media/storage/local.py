@@ -77,7 +77,7 @@ class LocalStorage(LocalUrls, Storage):
         Raises `StorageUnavailable` if the folder cannot be made or written.
         """
         super().__init__(public_url, secret, clock=clock)
-        self._root = root
+        self.root = root
         self._incoming = root / "incoming"
         with _failures_mapped():
             self._make_folders()
@@ -158,28 +158,19 @@ class LocalStorage(LocalUrls, Storage):
             for folder in {path.parent for path in paths}:
                 _fsync_folder(folder)
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        for folder in self._folders():
-            with _failures_mapped():
-                names = os.listdir(folder)
-            for name in names:
-                key = _key(name)
-                if key.startswith(prefix):
-                    yield key
-
     def _path(self, key: str) -> Path:
         name = require_key(key).replace("/", ",")
-        return self._root / hashlib.sha256(key.encode()).hexdigest()[:2] / name
+        return self.root / hashlib.sha256(key.encode()).hexdigest()[:2] / name
 
     def _folders(self) -> Iterator[Path]:
-        return (self._root / f"{number:02x}" for number in range(256))
+        return (self.root / f"{number:02x}" for number in range(256))
 
     def _make_folders(self) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True)
         missing = [path for path in (self._incoming, *self._folders()) if not path.is_dir()]
         for folder in missing:
             folder.mkdir(mode=0o700, exist_ok=True)
-        _fsync_folder(self._root)
+        _fsync_folder(self.root)
 
     @contextmanager
     def _new_file(self) -> Iterator[tuple[BinaryIO, Path]]:
@@ -218,7 +209,7 @@ def _failures_mapped(wanted: Path | None = None) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if wanted is not None and wanted.parent.is_dir():
-            raise ObjectMissing(_key(wanted.name)) from error
+            raise ObjectMissing(wanted.name.replace(",", "/")) from error
         raise StorageUnavailable("The data folder is not there: is its disk mounted?") from error
     except OSError as error:
         raise StorageUnavailable(f"The data folder does not work: {error.strerror}.") from error
@@ -235,10 +226,6 @@ def _pieces(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
                 raise StorageUnavailable("The stored file is shorter than it was.")
             left -= len(piece)
             yield piece
-
-
-def _key(name: str) -> str:
-    return name.replace(",", "/")
 
 
 def _fsync_folder(path: Path) -> None:

@@ -220,17 +220,6 @@ class S3Storage(Storage):
         for first in range(0, len(keys), _MOST_DELETIONS):
             self._delete_batch([require_key(key) for key in keys[first : first + _MOST_DELETIONS]])
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        pages = iter(
-            self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        )
-        while True:
-            with failures_mapped("a listing"):
-                page = next(pages, None)
-            if page is None:
-                return
-            yield from (entry["Key"] for entry in page.get("Contents", []))
-
     def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
         return self._presign(
             "GET",

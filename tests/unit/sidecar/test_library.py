@@ -22,6 +22,7 @@ from jan_media.storage.local import LocalStorage
 
 from tests.invariant.interrupted import InterruptedStorage
 from tests.support.pictures import picture
+from tests.support.storages import keys_of
 
 MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
@@ -115,7 +116,7 @@ def test_the_same_content_has_one_id_and_one_object_whoever_uploads_it(library: 
     data = picture()
     first, _ = upload(library, data, "ann")
     assert upload(library, data, "bob") == (first, True)
-    assert len(list(library.storage.keys())) == 1
+    assert len(keys_of(library.storage)) == 1
 
 
 def test_uploading_again_renews_the_retention(library: Library, clock: Clock) -> None:
@@ -144,7 +145,7 @@ def test_what_is_not_allowed_media_is_refused_and_leaves_nothing(
     with pytest.raises(Refused) as refused:
         upload(library, data)
     assert refused.value.code == code
-    assert list(library.storage.keys()) == []
+    assert keys_of(library.storage) == []
     assert library.catalog.counts()["garbage"] == 0
 
 
@@ -190,7 +191,7 @@ def test_a_direct_upload_of_known_content_shares_its_bytes(library: Library) -> 
     completed(library, twin)
     assert stored(library, twin) == data
     assert twin != first
-    assert len(list(library.storage.keys())) == 1
+    assert len(keys_of(library.storage)) == 1
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_wrong_direct_upload_is_removed_and_its_id_says_why(
     with pytest.raises(Refused) as refused:
         resolved(library, media_id).require(media_id)
     assert refused.value.code == code
-    assert list(library.storage.keys()) == []
+    assert keys_of(library.storage) == []
 
 
 def test_a_type_that_is_not_allowed_is_not_promised(library: Library) -> None:
@@ -272,7 +273,7 @@ def test_an_upload_that_ends_after_its_time_is_swept(library: Library, clock: Cl
     clock.now += library.rules.hold_ms
     sweep(library, "me")
     assert stored(library, prepared.media.id)
-    assert list(library.storage.keys("images/")) == []
+    assert keys_of(library.storage, "images/") == []
 
 
 def test_a_first_use_sees_what_another_has_settled_meanwhile(library: Library) -> None:
@@ -348,7 +349,7 @@ def test_the_bytes_go_with_the_last_owner(library: Library) -> None:
     assert stored(library, media_id) == data
     give_up(library, media_id, "bob")
     assert resolved(library, media_id).found == {}
-    assert list(library.storage.keys()) == []
+    assert keys_of(library.storage) == []
 
 
 def test_only_an_owner_can_delete(library: Library) -> None:
@@ -387,14 +388,14 @@ def test_a_sweep_removes_what_expired_and_says_so_in_numbers(
     assert swept is not None
     assert (swept.expired_media, swept.unreferenced_contents, swept.deleted_objects) == (1, 1, 1)
     assert stored(library, fresh)
-    assert len(list(library.storage.keys())) == 1
+    assert len(keys_of(library.storage)) == 1
 
 
 def test_a_rehearsal_changes_nothing(library: Library, clock: Clock) -> None:
     upload(library, picture())
     clock.now += 31 * DAY
     rehearse(library)
-    assert len(list(library.storage.keys())) == 1
+    assert len(keys_of(library.storage)) == 1
 
 
 def test_one_sweep_runs_at_a_time(library: Library, clock: Clock) -> None:
@@ -412,9 +413,9 @@ def test_what_a_crash_left_goes_after_the_grace_or_when_it_is_asked_for(
     write(library, "content/ab/left", b"half an upload")
     pending = direct(library, picture())
     sweep(library, "me")
-    assert "content/ab/left" in list(library.storage.keys())
+    assert "content/ab/left" in keys_of(library.storage)
     sweep(library, "me", ahead_ms=library.rules.hold_ms)
-    assert "content/ab/left" not in list(library.storage.keys())
+    assert "content/ab/left" not in keys_of(library.storage)
     assert completed(library, pending) is State.READY  # a waiting upload is spared
 
 
@@ -430,7 +431,7 @@ def test_a_sweep_stops_at_a_deletion_that_fails_and_lets_the_next_one_begin(
     swept = sweep(library, "another")
     assert swept is not None
     assert swept.deleted_objects == 1
-    assert list(library.storage.keys()) == []
+    assert keys_of(library.storage) == []
 
 
 def test_a_deletion_stands_though_its_bytes_cannot_go_yet(library: Library, tmp_path: Path) -> None:
@@ -440,4 +441,4 @@ def test_a_deletion_stands_though_its_bytes_cannot_go_yet(library: Library, tmp_
     assert resolved(library, media_id).found == {}
     (tmp_path / "away").rename(tmp_path / "objects")
     sweep(library, "me")
-    assert list(library.storage.keys()) == []
+    assert keys_of(library.storage) == []

@@ -20,6 +20,7 @@ from jan_media.renditions.fit import Fit
 from jan_media.storage.local import LocalStorage
 from PIL import Image
 
+from tests.support.storages import keys_of
 from tests.unit.content.damage import saved
 
 NOW = 1_766_484_000_000
@@ -55,7 +56,7 @@ def uploaded(library: Library, data: bytes) -> Media:
 
 
 def keys(library: Library) -> set[str]:
-    return {*library.storage.keys()}
+    return {*keys_of(library.storage)}
 
 
 def test_a_rendition_is_made_once_however_many_ask(library: Library) -> None:
