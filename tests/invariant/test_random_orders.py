@@ -223,7 +223,9 @@ class Life:
                 assert answer.status_code in (400, 413)
                 return
         else:
-            answer = httpx.put(prepared.put.url, content=data, headers=prepared.put.headers)
+            answer = httpx.put(
+                prepared.put, content=data, headers={"Content-Type": prepared.media.mime}
+            )
         assert answer.status_code in (200, 204), answer.text
         self.model.uploads[key] = content
 

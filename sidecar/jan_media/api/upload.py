@@ -275,8 +275,8 @@ async def prepare_upload(request: Request) -> Response:
         {
             "jan_id": promised.media.id,
             "id": promised.media.id,
-            "presigned_url": promised.put.url,
-            "upload_url": promised.put.url,
+            "presigned_url": promised.put,
+            "upload_url": promised.put,
             "presigned_post": {"url": promised.post.url, "fields": promised.post.fields},
             "mime_type": promised.media.mime,
             "expires_in": promised.expires_in,

@@ -15,7 +15,7 @@ from jan_media.library.library import Library, held_until, under_fresh_key, uplo
 from jan_media.library.owners import over_quota, require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
-from jan_media.storage.interface import PresignedPost, PresignedPut
+from jan_media.storage.interface import PresignedPost
 
 OVERDUE_BATCH = 500
 
@@ -26,7 +26,7 @@ class Prepared:
 
     media: Media
     post: PresignedPost
-    put: PresignedPut
+    put: str  # a URL; the request has the promised type as its Content-Type
     expires_in: int  # seconds
 
 

@@ -50,19 +50,11 @@ class PresignedPost:
     fields: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class PresignedPut:
-    """A plain upload: PUT the bytes with exactly these headers."""
-
-    url: str
-    headers: dict[str, str]
-
-
 class TakesUploads(Protocol):
     """A storage to which clients may write directly."""
 
-    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
-        """A URL that takes a PUT of the object, of that content type, for ``ttl`` seconds.
+    def presign_put(self, key: str, *, mime: str, ttl: int) -> str:
+        """A URL that takes a PUT of the object with ``Content-Type: mime`` for ``ttl`` seconds.
 
         Raises as `Storage.presign_get` does.
         """

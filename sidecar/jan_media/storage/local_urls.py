@@ -26,7 +26,6 @@ from jan_media.errors import Refused
 from jan_media.storage.interface import (
     LONGEST_URL,
     PresignedPost,
-    PresignedPut,
     media_id_of_filename,
     require_filename,
     require_key,
@@ -71,9 +70,9 @@ class LocalUrls:
             return None
         return media_id_of_filename(parts.path.rpartition("/")[2])
 
-    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
+    def presign_put(self, key: str, *, mime: str, ttl: int) -> str:
         """See `interface.TakesUploads.presign_put`."""
-        return PresignedPut(self._url("PUT", require_key(key), ttl, mime), {"Content-Type": mime})
+        return self._url("PUT", require_key(key), ttl, mime)
 
     def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
         """See `interface.TakesUploads.presign_post`. The api layer enforces it by `check_post`."""

@@ -72,7 +72,6 @@ from jan_media.storage.interface import (
     LONGEST_URL,
     ObjectMissing,
     PresignedPost,
-    PresignedPut,
     Storage,
     StorageUnavailable,
     TakesUploads,
@@ -245,10 +244,8 @@ class S3Storage(Storage):
         filename = _FILENAME.search(named[0])
         return media_id_of_filename(filename[1]) if filename else None
 
-    def presign_put(self, key: str, *, mime: str, ttl: int) -> PresignedPut:
-        return PresignedPut(
-            self._presign("PUT", key, ttl, content_type=mime), {"Content-Type": mime}
-        )
+    def presign_put(self, key: str, *, mime: str, ttl: int) -> str:
+        return self._presign("PUT", key, ttl, content_type=mime)
 
     def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
         with failures_mapped("the renewal of credentials"):

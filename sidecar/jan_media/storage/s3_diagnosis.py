@@ -160,7 +160,7 @@ def _presigned(storage: "S3Storage", key: str) -> Iterator[Finding]:
     with httpx.Client(timeout=10.0) as client:
         uses: list[tuple[str, Callable[[], httpx.Response]]] = [
             ("form", lambda: client.post(form.url, data=form.fields, files={"file": _PROBE})),
-            ("put", lambda: client.put(put.url, content=_PROBE, headers=put.headers)),
+            ("put", lambda: client.put(put, content=_PROBE, headers={"Content-Type": _MIME})),
             ("get", lambda: client.get(get)),
         ]
         for name, send in uses:

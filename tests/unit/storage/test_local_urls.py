@@ -24,7 +24,7 @@ def params_of(url: str) -> dict[str, str]:
 
 
 GET = params_of(URLS.presign_get("content/a", mime="image/png", filename="a.png", ttl=60))
-PUT = params_of(URLS.presign_put("uploads/a", mime="image/png", ttl=60).url)
+PUT = params_of(URLS.presign_put("uploads/a", mime="image/png", ttl=60))
 FORM = URLS.presign_post("uploads/a", max_bytes=9, ttl=60).fields
 
 
