@@ -207,10 +207,11 @@ def test_size_is_in_bytes_and_none_if_there_is_no_object(storage: TakingUploads,
     assert storage.size(f"{key}/other") is None
 
 
-def test_a_copy_has_the_bytes_and_returns_their_number(storage: TakingUploads, key: str) -> None:
+def test_a_copy_has_the_bytes(storage: TakingUploads, key: str) -> None:
     put(storage, key, pattern(54_321))
 
-    assert storage.copy(key, f"{key}/copy", mime=PNG) == 54_321
+    storage.copy(key, f"{key}/copy", mime=PNG)
+
     assert get(storage, f"{key}/copy") == pattern(54_321)
     assert get(storage, key) == pattern(54_321)
 
@@ -253,10 +254,8 @@ def test_a_copy_is_one_version_of_a_source_that_changes_all_the_time(
         try:
             for number in range(20):
                 target = f"{key}/copy{number}"
-                size = storage.copy(key, target, mime=PNG)
-                copied = get(storage, target)
-                assert copied in versions
-                assert len(copied) == size
+                storage.copy(key, target, mime=PNG)
+                assert get(storage, target) in versions
         finally:
             done.set()
         rewriting.result()

@@ -63,7 +63,7 @@ def test_a_large_object_is_sent_in_parts(ceph: Ceph, bucket: str) -> None:
     head = ceph.client().head_object(Bucket=bucket, Key="parts/large")
     assert head["ETag"].endswith('-3"')  # the mark of an object made of three parts
     assert head["ContentType"] == PNG
-    assert storage.copy("parts/large", "parts/copy", mime="image/gif") == len(data)
+    storage.copy("parts/large", "parts/copy", mime="image/gif")
     assert get(storage, "parts/copy") == data
     storage.close()
 

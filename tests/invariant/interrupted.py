@@ -42,13 +42,12 @@ class InterruptedStorage(Storage):
         self.written = key
         self._at("after put")
 
-    def copy(self, source: str, target: str, *, mime: str) -> int:
+    def copy(self, source: str, target: str, *, mime: str) -> None:
         self._at("before copy")
-        size = self._storage.copy(source, target, mime=mime)
+        self._storage.copy(source, target, mime=mime)
         self.written = target
         self.seen(source)
         self._at("after copy")
-        return size
 
     def delete(self, keys: Sequence[str]) -> None:
         self.deleting = list(keys)

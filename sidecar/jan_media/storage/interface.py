@@ -113,8 +113,8 @@ class Storage(Protocol):
     def size(self, key: str) -> int | None:
         """The object's size in bytes, or None if there is no such object."""
 
-    def copy(self, source: str, target: str, *, mime: str) -> int:
-        """Copy an object as one atomic snapshot to a fresh key; returns its size in bytes.
+    def copy(self, source: str, target: str, *, mime: str) -> None:
+        """Copy an object as one atomic snapshot to a fresh key.
 
         Whatever happens to ``source`` afterwards does not change ``target``. Durable when it
         returns. Raises `ObjectMissing`.
@@ -159,14 +159,9 @@ def require_key(key: str) -> str:
     return key
 
 
-def is_filename(text: str) -> bool:
-    """Whether ``text`` may be the file name in a download URL."""
-    return _FILENAME.fullmatch(text) is not None
-
-
 def require_filename(filename: str) -> str:
     """Return ``filename``. Raises `ValueError` if no download URL can carry it."""
-    if not is_filename(filename):
+    if not _FILENAME.fullmatch(filename):
         raise ValueError(f"not a plain file name: {filename!r}")
     return filename
 

@@ -132,23 +132,17 @@ class LocalStorage(LocalUrls, Storage):
         except ObjectMissing:
             return None
 
-    def copy(self, source: str, target: str, *, mime: str) -> int:
+    def copy(self, source: str, target: str, *, mime: str) -> None:
         from_path, to_path = self._path(source), self._path(target)
-        try:
-            with _failures_mapped(from_path):
+        with _failures_mapped(from_path):
+            try:
                 os.link(from_path, to_path)
                 _fsync_folder(to_path.parent)
-                return to_path.stat().st_size
-        except StorageUnavailable as failure:
-            cause = failure.__cause__
-            if not isinstance(cause, OSError) or cause.errno not in _NO_HARD_LINKS:
-                raise
-        with _failures_mapped(from_path):
-            file = from_path.open("rb")
-        with file:
-            size = os.fstat(file.fileno()).st_size
-            self.put(target, file, size=size, mime=mime)
-            return size
+            except OSError as error:
+                if error.errno not in _NO_HARD_LINKS:
+                    raise
+                with from_path.open("rb") as file:
+                    self.put(target, file, size=os.fstat(file.fileno()).st_size, mime=mime)
 
     def delete(self, keys: Sequence[str]) -> None:
         paths = [self._path(key) for key in keys]
@@ -162,34 +156,29 @@ class LocalStorage(LocalUrls, Storage):
         name = require_key(key).replace("/", ",")
         return self.root / hashlib.sha256(key.encode()).hexdigest()[:2] / name
 
-    def _folders(self) -> Iterator[Path]:
-        return (self.root / f"{number:02x}" for number in range(256))
-
     def _make_folders(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        missing = [path for path in (self._incoming, *self._folders()) if not path.is_dir()]
-        for folder in missing:
-            folder.mkdir(mode=0o700, exist_ok=True)
+        for folder in (self._incoming, *(self.root / f"{number:02x}" for number in range(256))):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
         _fsync_folder(self.root)
 
     @contextmanager
     def _new_file(self) -> Iterator[tuple[BinaryIO, Path]]:
         """A locked file in ``incoming``, which goes at the end unless it was renamed."""
-        file, path = self._create_locked()
-        with file:
-            try:
-                yield file, path
-            finally:
-                path.unlink(missing_ok=True)
-
-    def _create_locked(self) -> tuple[BinaryIO, Path]:
         while True:
             path = self._incoming / secrets.token_hex(16)
-            file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if os.fstat(file.fileno()).st_nlink > 0:
-                return file, path
-            file.close()  # another process, just starting, saw it before it was locked
+            with os.fdopen(
+                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+            ) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file.fileno()).st_nlink == 0:
+                    continue  # another process, just starting, saw it before it was locked
+                try:
+                    yield file, path
+                finally:
+                    path.unlink(missing_ok=True)
+                return
 
     def _clear_abandoned(self) -> None:
         for path in self._incoming.iterdir():

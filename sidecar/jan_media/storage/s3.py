@@ -6,10 +6,8 @@ How the contract is kept
 
     ``put`` is boto3's ``upload_fileobj``: one PUT that streams from the source, or parts from
     ``multipart_threshold`` on, so that a retry repeats one part and not all. One part is in memory.
-    ``copy`` is one CopyObject, done by the service and atomic. The size is read from the target,
-    not from the source, which a client may have rewritten in between. (CopyObject's condition on
-    the source's ETag is no way to tie them: RGW checks it before it opens the version to copy.)
-    CopyObject takes up to 5 GiB, and so do the forms and PUTs by which a source gets there.
+    ``copy`` is one CopyObject, done by the service and atomic. It takes up to 5 GiB, and so do the
+    forms and PUTs by which a source gets there.
     ``read`` is one GET of one version, so bytes of two objects never mix.
     Presigned URLs are computed by `sigv4` and forms by boto3, for the public endpoint. A download
     URL names its media id in ``response-content-disposition``.
@@ -51,7 +49,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -200,11 +198,13 @@ class S3Storage(Storage):
             yield _pieces(body)
 
     def size(self, key: str) -> int | None:
-        with suppress(ObjectMissing):
-            return self._size(key)
-        return None
+        try:
+            with failures_mapped("a look at an object", require_key(key)):
+                return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+        except ObjectMissing:
+            return None
 
-    def copy(self, source: str, target: str, *, mime: str) -> int:
+    def copy(self, source: str, target: str, *, mime: str) -> None:
         with failures_mapped("a copy", source):
             self.client.copy_object(
                 Bucket=self.bucket,
@@ -213,11 +213,21 @@ class S3Storage(Storage):
                 MetadataDirective="REPLACE",
                 ContentType=mime,
             )
-        return self._size(target)
 
     def delete(self, keys: Sequence[str]) -> None:
         for first in range(0, len(keys), _MOST_DELETIONS):
-            self._delete_batch([require_key(key) for key in keys[first : first + _MOST_DELETIONS]])
+            batch = [require_key(key) for key in keys[first : first + _MOST_DELETIONS]]
+            with failures_mapped("a deletion"):
+                answer = self.client.delete_objects(
+                    Bucket=self.bucket,
+                    Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
+                )
+            failed = [each for each in answer.get("Errors", []) if each.get("Code") != "NoSuchKey"]
+            if failed:
+                raise StorageUnavailable(
+                    f"S3 refused to delete {len(failed)} of {len(batch)} objects: "
+                    f"{failed[0].get('Code')}."
+                )
 
     def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
         return self._presign(
@@ -301,23 +311,6 @@ class S3Storage(Storage):
             if status_of(error) == 416:  # beyond the end
                 return io.BytesIO()
             raise
-
-    def _size(self, key: str) -> int:
-        with failures_mapped("a look at an object", require_key(key)):
-            return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
-
-    def _delete_batch(self, keys: Sequence[str]) -> None:
-        with failures_mapped("a deletion"):
-            answer = self.client.delete_objects(
-                Bucket=self.bucket,
-                Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
-            )
-        failed = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
-        if failed:
-            raise StorageUnavailable(
-                f"S3 refused to delete {len(failed)} of {len(keys)} objects: "
-                f"{failed[0].get('Code')}."
-            )
 
 
 def _pieces(body: StreamingBody | io.BytesIO) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from jan_media.library.owners import page
 from jan_media.library.resolve import Resolved, resolve
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import give_up, rehearse, sweep
-from jan_media.storage.interface import ObjectMissing, StorageUnavailable
+from jan_media.storage.interface import StorageUnavailable
 from jan_media.storage.local import LocalStorage
 
 from tests.invariant.interrupted import InterruptedStorage
@@ -315,26 +315,6 @@ def test_a_first_use_begins_again_when_a_sweep_has_taken_what_it_looks_at(
         settled = completed(interrupted, media_id)
 
     assert settled is State.READY
-    assert stored(library, media_id) == data
-
-
-def test_a_first_use_begins_again_when_a_sweep_has_taken_the_copy_before_it_is_measured(
-    library: Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Storages measure what they have copied, and S3 does that by a request of its own."""
-    data = picture()
-    media_id = direct(library, data)
-    copy = library.storage.copy
-    targets: list[str] = []
-
-    def too_late_once(source: str, target: str, *, mime: str) -> int:
-        targets.append(target)
-        if len(targets) == 1:
-            raise ObjectMissing(target)
-        return copy(source, target, mime=mime)
-
-    monkeypatch.setattr(library.storage, "copy", too_late_once)
-    assert completed(library, media_id) is State.READY
     assert stored(library, media_id) == data
 
 
