@@ -36,17 +36,16 @@ HOUR, DAY = 3600, 86_400  # seconds
 
 async def create(request: Request) -> Response:
     """Keep a file for the caller."""
-    sidecar, owner = sidecar_of(request), owner_of(request)  # before a byte is read
+    settings, owner = sidecar_of(request).settings, owner_of(request)  # before a byte is read
     refuse_content_encoding(request)
     if content_type(request) != "multipart/form-data":
         raise Refused(
             "unsupported_media_type", "Send multipart/form-data, with the file in the part file"
         )
-    settings = sidecar.settings
     allowed = settings.allowed_types | settings.file_types
-    claimed, _ = await take_in(sidecar, request, FileForm, allowed=allowed)
-    claim = await _claim(request, claimed.media.id, owner)
-    return JSONResponse(_described(request, Owned(claimed.media, claim)))
+    kept = await take_in(request, FileForm, allowed=allowed)
+    claim = await _claim(request, kept.media.id, owner)
+    return JSONResponse(_described(request, Owned(kept.media, claim)))
 
 
 async def list_own(request: Request) -> Response:

@@ -72,13 +72,13 @@ async def content(request: Request) -> Response:
 
 async def store(request: Request) -> Response:
     """Keep the body, a file, for the caller that the headers name, as an upload is kept."""
-    sidecar = sidecar_of(request)
+    settings = sidecar_of(request).settings
     owner_of(request)  # before a byte is read
-    allowed = sidecar.settings.allowed_types | sidecar.settings.file_types
-    claimed, _ = await take_in(sidecar, request, RawBody, allowed=allowed)
-    media = claimed.media
+    allowed = settings.allowed_types | settings.file_types
+    kept = await take_in(request, RawBody, allowed=allowed)
+    media = kept.media
     return _packed(
-        {"id": media.id, "mime": media.mime, "bytes": media.bytes, "deduped": claimed.deduped}
+        {"id": media.id, "mime": media.mime, "bytes": media.bytes, "deduped": kept.deduped}
     )
 
 

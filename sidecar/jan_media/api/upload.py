@@ -26,7 +26,7 @@ from jan_media.api.bodies import (
 from jan_media.api.callers import owner_of
 from jan_media.api.media import iso_time
 from jan_media.api.routes import sidecar_of
-from jan_media.catalog.interface import NO_DETAILS, Claimed, FileDetails
+from jan_media.catalog.interface import NO_DETAILS, FileDetails
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.data_url import DataUrlDecoder
 from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
@@ -34,7 +34,7 @@ from jan_media.content.multipart import FormReader
 from jan_media.errors import Refused
 from jan_media.library.direct_upload import prepare
 from jan_media.library.ingest import store
-from jan_media.library.resolve import Link, link
+from jan_media.library.resolve import Found, link
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
 
@@ -47,42 +47,37 @@ LONGEST_NAME = 255  # characters of a file's name that are kept
 
 async def upload(request: Request) -> Response:
     """Store a file: by URL, as a data URL, as a form, or as the body itself."""
-    sidecar = sidecar_of(request)
     owner_of(request)  # before a byte is read
-    claimed, url = await take_in(sidecar, request, _body_kind(request))
-    media = claimed.media
+    kept = await take_in(request, _body_kind(request))
     return JSONResponse(
         {
-            "id": media.id,
-            "mime": media.mime,
-            "bytes": media.bytes,
-            "deduped": claimed.deduped,
-            "presigned_url": url.url,
-            "expires_at": iso_time(url.expires_at),
+            "id": kept.media.id,
+            "mime": kept.media.mime,
+            "bytes": kept.media.bytes,
+            "deduped": kept.deduped,
+            "presigned_url": kept.link.url,
+            "expires_at": iso_time(kept.link.expires_at),
         }
     )
 
 
 async def take_in(
-    sidecar: Sidecar,
-    request: Request,
-    body_kind: "type[RawBody]",
-    *,
-    allowed: AllowedTypes | None = None,
-) -> tuple[Claimed, Link]:
+    request: Request, body_kind: "type[RawBody]", *, allowed: AllowedTypes | None = None
+) -> Found:
     """Spool the whole file, wherever it is, and store it for the caller.
 
     ``allowed`` are the types that are let in, those of the settings if it is None. Raises
     `Refused`, `TooBusy`, and what storing raises.
     """
+    sidecar = sidecar_of(request)
     owner = caller = owner_of(request)
     guest = sidecar.is_guest(caller)
 
-    def keep() -> tuple[Claimed, Link]:
+    def keep() -> Found:
         claimed = store(sidecar.library, spool, owner, body.details, allowed=allowed)
-        return claimed, link(sidecar.library, claimed.media)
+        return Found(claimed.media, link(sidecar.library, claimed.media), claimed.deduped)
 
-    def end() -> tuple[Claimed, Link] | None:
+    def end() -> Found | None:
         """Keep the file, or say by None that it is still to be fetched."""
         nonlocal owner
         owner = owner_of(request, body.close())
@@ -98,8 +93,8 @@ async def take_in(
                     kept = await sidecar.lanes.checks.run(keep)
         except Refused as refusal:
             raise refusal.at(body.param) from None
-    if sidecar.ahead is not None and not kept[0].deduped:
-        sidecar.ahead.make(kept[0].media)
+    if sidecar.ahead is not None and not kept.deduped:
+        sidecar.ahead.make(kept.media)
     return kept
 
 
