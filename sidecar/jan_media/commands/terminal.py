@@ -69,8 +69,20 @@ def progress(
     ``done`` says how many of ``total`` are done, ``note`` what else is worth saying; both are
     called from another thread.
     """
+    began = time.monotonic()
+
+    def print_line() -> None:
+        count = done()
+        rate = count / max(time.monotonic() - began, 0.001)
+        parts = [f"{count} of about {total} {unit}", note()]
+        if count:
+            parts.append(f"{rate:.0f} a second")
+        if 0 < count < total:
+            parts.append(f"{(total - count) / rate:.0f} s left")
+        print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
+
     if not sys.stderr.isatty():
-        with _repeated(_Lines(total, done, note, unit).print, every=LINE_EVERY):
+        with _repeated(print_line, every=LINE_EVERY):
             yield
         return
     # Only a terminal's stdout goes around the bar; a pipe's must reach the pipe.
@@ -98,32 +110,6 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Any) -> Text:
         return Text("" if task.speed is None else f"{task.speed:.0f}/s")
-
-
-class _Lines:
-    """How far something is, as lines of text."""
-
-    def __init__(
-        self, total: int, done: Callable[[], int], note: Callable[[], str], unit: str
-    ) -> None:
-        self._total = total
-        self._done = done
-        self._note = note
-        self._unit = unit
-        self._began = time.monotonic()
-
-    def print(self) -> None:
-        """Say it now."""
-        done = self._done()
-        parts = [f"{done} of about {self._total} {self._unit}"]
-        if note := self._note():
-            parts.append(note)
-        rate = done / max(time.monotonic() - self._began, 0.001)
-        if done:
-            parts.append(f"{rate:.0f} a second")
-        if 0 < done < self._total:
-            parts.append(f"{(self._total - done) / rate:.0f} s left")
-        print(", ".join(parts), file=sys.stderr, flush=True)
 
 
 @contextmanager
