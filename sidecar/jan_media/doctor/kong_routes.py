@@ -6,6 +6,7 @@ the global one. A plugin that is not enabled does not count.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from jan_media.doctor.finding import Finding, problem, warning
 
 Entity = Mapping[str, Any]
 
+_SCOPES = ("route", "service", "consumer", "consumer_group")
 _PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
 
 
@@ -115,27 +117,17 @@ def _running(
     name: str, route: Entity, service: Entity, plugins: Sequence[Entity]
 ) -> dict[str, Entity]:
     """The configs of the plugins that run on a route, by name: the most special of each."""
-
-    def for_(**scope: str | None) -> list[Entity]:
-        scopes = ("route", "service", "consumer", "consumer_group")
-        return [
-            plugin
-            for plugin in plugins
-            if all(_reference(plugin.get(kind)) == (scope.get(kind) or "") for kind in scopes)
-        ]
-
-    of_service = service.get("name")
-    running = {
-        each["name"]: each
-        for each in (
-            *for_(),
-            *for_(service=of_service),
-            *(service.get("plugins") or ()),
-            *for_(route=name),
-            *for_(route=name, service=of_service),
-            *(route.get("plugins") or ()),
-        )
-    }
+    here = {"route": name, "service": service.get("name")}
+    fitting: list[tuple[int, Entity]] = []
+    for plugin in (
+        *plugins,
+        *({**each, "service": here["service"]} for each in service.get("plugins") or ()),
+        *({**each, "route": name} for each in route.get("plugins") or ()),
+    ):
+        scope = {kind: _reference(plugin[kind]) for kind in _SCOPES if plugin.get(kind)}
+        if all(here.get(kind) == named for kind, named in scope.items()):
+            fitting.append((2 * ("route" in scope) + ("service" in scope), plugin))
+    running = {plugin["name"]: plugin for _, plugin in sorted(fitting, key=itemgetter(0))}
     return {
         name: each.get("config") or {}
         for name, each in running.items()

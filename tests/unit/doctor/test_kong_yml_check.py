@@ -201,10 +201,14 @@ def test_the_most_special_plugin_counts_as_in_kong() -> None:
     assert {finding.verdict for finding in found(weaker_on_the_route)} == {Verdict.PROBLEM}
 
 
-def test_an_acl_for_one_consumer_is_no_guard() -> None:
-    def for_one(document: Any) -> None:
-        document["plugins"].append({**without(document, "llm", "acl"), "consumer": "ann"})
-
+@pytest.mark.parametrize(
+    "for_one",
+    [
+        lambda d: d["plugins"].append({**without(d, "llm", "acl"), "consumer": "ann"}),
+        lambda d: plugin(d, "llm", "acl").update(consumer="ann"),
+    ],
+)
+def test_an_acl_for_one_consumer_is_no_guard(for_one: Damage) -> None:
     assert any("without the acl guard" in finding.message for finding in found(for_one))
 
 
