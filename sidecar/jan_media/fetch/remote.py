@@ -1,7 +1,7 @@
 """Fetches remote URLs for callers that nobody has reason to trust.
 
-It is built on httpcore, the lower half of httpx, which knows no cookies, proxies, redirects or
-decoding. So no setting of the environment applies, and a request carries only the headers below.
+It is built on h11, the lowest part of httpx, which knows no cookies, proxies, redirects or
+decoding. So no setting of the environment applies, and a request carries few headers.
 """
 
 import asyncio
@@ -9,9 +9,8 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 import certifi
-import httpcore
+import h11
 
-from jan_media import __version__
 from jan_media.errors import ContentTooLarge
 from jan_media.fetch.checked_connection import CheckedNetwork, Resolver, system_resolver
 from jan_media.fetch.decoding import Decoder
@@ -22,6 +21,7 @@ from jan_media.fetch.errors import (
     UrlNotAllowed,
     broke_off,
 )
+from jan_media.fetch.exchange import Exchange
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.streams import Intake
 from jan_media.fetch.url import RemoteUrl, parse_url
@@ -30,8 +30,8 @@ Sink = Callable[[bytes], Awaitable[None]]
 
 MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
-_WITHOUT_CONTENT = {202, 204, 205, 206}  # none, or not all of it: RFC 9110, section 15.3
-_SECONDS = {"connect": 5.0, "read": 10.0, "write": 10.0}
+# Successes, but for those with none of the content, or not all of it: RFC 9110, section 15.3.
+_WITH_CONTENT = {*range(200, 300)} - {202, 204, 205, 206}
 _PIECE = 64 * 1024
 # Compressed content may be a little longer than what it stands for, but not without end.
 _COMPRESSION_OVERHEAD = 64 * 1024
@@ -53,9 +53,8 @@ class RemoteFetcher:
         the decoded content. ``tls`` replaces the usual certificate authorities."""
         self._timeout = timeout
         self._max_bytes = max_bytes
-        self._policy = policy
-        self._resolver = resolver
-        self._tls = tls or ssl.create_default_context(cafile=certifi.where())
+        tls = tls or ssl.create_default_context(cafile=certifi.where())
+        self._network = CheckedNetwork(policy, resolver, tls)
 
     async def fetch(self, url: str, sink: Sink) -> None:
         """Give the decoded content to ``sink`` as it comes, in pieces of 64 to 128 KiB.
@@ -92,47 +91,30 @@ class RemoteFetcher:
     async def _get(self, url: RemoteUrl, sink: Sink) -> str | None:
         """One request: hand on its content, or return where it redirects to."""
         intake = Intake()
-        try:
-            # A pool of its own: a connection never outlives the check that admitted it.
-            async with (
-                httpcore.AsyncConnectionPool(
-                    ssl_context=self._tls,
-                    network_backend=CheckedNetwork(self._policy, self._resolver, intake),
-                ) as pool,
-                pool.stream(
-                    "GET",
-                    httpcore.URL(
-                        scheme=url.scheme.encode(),
-                        host=url.host.encode(),
-                        port=url.port,
-                        target=url.target,
-                    ),
-                    headers={
-                        "Host": url.authority,
-                        "User-Agent": f"jan-media/{__version__}",
-                        "Accept": "*/*",
-                        "Accept-Encoding": "identity",
-                    },
-                    extensions={"timeout": _SECONDS},
-                ) as response,
-            ):
-                if response.status in _REDIRECTS:
+        # A connection never outlives the check that admitted it.
+        async with await self._network.connect(url, intake) as connection:
+            exchange = Exchange(connection, url)
+            try:
+                response = await exchange.ask()
+                if response.status_code in _REDIRECTS:
                     return _header(response, b"location")
-                if not 200 <= response.status < 300 or response.status in _WITHOUT_CONTENT:
-                    raise FetchFailed(f"The server at {url.host} answered {response.status}.")
-                await self._hand_on(response, sink, intake)
+                if response.status_code not in _WITH_CONTENT:
+                    raise FetchFailed(f"The server at {url.host} answered {response.status_code}.")
+                await self._hand_on(exchange, response, sink, intake)
                 return None
-        except httpcore.ProtocolError:
-            raise broke_off(url.host) from None
+            except h11.ProtocolError:
+                raise broke_off(url.host) from None
 
-    async def _hand_on(self, response: httpcore.Response, sink: Sink, intake: Intake) -> None:
+    async def _hand_on(
+        self, exchange: Exchange, response: h11.Response, sink: Sink, intake: Intake
+    ) -> None:
         decoder = Decoder(_header(response, b"content-encoding"))
         length = _header(response, b"content-length")
         if decoder.as_it_is and length.isdecimal() and int(length) > self._max_bytes:
             raise ContentTooLarge(self._max_bytes)
         taken = 0
         held = bytearray()  # a sink may be a thread away: not for every byte of a dripping body
-        async for data in response.aiter_stream():
+        async for data in exchange.content():
             intake.content += len(data)
             if intake.content > self._max_bytes + _COMPRESSION_OVERHEAD:
                 raise ContentTooLarge(self._max_bytes)
@@ -149,7 +131,7 @@ class RemoteFetcher:
             await sink(bytes(held))
 
 
-def _header(response: httpcore.Response, name: bytes) -> str:
+def _header(response: h11.Response, name: bytes) -> str:
     """The first of that name, "" if there is none; bytes that are no UTF-8 are surrogates."""
-    values = [value for key, value in response.headers if key.lower() == name]
+    values = [value for key, value in response.headers if key == name]
     return values[0].strip().decode("utf-8", "surrogateescape") if values else ""

@@ -2,24 +2,18 @@
 
 An event loop reads from a socket before anybody asks: uvloop takes up to 32 times 256 KB at once.
 Here each read is one ``recv`` of a limited size. What nobody has read yet stays in the system's
-buffers, and when these are full, the sender has to wait. TLS is anyio's, over such a socket.
+buffers, and when these are full, the sender has to wait.
 """
 
 import asyncio
-import contextlib
 import socket
-import ssl
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import anyio
-import httpcore
 from anyio.abc import ByteStream
-from anyio.streams.tls import TLSStream
 
 from jan_media.fetch.addresses import Address
-from jan_media.fetch.errors import FetchFailed, FetchTimeout, broke_off
-from jan_media.fetch.lenient_head import LenientHeads
+from jan_media.fetch.errors import FetchFailed
 
 _MOST_AROUND = 48 * 1024  # a head and a TLS handshake of any usual size
 _CONTENT_FOR_ONE_AROUND = 4  # chunks of a few dozen bytes and more are fine
@@ -90,69 +84,3 @@ class CountedSocket(ByteStream):
     async def aclose(self) -> None:
         """Close the connection."""
         self._sock.close()
-
-
-class Connection(httpcore.AsyncNetworkStream):
-    """A stream as httpcore uses one. The heads of responses are corrected on their way."""
-
-    def __init__(self, below: ByteStream, host: str) -> None:
-        """``host`` is the name for errors: `FetchTimeout` and `FetchFailed` in all methods."""
-        self._below = below
-        self._host = host
-        self._heads = LenientHeads()
-        self._ready = b""
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """The next bytes; none at the end."""
-        while not self._ready:
-            data = b""
-            async with failing(self._host, timeout):
-                with contextlib.suppress(anyio.EndOfStream):
-                    data = await self._below.receive(max_bytes)
-            self._ready = self._heads.corrected(data)
-            if not data:
-                break
-        taken, self._ready = self._ready[:max_bytes], self._ready[max_bytes:]
-        return taken
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Send all of ``buffer``."""
-        async with failing(self._host, timeout):
-            await self._below.send(buffer)
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._below.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore.AsyncNetworkStream:
-        """The same connection under TLS."""
-        try:
-            async with failing(self._host, timeout):
-                # Many servers end without a word: not compatible to the standard means that.
-                tls = await TLSStream.wrap(
-                    self._below,
-                    hostname=server_hostname,
-                    ssl_context=ssl_context,
-                    standard_compatible=False,
-                )
-        except BaseException:
-            await self.aclose()
-            raise
-        return Connection(tls, self._host)
-
-
-@contextlib.asynccontextmanager
-async def failing(host: str, seconds: float | None) -> AsyncIterator[None]:
-    """Failures of the system and of TLS (an `ssl.SSLError` is an `OSError`) as those of a fetch."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise FetchTimeout(f"The server at {host} did not answer in time.") from None
-    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream):
-        raise broke_off(host) from None

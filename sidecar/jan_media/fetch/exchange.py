@@ -1,0 +1,98 @@
+"""One request and its response, by h11. Its parser is strict, so heads are corrected first.
+
+A line that is no header field is left out, as browsers and curl do. A blank before the colon is
+removed, as RFC 9112 (section 5.1) asks of proxies. What says where the content ends is not changed.
+"""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator
+
+import anyio
+import h11
+from anyio.abc import ByteStream
+
+from jan_media import __version__
+from jan_media.fetch.errors import FetchFailed, broke_off, failing
+from jan_media.fetch.url import RemoteUrl
+
+_SECONDS = 10.0  # until a request is taken, and until something comes
+_LONGEST_HEAD = 256 * 1024  # bytes; the intake has its own, smaller limit for what is no content
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(:[^\0\r\n]*)")
+
+
+class Exchange:
+    """A GET over a connection of its own.
+
+    Its methods raise `FetchFailed`, `FetchTimeout`, and h11's `RemoteProtocolError`.
+    """
+
+    def __init__(self, connection: ByteStream, url: RemoteUrl) -> None:
+        self._connection = connection
+        self._url = url
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        self._received = b""  # before or behind a head
+
+    async def ask(self) -> h11.Response:
+        """Send the request; returns the head of the final response."""
+        headers = {
+            "Host": self._url.authority,
+            "User-Agent": f"jan-media/{__version__}",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
+        request = h11.Request(method="GET", target=self._url.target, headers=[*headers.items()])
+        async with failing(self._url.host, _SECONDS):
+            await self._connection.send(self._http.send(request) or b"")
+        self._http.send(h11.EndOfMessage())
+        while True:
+            self._http.receive_data(_by_the_book(await self._read_head()))
+            event = self._http.next_event()
+            if isinstance(event, h11.Response):
+                return event
+
+    async def content(self) -> AsyncIterator[bytes]:
+        """What follows the head, as it comes."""
+        if self._received:
+            self._http.receive_data(self._received)
+        while not isinstance(event := self._http.next_event(), h11.EndOfMessage):
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            else:
+                self._http.receive_data(await self._read())
+
+    async def _read_head(self) -> bytes:
+        while (end := _HEAD_END.search(self._received)) is None:
+            data = await self._read()
+            if not data:
+                raise broke_off(self._url.host)
+            self._received += data
+            if len(self._received) > _LONGEST_HEAD:
+                raise FetchFailed("The server sent too much that is not content.")
+        head, self._received = self._received[: end.start()], self._received[end.end() :]
+        return head
+
+    async def _read(self) -> bytes:
+        """The next bytes; none at the end."""
+        async with failing(self._url.host, _SECONDS):
+            with contextlib.suppress(anyio.EndOfStream):
+                return await self._connection.receive()
+        return b""
+
+
+def _by_the_book(head: bytes) -> bytes:
+    """The status line and the header fields; a folded line goes with its field."""
+    status, *lines = re.split(rb"\r?\n", head)
+    kept = [status]
+    is_kept = False
+    for line in lines:
+        if line[:1] in (b" ", b"\t"):
+            if is_kept:
+                kept.append(line.replace(b"\0", b""))
+            continue
+        field = _FIELD.fullmatch(line)
+        is_kept = field is not None
+        if field is not None:
+            kept.append(field[1] + field[2])
+    return b"\r\n".join(kept) + b"\r\n\r\n"
