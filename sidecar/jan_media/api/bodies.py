@@ -192,5 +192,13 @@ def text_field(body: dict[str, Any], name: str, *, at: str | None = None) -> str
     return value
 
 
+def number_between(least: int, most: int, text: str, *, at: str, unit: str = "") -> int:
+    """The number that a text is, in decimal digits. Raises `Refused` naming it."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    if not least <= number <= most:
+        raise Refused("invalid_field", f"{at} must be between {least} and {most}{unit}", at)
+    return number
+
+
 def _not_json(name: str) -> NoReturn:
     raise ValueError(name)

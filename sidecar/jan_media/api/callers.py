@@ -111,7 +111,10 @@ def guarded(app: ASGIApp, sidecar: Sidecar, address: Address, below: str) -> ASG
 
     def admits(headers: Headers) -> bool:
         if secret.configured:
-            return secret.admits(_presented(headers))
+            shown = headers.get(SECRET_HEADER, "").encode(
+                "latin-1"
+            )  # as Starlette reads all headers
+            return secret.admits(shown.decode("utf-8", "surrogateescape"))
         return all(map(_names_this_machine, headers.getlist("host")))
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,8 +133,3 @@ def _names_this_machine(host: str) -> bool:
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-def _presented(headers: Headers) -> str:
-    """The secret that the gateway shows, in UTF-8; Starlette reads every header as Latin-1."""
-    return headers.get(SECRET_HEADER, "").encode("latin-1").decode("utf-8", "surrogateescape")

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from jan_media.api.bodies import content_type, refuse_content_encoding
+from jan_media.api.bodies import content_type, number_between, refuse_content_encoding
 from jan_media.api.callers import owner_of
 from jan_media.api.download import send_bytes
 from jan_media.api.media import cursor_of, iso_time, page_size, parse_cursor
@@ -127,32 +127,16 @@ def _details(fields: Mapping[str, str], name: str = "") -> FileDetails:
             "model. Send files for other purposes to the API of your model's provider",
             "purpose",
         )
-    if fields.get("expires_after[anchor]", "created_at") != "created_at":
-        raise Refused(
-            "invalid_field",
-            "expires_after[anchor] must be created_at",
-            "expires_after[anchor]",
-        )
-    if "expires_after[anchor]" in fields and "expires_after[seconds]" not in fields:
-        raise Refused(
-            "missing_field", "expires_after[seconds] is required", "expires_after[seconds]"
-        )
-    seconds = _seconds(fields, "expires_after[seconds]", 30) or _seconds(
-        fields, "expires_in_seconds", 90
-    )
-    return FileDetails(name, purpose, None if seconds is None else seconds * 1000)
-
-
-def _seconds(fields: Mapping[str, str], field: str, days: int) -> int | None:
-    text = fields.get(field)
-    if text is None:
-        return None
-    seconds = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    if not HOUR <= seconds <= days * DAY:
-        raise Refused(
-            "invalid_field", f"{field} must be between {HOUR} and {days * DAY} seconds", field
-        )
-    return seconds
+    anchor, after = "expires_after[anchor]", "expires_after[seconds]"
+    if fields.get(anchor, "created_at") != "created_at":
+        raise Refused("invalid_field", f"{anchor} must be created_at", anchor)
+    if anchor in fields and after not in fields:
+        raise Refused("missing_field", f"{after} is required", after)
+    for field, days in ((after, 30), ("expires_in_seconds", 90)):
+        if field in fields:
+            lifetime = number_between(HOUR, days * DAY, fields[field], at=field, unit=" seconds")
+            return FileDetails(name, purpose, lifetime * 1000)
+    return FileDetails(name, purpose)
 
 
 # --- how a file and a list look in each API
@@ -194,7 +178,7 @@ def _anthropic_file(own: Owned) -> dict[str, Any]:
 
 
 def _openai_list(library: Library, owner: str, asked: QueryParams) -> dict[str, Any]:
-    limit = page_size(asked.get("limit", str(OPENAI_LIMIT)), OPENAI_LIMIT)
+    limit = page_size(asked, OPENAI_LIMIT, OPENAI_LIMIT)
     order, purpose, after = (asked.get(each, "") for each in ("order", "purpose", "after"))
     if order not in ("", "asc", "desc"):
         raise Refused("invalid_field", "order must be asc or desc", "order")
@@ -214,7 +198,7 @@ def _openai_list(library: Library, owner: str, asked: QueryParams) -> dict[str, 
 def _anthropic_list(library: Library, owner: str, asked: QueryParams) -> dict[str, Any]:
     """A page by the cursors of either generation of the SDK: `page`, or `after_id` and
     `before_id`. Of a scope, such as a session, there are no files here."""
-    limit = page_size(asked.get("limit", str(ANTHROPIC_PAGE)), LARGEST_PAGE)
+    limit = page_size(asked, ANTHROPIC_PAGE, LARGEST_PAGE)
     ids = _ids([*asked.getlist("ids"), *asked.getlist("ids[]")])
     before, after = asked.get("before_id", ""), asked.get("after_id", "")
     cursor, param = asked.get("page", "").removeprefix("page_"), "page"

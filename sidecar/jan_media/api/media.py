@@ -5,9 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from jan_media.api.bodies import number_between
 from jan_media.api.callers import owner_of
 from jan_media.api.ready_media import known_id, ready_in_path
 from jan_media.api.routes import sidecar_of
@@ -94,7 +96,7 @@ async def delete(request: Request) -> Response:
 async def list_own(request: Request) -> Response:
     """One's own media, newest first."""
     sidecar, owner = sidecar_of(request), owner_of(request)
-    limit = page_size(request.query_params.get("limit", str(DEFAULT_PAGE)), LARGEST_PAGE)
+    limit = page_size(request.query_params, DEFAULT_PAGE, LARGEST_PAGE)
     cursor = request.query_params.get("after", "")
     listed = await sidecar.lanes.resolves.run(_listed, sidecar.library, owner, limit, cursor)
     return JSONResponse(listed)
@@ -108,6 +110,11 @@ def _listed(library: Library, owner: str, limit: int, cursor: str) -> dict[str, 
         "media": [_described(Found(media, link(library, media))) for media in seen],
         "next": cursor_of(part.items[-1]) if part.more else None,
     }
+
+
+def page_size(asked: QueryParams, default: int, largest: int) -> int:
+    """How many a page is to have. Raises `Refused`."""
+    return number_between(1, largest, asked.get("limit", str(default)), at="limit")
 
 
 def cursor_of(last: Owned) -> str:
@@ -126,11 +133,3 @@ def parse_cursor(library: Library, text: str, owner: str, param: str) -> Positio
         message = f"{param} must be the next of an earlier page, or an id"
         raise Refused("invalid_field", message, param)
     return int(created_at), media_id
-
-
-def page_size(text: str, largest: int) -> int:
-    """How many a page is to have. Raises `Refused`."""
-    size = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    if not 1 <= size <= largest:
-        raise Refused("invalid_field", f"limit must be between 1 and {largest}", "limit")
-    return size

@@ -118,11 +118,9 @@ class SignedForm(FormBody):
 
 
 def _query(request: Request) -> dict[str, str]:
-    """The query's parameters; one that is there twice becomes empty, which fits no signature."""
-    params: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        params[name] = "" if name in params else value
-    return params
+    """The query's parameters; none if one is there twice, which fits no signature."""
+    params = request.query_params
+    return dict(params) if len(params) == len(params.multi_items()) else {}
 
 
 OPEN = {
