@@ -1,7 +1,5 @@
 """Everything that one worker process works with, put together from the settings."""
 
-from dataclasses import dataclass
-
 from jan_media.api.slots import Slots
 from jan_media.catalog.interface import Quota
 from jan_media.catalog.open import open_catalog
@@ -18,7 +16,6 @@ from jan_media.server.lanes import Lane
 from jan_media.server.lookups import Lookups
 from jan_media.server.metrics import Metrics
 from jan_media.settings import Settings
-from jan_media.storage.local_urls import LocalUrls
 from jan_media.storage.open import open_storage
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -44,25 +41,46 @@ class Lanes:
             lane.close()
 
 
-@dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What the two listeners of a worker share."""
+    """What the two listeners of a worker share. Its parts connect, and start threads, once they are
+    used."""
 
-    settings: Settings
-    library: Library
-    keyring: ApiKeyring
-    signing_keys: SigningKeys
-    guest_login: GuestLogin
-    gateway_secret: GatewaySecret
-    fetcher: RemoteFetcher
-    local_urls: LocalUrls | None  # None unless the sidecar serves and takes the files itself
-    lanes: Lanes
-    lookups: Lookups
-    uploads: Slots
-    fetches: Slots
-    login_limit: LoginLimit | None  # for each client address and worker
-    metrics: Metrics
-    ahead: Ahead | None  # None unless renditions are made at the upload
+    def __init__(self, settings: Settings) -> None:
+        """Raises like `open_library`, and `ValueError` for a signing key that is none."""
+        self.settings = settings
+        self.library = library = open_library(settings)
+        library.spool_dir.mkdir(parents=True, exist_ok=True)
+        self.keyring = ApiKeyring(library.catalog)
+        self.signing_keys = _signing_keys(settings)
+        self.guest_login = GuestLogin(
+            self.signing_keys, settings.issuer, settings.audience, settings.guest_token_ttl
+        )
+        self.gateway_secret = GatewaySecret(
+            settings.gateway_secret, settings.gateway_secret_previous
+        )
+        self.fetcher = RemoteFetcher(
+            FetchPolicy(settings.fetch_allow, settings.fetch_deny),
+            timeout=settings.remote_fetch_timeout,
+            max_bytes=settings.max_bytes,
+        )
+        # None unless the sidecar serves and takes the files itself.
+        self.local_urls = library.storage.urls
+        self.lanes = Lanes()
+        self.lookups = Lookups(
+            self.lanes.resolves, lambda ids: library.catalog.get_many(ids, now=library.clock())
+        )
+        self.uploads = Slots(settings.max_uploads)
+        self.fetches = Slots(settings.max_fetches)
+        # For each client address and worker.
+        per_minute = settings.guest_login_per_minute
+        self.login_limit = (
+            LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None
+        )
+        self.metrics = Metrics()
+        self.metrics.time_storage(library.storage)
+        self.metrics.time_catalog(library.catalog)
+        # None unless renditions are made at the upload.
+        self.ahead = Ahead(library, self.lanes.ahead) if settings.renditions_ahead else None
 
     @property
     def trusts_network(self) -> bool:
@@ -101,46 +119,6 @@ def open_library(settings: Settings) -> Library:
             guest_issuer=settings.issuer,
         ),
         spool_dir=settings.data_dir / "spool",
-    )
-
-
-def assemble(settings: Settings) -> Sidecar:
-    """A worker's parts. They connect and start threads once they are used.
-
-    Raises like `open_library`, and `ValueError` for a signing key that is none.
-    """
-    library = open_library(settings)
-    library.spool_dir.mkdir(parents=True, exist_ok=True)
-    metrics = Metrics()
-    metrics.time_storage(library.storage)
-    metrics.time_catalog(library.catalog)
-    signing_keys = _signing_keys(settings)
-    per_minute = settings.guest_login_per_minute
-    lanes = Lanes()
-    return Sidecar(
-        settings=settings,
-        library=library,
-        keyring=ApiKeyring(library.catalog),
-        signing_keys=signing_keys,
-        guest_login=GuestLogin(
-            signing_keys, settings.issuer, settings.audience, settings.guest_token_ttl
-        ),
-        gateway_secret=GatewaySecret(settings.gateway_secret, settings.gateway_secret_previous),
-        fetcher=RemoteFetcher(
-            FetchPolicy(settings.fetch_allow, settings.fetch_deny),
-            timeout=settings.remote_fetch_timeout,
-            max_bytes=settings.max_bytes,
-        ),
-        local_urls=library.storage.urls,
-        lanes=lanes,
-        lookups=Lookups(
-            lanes.resolves, lambda ids: library.catalog.get_many(ids, now=library.clock())
-        ),
-        uploads=Slots(settings.max_uploads),
-        fetches=Slots(settings.max_fetches),
-        login_limit=LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None,
-        metrics=metrics,
-        ahead=Ahead(library, lanes.ahead) if settings.renditions_ahead else None,
     )
 
 

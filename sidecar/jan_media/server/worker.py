@@ -20,7 +20,7 @@ from jan_media.server.background import migrate_later, sweep_now_and_then
 from jan_media.server.http_protocol import JanHttpProtocol
 from jan_media.server.sockets import of_worker
 from jan_media.settings import Settings
-from jan_media.sidecar import Sidecar, assemble
+from jan_media.sidecar import Sidecar
 from jan_media.storage.interface import Storage, StorageRefused, StorageUnavailable
 
 log = logging.getLogger("jan_media.serve")
@@ -41,7 +41,7 @@ def work(
     cannot be used; a storage or a database that is away may come back.
     """
     try:
-        sidecar = assemble(settings)
+        sidecar = Sidecar(settings)
     except (OSError, ValueError, StorageUnavailable) as problem:
         raise CannotStart(str(problem)) from problem
     tracing.start("jan-media-sidecar")

@@ -16,7 +16,7 @@ from jan_media.api.routes import Path as Route
 from jan_media.api.routes import contract
 from jan_media.media_id import PATTERN, new_media_id
 from jan_media.settings import load_settings
-from jan_media.sidecar import assemble
+from jan_media.sidecar import Sidecar
 
 PUBLIC: dict[str, Any] = yaml.safe_load(contract("openapi.yaml"))
 INTERNAL: dict[str, Any] = yaml.safe_load(contract("internal.yaml"))
@@ -44,7 +44,7 @@ def served(paths: list[Route]) -> set[str]:
 
 def test_the_contract_has_every_route_of_the_public_listener_and_no_other(tmp_path: Path) -> None:
     settings = {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
-    sidecar = assemble(load_settings(settings).settings)
+    sidecar = Sidecar(load_settings(settings).settings)
     pages = {"GET /", "GET /console", "GET /console/config.json", "GET /console/{path}"}
     pages |= {"GET /docs", "GET /docs/{path}"}
     assert served(paths_of(sidecar)) - pages == operations(PUBLIC).keys()

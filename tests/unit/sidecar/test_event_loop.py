@@ -12,7 +12,7 @@ from jan_media.api.public import public_app
 from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.library.spool import Spool
 from jan_media.settings import load_settings
-from jan_media.sidecar import assemble
+from jan_media.sidecar import Sidecar
 from jan_media.storage.local import LocalStorage
 
 from tests.support.pictures import large_picture, picture
@@ -42,7 +42,7 @@ def test_blocking_work_never_runs_on_the_event_loop(
                 whole = f"{kind.__name__}.{name}"
                 monkeypatch.setattr(kind, name, watched(whole, getattr(kind, name)))
         settings = {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
-        sidecar = assemble(load_settings(settings).settings)
+        sidecar = Sidecar(load_settings(settings).settings)
         sidecar.library.catalog.migrate()
         done_by.clear()
         transport = httpx.ASGITransport(app=public_app(sidecar))

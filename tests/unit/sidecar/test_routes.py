@@ -10,7 +10,7 @@ import httpx
 import pytest
 from jan_media.api.routes import Endpoint, Path, app
 from jan_media.settings import load_settings
-from jan_media.sidecar import assemble
+from jan_media.sidecar import Sidecar
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -55,7 +55,7 @@ Ask = Callable[[str, str], Answered]
 def ask(tmp_path: FilePath) -> Iterator[Ask]:
     """Sends a request, method and path, to an app of these paths."""
     settings = {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
-    sidecar = assemble(load_settings(settings).settings)
+    sidecar = Sidecar(load_settings(settings).settings)
     routed = app(sidecar, PATHS)
 
     def send(method: str, path: str) -> Answered:
