@@ -9,6 +9,7 @@ that was told its upload has arrived keeps it, whether it has used it yet or not
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jan_media.catalog.interface import CatalogUnavailable, Released
@@ -60,16 +61,39 @@ def sweep(
     if not _lease(library, holder):
         return None
     try:
-        now = library.clock()
-        for media in overdue(library, now=now, ahead_ms=ahead_ms):
-            complete(library, media)
+        for _ in _steps(library, ahead_ms, swept):
             if not _lease(library, holder):
                 return None
-        _expire_all(library, holder, now, swept)
-        _reclaim_all(library, holder, now, ahead_ms, swept)
     finally:
-        _give_back(library, holder)
+        now = library.clock()
+        with contextlib.suppress(CatalogUnavailable):
+            library.catalog.lease(LEASE, holder, now=now, until=now)  # ends it, if it is ours
     return swept
+
+
+def _steps(library: Library, ahead_ms: int, swept: Swept) -> Iterator[None]:
+    """Sweep one step further, each time that the next is asked for."""
+    now = library.clock()
+    for media in overdue(library, now=now, ahead_ms=ahead_ms):
+        complete(library, media)
+        yield
+    while expired := library.catalog.expire(now=now, limit=BATCH):
+        swept.expired_media += expired.media
+        swept.stale_uploads += expired.uploads
+        swept.unreferenced_contents += expired.contents
+        swept.ended_claims += expired.claims
+        yield
+    seen: set[str] = set()
+    while True:
+        keys = set(library.catalog.take_garbage(now=now + ahead_ms, limit=BATCH)) - seen
+        if not keys:
+            return
+        seen |= keys
+        # An upload key whose policy is valid may hold an upload that waits for its first use.
+        over = [key for key in keys if held_until(key, library.rules.upload_ttl) <= now]
+        _delete(library, over)
+        swept.deleted_objects += len(over)
+        yield
 
 
 def sweep_in_turn(library: Library, holder: str, *, ahead_ms: int, swept: Swept) -> bool:
@@ -124,33 +148,6 @@ def give_up(library: Library, media_id: str, owner: str) -> None:
             reclaim(library, limit=_RECLAIMED_AT_ONCE)
 
 
-def _expire_all(library: Library, holder: str, now: int, swept: Swept) -> None:
-    """Remove all ids whose time was over at ``now``."""
-    while _lease(library, holder):
-        expired = library.catalog.expire(now=now, limit=BATCH)
-        swept.expired_media += expired.media
-        swept.stale_uploads += expired.uploads
-        swept.unreferenced_contents += expired.contents
-        swept.ended_claims += expired.claims
-        if not expired:
-            break
-
-
-def _reclaim_all(library: Library, holder: str, now: int, ahead_ms: int, swept: Swept) -> None:
-    """Delete every object whose key is due by ``ahead_ms`` from now, but no upload key whose
-    policy was valid at ``now``: it may hold an upload that waits for its first use."""
-    seen: set[str] = set()
-    while _lease(library, holder):
-        keys = library.catalog.take_garbage(now=now + ahead_ms, limit=BATCH)
-        fresh = [key for key in keys if key not in seen]
-        if not fresh:
-            break
-        seen.update(fresh)
-        over = [key for key in fresh if held_until(key, library.rules.upload_ttl) <= now]
-        _delete(library, over)
-        swept.deleted_objects += len(over)
-
-
 def _delete(library: Library, keys: list[str]) -> None:
     """Delete objects whose keys were taken, and forget them.
 
@@ -160,13 +157,6 @@ def _delete(library: Library, keys: list[str]) -> None:
     if keys:
         library.storage.delete(keys)
         library.catalog.forget_garbage(keys)
-
-
-def _give_back(library: Library, holder: str) -> None:
-    """End the lease, if it is ours, also when the sweep has failed."""
-    now = library.clock()
-    with contextlib.suppress(CatalogUnavailable):
-        library.catalog.lease(LEASE, holder, now=now, until=now)
 
 
 def _lease(library: Library, holder: str) -> bool:

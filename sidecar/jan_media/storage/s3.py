@@ -230,15 +230,9 @@ class S3Storage(Storage):
                 )
 
     def presign_get(self, key: str, *, mime: str, filename: str, ttl: int) -> str:
-        return self._presign(
-            "GET",
-            key,
-            ttl,
-            query={
-                "response-content-disposition": f'inline; filename="{require_filename(filename)}"',
-                "response-content-type": mime,
-            },
-        )
+        disposition = f'inline; filename="{require_filename(filename)}"'
+        query = {"response-content-disposition": disposition, "response-content-type": mime}
+        return self._presign("GET", key, ttl, query)
 
     def media_id_of_url(self, url: str) -> str | None:
         if len(url) > LONGEST_URL:
@@ -255,7 +249,7 @@ class S3Storage(Storage):
         return media_id_of_filename(filename[1]) if filename else None
 
     def presign_put(self, key: str, *, mime: str, ttl: int) -> str:
-        return self._presign("PUT", key, ttl, content_type=mime)
+        return self._presign("PUT", key, ttl, {}, content_type=mime)
 
     def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
         with failures_mapped("the renewal of credentials"):
@@ -277,8 +271,7 @@ class S3Storage(Storage):
         method: str,
         key: str,
         ttl: int,
-        *,
-        query: dict[str, str] | None = None,
+        query: dict[str, str],
         content_type: str | None = None,
     ) -> str:
         with failures_mapped("the renewal of credentials"):
