@@ -94,13 +94,14 @@ def complete(library: Library, media: Media) -> Claimed | None:
         except Refused as refusal:
             discard(library, key)
             return _reject(library, media, refusal)
-        if settled is None or settled.storage_key != key:
+        deduped = settled is None or settled.storage_key != key
+        if deduped:
             discard(library, key)
-        if settled is not None and settled.state is State.READY:
-            discard(library, media.storage_key)
         if settled is None:
             return None
-        return Claimed(settled, deduped=settled.storage_key != key)
+        if settled.state is State.READY:
+            discard(library, media.storage_key)
+        return Claimed(settled, deduped)
 
     return under_fresh_key(attempt)
 

@@ -13,16 +13,10 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from jan_media.catalog.interface import (
-    ApiKey,
-    CatalogUnavailable,
-    Claim,
-    Media,
-    Rendition,
-    State,
-)
+from jan_media.catalog.interface import CatalogUnavailable, Claim, Media, State
 from jan_media.catalog.transfer import Record
 from jan_media.content.allowed_types import AllowedTypes
+from jan_media.library.move import Readable
 from jan_media.storage.s3 import S3Storage
 
 _NOBODY = "jan-server"  # owns what its table names no user for
@@ -38,7 +32,7 @@ _LIVE = """
 """
 
 
-class MediaObjects:
+class MediaObjects(Readable):
     """The table. Times are Unix milliseconds; every method raises `CatalogUnavailable`."""
 
     def __init__(self, url: str, *, issuer: str, takes: AllowedTypes) -> None:
@@ -64,7 +58,6 @@ class MediaObjects:
         return int(count)
 
     def ids_after(self, id: str, *, now: int, limit: int) -> list[str]:
-        """As `Transfer.ids_after`."""
         rows = self._rows(
             _LIVE
             + """ AND lower(id) COLLATE "C" > %(id)s
@@ -87,14 +80,6 @@ class MediaObjects:
             owner = f"{self._issuer}|{user or _NOBODY}"
             found[id] = Record(media, (Claim(owner, created_at),), place=0)
         return found
-
-    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
-        """None: it has no such thing."""
-        return []
-
-    def list_api_keys(self) -> list[ApiKey]:
-        """None: its keys are another service's."""
-        return []
 
     def _rows(self, query: LiteralString, values: dict[str, object]) -> list[tuple[Any, ...]]:
         with _unavailable():

@@ -28,12 +28,19 @@ BATCH = 500
 
 
 class Readable(Protocol):
-    """What a move reads of its source: `Transfer`'s and `ApiKeys`' own."""
+    """What a move reads of its source: `Transfer`'s and `ApiKeys`' own.
+
+    One that derives from it has neither renditions nor API keys, unless it says so.
+    """
 
     def ids_after(self, id: str, *, now: int, limit: int) -> list[str]: ...
     def records(self, ids: Sequence[str], *, now: int) -> dict[str, Record]: ...
-    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]: ...
-    def list_api_keys(self) -> list[ApiKey]: ...
+
+    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
+        return []
+
+    def list_api_keys(self) -> list[ApiKey]:
+        return []
 
 
 @dataclass(frozen=True)
