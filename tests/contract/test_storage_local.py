@@ -1,5 +1,6 @@
 """What the local storage adds to the contract: crashes, full disks, and where files lie."""
 
+import errno
 import os
 import resource
 import signal
@@ -10,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from jan_media.storage.interface import StorageUnavailable
+from jan_media.storage.interface import ObjectMissing, StorageUnavailable
 from jan_media.storage.local import LocalStorage
 
 from tests.support.storages import keys_of
@@ -91,6 +92,24 @@ def test_a_copy_shares_the_bytes_until_its_source_is_replaced(root: Path) -> Non
 
     assert len({file.stat().st_ino for file in files(root)}) == 2
     assert get(storage, "content/a") == b"as checked"
+
+
+def test_without_hard_links_a_copy_has_bytes_of_its_own(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    storage = opened(root)
+    put(storage, "uploads/a", b"as checked")
+
+    storage.copy("uploads/a", "content/a", mime="image/png")
+
+    assert get(storage, "content/a") == b"as checked"
+    assert len({file.stat().st_ino for file in files(root)}) == 2
+    with pytest.raises(ObjectMissing):
+        storage.copy("uploads/b", "content/b", mime="image/png")
 
 
 @pytest.fixture
