@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MOST_CONNECTIONS = 64
+_MOST_IDLE = 4  # the pool looks at every idle one, two times a question
 _MSGPACK = {"Content-Type": "application/msgpack"}
 
 
@@ -106,7 +107,9 @@ class Sidecar:
 
     def _connected(self) -> httpx.AsyncClient:
         unix = self._url.removeprefix("unix:") if self._url.startswith("unix:") else None
-        limits = httpx.Limits(max_connections=_MOST_CONNECTIONS)
+        limits = httpx.Limits(
+            max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_IDLE
+        )
         return httpx.AsyncClient(
             base_url="http://sidecar" if unix else self._url,
             headers=self._headers,
