@@ -226,7 +226,7 @@ class JsonBody(RawBody):
             if source.get("data_url") is not STREAMED:
                 short = text_field(source, "data_url", at="source.data_url")
                 self._take(short.encode("utf-8", "surrogatepass"))
-            self.spool.write(self._decoder.close())
+            self._decoder.close()
         else:
             raise Refused(
                 "invalid_source_type", "source.type must be remote_url or data_url", "source.type"

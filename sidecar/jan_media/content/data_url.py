@@ -29,11 +29,10 @@ class DataUrlDecoder:
 
     def __init__(self, max_bytes: int) -> None:
         """``max_bytes`` limits the decoded content."""
-        self.mime = ""  # lower case and without parameters; known once the comma has been read
         self._max_bytes = max_bytes
         # Endless white space decodes to nothing, but is too much all the same.
         self._white_space_left = max_bytes + 1024
-        self._header: bytearray | None = bytearray()  # None once the comma has been read
+        self._header: bytes | None = b""  # None once the comma has been read
         self._quantum = b""  # base64 characters that do not fill a group of four yet
         self._escape = b""  # the beginning of a percent-encoded character
         self._padded = False
@@ -45,30 +44,27 @@ class DataUrlDecoder:
         Raises `InvalidDataUrl` and `ContentTooLarge` as soon as either is known.
         """
         if self._header is not None:
-            head, comma, rest = chunk.partition(b",")
+            head, comma, chunk = chunk.partition(b",")
             self._header += head
             if len(self._header) > _MAX_HEADER:
                 raise InvalidDataUrl(f"The data URL has no comma in its first {_MAX_HEADER} bytes.")
-            _check_scheme(bytes(self._header[:5]))
             if not comma:
+                _check_scheme(self._header)
                 return b""
-            self.mime = _parse_header(bytes(self._header))
+            _check_header(self._header)
             self._header = None
-            chunk = rest
         return self._decode(chunk)
 
-    def close(self) -> bytes:
-        """Say that the URL has ended. Returns no bytes, since padding is required. Raises
-        `InvalidDataUrl` if it ends too early."""
+    def close(self) -> None:
+        """Say that the URL has ended. Raises `InvalidDataUrl` if it ends too early."""
         if self._header is not None:
-            _check_scheme(bytes(self._header[:5]).ljust(5))
+            _check_scheme(self._header.ljust(5))
             raise InvalidDataUrl("The data URL has no comma. Write data:<type>;base64,<content>.")
         if self._quantum or self._escape:
             raise InvalidDataUrl(
                 "The base64 content ends in the middle of a group of four characters: "
                 "it is cut off, or its padding is missing."
             )
-        return b""
 
     def _decode(self, chunk: bytes) -> bytes:
         if self._escape or b"%" in chunk:
@@ -79,9 +75,9 @@ class DataUrlDecoder:
             raise ContentTooLarge(self._max_bytes)
         text = self._quantum + plain
         whole = len(text) - len(text) % 4
-        if self._padded and text:
-            raise InvalidDataUrl("The base64 content goes on after its padding.")
         quanta, self._quantum = text[:whole], text[whole:]
+        if (self._padded and text) or (quanta.endswith(b"=") and self._quantum):
+            raise InvalidDataUrl("The base64 content goes on after its padding.")
         try:
             content = _decoded(quanta)
             # A group that is not full yet is checked now, not when the rest of it comes.
@@ -94,8 +90,6 @@ class DataUrlDecoder:
         if quanta.endswith(b"==="):  # which Python takes behind a whole group, strict or not
             raise InvalidDataUrl("The base64 content has more padding than it needs.")
         self._padded = self._padded or quanta.endswith(b"=")
-        if self._padded and self._quantum:
-            raise InvalidDataUrl("The base64 content goes on after its padding.")
         self._decoded += len(content)
         if self._decoded > self._max_bytes:
             raise ContentTooLarge(self._max_bytes)
@@ -126,19 +120,18 @@ def _decoded(quanta: bytes) -> bytes:
 
 
 def _check_scheme(start: bytes) -> None:
-    if not b"data:".startswith(start.lower()):
+    if not b"data:".startswith(start[:5].lower()):
         raise InvalidDataUrl("The data URL must start with data: and have base64 content.")
 
 
-def _parse_header(header: bytes) -> str:
-    """The media type of ``data:<type>[;name=value]*;base64``."""
+def _check_header(header: bytes) -> None:
+    """Whether it is ``data:<type>[;name=value]*;base64``. Bytes have their type from themselves."""
+    _check_scheme(header.ljust(5))
     if not header.isascii():
         raise InvalidDataUrl("The data URL's media type has characters outside ASCII.")
-    _check_scheme(header[:5].ljust(5))
-    media_type, *parameters = (part.strip(_WHITE_SPACE).lower() for part in header[5:].split(b";"))
-    if not parameters or parameters[-1] != b"base64":
+    _, semicolon, last = header.rpartition(b";")
+    if not semicolon or last.strip(_WHITE_SPACE).lower() != b"base64":
         raise InvalidDataUrl(
             "Only base64 data URLs are taken. Encode the content as base64 and write "
             "data:<type>;base64,<content>."
         )
-    return media_type.decode() or "text/plain"

@@ -56,7 +56,9 @@ class UploadBody:
         Raises `InvalidJson`.
         """
         self._read(self._decoded(b"", final=True))
-        document = _parse(self._kept)
+        document = _load(self._kept)
+        if not isinstance(document, dict):
+            raise InvalidJson("The JSON body must be an object.")
         if self._streamed:
             source = document.get("source")
             if not isinstance(source, dict) or source.get("data_url") != self._mark:
@@ -126,13 +128,6 @@ def _whole_characters(text: str) -> tuple[str, str]:
     last = text.rfind("\\", max(0, len(text) - 5))
     end = len(text) if last < 0 or _is_escaped(text, 0, last) else last
     return text[:end], text[end:]
-
-
-def _parse(text: str) -> dict[str, Any]:
-    document = _load(text)
-    if not isinstance(document, dict):
-        raise InvalidJson("The JSON body must be an object.")
-    return document
 
 
 def _load(text: str) -> Any:

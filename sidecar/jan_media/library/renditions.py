@@ -113,7 +113,7 @@ def _render(library: Library, media: Media, fit: Fit) -> tuple[bytes | None, Ren
         done = DECODERS.run(
             *("render", spool.from_start(), media.bytes, media.mime),
             max_pixels=library.rules.max_pixels,
-            fit={**asdict(fit), "types": list(fit.types)},
+            fit=asdict(fit),
         )
     content = done["content"]
     size = media.bytes if content is None else len(content)

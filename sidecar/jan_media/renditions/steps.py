@@ -40,7 +40,7 @@ def render(source: BinaryIO, mime: str, max_pixels: int, fit: dict[str, Any]) ->
     ``content`` is None if it fits as it is. ``max_pixels`` limits what is decoded. Raises
     `MediaRefused`.
     """
-    wanted = Fit.parse(fit)
+    wanted = Fit(**fit)
     size = source.seek(0, io.SEEK_END)
     with refusing(mime, max_pixels):
         with open_leniently(source, mime, max_pixels) as image:
