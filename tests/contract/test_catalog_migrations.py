@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from jan_media.catalog import migrations
 from jan_media.catalog.interface import CatalogUnavailable, Claim, SchemaTooNew
-from jan_media.catalog.migrations import Dialect, migrations_after
+from jan_media.catalog.migrations import Dialect, steps_of
 from jan_media.catalog.open import open_catalog
 from jan_media.media_id import new_media_id
 from psycopg.sql import SQL, Identifier
@@ -135,8 +135,8 @@ def test_files_of_the_version_before_are_listed_by_purpose_and_it_may_go_on_writ
 
 def migrate_to(version: int, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a database as the sidecar of that version of the schema did."""
-    steps = {dialect: migrations_after(0, dialect)[:version] for dialect in DIALECTS}
-    monkeypatch.setattr(migrations, "_steps", lambda dialect: steps[dialect])
+    steps = {dialect: sorted(steps_of(dialect).items())[:version] for dialect in DIALECTS}
+    monkeypatch.setattr(migrations, "steps_of", lambda dialect: dict(steps[dialect]))
     catalog = open_catalog(url)
     catalog.migrate()
     catalog.close()
@@ -174,8 +174,7 @@ def test_a_database_without_a_schema_fails_its_check(catalog_url: str) -> None:
 
 
 def test_both_databases_have_the_same_versions() -> None:
-    sqlite = [step.version for step in migrations_after(0, "sqlite")]
-    postgres = [step.version for step in migrations_after(0, "postgres")]
+    sqlite, postgres = sorted(steps_of("sqlite")), sorted(steps_of("postgres"))
 
     assert sqlite == postgres == list(range(1, len(sqlite) + 1))
 

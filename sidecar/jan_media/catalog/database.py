@@ -40,6 +40,14 @@ class Transaction(ABC):
         """Run one statement."""
 
     @abstractmethod
+    def run_script(self, sql: str) -> None:
+        """Run several statements, which have no parameters."""
+
+    @abstractmethod
+    def has_table(self, name: str) -> bool:
+        """Whether there is such a table."""
+
+    @abstractmethod
     def lock(self, names: Sequence[str]) -> None:
         """Wait until no other transaction has locked these names; keep them to the end."""
 
@@ -54,6 +62,13 @@ class Transaction(ABC):
             batch = values[start : start + BATCH]
             found += self.rows(sql.format(marks(batch)), *batch, *parameters)
         return found
+
+    def schema_version(self) -> int:
+        """The version of the database's schema; 0 if it has none yet."""
+        if not self.has_table("schema_version"):
+            return 0
+        ((version,),) = self.rows("SELECT version FROM schema_version")
+        return int(version)
 
     def hold(self, sql: str, *parameters: Any) -> list[Row]:
         """As `rows`, for a SELECT; nobody else changes these rows until the transaction ends."""
@@ -83,9 +98,9 @@ class Database(ABC):
         Raises `SchemaTooNew` (a `RuntimeError`) on a database of a later version.
         """
 
-    @abstractmethod
     def schema_version(self) -> int:
         """The version of the database's schema; 0 if it has none yet."""
+        return self._read(lambda tx: tx.schema_version())
 
     @abstractmethod
     def close(self) -> None:

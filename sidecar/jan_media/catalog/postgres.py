@@ -56,7 +56,7 @@ from psycopg_pool import ConnectionPool
 from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.database import Overtaken, Row, Transaction
 from jan_media.catalog.interface import CatalogUnavailable
-from jan_media.catalog.migrations import migrations_after
+from jan_media.catalog.migrations import migrate
 
 T = TypeVar("T")
 
@@ -127,18 +127,12 @@ class PostgresCatalog(Catalog):
         )
 
     def migrate(self) -> None:
+        def work(tx: Transaction) -> None:
+            tx.run_script(_PATIENT)
+            migrate(tx, "postgres")
+
         self._reach()
-        with (
-            _unavailable_on_database_error(),
-            _in_time(_MIGRATION),
-            self._pool.connection() as db,
-            db.transaction(),
-        ):
-            db.execute(_PATIENT)
-            _Statements(db).lock(["schema"])
-            for step in migrations_after(_schema_version(db), "postgres"):
-                db.execute(step.sql)
-                db.execute("UPDATE schema_version SET version = %s", [step.version])
+        self._transact(work, seconds=_MIGRATION)
 
     def _reach(self) -> None:
         """Connect once, past the pool, which would not tell why it cannot."""
@@ -150,10 +144,6 @@ class PostgresCatalog(Catalog):
                 f"PostgreSQL cannot be reached ({reason}): check MEDIA_DATABASE_URL and the server"
             ) from error
 
-    def schema_version(self) -> int:
-        with _unavailable_on_database_error(), _in_time(_READ), self._pool.connection() as db:
-            return _schema_version(db)
-
     def close(self) -> None:
         self._pool.close()
 
@@ -161,8 +151,8 @@ class PostgresCatalog(Catalog):
         with _unavailable_on_database_error(), _in_time(_READ), self._pool.connection() as db:
             return work(_Statements(db))
 
-    def _transact(self, work: Callable[[Transaction], T]) -> T:
-        with _unavailable_on_database_error(), _in_time(_WRITE):
+    def _transact(self, work: Callable[[Transaction], T], seconds: float = _WRITE) -> T:
+        with _unavailable_on_database_error(), _in_time(seconds):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     with self._pool.connection() as db, db.transaction():
@@ -211,6 +201,12 @@ class _Statements(Transaction):
         # The shared statements contain no percent sign and no question mark but the placeholders'.
         return self._db.execute(sql.replace("?", "%s"), parameters)
 
+    def run_script(self, sql: str) -> None:
+        self._db.execute(sql)
+
+    def has_table(self, name: str) -> bool:
+        return self.rows("SELECT to_regclass(?) IS NOT NULL", name) == [(True,)]
+
     def hold(self, sql: str, *parameters: Any) -> list[Row]:
         return self.rows(f"{sql} FOR UPDATE", *parameters)
 
@@ -249,14 +245,6 @@ def _unavailable_on_database_error() -> Iterator[None]:
         yield
     except away as error:
         raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
-
-
-def _schema_version(db: _Connection) -> int:
-    ((table,),) = db.execute("SELECT to_regclass('schema_version')::text").fetchall()
-    if table is None:
-        return 0
-    ((version,),) = db.execute("SELECT version FROM schema_version").fetchall()
-    return int(version)
 
 
 def _lock_key(name: str) -> int:

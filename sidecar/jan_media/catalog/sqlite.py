@@ -39,7 +39,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import Empty, LifoQueue
+from threading import Semaphore
 from typing import Any, TypeVar
 
 from sqlite_utils import Database
@@ -47,7 +47,7 @@ from sqlite_utils import Database
 from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.database import Cursor, Transaction
 from jan_media.catalog.interface import CatalogUnavailable
-from jan_media.catalog.migrations import migrations_after
+from jan_media.catalog.migrations import migrate
 
 T = TypeVar("T")
 
@@ -68,20 +68,11 @@ class SqliteCatalog(Catalog):
         self._readers = _Connections(_READERS, self._open, patience)
 
     def migrate(self) -> None:
-        with _unavailable_on_database_error():
-            self._create_file()
-            with self._writer.one() as db:
-                self._switch_to_wal(db)
-                self._begin(db)
-                for step in migrations_after(_schema_version(db), "sqlite"):
-                    for statement in _statements(step.sql):
-                        db.execute(statement)
-                    db.execute("UPDATE schema_version SET version = ?", [step.version])
-                db.execute("COMMIT")
-
-    def schema_version(self) -> int:
-        with _unavailable_on_database_error(), self._readers.one() as db:
-            return _schema_version(db)
+        self._create_file()
+        with _unavailable_on_database_error(), self._writer.one() as db:
+            # Kept in the file, so this does something once. It needs the file for itself.
+            self._persist(db.enable_wal)
+        self._transact(lambda tx: migrate(tx, "sqlite"))
 
     def close(self) -> None:
         self._writer.close()
@@ -93,7 +84,7 @@ class SqliteCatalog(Catalog):
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         with _unavailable_on_database_error(), self._writer.one() as db:
-            self._begin(db)
+            self._persist(lambda: db.execute("BEGIN IMMEDIATE"))
             result = work(_Statements(db))
             db.execute("COMMIT")
             return result
@@ -121,9 +112,6 @@ class SqliteCatalog(Catalog):
         db.execute("PRAGMA busy_timeout = 0")  # `_persist` waits instead
         return db
 
-    def _begin(self, db: Database) -> None:
-        self._persist(lambda: db.execute("BEGIN IMMEDIATE"))
-
     def _persist(self, attempt: Callable[[], object]) -> None:
         """Repeat an attempt that finds the file locked, until patience is over."""
         give_up_at = time.monotonic() + self._patience
@@ -150,56 +138,46 @@ class SqliteCatalog(Catalog):
         except OSError as error:
             raise CatalogUnavailable(f"the catalog's file cannot be opened: {error}") from error
 
-    def _switch_to_wal(self, db: Database) -> None:
-        # Kept in the file, so this does something once. It needs the file for itself.
-        self._persist(db.enable_wal)
-
 
 class _Connections:
     """Up to ``most`` connections, each used by one thread at a time and opened when needed."""
 
     def __init__(self, most: int, open: Callable[[], Database], patience: float) -> None:
+        self._turns = Semaphore(most)
         self._open = open
         self._patience = patience
+        self._idle: list[Database] = []
         self._closed = False
-        # The last one used comes first; None is a place whose connection is to be opened.
-        self._idle: LifoQueue[Database | None] = LifoQueue()
-        for _ in range(most):
-            self._idle.put(None)
 
     @contextmanager
     def one(self) -> Iterator[Database]:
         """A connection to itself. An error closes it, undoing all. Raises `CatalogUnavailable`."""
-        try:
-            db = self._idle.get(timeout=self._patience)
-        except Empty:
-            raise CatalogUnavailable("the catalog has been busy for too long") from None
+        if not self._turns.acquire(timeout=self._patience):
+            raise CatalogUnavailable("the catalog has been busy for too long")
         try:
             if self._closed:
                 raise CatalogUnavailable("the catalog has been closed")
-            db = db or self._open()
-            yield db
-        except BaseException:
-            if db is not None:
+            try:
+                db = self._idle.pop()  # the last one used
+            except IndexError:
+                db = self._open()
+            try:
+                yield db
+            except BaseException:
                 db.close()
-                db = None
-            raise
-        finally:
-            self._idle.put(db)
+                raise
+            self._idle.append(db)
             if self._closed:
                 self.close()
+        finally:
+            self._turns.release()
 
     def close(self) -> None:
         """Close those that nobody uses; the others are closed when they are given back."""
         self._closed = True
-        idle: list[Database | None] = []
-        with suppress(Empty):
+        with suppress(IndexError):
             while True:
-                idle.append(self._idle.get_nowait())
-        for db in idle:
-            if db is not None:
-                db.close()
-            self._idle.put(None)
+                self._idle.pop().close()
 
 
 class _Statements(Transaction):
@@ -211,8 +189,14 @@ class _Statements(Transaction):
     def run(self, sql: str, parameters: Sequence[Any]) -> Cursor:
         return self._db.execute(sql, parameters)
 
+    def run_script(self, sql: str) -> None:
+        self._db.executescript(sql)  # which does not commit, as sqlite3's own would
+
     def insert(self, table: str, **row: Any) -> None:
         self._db.table(table).insert(row)
+
+    def has_table(self, name: str) -> bool:
+        return bool(self._db.table(name).exists())
 
     def lock(self, names: Sequence[str]) -> None:
         pass
@@ -226,20 +210,3 @@ def _unavailable_on_database_error() -> Iterator[None]:
         raise  # a mistake of the caller or of this code, not of the database
     except sqlite3.DatabaseError as error:
         raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
-
-
-def _schema_version(db: Database) -> int:
-    if "schema_version" not in db.table_names():
-        return 0
-    ((version,),) = db.execute("SELECT version FROM schema_version").fetchall()
-    return int(version)
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, since `executescript` would commit between them."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""

@@ -7,47 +7,42 @@ runs the steps inside one transaction under a lock of its database, so that any 
 processes may start at once and a failed step leaves the version before it.
 """
 
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
+from jan_media.catalog.database import Transaction
 from jan_media.catalog.interface import SchemaTooNew
 
 Dialect = Literal["sqlite", "postgres"]
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of the schema."""
-
-    version: int  # of the schema once the step is done
-    sql: str  # statements, each ended by a semicolon at the end of a line
-
-
-def migrations_after(version: int, dialect: Dialect) -> list[Migration]:
-    """Return the steps that a database of ``version`` still needs (0: an empty database), in order.
+def migrate(tx: Transaction, dialect: Dialect) -> None:
+    """Take the steps that the database still needs.
 
     Raises `SchemaTooNew` if the database is ahead of this code.
     """
-    steps = _steps(dialect)
-    newest = steps[-1].version
+    tx.lock(["schema"])
+    steps = steps_of(dialect)
+    version, newest = tx.schema_version(), max(steps)
     if version > newest:
         raise SchemaTooNew(
             f"the catalog's schema is version {version} and this sidecar knows versions up to "
             f"{newest}: upgrade the sidecar, or restore a backup from before the upgrade"
         )
-    return [step for step in steps if step.version > version]
+    for step in range(version + 1, newest + 1):
+        tx.run_script(steps[step])
+        tx.change("UPDATE schema_version SET version = ?", step)
 
 
 def newest_version() -> int:
     """The schema version that this code works with."""
-    return _steps("sqlite")[-1].version
+    return max(steps_of("sqlite"))
 
 
-def _steps(dialect: Dialect) -> list[Migration]:
-    """All, in order."""
-    found = [file for file in (files(__name__) / dialect).iterdir() if file.name.endswith(".sql")]
-    return [
-        Migration(int(file.name[:4]), file.read_text(encoding="utf-8"))
-        for file in sorted(found, key=lambda file: file.name)
-    ]
+def steps_of(dialect: Dialect) -> dict[int, str]:
+    """The statements of each step, by the version of the schema once it is done."""
+    return {
+        int(file.name[:4]): file.read_text(encoding="utf-8")
+        for file in (files(__name__) / dialect).iterdir()
+        if file.name.endswith(".sql")
+    }
