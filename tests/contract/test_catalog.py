@@ -6,6 +6,7 @@ import pytest
 from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import (
     CatalogUnavailable,
+    Claim,
     Claimed,
     Expired,
     IntentLapsed,
@@ -61,7 +62,7 @@ def test_a_first_upload_makes_its_id_ready_under_the_intended_key(catalog: Catal
     id, key = new_media_id(NOW), new_key()
     catalog.intend(key, due_at=NOW + DAY)
 
-    claimed = catalog.commit_upload(id, content_of(PNG), key, "ann", now=NOW, expires_at=LATER)
+    claimed = catalog.commit_upload(id, content_of(PNG), key, Claim("ann", NOW), expires_at=LATER)
 
     assert claimed == Claimed(
         Media(
@@ -119,7 +120,7 @@ def test_an_expired_hold_that_no_sweep_has_taken_can_still_be_committed(
     catalog.intend("a-key", due_at=NOW)
 
     claimed = catalog.commit_upload(
-        new_media_id(NOW), content_of(PNG), "a-key", "ann", now=NOW + DAY, expires_at=LATER
+        new_media_id(NOW), content_of(PNG), "a-key", Claim("ann", NOW + DAY), expires_at=LATER
     )
 
     assert not claimed.deduped
@@ -132,17 +133,17 @@ def test_a_key_that_a_sweep_has_taken_cannot_be_committed(catalog: Catalog) -> N
 
     id = new_media_id(NOW)
     with pytest.raises(IntentLapsed):
-        catalog.commit_upload(id, content_of(PNG), "a-key", "ann", now=NOW, expires_at=LATER)
+        catalog.commit_upload(id, content_of(PNG), "a-key", Claim("ann", NOW), expires_at=LATER)
 
     assert live(catalog, id) is None
-    assert catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=LATER) is None
+    assert catalog.claim_known(content_of(PNG), Claim("ann", NOW), expires_at=LATER) is None
 
 
 def begin(
     catalog: Catalog, owner: str = "ann", *, key: str = "a-key", expires_at: int = LATER
 ) -> Claimed | None:
     return catalog.claim_or_intend(
-        content_of(PNG), owner, key, now=NOW, expires_at=expires_at, due_at=NOW + MINUTE
+        content_of(PNG), Claim(owner, NOW), key, expires_at=expires_at, due_at=NOW + MINUTE
     )
 
 
@@ -151,7 +152,9 @@ def test_an_upload_of_an_unknown_content_begins_with_its_key_held(catalog: Catal
 
     assert due(catalog, NOW + MINUTE - 1) == []
     id = new_media_id(NOW)
-    claimed = catalog.commit_upload(id, content_of(PNG), "a-key", "ann", now=NOW, expires_at=LATER)
+    claimed = catalog.commit_upload(
+        id, content_of(PNG), "a-key", Claim("ann", NOW), expires_at=LATER
+    )
     assert (claimed.media.id, claimed.media.storage_key, claimed.deduped) == (id, "a-key", False)
 
 
@@ -196,7 +199,7 @@ def test_an_upload_of_what_has_expired_begins_anew(catalog: Catalog) -> None:
     assert begin(catalog) is None
 
     again = catalog.commit_upload(
-        new_media_id(NOW), content_of(PNG), "a-key", "ann", now=NOW, expires_at=LATER
+        new_media_id(NOW), content_of(PNG), "a-key", Claim("ann", NOW), expires_at=LATER
     )
     assert (again.deduped, again.media.storage_key) == (False, first.media.storage_key)
     assert due(catalog, NOW) == ["a-key"]
@@ -207,7 +210,7 @@ def test_bytes_written_after_their_sweep_are_swept_again(catalog: Catalog) -> No
     assert due(catalog) == ["a-key"]
     with pytest.raises(IntentLapsed):
         catalog.commit_upload(
-            new_media_id(NOW), content_of(PNG), "a-key", "ann", now=NOW, expires_at=LATER
+            new_media_id(NOW), content_of(PNG), "a-key", Claim("ann", NOW), expires_at=LATER
         )
 
     catalog.forget_garbage(["a-key"])  # the first sweep deleted before the bytes were written
@@ -218,7 +221,7 @@ def test_bytes_written_after_their_sweep_are_swept_again(catalog: Catalog) -> No
 def test_a_key_never_intended_cannot_be_committed(catalog: Catalog) -> None:
     with pytest.raises(IntentLapsed):
         catalog.commit_upload(
-            new_media_id(NOW), content_of(PNG), "a-key", "ann", now=NOW, expires_at=LATER
+            new_media_id(NOW), content_of(PNG), "a-key", Claim("ann", NOW), expires_at=LATER
         )
 
 
@@ -228,7 +231,7 @@ def test_a_lapsed_key_does_not_matter_if_the_content_is_there(catalog: Catalog) 
     assert due(catalog) == ["a-key"]
 
     again = catalog.commit_upload(
-        new_media_id(NOW), content_of(PNG), "a-key", "bob", now=NOW, expires_at=LATER
+        new_media_id(NOW), content_of(PNG), "a-key", Claim("bob", NOW), expires_at=LATER
     )
 
     assert again == Claimed(first.media, deduped=True)
@@ -238,7 +241,7 @@ def test_repeating_a_commit_whose_answer_was_lost_answers_the_same(catalog: Cata
     id, key = new_media_id(NOW), new_key()
     first = upload(catalog, PNG, now=NOW, expires_at=LATER, new_id=id, storage_key=key)
 
-    again = catalog.commit_upload(id, content_of(PNG), key, "ann", now=NOW, expires_at=LATER)
+    again = catalog.commit_upload(id, content_of(PNG), key, Claim("ann", NOW), expires_at=LATER)
 
     assert again == first
     assert due(catalog, FOREVER) == []
@@ -261,13 +264,13 @@ def test_bytes_still_stored_for_an_expired_id_serve_the_next_upload(catalog: Cat
 
 
 def test_an_unknown_content_cannot_be_claimed(catalog: Catalog) -> None:
-    assert catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=LATER) is None
+    assert catalog.claim_known(content_of(PNG), Claim("ann", NOW), expires_at=LATER) is None
 
 
 def test_a_known_content_is_claimed_without_its_bytes(catalog: Catalog) -> None:
     first = upload(catalog, PNG, "ann", now=NOW, expires_at=LATER)
 
-    claimed = catalog.claim_known(content_of(PNG), "bob", now=NOW, expires_at=LATER)
+    claimed = catalog.claim_known(content_of(PNG), Claim("bob", NOW), expires_at=LATER)
 
     assert claimed == Claimed(first.media, deduped=True)
     assert catalog.claim_of(first.media.id, "bob", now=NOW)
@@ -276,7 +279,7 @@ def test_a_known_content_is_claimed_without_its_bytes(catalog: Catalog) -> None:
 def test_claiming_renews_the_retention(catalog: Catalog) -> None:
     id = upload(catalog, PNG, now=NOW, expires_at=LATER).media.id
 
-    claimed = catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=LATER + DAY)
+    claimed = catalog.claim_known(content_of(PNG), Claim("ann", NOW), expires_at=LATER + DAY)
 
     assert claimed is not None
     assert claimed.media.expires_at == LATER + DAY
@@ -286,7 +289,7 @@ def test_claiming_renews_the_retention(catalog: Catalog) -> None:
 def test_claiming_never_shortens_the_retention(catalog: Catalog) -> None:
     upload(catalog, PNG, now=NOW, expires_at=LATER)
 
-    claimed = catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=NOW + DAY)
+    claimed = catalog.claim_known(content_of(PNG), Claim("ann", NOW), expires_at=NOW + DAY)
 
     assert claimed is not None
     assert claimed.media.expires_at == LATER
@@ -295,7 +298,7 @@ def test_claiming_never_shortens_the_retention(catalog: Catalog) -> None:
 def test_an_expired_id_cannot_be_claimed(catalog: Catalog) -> None:
     upload(catalog, PNG, now=NOW, expires_at=NOW + DAY)
 
-    assert catalog.claim_known(content_of(PNG), "ann", now=NOW + DAY, expires_at=LATER) is None
+    assert catalog.claim_known(content_of(PNG), Claim("ann", NOW + DAY), expires_at=LATER) is None
 
 
 def test_a_direct_upload_does_not_change_which_id_a_content_answers(catalog: Catalog) -> None:
@@ -303,7 +306,7 @@ def test_a_direct_upload_does_not_change_which_id_a_content_answers(catalog: Cat
     first = upload(catalog, PNG, now=NOW, expires_at=LATER, new_id=new_media_id(NOW + 1))
     complete(catalog, older_id)
 
-    claimed = catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=LATER)
+    claimed = catalog.claim_known(content_of(PNG), Claim("ann", NOW), expires_at=LATER)
 
     assert claimed is not None
     assert claimed.media.id == first.media.id != older_id
@@ -315,7 +318,7 @@ def test_a_content_answers_its_next_id_once_the_first_is_gone(catalog: Catalog) 
     complete(catalog, twin)
     catalog.release(first, "ann", now=NOW)
 
-    claimed = catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=LATER)
+    claimed = catalog.claim_known(content_of(PNG), Claim("ann", NOW), expires_at=LATER)
 
     assert claimed is not None
     assert claimed.media.id == twin
@@ -580,7 +583,7 @@ def test_the_last_release_takes_the_id_and_its_bytes(catalog: Catalog) -> None:
     assert live(catalog, media.id) is None
     assert not catalog.claim_of(media.id, "ann", now=NOW)
     assert due(catalog) == [media.storage_key]
-    assert catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=LATER) is None
+    assert catalog.claim_known(content_of(PNG), Claim("ann", NOW), expires_at=LATER) is None
 
 
 def test_a_release_leaves_the_others_claims(catalog: Catalog) -> None:
@@ -675,7 +678,7 @@ def test_bytes_go_with_the_last_of_the_ids_that_share_them(catalog: Catalog) -> 
 
 def test_a_renewed_id_does_not_expire(catalog: Catalog) -> None:
     media = upload(catalog, PNG, now=NOW, expires_at=NOW + DAY).media
-    catalog.claim_known(content_of(PNG), "ann", now=NOW, expires_at=LATER)
+    catalog.claim_known(content_of(PNG), Claim("ann", NOW), expires_at=LATER)
 
     assert catalog.expire(now=NOW + DAY, limit=10) == NOTHING
     assert live(catalog, media.id, NOW + DAY) is not None

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from jan_media.catalog.catalog import Catalog
-from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.catalog.interface import CatalogUnavailable, Claim
 from jan_media.catalog.postgres import CONNECTIONS, PostgresCatalog, _lock_key
 from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.catalog.steps import content_lock
@@ -225,7 +225,7 @@ def test_a_frozen_server_undoes_what_was_not_committed(
     own_postgres_server.freeze()
     content = content_of(b"content")
     assert_unavailable_in_time(
-        lambda catalog: catalog.claim_known(content, "ann", now=NOW, expires_at=LATER),
+        lambda catalog: catalog.claim_known(content, Claim("ann", NOW), expires_at=LATER),
         postgres_catalog,
     )
     own_postgres_server.thaw()

@@ -11,7 +11,6 @@ from jan_media.catalog.interface import (
     Claim,
     Content,
     Expired,
-    FileDetails,
     Quota,
     QuotaExceeded,
     Released,
@@ -19,6 +18,7 @@ from jan_media.catalog.interface import (
 )
 from jan_media.catalog.postgres import PostgresCatalog
 from jan_media.catalog.sqlite import SqliteCatalog
+from jan_media.library.ingest import FileDetails
 from jan_media.media_id import new_media_id
 
 from tests.support.catalogs import content_of, new_key, open_migrated
@@ -42,28 +42,16 @@ def claim(
     """Upload as the library does; the id."""
     content = data if isinstance(data, Content) else content_of(data)
     expires_at = LATER if details.lifetime is None else now + details.lifetime
+    end = None if details.lifetime is None else expires_at
+    wanted = Claim(owner, now, end, details.name, details.purpose)
     limit = {} if quota is None else {"quota": quota}
     key = new_key()
     known = catalog.claim_or_intend(
-        content,
-        owner,
-        key,
-        now=now,
-        expires_at=expires_at,
-        due_at=now + HOUR,
-        details=details,
-        **limit,
+        content, wanted, key, expires_at=expires_at, due_at=now + HOUR, **limit
     )
     if known is None:
         known = catalog.commit_upload(
-            new_media_id(now),
-            content,
-            key,
-            owner,
-            now=now,
-            expires_at=expires_at,
-            details=details,
-            **limit,
+            new_media_id(now), content, key, wanted, expires_at=expires_at, **limit
         )
     return known.media.id
 

@@ -15,7 +15,7 @@ from threading import Barrier, Lock
 from typing import Any
 
 from jan_media.catalog.catalog import Catalog
-from jan_media.catalog.interface import Claimed, Expired, IntentLapsed, Released, State
+from jan_media.catalog.interface import Claim, Claimed, Expired, IntentLapsed, Released, State
 from jan_media.media_id import new_media_id
 
 from tests.support.catalogs import content_of, new_key, open_migrated, upload
@@ -112,9 +112,9 @@ def test_uploads_and_completions_of_one_content_store_it_once(catalog: Catalog) 
 def send(catalog: Catalog, number: int) -> Claimed:
     """Upload as the library does, whether the content is known or not."""
     key, content = new_key(), content_of(b"content %d" % number)
-    known = catalog.claim_or_intend(content, "ann", key, now=NOW, expires_at=LATER, due_at=LATER)
+    known = catalog.claim_or_intend(content, Claim("ann", NOW), key, expires_at=LATER, due_at=LATER)
     return known or catalog.commit_upload(
-        new_media_id(NOW), content, key, "ann", now=NOW, expires_at=LATER
+        new_media_id(NOW), content, key, Claim("ann", NOW), expires_at=LATER
     )
 
 
@@ -139,8 +139,7 @@ def test_an_upload_whose_key_was_swept_fails_alone(catalog: Catalog) -> None:
                 new_media_id(NOW),
                 content_of(b"content %d" % number),
                 key,
-                "ann",
-                now=NOW,
+                Claim("ann", NOW),
                 expires_at=LATER,
             )
         except IntentLapsed:
@@ -172,7 +171,7 @@ def test_a_claim_against_the_last_release(catalog: Catalog) -> None:
         media = upload(catalog, b"content %d" % n, "ann", now=NOW, expires_at=LATER).media
 
         claimed, released = at_once(
-            partial(catalog.claim_known, content, "bob", now=NOW, expires_at=LATER),
+            partial(catalog.claim_known, content, Claim("bob", NOW), expires_at=LATER),
             partial(catalog.release, media.id, "ann", now=NOW),
         )
 
@@ -195,7 +194,7 @@ def test_a_claim_against_its_expiry(catalog: Catalog) -> None:
 
         # The claimant's clock is a little behind, so both are possible.
         claimed, expired = at_once(
-            partial(catalog.claim_known, content, "bob", now=NOW + 9, expires_at=LATER),
+            partial(catalog.claim_known, content, Claim("bob", NOW + 9), expires_at=LATER),
             partial(catalog.expire, now=NOW + 10, limit=10),
         )
 
@@ -219,7 +218,7 @@ def test_a_commit_against_the_sweep_of_its_key(catalog: Catalog) -> None:
         def commit(key: str = key, data: bytes = data) -> list[str]:
             try:
                 catalog.commit_upload(
-                    new_media_id(NOW), content_of(data), key, "ann", now=NOW, expires_at=LATER
+                    new_media_id(NOW), content_of(data), key, Claim("ann", NOW), expires_at=LATER
                 )
             except IntentLapsed:
                 return []
@@ -352,8 +351,7 @@ class World:
                 id,
                 content_of(data),
                 key,
-                self._owner(chance),
-                now=now,
+                Claim(self._owner(chance), now),
                 expires_at=self._end(chance),
             )
         except IntentLapsed:
@@ -365,8 +363,7 @@ class World:
     def claim(self, chance: random.Random) -> None:
         self.catalog.claim_known(
             content_of(self._data(chance)),
-            self._owner(chance),
-            now=self.now(),
+            Claim(self._owner(chance), self.now()),
             expires_at=self._end(chance),
         )
 

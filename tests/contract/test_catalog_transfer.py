@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from jan_media.catalog.interface import (
     Claim,
-    FileDetails,
     IntentLapsed,
     Media,
     Released,
@@ -136,7 +135,7 @@ def test_the_ids_of_a_content_keep_their_order(catalog: AnyCatalog, target: AnyC
     for id in sorted((later_id, earlier_id)):
         carry(catalog, target, id)
     for each in (catalog, target):
-        claimed = each.claim_known(content, "zoe", now=NOW, expires_at=LATER)
+        claimed = each.claim_known(content, Claim("zoe", NOW), expires_at=LATER)
         assert claimed is not None
         assert claimed.media.id == later_id
 
@@ -171,10 +170,10 @@ def test_claims_arrive_with_their_dates_ends_names_and_purposes(
     catalog: AnyCatalog, target: AnyCatalog
 ) -> None:
     content, key = content_of(b"a"), new_key()
-    details = FileDetails("holiday.png", "vision", lifetime=HOUR)
+    claim = Claim("ann", NOW, NOW + HOUR, "holiday.png", "vision")
     catalog.intend(key, due_at=NOW + HOUR)
     id = catalog.commit_upload(
-        new_media_id(NOW), content, key, "ann", now=NOW, expires_at=NOW + HOUR, details=details
+        new_media_id(NOW), content, key, claim, expires_at=NOW + HOUR
     ).media.id
     upload(catalog, b"a", "bob", now=NOW + 1, expires_at=LATER)
 
@@ -189,8 +188,8 @@ def test_a_claim_on_both_sides_is_merged(catalog: AnyCatalog, target: AnyCatalog
     id = upload(catalog, b"a", "ann", now=NOW, expires_at=LATER).media.id
     carry(catalog, target, id)
     for side, name, now in ((catalog, "here.png", NOW + 3), (target, "there.png", NOW + 5)):
-        details = FileDetails(name, "vision" if side is catalog else "", lifetime=HOUR)
-        side.claim_known(content_of(b"a"), "bob", now=now, expires_at=now + HOUR, details=details)
+        claim = Claim("bob", now, now + HOUR, name, "vision" if side is catalog else "")
+        side.claim_known(content_of(b"a"), claim, expires_at=now + HOUR)
     assert not record_of(target, id).covers(record_of(catalog, id))
 
     assert target.take_in_ready(record_of(catalog, id), storage_key=None, now=NOW)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jan_media.catalog.catalog import Catalog
-from jan_media.catalog.interface import Claimed, Content
+from jan_media.catalog.interface import Claim, Claimed, Content
 from jan_media.catalog.open import open_catalog
 from jan_media.catalog.postgres import PostgresCatalog
 from jan_media.catalog.sqlite import SqliteCatalog
@@ -50,5 +50,5 @@ def upload(
     key = storage_key or new_key()
     catalog.intend(key, due_at=now + 3_600_000)
     return catalog.commit_upload(
-        new_id or new_media_id(now), content_of(data), key, owner, now=now, expires_at=expires_at
+        new_id or new_media_id(now), content_of(data), key, Claim(owner, now), expires_at=expires_at
     )

@@ -18,8 +18,9 @@ from jan_media.api.media import cursor_of, iso_time, page_size, parse_cursor
 from jan_media.api.ready_media import known_id, one_ready
 from jan_media.api.routes import sidecar_of
 from jan_media.api.upload import FormBody, take_in
-from jan_media.catalog.interface import Claim, FileDetails, Owned
+from jan_media.catalog.interface import Claim, Owned
 from jan_media.errors import Refused
+from jan_media.library.ingest import FileDetails
 from jan_media.library.library import Library
 from jan_media.library.owners import Page, page
 from jan_media.library.resolve import Found, filename, not_found

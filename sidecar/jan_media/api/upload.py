@@ -26,14 +26,13 @@ from jan_media.api.bodies import (
 from jan_media.api.callers import owner_of
 from jan_media.api.media import iso_time
 from jan_media.api.routes import sidecar_of
-from jan_media.catalog.interface import NO_DETAILS, FileDetails
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.data_url import DataUrlDecoder
 from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
 from jan_media.content.multipart import FormReader
 from jan_media.errors import Refused
 from jan_media.library.direct_upload import prepare
-from jan_media.library.ingest import store
+from jan_media.library.ingest import NO_DETAILS, FileDetails, store
 from jan_media.library.resolve import Found, link
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar

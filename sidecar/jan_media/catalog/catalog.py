@@ -33,13 +33,11 @@ from jan_media.catalog import steps
 from jan_media.catalog.api_keys import ApiKeys
 from jan_media.catalog.database import BATCH, Overtaken, Transaction, marks
 from jan_media.catalog.interface import (
-    NO_DETAILS,
     NO_QUOTA,
     Claim,
     Claimed,
     Content,
     Expired,
-    FileDetails,
     Media,
     Owned,
     Position,
@@ -49,20 +47,11 @@ from jan_media.catalog.interface import (
     State,
     Usage,
 )
-from jan_media.catalog.steps import CLAIM, COLUMNS, LIVE, MEDIA, MEDIA_TABLES, RENDITION, UNLIMITED
+from jan_media.catalog.steps import CLAIM, COLUMNS, LIVE, MEDIA, MEDIA_TABLES, RENDITION
 from jan_media.catalog.transfer import Transfer
 
 # Of a content's ids the one to answer an upload with. The parameters are its hash and now.
 _FIRST_LIVE = "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1"
-# The parameter is now. It is over while it waits for `expire`.
-_CLAIM_HOLDS = "(k.expires_at IS NULL OR k.expires_at > ?)"
-# A claim to which an upload would add nothing. The parameters are the owner, and the details: the
-# name twice, the purpose twice, the end.
-_SAME_CLAIM = """
-    SELECT 1 FROM claims k WHERE k.id = m.id AND k.owner = ?
-    AND (? = '' OR ? = k.file_name) AND (? = '' OR ? = k.purpose)
-    AND (k.expires_at IS NULL OR k.expires_at >= ?)
-"""
 
 
 class Catalog(ApiKeys, Transfer):
@@ -84,67 +73,52 @@ class Catalog(ApiKeys, Transfer):
         )
 
     def claim_known(
-        self,
-        content: Content,
-        owner: str,
-        *,
-        now: int,
-        expires_at: int,
-        quota: Quota = NO_QUOTA,
-        details: FileDetails = NO_DETAILS,
+        self, content: Content, claim: Claim, *, expires_at: int, quota: Quota = NO_QUOTA
     ) -> Claimed | None:
         """Claim a content that is already stored and has a live id; None if there is none.
 
-        Of several it is the one that became ready first, so that a direct upload of the same
-        bytes, completed later under an older id, does not change the answer. Its retention
-        becomes the later of its own and ``expires_at``, and ``owner`` owns it too. ``deduped``
-        is True. Raises `QuotaExceeded` unless the owner has it already.
-
-        The claim ends at ``expires_at`` if ``details`` give a lifetime, however long others keep
-        the media. Of an owner who has it already the claim keeps its date, has the later of the two
-        ends, and takes over the name and the purpose if ``details`` give any.
+        ``claim`` is made now: its date says when. Of several ids it is the one that became ready
+        first, so that a direct upload of the same bytes, completed later under an older id, does
+        not change the answer. Its retention becomes the later of its own and ``expires_at``, and
+        the claim's owner owns it too. ``deduped`` is True. A claim that the owner has already is
+        `joined` with this one. Raises `QuotaExceeded` unless there is one.
         """
-        end = UNLIMITED if details.lifetime is None else expires_at
         seen = self._rows(
-            f"SELECT {COLUMNS}, EXISTS ({_SAME_CLAIM}) {MEDIA_TABLES} WHERE m.id = ({_FIRST_LIVE})",
-            *(owner, details.name, details.name, details.purpose, details.purpose, end),
-            *(content.sha256, now),
+            f"SELECT {CLAIM}, {COLUMNS} {MEDIA_TABLES}"
+            f" LEFT JOIN claims k ON k.id = m.id AND k.owner = ? WHERE m.id = ({_FIRST_LIVE})",
+            *(claim.owner, content.sha256, claim.created_at),
         )
         if not seen:
             return None
-        *row, claimed = seen[0]
-        media = steps.to_media(row)
-        if claimed and media.expires_at >= expires_at:
+        columns, media = seen[0][:5], steps.to_media(seen[0][5:])
+        known = None if columns[0] is None else Claim(*columns)
+        if known and claim.joined(known) == known and media.expires_at >= expires_at:
             return Claimed(media, deduped=True)  # there is nothing to change
 
         def work(tx: Transaction) -> Claimed | None:
             steps.lock_content(tx, content.sha256)
-            return _claim_live(tx, content, owner, details, now, expires_at, quota)
+            return _claim_live(tx, content, claim, expires_at=expires_at, quota=quota)
 
         return self._write(work)
 
     def claim_or_intend(
         self,
         content: Content,
-        owner: str,
+        claim: Claim,
         storage_key: str,
         *,
-        now: int,
         expires_at: int,
         due_at: int,
         quota: Quota = NO_QUOTA,
-        details: FileDetails = NO_DETAILS,
     ) -> Claimed | None:
         """What an upload begins with: `claim_known`; if that is None, `intend` ``storage_key``.
 
         Raises `QuotaExceeded` also if `commit_upload` would at this moment.
         """
-        known = self.claim_known(
-            content, owner, now=now, expires_at=expires_at, quota=quota, details=details
-        )
+        known = self.claim_known(content, claim, expires_at=expires_at, quota=quota)
         if known is None:
             if quota != NO_QUOTA:
-                steps.require_room(self.usage(owner), content.bytes, quota)
+                steps.require_room(self.usage(claim.owner), content.bytes, quota)
             self.intend(storage_key, due_at=due_at)
         return known
 
@@ -153,12 +127,10 @@ class Catalog(ApiKeys, Transfer):
         new_id: str,
         content: Content,
         storage_key: str,
-        owner: str,
+        claim: Claim,
         *,
-        now: int,
         expires_at: int,
         quota: Quota = NO_QUOTA,
-        details: FileDetails = NO_DETAILS,
     ) -> Claimed:
         """Give bytes just written under an intended ``storage_key`` their id.
 
@@ -174,10 +146,11 @@ class Catalog(ApiKeys, Transfer):
 
         Repeating a commit whose answer was lost is harmless and answers the same.
         """
+        now = claim.created_at
 
         def work(tx: Transaction) -> Claimed:
             steps.lock_content(tx, content.sha256)
-            claimed = _claim_live(tx, content, owner, details, now, expires_at, quota)
+            claimed = _claim_live(tx, content, claim, expires_at=expires_at, quota=quota)
             if claimed is not None:
                 steps.drop(tx, storage_key, now=now)
                 # The id can only be there already if this very commit was done before and its
@@ -193,9 +166,7 @@ class Catalog(ApiKeys, Transfer):
                 created_at=now,
                 expires_at=expires_at,
             )
-            steps.add_claim(
-                tx, new_id, owner, details, now, expires_at, bytes=content.bytes, quota=quota
-            )
+            steps.add_claim(tx, new_id, claim, bytes=content.bytes, quota=quota)
             return Claimed(steps.media_of(tx, new_id), deduped=False)
 
         return self._write(work)
@@ -231,7 +202,7 @@ class Catalog(ApiKeys, Transfer):
                 expires_at=upload_until,
             )
             tx.insert("garbage", storage_key=upload_key, due_at=upload_until, hold="dropped")
-            steps.add_claim(tx, new_id, owner, NO_DETAILS, now, upload_until, bytes=0, quota=quota)
+            steps.add_claim(tx, new_id, Claim(owner, now), bytes=0, quota=quota)
             return steps.media_of(tx, new_id)
 
         return self._write(work)
@@ -307,11 +278,8 @@ class Catalog(ApiKeys, Transfer):
 
     def claim_of(self, id: str, owner: str, *, now: int) -> Claim | None:
         """The claim of ``owner`` on ``id``; None if there is none, or if it has ended."""
-        found = self._rows(
-            f"SELECT {CLAIM} FROM claims k WHERE k.owner = ? AND k.id = ? AND {_CLAIM_HOLDS}",
-            *(owner, id, now),
-        )
-        return Claim(*found[0]) if found else None
+        claim = self._read(lambda tx: steps.claim_of(tx, id, owner))
+        return None if claim is None or claim.has_ended(now) else claim
 
     def list_owned(
         self,
@@ -337,7 +305,8 @@ class Catalog(ApiKeys, Transfer):
         date = "k.created_at" if ids is None else "+k.created_at"
         sql = (
             f"SELECT {CLAIM}, {COLUMNS} {MEDIA_TABLES} JOIN claims k ON k.id = m.id"
-            f" WHERE k.owner = ? AND {_CLAIM_HOLDS} AND m.state = 'ready' AND m.expires_at > ?"
+            " WHERE k.owner = ? AND (k.expires_at IS NULL OR k.expires_at > ?)"
+            " AND m.state = 'ready' AND m.expires_at > ?"
             f"{beyond}{with_purpose}{of_ids}"
             f" ORDER BY {date} {order}, k.id {order} LIMIT ?"
         )
@@ -540,15 +509,9 @@ class Catalog(ApiKeys, Transfer):
 
 
 def _claim_live(
-    tx: Transaction,
-    content: Content,
-    owner: str,
-    details: FileDetails,
-    now: int,
-    expires_at: int,
-    quota: Quota,
+    tx: Transaction, content: Content, claim: Claim, *, expires_at: int, quota: Quota
 ) -> Claimed | None:
-    live = tx.rows(_FIRST_LIVE, content.sha256, now)
+    live = tx.rows(_FIRST_LIVE, content.sha256, claim.created_at)
     if not live:
         return None
     ((id,),) = live
@@ -556,7 +519,7 @@ def _claim_live(
         "UPDATE media SET expires_at = ? WHERE id = ? AND expires_at < ?",
         *(expires_at, id, expires_at),
     )
-    steps.add_claim(tx, id, owner, details, now, expires_at, bytes=content.bytes, quota=quota)
+    steps.add_claim(tx, id, claim, bytes=content.bytes, quota=quota)
     return Claimed(steps.media_of(tx, id), deduped=True)
 
 

@@ -69,18 +69,6 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class FileDetails:
-    """What an owner says about a file when uploading it."""
-
-    name: str = ""  # "" if none was given: the one that was given before stays
-    purpose: str = ""  # likewise
-    lifetime: int | None = None  # ms: the claim ends after that; None: when the media does
-
-
-NO_DETAILS = FileDetails()
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """One owner's hold on an id."""
 
@@ -89,6 +77,26 @@ class Claim:
     expires_at: int | None = None  # ms: when it ends, if it may do so before the media
     name: str = ""  # of the file, as the owner gave it
     purpose: str = ""
+
+    def has_ended(self, now: int) -> bool:
+        """Whether it is over, and waits for `Catalog.expire`."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def joined(self, other: "Claim") -> "Claim":
+        """This claim and another of the same owner as one: the earlier date, the later end, and
+        this one's name and purpose if it gives any.
+
+        The date is this one's if the other has ended before it.
+        """
+        ends = [end for end in (self.expires_at, other.expires_at) if end is not None]
+        anew = other.has_ended(self.created_at)
+        return Claim(
+            owner=self.owner,
+            created_at=self.created_at if anew else min(self.created_at, other.created_at),
+            expires_at=max(ends) if len(ends) == 2 else None,
+            name=self.name or other.name,
+            purpose=self.purpose or other.purpose,
+        )
 
 
 Position = tuple[int, str]  # when its owner first uploaded it (ms), and the id

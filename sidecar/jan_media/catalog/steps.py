@@ -3,7 +3,7 @@
 # ruff: noqa: S608 (what is put into statements is placeholders and constants of this file)
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from jan_media.catalog.database import Transaction
@@ -11,7 +11,6 @@ from jan_media.catalog.interface import (
     NO_QUOTA,
     Claim,
     Content,
-    FileDetails,
     IntentLapsed,
     Media,
     Quota,
@@ -110,43 +109,34 @@ def next_place(tx: Transaction, sha256: str) -> int:
 # --- claims
 
 
+def claim_of(tx: Transaction, id: str, owner: str) -> Claim | None:
+    """The claim of ``owner`` on ``id``, ended or not."""
+    found = tx.rows(f"SELECT {CLAIM} FROM claims k WHERE k.owner = ? AND k.id = ?", owner, id)
+    return Claim(*found[0]) if found else None
+
+
 def owners(tx: Transaction, id: str) -> list[str]:
     """Who has a claim."""
     return [owner for (owner,) in tx.rows("SELECT owner FROM claims WHERE id = ? ORDER BY 1", id)]
 
 
-def insert_claim(tx: Transaction, id: str, claim: Claim) -> bool:
-    """Add a claim unless its owner has one; whether it was added."""
-    row = asdict(claim)
-    return tx.insert_new("claims", id=id, file_name=row.pop("name"), **row)
-
-
 def add_claim(
-    tx: Transaction,
-    id: str,
-    owner: str,
-    details: FileDetails,
-    now: int,
-    expires_at: int,
-    *,
-    bytes: int,
-    quota: Quota = NO_QUOTA,
+    tx: Transaction, id: str, claim: Claim, *, bytes: int, quota: Quota = NO_QUOTA
 ) -> None:
-    """Make ``owner`` an owner of ``id``, whose content has ``bytes``. Raises `QuotaExceeded`."""
-    end = None if details.lifetime is None else expires_at
-    if insert_claim(tx, id, Claim(owner, now, end, details.name, details.purpose)):
-        charge(tx, owner, bytes=bytes, files=1, quota=quota)
-        return
-    tx.change(
-        # One that has ended and was not swept begins anew.
-        "UPDATE claims SET created_at = CASE WHEN expires_at <= ? THEN ? ELSE created_at END,"
-        " expires_at = CASE WHEN expires_at < ? THEN ? ELSE expires_at END,"
-        " file_name = COALESCE(NULLIF(?, ''), file_name),"
-        " purpose = COALESCE(NULLIF(?, ''), purpose) WHERE owner = ? AND id = ?",
-        *(now, now),
-        *(UNLIMITED if end is None else end, end),
-        *(details.name, details.purpose, owner, id),
-    )
+    """Make the claim's owner an owner of ``id``, whose content has ``bytes``.
+
+    With a claim that the owner has already it is `joined`. Raises `QuotaExceeded` if there is none.
+    """
+    row = asdict(claim)
+    if tx.insert_new("claims", id=id, file_name=row.pop("name"), **row):
+        charge(tx, claim.owner, bytes=bytes, files=1, quota=quota)
+    elif known := claim_of(tx, id, claim.owner):
+        owner, *columns = astuple(claim.joined(known))
+        tx.change(
+            "UPDATE claims SET created_at = ?, expires_at = ?, file_name = ?, purpose = ?"
+            " WHERE owner = ? AND id = ?",
+            *(*columns, owner, id),
+        )
 
 
 def after_claim(tx: Transaction, id: str, owner: str) -> bool:

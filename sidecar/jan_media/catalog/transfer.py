@@ -41,23 +41,10 @@ class Record:
             settled
             and self.media.expires_at >= other.media.expires_at
             and all(
-                claim.owner in ours and merged(ours[claim.owner], claim) == ours[claim.owner]
+                claim.owner in ours and ours[claim.owner].joined(claim) == ours[claim.owner]
                 for claim in other.claims
             )
         )
-
-
-def merged(ours: Claim, theirs: Claim) -> Claim:
-    """One owner's claim in two catalogs as one: the earlier date, the later end, and our name and
-    purpose if we have them."""
-    ends = [end for end in (ours.expires_at, theirs.expires_at) if end is not None]
-    return Claim(
-        owner=ours.owner,
-        created_at=min(ours.created_at, theirs.created_at),
-        expires_at=max(ends) if len(ends) == 2 else None,
-        name=ours.name or theirs.name,
-        purpose=ours.purpose or theirs.purpose,
-    )
 
 
 class Transfer(Database):
@@ -94,7 +81,7 @@ class Transfer(Database):
     def take_in_ready(self, record: Record, *, storage_key: str | None, now: int) -> bool:
         """Hold a ready id: with its owners beside any that it has here, and with the later end.
 
-        A claim that is here too is `merged`.
+        A claim that is here too is `Claim.joined` with the other.
 
         If its content is stored here already, the bytes are shared, and ``storage_key`` becomes
         due garbage. If it is not, ``storage_key`` becomes the content's: an intended key with the
@@ -189,11 +176,6 @@ def _take_in_unready(tx: Transaction, media: Media, *, key_due_at: int) -> None:
 
 
 def _take_in_claim(tx: Transaction, id: str, claim: Claim, *, bytes: int) -> None:
-    """Hold a claim of another catalog, merged with that of the same owner if there is one."""
-    known = tx.rows(f"SELECT {CLAIM} FROM claims k WHERE k.owner = ? AND k.id = ?", claim.owner, id)
-    if known:
-        tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", claim.owner, id)
-        claim = merged(Claim(*known[0]), claim)
-    else:
-        steps.charge(tx, claim.owner, bytes=bytes, files=1)
-    steps.insert_claim(tx, id, claim)
+    """Hold a claim of another catalog; what ours says of the same file stays."""
+    ours = steps.claim_of(tx, id, claim.owner)
+    steps.add_claim(tx, id, ours.joined(claim) if ours else claim, bytes=bytes)

@@ -6,15 +6,10 @@ the bytes are written, then the commit takes the key out of garbage.
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
-from jan_media.catalog.interface import (
-    NO_DETAILS,
-    Claimed,
-    Content,
-    FileDetails,
-    QuotaExceeded,
-)
+from jan_media.catalog.interface import Claim, Claimed, Content, QuotaExceeded
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.sniff import sniff
 from jan_media.library.library import Library, under_fresh_key
@@ -26,6 +21,18 @@ from jan_media.storage.interface import StorageUnavailable
 T = TypeVar("T")
 
 SWEPT_FOR_ROOM = 100  # expired ids
+
+
+@dataclass(frozen=True, slots=True)
+class FileDetails:
+    """What an owner says about a file when uploading it."""
+
+    name: str = ""  # "" if none was given: the one that was given before stays
+    purpose: str = ""  # likewise
+    lifetime: int | None = None  # ms: the claim ends after that; None: when the media does
+
+
+NO_DETAILS = FileDetails()
 
 
 def store(
@@ -69,27 +76,26 @@ def _store(
 ) -> Claimed:
     quota = library.rules.quota_of(owner)
 
-    def attempt(key: str) -> Claimed:
+    def claim_now() -> tuple[Claim, int]:
         now = library.clock()
+        end = library.rules.kept_until(now, details.lifetime)
+        own_end = None if details.lifetime is None else end
+        return Claim(owner, now, own_end, details.name, details.purpose), end
+
+    def attempt(key: str) -> Claimed:
+        claim, end = claim_now()
+        due_at = claim.created_at + library.rules.hold_ms
         known = library.catalog.claim_or_intend(
-            *(content, owner, key),
-            now=now,
-            expires_at=library.rules.kept_until(now, details.lifetime),
-            due_at=now + library.rules.hold_ms,
-            quota=quota,
-            details=details,
+            content, claim, key, expires_at=end, due_at=due_at, quota=quota
         )
         if known is not None:
             return known
         library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
-        now = library.clock()
+        claim, end = claim_now()
+        new_id = new_media_id(claim.created_at)
         try:
             claimed = library.catalog.commit_upload(
-                *(new_media_id(now), content, key, owner),
-                now=now,
-                expires_at=library.rules.kept_until(now, details.lifetime),
-                quota=quota,
-                details=details,
+                new_id, content, key, claim, expires_at=end, quota=quota
             )
         except QuotaExceeded:  # others of this owner were faster
             discard(library, key)
