@@ -118,7 +118,7 @@ class Catalog(ApiKeys, Transfer):
         known = self.claim_known(content, claim, expires_at=expires_at, quota=quota)
         if known is None:
             if quota != NO_QUOTA:
-                steps.require_room(self.usage(claim.owner), content.bytes, quota)
+                quota.require_room(self.usage(claim.owner), bytes=content.bytes, files=1)
             self.intend(storage_key, due_at=due_at)
         return known
 

@@ -186,6 +186,12 @@ class Quota:
     bytes: int = 0
     files: int = 0
 
+    def require_room(self, used: Usage, *, bytes: int, files: int) -> None:
+        """Raise `QuotaExceeded` if there is no room for so much beside what is ``used``."""
+        over = self.bytes and used.bytes + bytes > self.bytes
+        if over or (self.files and used.files + files > self.files):
+            raise QuotaExceeded(used, self)
+
 
 NO_QUOTA = Quota()
 

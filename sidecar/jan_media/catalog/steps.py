@@ -14,12 +14,9 @@ from jan_media.catalog.interface import (
     IntentLapsed,
     Media,
     Quota,
-    QuotaExceeded,
     State,
     Usage,
 )
-
-UNLIMITED = 2**62  # as a quota: more than anybody keeps
 
 COLUMNS = """
     m.id, m.state, COALESCE(c.mime, m.promised_mime), COALESCE(c.bytes, 0),
@@ -162,28 +159,16 @@ def usage_of(tx: Transaction, owner: str) -> Usage:
 def charge(tx: Transaction, owner: str, *, bytes: int, files: int, quota: Quota = NO_QUOTA) -> None:
     """Add to what ``owner`` keeps. Raises `QuotaExceeded`, which undoes the transaction.
 
-    The check and the change are one statement, and the row is locked by it: of two uploads that
-    would both just fit, the second sees the first.
+    The row is locked by the change: of two uploads that would both just fit, the second sees the
+    first.
     """
-    most = quota.bytes or UNLIMITED, quota.files or UNLIMITED
-    charged = tx.change(
-        "INSERT INTO usage (owner, bytes, files) SELECT ?, ?, ? WHERE ? <= ? AND ? <= ?"
-        " ON CONFLICT (owner) DO UPDATE SET bytes = usage.bytes + excluded.bytes,"
-        " files = usage.files + excluded.files"
-        " WHERE usage.bytes + excluded.bytes <= ? AND usage.files + excluded.files <= ?",
+    ((all_bytes, all_files),) = tx.rows(
+        "INSERT INTO usage (owner, bytes, files) VALUES (?, ?, ?) ON CONFLICT (owner) DO UPDATE"
+        " SET bytes = usage.bytes + excluded.bytes, files = usage.files + excluded.files"
+        " RETURNING bytes, files",
         *(owner, bytes, files),
-        *(bytes, most[0], files, most[1]),
-        *most,
     )
-    if not charged:
-        raise QuotaExceeded(usage_of(tx, owner), quota)
-
-
-def require_room(used: Usage, bytes: int, quota: Quota) -> None:
-    """Raise `QuotaExceeded` if there is no room for one file of ``bytes`` more."""
-    most_bytes, most_files = quota.bytes or UNLIMITED, quota.files or UNLIMITED
-    if used.bytes + bytes > most_bytes or used.files + 1 > most_files:
-        raise QuotaExceeded(used, quota)
+    quota.require_room(Usage(all_bytes - bytes, all_files - files), bytes=bytes, files=files)
 
 
 def give_back_all(tx: Transaction, ids: Sequence[str]) -> None:
