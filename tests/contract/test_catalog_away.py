@@ -267,7 +267,7 @@ def test_a_server_that_does_not_wait_for_its_disk_is_told_to(postgres_url: str) 
         server.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = serializable")
 
     with open_migrated(postgres_url) as catalog:
-        settings = catalog._write(
+        settings = catalog._transact(
             lambda tx: tx.rows(
                 "SELECT current_setting('synchronous_commit'),"
                 " current_setting('transaction_isolation')"

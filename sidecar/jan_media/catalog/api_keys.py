@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from jan_media.catalog.database import Database, Row
+from jan_media.catalog.database import Database, Row, Transaction, transaction
 from jan_media.catalog.interface import ApiKey
 
 _API_KEY = """
@@ -15,11 +15,12 @@ _API_KEY = """
 class ApiKeys(Database):
     """API keys by their hash."""
 
-    def add_api_key(self, key: ApiKey) -> None:
+    @transaction
+    def add_api_key(self, tx: Transaction, key: ApiKey) -> None:
         """Store a new key. Raises `ValueError` if its id or hash is there already."""
         row = asdict(key)
         row["group_names"] = json.dumps(row.pop("groups"))
-        if not self._write(lambda tx: tx.insert_new("api_keys", **row)):
+        if not tx.insert_new("api_keys", **row):
             raise ValueError(f"there is an API key with the id {key.id} or the same hash already")
 
     def find_api_key(self, key_hash: str) -> ApiKey | None:
@@ -33,10 +34,11 @@ class ApiKeys(Database):
         sql = f"{_API_KEY} WHERE substr(prefix, 1, ?) = ?{of_owner} ORDER BY created_at, id"
         return [_to_api_key(row) for row in self._rows(sql, len(prefix), prefix, *owners)]
 
-    def revoke_api_key(self, id: str, *, now: int) -> bool:
+    @transaction
+    def revoke_api_key(self, tx: Transaction, id: str, *, now: int) -> bool:
         """Revoke a key by its handle; False if there is none or it was revoked before."""
         sql = "UPDATE api_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
-        return self._write(lambda tx: tx.change(sql, now, id)) == 1
+        return tx.change(sql, now, id) == 1
 
 
 def _to_api_key(row: Row) -> ApiKey:

@@ -31,7 +31,7 @@ from dataclasses import asdict
 
 from jan_media.catalog import steps
 from jan_media.catalog.api_keys import ApiKeys
-from jan_media.catalog.database import BATCH, Overtaken, Transaction, marks
+from jan_media.catalog.database import BATCH, Overtaken, Transaction, marks, transaction
 from jan_media.catalog.interface import (
     NO_QUOTA,
     Claim,
@@ -59,7 +59,8 @@ class Catalog(ApiKeys, Transfer):
 
     # --- bytes on their way in
 
-    def intend(self, storage_key: str, *, due_at: int) -> None:
+    @transaction
+    def intend(self, tx: Transaction, storage_key: str, *, due_at: int) -> None:
         """Hold a fresh key for bytes about to be written; garbage from ``due_at`` on.
 
         ``due_at`` has to outlast the write. A writer that a sweep overtakes is told so by its
@@ -68,9 +69,7 @@ class Catalog(ApiKeys, Transfer):
 
         Repeating it changes nothing.
         """
-        self._write(
-            lambda tx: tx.insert_new("garbage", storage_key=storage_key, due_at=due_at, hold="held")
-        )
+        tx.insert_new("garbage", storage_key=storage_key, due_at=due_at, hold="held")
 
     def claim_known(
         self, content: Content, claim: Claim, *, expires_at: int, quota: Quota = NO_QUOTA
@@ -94,12 +93,9 @@ class Catalog(ApiKeys, Transfer):
         known = None if columns[0] is None else Claim(*columns)
         if known and claim.joined(known) == known and media.expires_at >= expires_at:
             return Claimed(media, deduped=True)  # there is nothing to change
-
-        def work(tx: Transaction) -> Claimed | None:
-            steps.lock_content(tx, content.sha256)
-            return _claim_live(tx, content, claim, expires_at=expires_at, quota=quota)
-
-        return self._write(work)
+        return self._transact(
+            lambda tx: _claim_live(tx, content, claim, expires_at=expires_at, quota=quota)
+        )
 
     def claim_or_intend(
         self,
@@ -122,8 +118,10 @@ class Catalog(ApiKeys, Transfer):
             self.intend(storage_key, due_at=due_at)
         return known
 
+    @transaction
     def commit_upload(
         self,
+        tx: Transaction,
         new_id: str,
         content: Content,
         storage_key: str,
@@ -147,34 +145,31 @@ class Catalog(ApiKeys, Transfer):
         Repeating a commit whose answer was lost is harmless and answers the same.
         """
         now = claim.created_at
-
-        def work(tx: Transaction) -> Claimed:
-            steps.lock_content(tx, content.sha256)
-            claimed = _claim_live(tx, content, claim, expires_at=expires_at, quota=quota)
-            if claimed is not None:
-                steps.drop(tx, storage_key, now=now)
-                # The id can only be there already if this very commit was done before and its
-                # answer got lost; then it is still the first one.
-                return Claimed(claimed.media, deduped=claimed.media.id != new_id)
-            steps.keep_bytes(tx, content, storage_key, now=now)
-            tx.insert(
-                "media",
-                id=new_id,
-                state=State.READY.value,
-                sha256=content.sha256,
-                place=steps.next_place(tx, content.sha256),
-                created_at=now,
-                expires_at=expires_at,
-            )
-            steps.add_claim(tx, new_id, claim, bytes=content.bytes, quota=quota)
-            return Claimed(steps.media_of(tx, new_id), deduped=False)
-
-        return self._write(work)
+        claimed = _claim_live(tx, content, claim, expires_at=expires_at, quota=quota)
+        if claimed is not None:
+            steps.drop(tx, storage_key, now=now)
+            # The id can only be there already if this very commit was done before and its
+            # answer got lost; then it is still the first one.
+            return Claimed(claimed.media, deduped=claimed.media.id != new_id)
+        steps.keep_bytes(tx, content, storage_key, now=now)
+        tx.insert(
+            "media",
+            id=new_id,
+            state=State.READY.value,
+            sha256=content.sha256,
+            place=steps.next_place(tx, content.sha256),
+            created_at=now,
+            expires_at=expires_at,
+        )
+        steps.add_claim(tx, new_id, claim, bytes=content.bytes, quota=quota)
+        return Claimed(steps.media_of(tx, new_id), deduped=False)
 
     # --- direct upload
 
+    @transaction
     def create_pending(
         self,
+        tx: Transaction,
         new_id: str,
         mime: str,
         upload_key: str,
@@ -190,25 +185,23 @@ class Catalog(ApiKeys, Transfer):
         policy could write it again. That has to outlast the policy by as much as an upload takes:
         one that ends after the key is forgotten is never deleted. Raises `QuotaExceeded`.
         """
+        tx.insert(
+            "media",
+            id=new_id,
+            state=State.PENDING.value,
+            promised_mime=mime,
+            upload_key=upload_key,
+            created_at=now,
+            expires_at=upload_until,
+        )
+        tx.insert("garbage", storage_key=upload_key, due_at=upload_until, hold="dropped")
+        steps.add_claim(tx, new_id, Claim(owner, now), bytes=0, quota=quota)
+        return steps.media_of(tx, new_id)
 
-        def work(tx: Transaction) -> Media:
-            tx.insert(
-                "media",
-                id=new_id,
-                state=State.PENDING.value,
-                promised_mime=mime,
-                upload_key=upload_key,
-                created_at=now,
-                expires_at=upload_until,
-            )
-            tx.insert("garbage", storage_key=upload_key, due_at=upload_until, hold="dropped")
-            steps.add_claim(tx, new_id, Claim(owner, now), bytes=0, quota=quota)
-            return steps.media_of(tx, new_id)
-
-        return self._write(work)
-
+    @transaction
     def complete_pending(
         self,
+        tx: Transaction,
         id: str,
         content: Content,
         storage_key: str,
@@ -225,36 +218,30 @@ class Catalog(ApiKeys, Transfer):
         and returns the id as it is, or None if it is gone. Raises `IntentLapsed` as above, and
         `QuotaExceeded` if an owner of the id would have more than ``quota_of`` it.
         """
-
-        def work(tx: Transaction) -> Media | None:
-            steps.lock_content(tx, content.sha256)
-            if not tx.hold("SELECT id FROM media WHERE id = ? AND state = 'pending'", id):
-                steps.drop(tx, storage_key, now=now)
-                return steps.live_media(tx, id, now=now)
-            steps.keep_bytes(tx, content, storage_key, now=now)
-            tx.change(
-                "UPDATE media SET state = 'ready', sha256 = ?, place = ?, expires_at = ?"
-                " WHERE id = ?",
-                *(content.sha256, steps.next_place(tx, content.sha256), expires_at, id),
-            )
-            for owner in steps.owners(tx, id):
-                steps.charge(tx, owner, bytes=content.bytes, files=0, quota=quota_of(owner))
-            return steps.media_of(tx, id)
-
-        return self._write(work)
-
-    def reject_pending(self, id: str, code: str, message: str, *, now: int) -> Media | None:
-        """Mark a pending id as refused until its upload time ends. Returns the id as it is now."""
-
-        def work(tx: Transaction) -> Media | None:
-            tx.change(
-                "UPDATE media SET state = 'rejected', rejection_code = ?, rejection_message = ?"
-                " WHERE id = ? AND state = 'pending'",
-                *(code, message, id),
-            )
+        steps.lock_content(tx, content.sha256)
+        if not tx.hold("SELECT id FROM media WHERE id = ? AND state = 'pending'", id):
+            steps.drop(tx, storage_key, now=now)
             return steps.live_media(tx, id, now=now)
+        steps.keep_bytes(tx, content, storage_key, now=now)
+        tx.change(
+            "UPDATE media SET state = 'ready', sha256 = ?, place = ?, expires_at = ? WHERE id = ?",
+            *(content.sha256, steps.next_place(tx, content.sha256), expires_at, id),
+        )
+        for owner in steps.owners(tx, id):
+            steps.charge(tx, owner, bytes=content.bytes, files=0, quota=quota_of(owner))
+        return steps.media_of(tx, id)
 
-        return self._write(work)
+    @transaction
+    def reject_pending(
+        self, tx: Transaction, id: str, code: str, message: str, *, now: int
+    ) -> Media | None:
+        """Mark a pending id as refused until its upload time ends. Returns the id as it is now."""
+        tx.change(
+            "UPDATE media SET state = 'rejected', rejection_code = ?, rejection_message = ?"
+            " WHERE id = ? AND state = 'pending'",
+            *(code, message, id),
+        )
+        return steps.live_media(tx, id, now=now)
 
     def overdue_uploads(self, *, now: int, limit: int, after: str = "") -> list[Media]:
         """Pending ids past their time, by id, those above ``after`` only."""
@@ -329,8 +316,9 @@ class Catalog(ApiKeys, Transfer):
         rows = self._read(lambda tx: tx.among(sql, hashes, fit))
         return {sha256: Rendition(*columns) for sha256, *columns in rows}
 
+    @transaction
     def keep_rendition(
-        self, sha256: str, fit: str, rendition: Rendition, *, now: int
+        self, tx: Transaction, sha256: str, fit: str, rendition: Rendition, *, now: int
     ) -> Rendition | None:
         """Keep what came of making a content fit; its key, if it has one, was intended.
 
@@ -339,91 +327,80 @@ class Catalog(ApiKeys, Transfer):
         key becomes due garbage then. Raises `IntentLapsed` as `commit_upload` does.
         """
         sql = f"SELECT {RENDITION} FROM renditions WHERE sha256 = ? AND fit = ?"
-
-        def work(tx: Transaction) -> Rendition | None:
-            steps.lock_content(tx, sha256)
-            known = tx.rows(sql, sha256, fit)
-            key = rendition.storage_key
-            if known or not steps.is_stored(tx, sha256):
-                kept = Rendition(*known[0]) if known else None
-                if key and not (kept and kept.storage_key == key):
-                    steps.drop(tx, key, now=now)
-                return kept
-            if key:
-                steps.take_over(tx, key, now=now)
-            tx.insert("renditions", sha256=sha256, fit=fit, **asdict(rendition))
-            return rendition
-
-        return self._write(work)
+        steps.lock_content(tx, sha256)
+        known = tx.rows(sql, sha256, fit)
+        key = rendition.storage_key
+        if known or not steps.is_stored(tx, sha256):
+            kept = Rendition(*known[0]) if known else None
+            if key and not (kept and kept.storage_key == key):
+                steps.drop(tx, key, now=now)
+            return kept
+        if key:
+            steps.take_over(tx, key, now=now)
+        tx.insert("renditions", sha256=sha256, fit=fit, **asdict(rendition))
+        return rendition
 
     # --- the end of life
 
-    def release(self, id: str, owner: str, *, now: int) -> Released:
+    @transaction
+    def release(self, tx: Transaction, id: str, owner: str, *, now: int) -> Released:
         """Give up ``owner``'s claim. With the last claim the id goes, and its content becomes due
         garbage once no id refers to it."""
+        seen = tx.rows(f"SELECT m.sha256 FROM media m WHERE m.id = ? AND {LIVE}", id, now)
+        if not seen:
+            return Released.NOT_FOUND
+        sha256: str | None = seen[0][0]
+        if sha256 is not None:
+            steps.lock_content(tx, sha256)
+        held = tx.hold("SELECT sha256 FROM media WHERE id = ?", id)
+        if not held:
+            return Released.NOT_FOUND
+        if held != seen:
+            raise Overtaken  # completed meanwhile: its content has to be locked first
+        if not tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", owner, id):
+            return Released.NOT_OWNER
+        if not steps.after_claim(tx, id, owner):
+            return Released.SHARED
+        if sha256 is not None:
+            steps.drop_unreferenced(tx, [sha256], now=now)
+        return Released.GONE
 
-        def work(tx: Transaction) -> Released:
-            seen = tx.rows(f"SELECT m.sha256 FROM media m WHERE m.id = ? AND {LIVE}", id, now)
-            if not seen:
-                return Released.NOT_FOUND
-            sha256: str | None = seen[0][0]
-            if sha256 is not None:
-                steps.lock_content(tx, sha256)
-            held = tx.hold("SELECT sha256 FROM media WHERE id = ?", id)
-            if not held:
-                return Released.NOT_FOUND
-            if held != seen:
-                raise Overtaken  # completed meanwhile: its content has to be locked first
-            if not tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", owner, id):
-                return Released.NOT_OWNER
-            if not steps.after_claim(tx, id, owner):
-                return Released.SHARED
-            if sha256 is not None:
-                steps.drop_unreferenced(tx, [sha256], now=now)
-            return Released.GONE
-
-        return self._write(work)
-
-    def expire(self, *, now: int, limit: int) -> Expired:
+    @transaction
+    def expire(self, tx: Transaction, *, now: int, limit: int) -> Expired:
         """Remove up to ``limit`` ids whose time is over, or claims whose end comes before that.
 
         An id goes with its last claim; unreferenced contents become due garbage. It may remove
         fewer than ``limit`` at a time. All zeros mean that nothing was left to do.
         """
-
-        def work(tx: Transaction) -> Expired:
-            tx.lock(["sweep"])
-            over = tx.rows(
-                "SELECT id, sha256 FROM media WHERE expires_at <= ?"
-                " ORDER BY expires_at, id LIMIT ?",
-                *(now, min(limit, BATCH)),
+        tx.lock(["sweep"])
+        over = tx.rows(
+            "SELECT id, sha256 FROM media WHERE expires_at <= ? ORDER BY expires_at, id LIMIT ?",
+            *(now, min(limit, BATCH)),
+        )
+        if not over:
+            return _expire_claims(tx, now=now, limit=min(limit, BATCH))
+        ids = [id for id, _ in over]
+        hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
+        steps.lock_content(tx, *hashes)
+        # Renewed or completed since it was read: no longer over, or of a content not locked.
+        going: dict[str, str] = dict(
+            tx.hold(
+                f"SELECT id, state FROM media WHERE id IN ({marks(ids)}) AND expires_at <= ?"
+                f" AND (sha256 IS NULL OR sha256 IN ({marks(hashes)}))",
+                *(*ids, now, *hashes),
             )
-            if not over:
-                return _expire_claims(tx, now=now, limit=min(limit, BATCH))
-            ids = [id for id, _ in over]
-            hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
-            steps.lock_content(tx, *hashes)
-            # Renewed or completed since it was read: no longer over, or of a content not locked.
-            going: dict[str, str] = dict(
-                tx.hold(
-                    f"SELECT id, state FROM media WHERE id IN ({marks(ids)}) AND expires_at <= ?"
-                    f" AND (sha256 IS NULL OR sha256 IN ({marks(hashes)}))",
-                    *(*ids, now, *hashes),
-                )
-            )
-            states = list(going.values())
-            if not states:
-                raise Overtaken  # others may be over: all zeros would say that none is
-            steps.give_back_all(tx, list(going))
-            tx.change(f"DELETE FROM media WHERE id IN ({marks(list(going))})", *going)
-            ready = states.count(State.READY)
-            return Expired(
-                media=ready,
-                uploads=len(states) - ready,
-                contents=steps.drop_unreferenced(tx, hashes, now=now),
-            )
-
-        return self._write(work)
+        )
+        states = list(going.values())
+        if not states:
+            raise Overtaken  # others may be over: all zeros would say that none is
+        steps.give_back_all(tx, list(going))
+        tx.change(f"DELETE FROM media WHERE id IN ({marks(list(going))})", *going)
+        ready = states.count(State.READY)
+        return Expired(
+            media=ready,
+            uploads=len(states) - ready,
+            contents=steps.drop_unreferenced(tx, hashes, now=now),
+        )
 
     def count_expired(self, *, now: int) -> Expired:
         """What `expire` without a limit would remove, changing nothing (for a dry run)."""
@@ -438,44 +415,37 @@ class Catalog(ApiKeys, Transfer):
         ((media, uploads, contents, claims),) = self._rows(sql, now, now, now, now, now)
         return Expired(media=media, uploads=uploads, contents=contents, claims=claims)
 
-    def take_garbage(self, *, now: int, limit: int) -> list[str]:
+    @transaction
+    def take_garbage(self, tx: Transaction, *, now: int, limit: int) -> list[str]:
         """Take up to ``limit`` due keys for deletion. A taken key can no longer be committed.
 
         A key that was taken and not forgotten (the sweep died) is given out again by a later
         call, after those that have been due for longer.
         """
+        tx.lock(["sweep"])
+        # A taken key goes to the end of the queue, so that keys whose bytes cannot be deleted
+        # never keep others from their turn.
+        taken = tx.rows(
+            "UPDATE garbage SET hold = 'taken', due_at = ? WHERE due_at <= ?"
+            " AND storage_key IN (SELECT storage_key FROM garbage WHERE due_at <= ?"
+            " ORDER BY due_at, storage_key LIMIT ?) RETURNING storage_key",
+            *(now, now, now, limit),
+        )
+        return [key for (key,) in taken]
 
-        def work(tx: Transaction) -> list[str]:
-            tx.lock(["sweep"])
-            # A taken key goes to the end of the queue, so that keys whose bytes cannot be deleted
-            # never keep others from their turn.
-            taken = tx.rows(
-                "UPDATE garbage SET hold = 'taken', due_at = ? WHERE due_at <= ?"
-                " AND storage_key IN (SELECT storage_key FROM garbage WHERE due_at <= ?"
-                " ORDER BY due_at, storage_key LIMIT ?) RETURNING storage_key",
-                *(now, now, now, limit),
-            )
-            return [key for (key,) in taken]
-
-        return self._write(work)
-
-    def forget_garbage(self, storage_keys: Sequence[str]) -> None:
+    @transaction
+    def forget_garbage(self, tx: Transaction, storage_keys: Sequence[str]) -> None:
         """Drop taken keys whose bytes have been deleted.
 
         A key that a late commit has made garbage again since it was taken stays: see
         `commit_upload`.
         """
-
-        def work(tx: Transaction) -> None:
-            tx.lock(["sweep"])
-            tx.among(
-                "DELETE FROM garbage WHERE storage_key IN ({}) AND hold = 'taken'"
-                " RETURNING storage_key",
-                storage_keys,
-            )
-
-        if storage_keys:
-            self._write(work)
+        tx.lock(["sweep"])
+        tx.among(
+            "DELETE FROM garbage WHERE storage_key IN ({}) AND hold = 'taken'"
+            " RETURNING storage_key",
+            storage_keys,
+        )
 
     def count_garbage(self, *, now: int) -> int:
         """How many keys are due."""
@@ -483,7 +453,8 @@ class Catalog(ApiKeys, Transfer):
         ((count,),) = self._rows(sql, now)
         return int(count)
 
-    def lease(self, name: str, holder: str, *, now: int, until: int) -> bool:
+    @transaction
+    def lease(self, tx: Transaction, name: str, holder: str, *, now: int, until: int) -> bool:
         """Take or renew a named lease; False while another holder's has not run out."""
         sql = (
             "INSERT INTO leases (name, holder, ends_at) VALUES (?, ?, ?)"
@@ -491,7 +462,7 @@ class Catalog(ApiKeys, Transfer):
             " SET holder = excluded.holder, ends_at = excluded.ends_at"
             " WHERE leases.holder = excluded.holder OR leases.ends_at <= ?"
         )
-        return self._write(lambda tx: tx.change(sql, name, holder, until, now)) == 1
+        return tx.change(sql, name, holder, until, now) == 1
 
     def counts(self) -> dict[str, int]:
         """Sizes for metrics: ``media`` (ready ids), ``pending``, ``contents``, ``content_bytes``,
@@ -511,6 +482,8 @@ class Catalog(ApiKeys, Transfer):
 def _claim_live(
     tx: Transaction, content: Content, claim: Claim, *, expires_at: int, quota: Quota
 ) -> Claimed | None:
+    """Claim the content's live id, if there is one; its lock is held from then on either way."""
+    steps.lock_content(tx, content.sha256)
     live = tx.rows(_FIRST_LIVE, content.sha256, claim.created_at)
     if not live:
         return None

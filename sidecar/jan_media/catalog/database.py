@@ -8,11 +8,14 @@ PostgreSQL many run at once, at READ COMMITTED, and locks keep them apart.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from jan_media.catalog.interface import IntentLapsed
 
 T = TypeVar("T")
+P = ParamSpec("P")
+D = TypeVar("D", bound="Database")
 Row = tuple[Any, ...]
 
 # Bounds the statement's parameters, and the locks that one `expire` holds at a time.
@@ -124,20 +127,30 @@ class Database(ABC):
     def _rows(self, sql: str, *parameters: Any) -> list[Row]:
         return self._read(lambda tx: tx.rows(sql, *parameters))
 
-    def _write(self, work: Callable[[Transaction], T]) -> T:
-        """As `_transact`. `IntentLapsed` comes through, but what was changed stays: the key of
-        bytes that nobody may commit is garbage again."""
 
-        def run(tx: Transaction) -> T | IntentLapsed:
+def transaction(
+    method: Callable[Concatenate[D, Transaction, P], T],
+) -> Callable[Concatenate[D, P], T]:
+    """Make a method one durable transaction, which it gets as ``tx``; callers leave that out.
+
+    It may run again from the start. `IntentLapsed` comes through, but what was changed stays: the
+    key of bytes that nobody may commit is garbage again. After any other error nothing has changed.
+    """
+
+    @wraps(method)
+    def transact(self: D, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        def work(tx: Transaction) -> T | IntentLapsed:
             try:
-                return work(tx)
+                return method(self, tx, *args, **kwargs)
             except IntentLapsed as lapsed:
                 return lapsed
 
-        outcome = self._transact(run)
+        outcome = self._transact(work)
         if isinstance(outcome, IntentLapsed):
             raise outcome
         return outcome
+
+    return transact
 
 
 def marks(values: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jan_media.catalog import steps
-from jan_media.catalog.database import Database, Transaction
+from jan_media.catalog.database import Database, Transaction, transaction
 from jan_media.catalog.interface import Claim, Content, Media, Rendition, State
 from jan_media.catalog.steps import CLAIM, LIVE, MEDIA, RENDITION
 
@@ -78,7 +78,10 @@ class Transfer(Database):
 
         return self._read(work)
 
-    def take_in_ready(self, record: Record, *, storage_key: str | None, now: int) -> bool:
+    @transaction
+    def take_in_ready(
+        self, tx: Transaction, record: Record, *, storage_key: str | None, now: int
+    ) -> bool:
         """Hold a ready id: with its owners beside any that it has here, and with the later end.
 
         A claim that is here too is `Claim.joined` with the other.
@@ -89,33 +92,26 @@ class Transfer(Database):
         `IntentLapsed` as `Catalog.commit_upload` does. Repeating it changes nothing.
         """
         media = record.media
+        steps.lock_content(tx, media.sha256)
+        if storage_key is not None:
+            content = Content(media.sha256, media.mime, media.bytes)
+            steps.keep_bytes(tx, content, storage_key, now=now)
+        elif not steps.is_stored(tx, media.sha256):
+            return False
+        _take_in_ready(tx, record)
+        for claim in record.claims:
+            _take_in_claim(tx, media.id, claim, bytes=media.bytes)
+        return True
 
-        def work(tx: Transaction) -> bool:
-            steps.lock_content(tx, media.sha256)
-            if storage_key is not None:
-                content = Content(media.sha256, media.mime, media.bytes)
-                steps.keep_bytes(tx, content, storage_key, now=now)
-            elif not steps.is_stored(tx, media.sha256):
-                return False
-            _take_in_ready(tx, record)
-            for claim in record.claims:
-                _take_in_claim(tx, media.id, claim, bytes=media.bytes)
-            return True
-
-        return self._write(work)
-
-    def take_in_unready(self, record: Record, *, key_due_at: int) -> None:
+    @transaction
+    def take_in_unready(self, tx: Transaction, record: Record, *, key_due_at: int) -> None:
         """Hold a pending or rejected id with its upload key, garbage from ``key_due_at`` on.
 
         An id that is ready here stays so, whatever the record says. Repeating it changes nothing.
         """
-
-        def work(tx: Transaction) -> None:
-            _take_in_unready(tx, record.media, key_due_at=key_due_at)
-            for claim in record.claims:
-                _take_in_claim(tx, record.media.id, claim, bytes=0)
-
-        self._write(work)
+        _take_in_unready(tx, record.media, key_due_at=key_due_at)
+        for claim in record.claims:
+            _take_in_claim(tx, record.media.id, claim, bytes=0)
 
     def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
         """All renditions of the contents of these SHA-256, behind the hash and the name of the
@@ -126,17 +122,14 @@ class Transfer(Database):
         rows = self._read(lambda tx: tx.among(sql, hashes))
         return [(sha256, fit, Rendition(*rest)) for sha256, fit, *rest in rows]
 
-    def drop_rendition(self, sha256: str, fit: str, *, now: int) -> None:
+    @transaction
+    def drop_rendition(self, tx: Transaction, sha256: str, fit: str, *, now: int) -> None:
         """Forget a rendition, so that it is made anew; its key becomes due garbage."""
         sql = "DELETE FROM renditions WHERE sha256 = ? AND fit = ? RETURNING storage_key"
-
-        def work(tx: Transaction) -> None:
-            steps.lock_content(tx, sha256)
-            for (key,) in tx.rows(sql, sha256, fit):
-                if key:
-                    steps.drop(tx, key, now=now)
-
-        self._write(work)
+        steps.lock_content(tx, sha256)
+        for (key,) in tx.rows(sql, sha256, fit):
+            if key:
+                steps.drop(tx, key, now=now)
 
 
 def _take_in_ready(tx: Transaction, record: Record) -> None:

@@ -18,7 +18,7 @@ from jan_media.storage.local import LocalStorage
 from tests.support.pictures import large_picture, picture
 
 BLOCKING: dict[type, list[str]] = {
-    SqliteCatalog: ["_read", "_write"],
+    SqliteCatalog: ["_read", "_transact"],
     LocalStorage: ["put", "size", "copy", "delete", "check"],
     Spool: ["write", "from_start"],
 }
@@ -63,8 +63,11 @@ def test_blocking_work_never_runs_on_the_event_loop(
 
     asyncio.run(scenario())
 
-    assert {"SqliteCatalog._read", "SqliteCatalog._write", "LocalStorage.put", "Spool.write"} <= (
-        done_by.keys()
-    )
+    assert {
+        "SqliteCatalog._read",
+        "SqliteCatalog._transact",
+        "LocalStorage.put",
+        "Spool.write",
+    } <= (done_by.keys())
     on_loop = {name for name, who in done_by.items() if threading.current_thread() in who}
     assert on_loop == set()
