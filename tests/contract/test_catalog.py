@@ -142,9 +142,11 @@ def test_a_key_that_a_sweep_has_taken_cannot_be_committed(catalog: Catalog) -> N
 def begin(
     catalog: Catalog, owner: str = "ann", *, key: str = "a-key", expires_at: int = LATER
 ) -> Claimed | None:
-    return catalog.claim_or_intend(
-        content_of(PNG), Claim(owner, NOW), key, expires_at=expires_at, due_at=NOW + MINUTE
-    )
+    """As the library begins an upload."""
+    known = catalog.claim_known(content_of(PNG), Claim(owner, NOW), expires_at=expires_at)
+    if known is None:
+        catalog.intend(key, due_at=NOW + MINUTE)
+    return known
 
 
 def test_an_upload_of_an_unknown_content_begins_with_its_key_held(catalog: Catalog) -> None:

@@ -46,10 +46,9 @@ def claim(
     wanted = Claim(owner, now, end, details.name, details.purpose)
     limit = {} if quota is None else {"quota": quota}
     key = new_key()
-    known = catalog.claim_or_intend(
-        content, wanted, key, expires_at=expires_at, due_at=now + HOUR, **limit
-    )
+    known = catalog.claim_known(content, wanted, expires_at=expires_at, **limit)
     if known is None:
+        catalog.intend(key, due_at=now + HOUR)
         known = catalog.commit_upload(
             new_media_id(now), content, key, wanted, expires_at=expires_at, **limit
         )

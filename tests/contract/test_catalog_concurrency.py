@@ -112,10 +112,12 @@ def test_uploads_and_completions_of_one_content_store_it_once(catalog: Catalog) 
 def send(catalog: Catalog, number: int) -> Claimed:
     """Upload as the library does, whether the content is known or not."""
     key, content = new_key(), content_of(b"content %d" % number)
-    known = catalog.claim_or_intend(content, Claim("ann", NOW), key, expires_at=LATER, due_at=LATER)
-    return known or catalog.commit_upload(
-        new_media_id(NOW), content, key, Claim("ann", NOW), expires_at=LATER
-    )
+    claim = Claim("ann", NOW)
+    known = catalog.claim_known(content, claim, expires_at=LATER)
+    if known is not None:
+        return known
+    catalog.intend(key, due_at=LATER)
+    return catalog.commit_upload(new_media_id(NOW), content, key, claim, expires_at=LATER)
 
 
 def test_many_uploads_of_few_contents_at_once_have_one_first_each(catalog: Catalog) -> None:

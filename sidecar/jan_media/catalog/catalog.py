@@ -97,27 +97,6 @@ class Catalog(ApiKeys, Transfer):
             lambda tx: _claim_live(tx, content, claim, expires_at=expires_at, quota=quota)
         )
 
-    def claim_or_intend(
-        self,
-        content: Content,
-        claim: Claim,
-        storage_key: str,
-        *,
-        expires_at: int,
-        due_at: int,
-        quota: Quota = NO_QUOTA,
-    ) -> Claimed | None:
-        """What an upload begins with: `claim_known`; if that is None, `intend` ``storage_key``.
-
-        Raises `QuotaExceeded` also if `commit_upload` would at this moment.
-        """
-        known = self.claim_known(content, claim, expires_at=expires_at, quota=quota)
-        if known is None:
-            if quota != NO_QUOTA:
-                quota.require_room(self.usage(claim.owner), bytes=content.bytes, files=1)
-            self.intend(storage_key, due_at=due_at)
-        return known
-
     @transaction
     def commit_upload(
         self,

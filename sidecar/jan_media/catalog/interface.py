@@ -17,9 +17,9 @@ How much an owner keeps
 How bytes and rows stay in step
     Bytes live under storage keys that are never reused. A key is in at most one of two places:
     in `contents` (something refers to it) or in `garbage` (it may be deleted from `due_at` on).
-    Whoever writes bytes first puts the key into garbage (`intend`, `claim_or_intend`), then
-    writes, then commits, which moves the key from garbage to contents. A crash at any point leaves
-    either committed bytes or a garbage row, so a sweep never has to list the storage.
+    Whoever writes bytes first puts the key into garbage (`intend`), then writes, then commits,
+    which moves the key from garbage to contents. A crash at any point leaves either committed
+    bytes or a garbage row, so a sweep never has to list the storage.
 """
 
 from dataclasses import dataclass

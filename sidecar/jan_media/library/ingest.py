@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from jan_media.catalog.interface import Claim, Claimed, Content, QuotaExceeded
+from jan_media.catalog.interface import NO_QUOTA, Claim, Claimed, Content, QuotaExceeded
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.sniff import sniff
 from jan_media.library.library import Library, under_fresh_key
@@ -84,12 +84,12 @@ def _store(
 
     def attempt(key: str) -> Claimed:
         claim, end = claim_now()
-        due_at = claim.created_at + library.rules.hold_ms
-        known = library.catalog.claim_or_intend(
-            content, claim, key, expires_at=end, due_at=due_at, quota=quota
-        )
+        known = library.catalog.claim_known(content, claim, expires_at=end, quota=quota)
         if known is not None:
             return known
+        if quota != NO_QUOTA:  # the commit will look again, but the bytes would be written by then
+            quota.require_room(library.catalog.usage(owner), bytes=content.bytes, files=1)
+        library.catalog.intend(key, due_at=claim.created_at + library.rules.hold_ms)
         library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
         claim, end = claim_now()
         new_id = new_media_id(claim.created_at)
