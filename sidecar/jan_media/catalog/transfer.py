@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from jan_media.catalog import steps
 from jan_media.catalog.database import Database, Transaction, transaction
 from jan_media.catalog.interface import Claim, Content, Media, Rendition, State
-from jan_media.catalog.steps import CLAIM, LIVE, MEDIA, RENDITION
+from jan_media.catalog.steps import CLAIM, COLUMNS, LIVE, MEDIA_TABLES, RENDITION
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +60,17 @@ class Transfer(Database):
 
     def records(self, ids: Sequence[str], *, now: int) -> dict[str, Record]:
         """What is known of those of ``ids`` (canonical form) that exist, by id."""
-        sql = "SELECT id, place FROM media WHERE id IN ({})"
-
-        def work(tx: Transaction) -> dict[str, Record]:
-            places: dict[str, int | None] = dict(tx.among(sql, ids))
-            media = tx.among(f"{MEDIA} WHERE m.id IN ({{}}) AND {LIVE}", ids, now)
-            claims: dict[str, list[Claim]] = defaultdict(list)
-            for id, *claim in tx.among(
-                f"SELECT k.id, {CLAIM} FROM claims k WHERE k.id IN ({{}}) ORDER BY k.owner", ids
-            ):
-                claims[id].append(Claim(*claim))
-            return {
-                row[0]: Record(steps.to_media(row), tuple(claims[row[0]]), places.get(row[0]))
-                for row in media
-                if row[0] in claims  # without an owner it has gone since it was read
-            }
-
-        return self._read(work)
+        of_media = f"SELECT m.place, {COLUMNS} {MEDIA_TABLES} WHERE m.id IN ({{}}) AND {LIVE}"
+        of_claims = f"SELECT k.id, {CLAIM} FROM claims k WHERE k.id IN ({{}}) ORDER BY k.owner"
+        found = self._read(lambda tx: tx.among(of_media, ids, now))
+        claims: dict[str, list[Claim]] = defaultdict(list)
+        for id, *claim in self._read(lambda tx: tx.among(of_claims, ids)):
+            claims[id].append(Claim(*claim))
+        return {
+            row[0]: Record(steps.to_media(row), tuple(claims[row[0]]), place)
+            for place, *row in found
+            if row[0] in claims  # without an owner it has gone since it was read
+        }
 
     @transaction
     def take_in_ready(
