@@ -32,8 +32,7 @@ def new_pending(catalog: Catalog, owner: str = "ann", *, upload_key: str = "") -
         new_media_id(NOW),
         "image/png",
         upload_key or new_key("uploads"),
-        owner,
-        now=NOW,
+        Claim(owner, NOW),
         upload_until=NOW + 15 * MINUTE,
     )
 

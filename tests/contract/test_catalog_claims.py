@@ -130,7 +130,7 @@ def test_a_direct_upload_is_listed_by_the_purpose_of_the_type_that_it_turns_out_
     catalog: Catalog,
 ) -> None:
     id, key = new_media_id(NOW), new_key()
-    catalog.create_pending(id, "image/png", new_key(), "ann", now=NOW, upload_until=LATER)
+    catalog.create_pending(id, "image/png", new_key(), Claim("ann", NOW), upload_until=LATER)
     catalog.intend(key, due_at=NOW + HOUR)
     pdf = content_of(b"%PDF", "application/pdf")
 

@@ -82,8 +82,7 @@ def test_uploads_and_completions_of_one_content_store_it_once(catalog: Catalog) 
                 new_media_id(NOW),
                 "image/png",
                 new_key("uploads"),
-                "ann",
-                now=NOW,
+                Claim("ann", NOW),
                 upload_until=LATER,
             ).id
             for _ in range(4)
@@ -238,7 +237,11 @@ def test_a_completion_against_the_release_of_its_id(catalog: Catalog) -> None:
         data = b"content %d" % n
         key = new_key()
         id = catalog.create_pending(
-            new_media_id(NOW), "image/png", new_key("uploads"), "ann", now=NOW, upload_until=LATER
+            new_media_id(NOW),
+            "image/png",
+            new_key("uploads"),
+            Claim("ann", NOW),
+            upload_until=LATER,
         ).id
         catalog.intend(key, due_at=LATER)
 
@@ -261,8 +264,7 @@ def test_a_completion_against_a_rejection_and_the_end_of_its_time(catalog: Catal
             new_media_id(NOW),
             "image/png",
             new_key("uploads"),
-            "ann",
-            now=NOW,
+            Claim("ann", NOW),
             upload_until=NOW + 10,
         ).id
         catalog.intend(key, due_at=LATER)
@@ -302,7 +304,11 @@ def test_concurrent_sweeps_do_not_stop_each_other(catalog: Catalog) -> None:
     for n in range(60):
         upload(catalog, b"content %d" % n, now=NOW, expires_at=NOW + 1)
         catalog.create_pending(
-            new_media_id(NOW), "image/png", new_key("uploads"), "ann", now=NOW, upload_until=NOW + 1
+            new_media_id(NOW),
+            "image/png",
+            new_key("uploads"),
+            Claim("ann", NOW),
+            upload_until=NOW + 1,
         )
 
     def sweep() -> tuple[int, int]:
@@ -375,7 +381,7 @@ class World:
         with self.lock:
             self.bytes.add(upload_key)
         self.catalog.create_pending(
-            id, "image/png", upload_key, self._owner(chance), now=now, upload_until=now + 40
+            id, "image/png", upload_key, Claim(self._owner(chance), now), upload_until=now + 40
         )
         self._know(id)
         if chance.random() < 0.2:

@@ -46,8 +46,7 @@ def promise(catalog: AnyCatalog, id: str) -> Media:
         id,
         "image/png",
         new_key(),
-        "ann",
-        now=NOW,
+        Claim("ann", NOW),
         upload_until=NOW + HOUR,
     )
 

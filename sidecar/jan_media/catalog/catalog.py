@@ -152,9 +152,8 @@ class Catalog(ApiKeys, Transfer):
         new_id: str,
         mime: str,
         upload_key: str,
-        owner: str,
+        claim: Claim,
         *,
-        now: int,
         upload_until: int,
         quota: Quota = NO_QUOTA,
     ) -> Media:
@@ -170,11 +169,11 @@ class Catalog(ApiKeys, Transfer):
             state=State.PENDING.value,
             promised_mime=mime,
             upload_key=upload_key,
-            created_at=now,
+            created_at=claim.created_at,
             expires_at=upload_until,
         )
         tx.insert("garbage", storage_key=upload_key, due_at=upload_until, hold="dropped")
-        steps.add_claim(tx, new_id, Claim(owner, now), bytes=0, quota=quota)
+        steps.add_claim(tx, new_id, claim, bytes=0, quota=quota)
         return steps.media_of(tx, new_id)
 
     @transaction
@@ -282,7 +281,8 @@ class Catalog(ApiKeys, Transfer):
 
     def usage(self, owner: str) -> Usage:
         """What ``owner`` keeps."""
-        return self._read(lambda tx: steps.usage_of(tx, owner))
+        found = self._rows("SELECT bytes, files FROM usage WHERE owner = ?", owner)
+        return Usage(*found[0]) if found else Usage(0, 0)
 
     # --- renditions
 
@@ -391,8 +391,8 @@ class Catalog(ApiKeys, Transfer):
                    (SELECT COUNT(*) FROM claims k JOIN media m ON m.id = k.id
                     WHERE k.expires_at <= ? AND m.expires_at > ?)
         """
-        ((media, uploads, contents, claims),) = self._rows(sql, now, now, now, now, now)
-        return Expired(media=media, uploads=uploads, contents=contents, claims=claims)
+        (numbers,) = self._rows(sql, now, now, now, now, now)
+        return Expired(*numbers)
 
     @transaction
     def take_garbage(self, tx: Transaction, *, now: int, limit: int) -> list[str]:
@@ -436,9 +436,8 @@ class Catalog(ApiKeys, Transfer):
     def lease(self, tx: Transaction, name: str, holder: str, *, now: int, until: int) -> bool:
         """Take or renew a named lease; False while another holder's has not run out."""
         sql = (
-            "INSERT INTO leases (name, holder, ends_at) VALUES (?, ?, ?)"
-            " ON CONFLICT (name) DO UPDATE"
-            " SET holder = excluded.holder, ends_at = excluded.ends_at"
+            "INSERT INTO leases (name, holder, ends_at) VALUES (?, ?, ?) ON CONFLICT (name)"
+            " DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at"
             " WHERE leases.holder = excluded.holder OR leases.ends_at <= ?"
         )
         return tx.change(sql, name, holder, until, now) == 1
@@ -446,16 +445,14 @@ class Catalog(ApiKeys, Transfer):
     def counts(self) -> dict[str, int]:
         """Sizes for metrics: ``media`` (ready ids), ``pending``, ``contents``, ``content_bytes``,
         ``garbage`` (keys, due or not). What is over and not yet swept is included."""
-        names = ("media", "pending", "contents", "content_bytes", "garbage")
-        sql = """
-            SELECT (SELECT COUNT(*) FROM media WHERE state = 'ready'),
-                   (SELECT COUNT(*) FROM media WHERE state = 'pending'),
-                   (SELECT COUNT(*) FROM contents),
-                   (SELECT COALESCE(SUM(bytes), 0) FROM contents),
-                   (SELECT COUNT(*) FROM garbage)
-        """
-        (numbers,) = self._rows(sql)
-        return {name: int(number) for name, number in zip(names, numbers, strict=True)}
+        rows = self._rows("""
+            SELECT 'media', COUNT(*) FROM media WHERE state = 'ready'
+            UNION ALL SELECT 'pending', COUNT(*) FROM media WHERE state = 'pending'
+            UNION ALL SELECT 'contents', COUNT(*) FROM contents
+            UNION ALL SELECT 'content_bytes', COALESCE(SUM(bytes), 0) FROM contents
+            UNION ALL SELECT 'garbage', COUNT(*) FROM garbage
+        """)
+        return {name: int(number) for name, number in rows}
 
 
 def _claim_live(

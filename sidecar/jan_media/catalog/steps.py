@@ -150,12 +150,6 @@ def after_claim(tx: Transaction, id: str, owner: str) -> bool:
 # --- what an owner keeps
 
 
-def usage_of(tx: Transaction, owner: str) -> Usage:
-    """What ``owner`` keeps."""
-    found = tx.rows("SELECT bytes, files FROM usage WHERE owner = ?", owner)
-    return Usage(*found[0]) if found else Usage(0, 0)
-
-
 def charge(tx: Transaction, owner: str, *, bytes: int, files: int, quota: Quota = NO_QUOTA) -> None:
     """Add to what ``owner`` keeps. Raises `QuotaExceeded`, which undoes the transaction.
 

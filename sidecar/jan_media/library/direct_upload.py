@@ -8,7 +8,7 @@ knows, and everything after that looks at the copy.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import Claimed, Media, QuotaExceeded, State
+from jan_media.catalog.interface import Claim, Claimed, Media, QuotaExceeded, State
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.ingest import discard, examine, within_quota
 from jan_media.library.library import Library, held_until, under_fresh_key, upload_key
@@ -49,15 +49,10 @@ def prepare(library: Library, mime: str, owner: str) -> Prepared:
     now = library.clock()
     media_id = new_media_id(now)
     key = upload_key(media_id)
-    require_owner(owner)
     media = within_quota(
         library,
         lambda: library.catalog.create_pending(
-            media_id,
-            mime,
-            key,
-            owner,
-            now=now,
+            *(media_id, mime, key, Claim(require_owner(owner), now)),
             # An upload that begins in the last moment takes its time too.
             upload_until=now + rules.upload_ttl * 1000 + rules.hold_ms,
             quota=rules.quota_of(owner),
