@@ -336,9 +336,10 @@ class Catalog(ApiKeys, Transfer):
             return Released.NOT_FOUND
         if held != seen:
             raise Overtaken  # completed meanwhile: its content has to be locked first
-        if not tx.change("DELETE FROM claims WHERE owner = ? AND id = ?", owner, id):
+        ended, gone = steps.end_claims(tx, [id], "k.owner = ?", owner)
+        if not ended:
             return Released.NOT_OWNER
-        if not steps.after_claim(tx, id, owner):
+        if not gone:
             return Released.SHARED
         if sha256 is not None:
             steps.drop_unreferenced(tx, [sha256], now=now)
@@ -346,7 +347,8 @@ class Catalog(ApiKeys, Transfer):
 
     @transaction
     def expire(self, tx: Transaction, *, now: int, limit: int) -> Expired:
-        """Remove up to ``limit`` ids whose time is over, or claims whose end comes before that.
+        """Remove up to ``limit`` ids whose time is over, or the claims on so many whose end comes
+        before that.
 
         An id goes with its last claim; unreferenced contents become due garbage. It may remove
         fewer than ``limit`` at a time. All zeros mean that nothing was left to do.
@@ -362,18 +364,14 @@ class Catalog(ApiKeys, Transfer):
         hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
         steps.lock_content(tx, *hashes)
         # Renewed or completed since it was read: no longer over, or of a content not locked.
-        going: dict[str, str] = dict(
-            tx.hold(
-                f"SELECT id, state FROM media WHERE id IN ({marks(ids)}) AND expires_at <= ?"
-                f" AND (sha256 IS NULL OR sha256 IN ({marks(hashes)}))",
-                *(*ids, now, *hashes),
-            )
+        going = tx.hold(
+            f"SELECT id FROM media WHERE id IN ({marks(ids)}) AND expires_at <= ?"
+            f" AND (sha256 IS NULL OR sha256 IN ({marks(hashes)}))",
+            *(*ids, now, *hashes),
         )
-        states = list(going.values())
-        if not states:
+        if not going:
             raise Overtaken  # others may be over: all zeros would say that none is
-        steps.give_back_all(tx, list(going))
-        tx.change(f"DELETE FROM media WHERE id IN ({marks(list(going))})", *going)
+        _, states = steps.end_claims(tx, [id for (id,) in going])
         ready = states.count(State.READY)
         return Expired(
             media=ready,
@@ -474,22 +472,16 @@ def _claim_live(
 
 def _expire_claims(tx: Transaction, *, now: int, limit: int) -> Expired:
     """End claims that were to end before their media."""
-    over = tx.rows(
-        "SELECT k.owner, k.id, m.sha256 FROM claims k JOIN media m ON m.id = k.id"
-        " WHERE k.expires_at <= ? AND m.sha256 IS NOT NULL ORDER BY k.expires_at, k.id LIMIT ?",
-        *(now, limit),
-    )
-    hashes = sorted({sha256 for _, _, sha256 in over})
-    steps.lock_content(tx, *hashes)
-    ended = [
-        (owner, id)
-        for owner, id, _ in sorted(over)
-        if tx.change(
-            # Unless it was renewed since it was read.
-            "DELETE FROM claims WHERE owner = ? AND id = ? AND expires_at <= ?",
-            *(owner, id, now),
+    over: dict[str, str] = dict(
+        tx.rows(
+            "SELECT k.id, m.sha256 FROM claims k JOIN media m ON m.id = k.id"
+            " WHERE k.expires_at <= ? AND m.sha256 IS NOT NULL ORDER BY k.expires_at, k.id LIMIT ?",
+            *(now, limit),
         )
-    ]
-    gone = [id for owner, id in ended if steps.after_claim(tx, id, owner)]
+    )
+    hashes = sorted(set(over.values()))
+    steps.lock_content(tx, *hashes)
+    # Unless they were renewed since they were read.
+    claims, gone = steps.end_claims(tx, sorted(over), "k.expires_at <= ?", now)
     contents = steps.drop_unreferenced(tx, hashes, now=now) if gone else 0
-    return Expired(media=len(gone), uploads=0, contents=contents, claims=len(ended))
+    return Expired(media=len(gone), uploads=0, contents=contents, claims=claims)

@@ -136,15 +136,29 @@ def add_claim(
         )
 
 
-def after_claim(tx: Transaction, id: str, owner: str) -> bool:
-    """What follows when a claim has been deleted; whether the id went, as it does with the last."""
-    sql = "UPDATE usage SET bytes = bytes - ?, files = files - 1 WHERE owner = ?"
-    tx.change(sql, media_of(tx, id).bytes, owner)
-    forget_owners_of_nothing(tx)
-    if tx.rows("SELECT 1 FROM claims WHERE id = ? LIMIT 1", id):
-        return False
-    tx.change("DELETE FROM media WHERE id = ?", id)
-    return True
+def end_claims(
+    tx: Transaction, ids: Sequence[str], which: str = "TRUE", *parameters: Any
+) -> tuple[int, list[str]]:
+    """End the claims ``k`` on ids, those of which a condition holds; an id goes with its last one.
+
+    Returns how many have ended, and the states of the ids that went.
+    """
+    these = f"k.id IN ({{}}) AND {which}"
+    tx.among(
+        "UPDATE usage SET bytes = usage.bytes - gone.bytes, files = usage.files - gone.files FROM ("
+        " SELECT k.owner, COUNT(*) AS files, SUM(COALESCE(c.bytes, 0)) AS bytes"
+        f" {MEDIA_TABLES} JOIN claims k ON k.id = m.id WHERE {these}"
+        " GROUP BY k.owner) AS gone WHERE gone.owner = usage.owner RETURNING usage.owner",
+        *(ids, *parameters),
+    )
+    tx.change("DELETE FROM usage WHERE files = 0")  # which has an index of its own
+    ended = tx.among(f"DELETE FROM claims AS k WHERE {these} RETURNING id", ids, *parameters)
+    gone = tx.among(
+        "DELETE FROM media WHERE id IN ({}) AND NOT EXISTS"
+        " (SELECT 1 FROM claims k WHERE k.id = media.id) RETURNING state",
+        ids,
+    )
+    return len(ended), [state for (state,) in gone]
 
 
 # --- what an owner keeps
@@ -163,23 +177,6 @@ def charge(tx: Transaction, owner: str, *, bytes: int, files: int, quota: Quota 
         *(owner, bytes, files),
     )
     quota.require_room(Usage(all_bytes - bytes, all_files - files), bytes=bytes, files=files)
-
-
-def give_back_all(tx: Transaction, ids: Sequence[str]) -> None:
-    """Take ids from what their owners keep, before they and their claims go."""
-    tx.among(
-        "UPDATE usage SET bytes = usage.bytes - gone.bytes, files = usage.files - gone.files FROM ("
-        " SELECT k.owner, COUNT(*) AS files, SUM(COALESCE(c.bytes, 0)) AS bytes"
-        f" {MEDIA_TABLES} JOIN claims k ON k.id = m.id WHERE m.id IN ({{}})"
-        " GROUP BY k.owner) AS gone WHERE gone.owner = usage.owner RETURNING usage.owner",
-        ids,
-    )
-    forget_owners_of_nothing(tx)
-
-
-def forget_owners_of_nothing(tx: Transaction) -> None:
-    """Who keeps nothing has no row."""
-    tx.change("DELETE FROM usage WHERE files = 0")  # which has an index of its own
 
 
 # --- rows
