@@ -90,6 +90,15 @@ _PATIENT = """
     SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)
 """
 
+# One that has become a replica refuses writes; one that is being restored has no tables yet.
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
+
 _give_up_at: ContextVar[float | None] = ContextVar("give_up_at", default=None)  # monotonic seconds
 
 
@@ -148,11 +157,11 @@ class PostgresCatalog(Catalog):
         self._pool.close()
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
-        with _unavailable_on_database_error(), _in_time(_READ), self._pool.connection() as db:
+        with _in_time(_READ), self._pool.connection() as db:
             return work(_Statements(db))
 
     def _transact(self, work: Callable[[Transaction], T], seconds: float = _WRITE) -> T:
-        with _unavailable_on_database_error(), _in_time(seconds):
+        with _in_time(seconds):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     with self._pool.connection() as db, db.transaction():
@@ -223,28 +232,17 @@ def _configure(db: _Connection) -> None:
 
 @contextmanager
 def _in_time(seconds: float) -> Iterator[None]:
-    """Whatever waits for the server inside must be done within ``seconds``."""
+    """Whatever waits for the server inside must be done within ``seconds``.
+
+    Raises `CatalogUnavailable` if it is not, or fails.
+    """
     token = _give_up_at.set(time.monotonic() + seconds)
     try:
         yield
+    except _AWAY as error:
+        raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
     finally:
         _give_up_at.reset(token)
-
-
-@contextmanager
-def _unavailable_on_database_error() -> Iterator[None]:
-    # One that has become a replica refuses writes; one that is being restored has no tables yet.
-    away = (
-        psycopg.OperationalError,
-        psycopg.InterfaceError,
-        psycopg.errors.ReadOnlySqlTransaction,
-        psycopg.errors.UndefinedTable,
-        psycopg.errors.IdleInTransactionSessionTimeout,
-    )
-    try:
-        yield
-    except away as error:
-        raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
 
 
 def _lock_key(name: str) -> int:

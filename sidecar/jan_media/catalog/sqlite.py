@@ -69,7 +69,7 @@ class SqliteCatalog(Catalog):
 
     def migrate(self) -> None:
         self._create_file()
-        with _unavailable_on_database_error(), self._writer.one() as db:
+        with self._writer.one() as db:
             # Kept in the file, so this does something once. It needs the file for itself.
             self._persist(db.enable_wal)
         self._transact(lambda tx: migrate(tx, "sqlite"))
@@ -79,11 +79,11 @@ class SqliteCatalog(Catalog):
         self._readers.close()
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
-        with _unavailable_on_database_error(), self._readers.one() as db:
+        with self._readers.one() as db:
             return work(_Statements(db))
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
-        with _unavailable_on_database_error(), self._writer.one() as db:
+        with self._writer.one() as db:
             self._persist(lambda: db.execute("BEGIN IMMEDIATE"))
             result = work(_Statements(db))
             db.execute("COMMIT")
@@ -169,6 +169,10 @@ class _Connections:
             self._idle.append(db)
             if self._closed:
                 self.close()
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError):
+            raise  # a mistake of the caller or of this code, not of the database
+        except sqlite3.DatabaseError as error:
+            raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
         finally:
             self._turns.release()
 
@@ -200,13 +204,3 @@ class _Statements(Transaction):
 
     def lock(self, names: Sequence[str]) -> None:
         pass
-
-
-@contextmanager
-def _unavailable_on_database_error() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError):
-        raise  # a mistake of the caller or of this code, not of the database
-    except sqlite3.DatabaseError as error:
-        raise CatalogUnavailable(f"the catalog's database failed: {error}") from error

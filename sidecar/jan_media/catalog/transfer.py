@@ -92,7 +92,23 @@ class Transfer(Database):
             steps.keep_bytes(tx, content, storage_key, now=now)
         elif not steps.is_stored(tx, media.sha256):
             return False
-        _take_in_ready(tx, record)
+        if tx.hold("SELECT id FROM media WHERE id = ? AND sha256 IS NULL", media.id):
+            for owner in steps.owners(tx, media.id):  # it was not ready here, and had no bytes
+                steps.charge(tx, owner, bytes=media.bytes, files=0)
+        taken = tx.rows(
+            "SELECT 1 FROM media WHERE sha256 = ? AND place = ? AND id <> ?",
+            *(media.sha256, record.place, media.id),
+        )
+        place = steps.next_place(tx, media.sha256) if taken else record.place
+        tx.change(
+            "INSERT INTO media (id, state, sha256, place, created_at, expires_at)"
+            " VALUES (?, 'ready', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+            " SET state = 'ready', expires_at = CASE WHEN media.state = 'ready'"
+            " AND media.expires_at > excluded.expires_at THEN media.expires_at"
+            " ELSE excluded.expires_at END, sha256 = COALESCE(media.sha256, excluded.sha256),"
+            " place = COALESCE(media.place, excluded.place)",
+            *(media.id, media.sha256, place, media.created_at, media.expires_at),
+        )
         for claim in record.claims:
             _take_in_claim(tx, media.id, claim, bytes=media.bytes)
         return True
@@ -103,9 +119,19 @@ class Transfer(Database):
 
         An id that is ready here stays so, whatever the record says. Repeating it changes nothing.
         """
-        _take_in_unready(tx, record.media, key_due_at=key_due_at)
+        media = record.media
+        tx.change(
+            "INSERT INTO media (id, state, promised_mime, upload_key, created_at, expires_at,"
+            " rejection_code, rejection_message) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
+            " rejection_code = excluded.rejection_code,"
+            " rejection_message = excluded.rejection_message WHERE media.state = 'pending'",
+            *(media.id, media.state, media.mime, media.storage_key, media.created_at),
+            *(media.expires_at, media.rejection_code, media.rejection_message),
+        )
+        tx.insert_new("garbage", storage_key=media.storage_key, due_at=key_due_at, hold="dropped")
         for claim in record.claims:
-            _take_in_claim(tx, record.media.id, claim, bytes=0)
+            _take_in_claim(tx, media.id, claim, bytes=0)
 
     def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
         """All renditions of the contents of these SHA-256, behind the hash and the name of the
@@ -124,42 +150,6 @@ class Transfer(Database):
         for (key,) in tx.rows(sql, sha256, fit):
             if key:
                 steps.drop(tx, key, now=now)
-
-
-def _take_in_ready(tx: Transaction, record: Record) -> None:
-    """Hold a ready id of a content that is stored."""
-    media = record.media
-    if tx.hold("SELECT id FROM media WHERE id = ? AND sha256 IS NULL", media.id):
-        for owner in steps.owners(tx, media.id):  # it was not ready here, and had no bytes
-            steps.charge(tx, owner, bytes=media.bytes, files=0)
-    taken = tx.rows(
-        "SELECT 1 FROM media WHERE sha256 = ? AND place = ? AND id <> ?",
-        *(media.sha256, record.place, media.id),
-    )
-    place = steps.next_place(tx, media.sha256) if taken else record.place
-    tx.change(
-        "INSERT INTO media (id, state, sha256, place, created_at, expires_at)"
-        " VALUES (?, 'ready', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-        " SET state = 'ready', expires_at = CASE WHEN media.state = 'ready'"
-        " AND media.expires_at > excluded.expires_at THEN media.expires_at"
-        " ELSE excluded.expires_at END, sha256 = COALESCE(media.sha256, excluded.sha256),"
-        " place = COALESCE(media.place, excluded.place)",
-        *(media.id, media.sha256, place, media.created_at, media.expires_at),
-    )
-
-
-def _take_in_unready(tx: Transaction, media: Media, *, key_due_at: int) -> None:
-    """Hold a pending or rejected id, unless it has got further here."""
-    tx.change(
-        "INSERT INTO media (id, state, promised_mime, upload_key, created_at, expires_at,"
-        " rejection_code, rejection_message) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
-        " rejection_code = excluded.rejection_code,"
-        " rejection_message = excluded.rejection_message WHERE media.state = 'pending'",
-        *(media.id, media.state, media.mime, media.storage_key, media.created_at),
-        *(media.expires_at, media.rejection_code, media.rejection_message),
-    )
-    tx.insert_new("garbage", storage_key=media.storage_key, due_at=key_due_at, hold="dropped")
 
 
 def _take_in_claim(tx: Transaction, id: str, claim: Claim, *, bytes: int) -> None:
