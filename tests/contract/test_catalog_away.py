@@ -20,7 +20,6 @@ from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import CatalogUnavailable, Claim
 from jan_media.catalog.postgres import CONNECTIONS, PostgresCatalog, _lock_key
 from jan_media.catalog.sqlite import SqliteCatalog
-from jan_media.catalog.steps import content_lock
 from jan_media.media_id import new_media_id
 
 from tests.support.catalogs import content_of, open_migrated, upload
@@ -130,7 +129,7 @@ def test_a_content_that_is_locked_for_long_keeps_no_other_from_being_committed(
     own_postgres_server: PostgresServer, postgres_catalog: PostgresCatalog
 ) -> None:
     datas = [b"content %d" % number for number in range(8)]
-    key = _lock_key(content_lock(content_of(datas[0]).sha256))
+    key = _lock_key(f"content:{content_of(datas[0]).sha256}")
     sent = partial(upload, postgres_catalog, now=NOW, expires_at=LATER)
 
     with ThreadPoolExecutor(8) as threads, psycopg.connect(postgres_catalog._url) as other:

@@ -9,7 +9,7 @@ PostgreSQL many run at once, at READ COMMITTED, and locks keep them apart.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from jan_media.catalog.interface import IntentLapsed
 
@@ -26,21 +26,16 @@ class Overtaken(Exception):
     """What was read before its lock was held has changed. Run the transaction again."""
 
 
-class Cursor(Protocol):
-    """What both drivers answer a statement with."""
-
-    @property
-    def rowcount(self) -> int: ...
-
-    def fetchall(self) -> list[Row]: ...
-
-
 class Transaction(ABC):
     """Statements that happen together. Parameters are written ``?``."""
 
     @abstractmethod
-    def run(self, sql: str, parameters: Sequence[Any]) -> Cursor:
-        """Run one statement."""
+    def rows(self, sql: str, *parameters: Any) -> list[Row]:
+        """The rows that a query answers, or a change with RETURNING."""
+
+    @abstractmethod
+    def change(self, sql: str, *parameters: Any) -> int:
+        """Run a change; how many rows it touched."""
 
     @abstractmethod
     def run_script(self, sql: str) -> None:
@@ -53,10 +48,6 @@ class Transaction(ABC):
     @abstractmethod
     def lock(self, names: Sequence[str]) -> None:
         """Wait until no other transaction has locked these names; keep them to the end."""
-
-    def rows(self, sql: str, *parameters: Any) -> list[Row]:
-        """The rows that a query answers, or a change with RETURNING."""
-        return self.run(sql, parameters).fetchall()
 
     def among(self, sql: str, values: Sequence[str], *parameters: Any) -> list[Row]:
         """As `rows`, of a statement with ``IN ({})``, for any number of values to stand there."""
@@ -77,18 +68,14 @@ class Transaction(ABC):
         """As `rows`, for a SELECT; nobody else changes these rows until the transaction ends."""
         return self.rows(sql, *parameters)
 
-    def change(self, sql: str, *parameters: Any) -> int:
-        """Run a change; how many rows it touched."""
-        return self.run(sql, parameters).rowcount
-
     def insert(self, table: str, **row: Any) -> None:
         """Add a row. Raises the driver's ``IntegrityError`` if its key is there."""
-        self.run(_insert(table, list(row)), list(row.values()))
+        self.change(_insert(table, list(row)), *row.values())
 
     def insert_new(self, table: str, **row: Any) -> bool:
         """Add a row unless it is in conflict with one that is there; whether it was added."""
         sql = f"{_insert(table, list(row))} ON CONFLICT DO NOTHING"
-        return self.run(sql, list(row.values())).rowcount == 1
+        return self.change(sql, *row.values()) == 1
 
 
 class Database(ABC):

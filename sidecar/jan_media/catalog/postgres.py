@@ -206,9 +206,12 @@ class _Statements(Transaction):
     def __init__(self, db: _Connection) -> None:
         self._db = db
 
-    def run(self, sql: str, parameters: Sequence[Any]) -> psycopg.Cursor[Row]:
-        # The shared statements contain no percent sign and no question mark but the placeholders'.
-        return self._db.execute(sql.replace("?", "%s"), parameters)
+    # The shared statements contain no percent sign and no question mark but the placeholders'.
+    def rows(self, sql: str, *parameters: Any) -> list[Row]:
+        return self._db.execute(sql.replace("?", "%s"), parameters).fetchall()
+
+    def change(self, sql: str, *parameters: Any) -> int:
+        return self._db.execute(sql.replace("?", "%s"), parameters).rowcount
 
     def run_script(self, sql: str) -> None:
         self._db.execute(sql)

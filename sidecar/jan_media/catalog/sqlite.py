@@ -45,7 +45,7 @@ from typing import Any, TypeVar
 from sqlite_utils import Database
 
 from jan_media.catalog.catalog import Catalog
-from jan_media.catalog.database import Cursor, Transaction
+from jan_media.catalog.database import Row, Transaction
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.catalog.migrations import migrate
 
@@ -190,8 +190,11 @@ class _Statements(Transaction):
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def run(self, sql: str, parameters: Sequence[Any]) -> Cursor:
-        return self._db.execute(sql, parameters)
+    def rows(self, sql: str, *parameters: Any) -> list[Row]:
+        return self._db.execute(sql, parameters).fetchall()
+
+    def change(self, sql: str, *parameters: Any) -> int:
+        return self._db.execute(sql, parameters).rowcount
 
     def run_script(self, sql: str) -> None:
         self._db.executescript(sql)  # which does not commit, as sqlite3's own would

@@ -33,12 +33,7 @@ RENDITION = "storage_key, mime, bytes, width, height, failure_code, failure_mess
 
 def lock_content(tx: Transaction, *sha256: str) -> None:
     """Wait until no other transaction has locked these contents; keep them to the end."""
-    tx.lock([content_lock(each) for each in sha256])
-
-
-def content_lock(sha256: str) -> str:
-    """The name of a content's lock."""
-    return f"content:{sha256}"
+    tx.lock([f"content:{each}" for each in sha256])
 
 
 # --- keys and contents; the content's lock is held
