@@ -111,9 +111,8 @@ def guarded(app: ASGIApp, sidecar: Sidecar, address: Address, below: str) -> ASG
 
     def admits(headers: Headers) -> bool:
         if secret.configured:
-            shown = headers.get(SECRET_HEADER, "").encode(
-                "latin-1"
-            )  # as Starlette reads all headers
+            # In UTF-8; Starlette reads every header as Latin-1.
+            shown = headers.get(SECRET_HEADER, "").encode("latin-1")
             return secret.admits(shown.decode("utf-8", "surrogateescape"))
         return all(map(_names_this_machine, headers.getlist("host")))
 
