@@ -33,7 +33,7 @@ def files(root: Path) -> list[Path]:
 
 
 def put(storage: LocalStorage, key: str, data: bytes) -> None:
-    storage.put(key, BytesIO(data), size=len(data), mime="image/png")
+    storage.put(key, BytesIO(data), mime="image/png")
 
 
 def get(storage: LocalStorage, key: str) -> bytes:
@@ -175,7 +175,7 @@ class Endless(io.RawIOBase):
         return b"x" * size
 
 storage = LocalStorage(Path(sys.argv[1]), public_url="http://x", secret=b"s" * 32)
-storage.put("content/a", Endless(), size=2**39, mime="image/png")
+storage.put("content/a", Endless(), mime="image/png")
 """
 
 
@@ -222,7 +222,7 @@ from pathlib import Path
 from jan_media.storage.local import LocalStorage
 for number in range(40):
     storage = LocalStorage(Path(sys.argv[1]), public_url="http://x", secret=b"s" * 32)
-    storage.put(f"content/{os.getpid()}-{number}", io.BytesIO(b"x"), size=1, mime="image/png")
+    storage.put(f"content/{os.getpid()}-{number}", io.BytesIO(b"x"), mime="image/png")
 """
     processes = [subprocess.Popen([sys.executable, "-c", code, str(root)]) for _ in range(4)]
 

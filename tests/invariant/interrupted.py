@@ -36,9 +36,9 @@ class InterruptedStorage(Storage):
             self._moment = ""
             self._action()
 
-    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
+    def put(self, key: str, source: BinaryIO, *, mime: str) -> None:
         self._at("before put")
-        self._storage.put(key, source, size=size, mime=mime)
+        self._storage.put(key, source, mime=mime)
         self.written = key
         self._at("after put")
 

@@ -301,7 +301,7 @@ class Life:
         if with_bytes:
             with Spool(self.world.spool_dir, max_bytes=10**9) as spool:
                 spool.write(CONTENTS[content])
-                self.storage.put(key, spool.from_start(), size=spool.size, mime="image/png")
+                self.storage.put(key, spool.from_start(), mime="image/png")
             self.model.orphans[key] = self.now + HOLD
 
     def sweep(self, ahead: int) -> None:

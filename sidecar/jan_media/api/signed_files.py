@@ -94,7 +94,7 @@ async def _receive(request: Request, body: RawBody, key: str) -> None:
         promised_until = held_until(key, library.rules.upload_ttl)
         if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
             raise Refused("access_expired", "The upload took too long. Ask for a new one.")
-        library.storage.put(key, spool.from_start(), size=spool.size, mime=ANY_TYPE)
+        library.storage.put(key, spool.from_start(), mime=ANY_TYPE)
 
     try:
         await receive(sidecar, body, keep, caller=client_address(request))

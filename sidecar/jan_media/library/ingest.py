@@ -90,7 +90,7 @@ def _store(
         if quota != NO_QUOTA:  # the commit will look again, but the bytes would be written by then
             quota.require_room(library.catalog.usage(owner), bytes=content.bytes, files=1)
         library.catalog.intend(key, due_at=claim.created_at + library.rules.hold_ms)
-        library.storage.put(key, spool.from_start(), size=content.bytes, mime=content.mime)
+        library.storage.put(key, spool.from_start(), mime=content.mime)
         claim, end = claim_now()
         new_id = new_media_id(claim.created_at)
         try:

@@ -182,7 +182,7 @@ class _Move:
                 raise _Damaged from None
             if (spool.size, spool.sha256) != (size or spool.size, sha256 or spool.sha256):
                 raise _Damaged
-            self.target.storage.put(target_key, spool.from_start(), size=spool.size, mime=mime)
+            self.target.storage.put(target_key, spool.from_start(), mime=mime)
             if hash_of(self.target.storage, target_key) != spool.sha256:
                 raise StorageUnavailable("what the new storage gives back is not what was written")
             return spool.size

@@ -94,7 +94,7 @@ def _make(library: Library, media: Media, fit: Fit) -> Rendition:
         done = made
         if content is not None:
             library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
-            library.storage.put(key, io.BytesIO(content), size=made.bytes, mime=made.mime)
+            library.storage.put(key, io.BytesIO(content), mime=made.mime)
             done = replace(made, storage_key=key)
         return library.catalog.keep_rendition(media.sha256, fit.key, done, now=library.clock())
 

@@ -91,11 +91,10 @@ class Storage(Protocol):
     def close(self) -> None:
         """Give back connections. The storage cannot be used afterwards."""
 
-    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
-        """Write ``size`` bytes of ``source`` (from its position; seekable) under ``key``.
+    def put(self, key: str, source: BinaryIO, *, mime: str) -> None:
+        """Write ``source``, which is seekable, from its position to its end, under ``key``.
 
-        Replaces an object that is there. The source stays open. Raises `ValueError` if it has fewer
-        bytes.
+        Replaces an object that is there. The source stays open.
         Durable when it returns. A reader sees the whole object or none; a crash leaves no
         partial object under ``key``. Memory stays bounded whatever the size.
         """

@@ -39,6 +39,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -100,15 +101,10 @@ class LocalStorage(LocalUrls, Storage):
     def close(self) -> None:
         pass
 
-    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
+    def put(self, key: str, source: BinaryIO, *, mime: str) -> None:
         target = self._path(key)
-        left = size
         with _failures_mapped(), self._new_file() as (file, path):
-            while left and (chunk := source.read(min(CHUNK, left))):
-                file.write(chunk)
-                left -= len(chunk)
-            if left:
-                raise ValueError(f"the source has {size - left} bytes left, {size} were announced")
+            shutil.copyfileobj(source, file, CHUNK)
             file.flush()
             os.fsync(file.fileno())
             path.replace(target)
@@ -142,7 +138,7 @@ class LocalStorage(LocalUrls, Storage):
                 if error.errno not in _NO_HARD_LINKS:
                     raise
                 with from_path.open("rb") as file:
-                    self.put(target, file, size=os.fstat(file.fileno()).st_size, mime=mime)
+                    self.put(target, file, mime=mime)
 
     def delete(self, keys: Sequence[str]) -> None:
         paths = [self._path(key) for key in keys]

@@ -90,8 +90,8 @@ _MOST_DELETIONS = 1000  # of one DeleteObjects request
 _FILENAME = re.compile(r'filename="([^"]*)"')
 
 
-class _Part(ReadFileChunk):
-    """The next ``size`` bytes of a file, which stays open: its owner may put it again."""
+class _Rest(ReadFileChunk):
+    """A file from its position on. It stays open: its owner may put it again."""
 
     def close(self) -> None:
         pass
@@ -170,17 +170,14 @@ class S3Storage(Storage):
     def close(self) -> None:
         self.client.close()
 
-    def put(self, key: str, source: BinaryIO, *, size: int, mime: str) -> None:
-        require_key(key)
+    def put(self, key: str, source: BinaryIO, *, mime: str) -> None:
         start, end = source.tell(), source.seek(0, os.SEEK_END)
         source.seek(start)
-        if end - start < size:
-            raise ValueError(f"the source has {end - start} bytes left, {size} were announced")
         with failures_mapped("an upload"):
             self.client.upload_fileobj(
-                cast(BinaryIO, _Part(source, size, end)),
+                cast(BinaryIO, _Rest(source, end, end)),
                 self.bucket,
-                key,
+                require_key(key),
                 ExtraArgs={"ContentType": mime},
                 Config=self._transfer,
             )

@@ -106,7 +106,7 @@ def _permissions(storage: "S3Storage", key: str) -> Finding:
     """Do everything that the sidecar does with an object, once."""
     doing = "write"
     try:
-        storage.put(key, BytesIO(_PROBE), size=len(_PROBE), mime=_MIME)
+        storage.put(key, BytesIO(_PROBE), mime=_MIME)
         doing = "read"
         with storage.read(key) as pieces:
             same = b"".join(pieces) == _PROBE

@@ -92,7 +92,7 @@ def direct(library: Library, data: bytes) -> str:
 def write(library: Library, key: str, data: bytes) -> None:
     with Spool(library.spool_dir, max_bytes=10**9) as spool:
         spool.write(data)
-        library.storage.put(key, spool.from_start(), size=len(data), mime="image/png")
+        library.storage.put(key, spool.from_start(), mime="image/png")
 
 
 def completed(library: Library, media_id: str) -> State | None:
