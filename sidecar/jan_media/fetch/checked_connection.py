@@ -1,8 +1,12 @@
-"""TCP connections that only ever go to an address which has been checked.
+"""TCP connections that only ever go to an address which has been checked, and do not read ahead.
 
 The check sits where the connection is made: a name is looked up once, every address it stands for
 is held against the policy, and the connection goes to one of those very addresses. There is no
 second lookup that could answer differently. TLS is anyio's, against the name in the URL.
+
+An event loop reads from a socket before anybody asks: uvloop takes up to 32 times 256 KB at once.
+Here each read is one ``recv`` of a limited size. What nobody has read yet stays in the system's
+buffers, and when these are full, the sender has to wait.
 """
 
 import asyncio
@@ -11,14 +15,15 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
+import anyio
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
 from jan_media.fetch.addresses import Address, parse_address
 from jan_media.fetch.errors import FetchFailed, UrlNotAllowed, failing
 from jan_media.fetch.policy import FetchPolicy
-from jan_media.fetch.streams import CountedSocket, Intake, connect
 from jan_media.fetch.url import RemoteUrl
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
@@ -27,6 +32,9 @@ Resolver = Callable[[str], Awaitable[Sequence[str]]]
 _SECONDS = 5.0  # for lookup and connection, and for the handshake of TLS
 _MOST_ADDRESSES = 64
 _MOST_ATTEMPTS = 4
+_MOST_AROUND = 48 * 1024  # a head and a TLS handshake of any usual size
+_CONTENT_FOR_ONE_AROUND = 4  # chunks of a few dozen bytes and more are fine
+_FIRST_READ = 4 * 1024
 
 # A lookup cannot be cancelled. Threads of its own keep a dead name server from taking those that
 # storage and catalog work on.
@@ -39,6 +47,30 @@ async def system_resolver(host: str) -> Sequence[str]:
         _lookups, lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     )
     return [str(address[0]) for *_, address in found]
+
+
+@dataclass(slots=True)
+class Intake:
+    """Counts the bytes that come over one request's connection, and those that are content.
+
+    Heads, interim answers, chunk sizes and TLS records are parsed in Python, which costs a thousand
+    times as much as content of the same length. Without a limit, a server that sends chunks of one
+    byte, or one ``100 Continue`` after another, would keep a worker busy.
+    """
+
+    received: int = 0
+    content: int = 0
+
+    def most_to_read(self) -> int:
+        """How many bytes the next read may take.
+
+        They are few until content has come, because whatever one read brings is parsed without a
+        pause. Raises `FetchFailed` if too little of what came is content.
+        """
+        around = self.received - self.content
+        if around > _MOST_AROUND + self.content // _CONTENT_FOR_ONE_AROUND:
+            raise FetchFailed("The server sent too much that is not content.")
+        return _FIRST_READ + self.content
 
 
 class CheckedNetwork:
@@ -86,8 +118,50 @@ class CheckedNetwork:
         return addresses
 
 
-async def _connect(addresses: list[Address], port: int, intake: Intake) -> CountedSocket:
+async def _connect(addresses: list[Address], port: int, intake: Intake) -> "CountedSocket":
+    """To the first address that answers. Raises the `OSError` of the last."""
     for address in addresses[:-1]:
         with contextlib.suppress(OSError):
-            return await connect(address, port, intake)
-    return await connect(addresses[-1], port, intake)
+            return CountedSocket(await _connected_socket(address, port), intake)
+    return CountedSocket(await _connected_socket(addresses[-1], port), intake)
+
+
+async def _connected_socket(address: Address, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class CountedSocket(ByteStream):
+    """A connected socket, which does not block, as anyio uses one."""
+
+    def __init__(self, sock: socket.socket, intake: Intake) -> None:
+        self._sock = sock
+        self._intake = intake
+        self._loop = asyncio.get_running_loop()
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """The next bytes. Raises `anyio.EndOfStream`, `OSError` and `FetchFailed`."""
+        size = min(max_bytes, self._intake.most_to_read())
+        data = await self._loop.sock_recv(self._sock, size)
+        if not data:
+            raise anyio.EndOfStream
+        self._intake.received += len(data)
+        return data
+
+    async def send(self, item: bytes) -> None:
+        """Send all of ``item``. Raises `OSError`."""
+        await self._loop.sock_sendall(self._sock, item)
+
+    async def send_eof(self) -> None:
+        """Say that nothing more will be sent."""
+        self._sock.shutdown(socket.SHUT_WR)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        self._sock.close()

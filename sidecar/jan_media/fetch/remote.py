@@ -12,7 +12,7 @@ import certifi
 import h11
 
 from jan_media.errors import ContentTooLarge
-from jan_media.fetch.checked_connection import CheckedNetwork, Resolver, system_resolver
+from jan_media.fetch.checked_connection import CheckedNetwork, Intake, Resolver, system_resolver
 from jan_media.fetch.decoding import Decoder
 from jan_media.fetch.errors import (
     FetchFailed,
@@ -23,7 +23,6 @@ from jan_media.fetch.errors import (
 )
 from jan_media.fetch.exchange import Exchange
 from jan_media.fetch.policy import FetchPolicy
-from jan_media.fetch.streams import Intake
 from jan_media.fetch.url import RemoteUrl, parse_url
 
 Sink = Callable[[bytes], Awaitable[None]]
