@@ -63,7 +63,9 @@ class Exchange:
                 self._http.receive_data(await self._read())
 
     async def _read_head(self) -> bytes:
-        while (end := _HEAD_END.search(self._received)) is None:
+        looked_at = 0  # a server may send byte by byte
+        while (end := _HEAD_END.search(self._received, looked_at)) is None:
+            looked_at = max(0, len(self._received) - 3)
             data = await self._read()
             if not data:
                 raise broke_off(self._url.host)

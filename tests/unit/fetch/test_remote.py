@@ -298,6 +298,18 @@ def test_content_that_is_not_as_it_is_labelled_is_taken_as_it_is(coding: str) ->
     assert fetch_from(answering(answer), fetcher())[0] == content
 
 
+def test_a_head_that_comes_byte_by_byte_is_read() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+
+    async def drop_by_drop(path: str, writer: asyncio.StreamWriter) -> None:
+        for byte in head + b"abc":
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    assert fetch_from(drop_by_drop, fetcher())[0] == b"abc"
+
+
 def test_megabytes_of_lines_that_are_no_headers_are_not_taken() -> None:
     head = b"HTTP/1.1 200 OK\r\n" + b"no header\r\n" * 300_000
     with pytest.raises(FetchFailed):
