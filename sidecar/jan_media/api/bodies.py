@@ -8,12 +8,14 @@ from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
-from jan_media.api.slots import Slot
 from jan_media.errors import ContentTooLarge, Refused
 
 PIECE = 256 * 1024
 BEGINNING = 64 * 1024  # about what a connection holds in any case
 STALL_SECONDS = 30
+FAIR_RATE = 32 * 1024  # bytes a second: who sends less may lose the slot to somebody who waits
+FAIR_SECONDS = 3.0  # of waiting for the sender, before it is called slow
+WINDOW = 10.0  # seconds of waiting for the sender, after which older ones count less and less
 SLOWEST = 4096  # bytes a second, on average once the first half minute is over
 SMALL_JSON = 64 * 1024
 # Python's parser goes a little deeper than this and no further.
@@ -47,25 +49,27 @@ def refuse_announced_size(
 
 
 class Arriving:
-    """A body as it arrives. Whoever takes a slot for it says so in ``slot``."""
+    """A body as it arrives, and how fast its sender is. Time that we take does not count."""
 
-    def __init__(self, request: Request, slot: Slot | None = None) -> None:
-        self.slot = slot
+    def __init__(self, request: Request) -> None:
+        self.whole = False  # its end has come
+        self.lost = False  # its slot, to somebody faster
         self._request = request
-        self._more = True
         self._beginning: list[bytes] = []
-        self._received = 0
-        self._waited = 0.0  # seconds; time that we take ourselves does not count
+        self._received, self._waited = 0, 0.0  # bytes, and seconds of waiting for them
+        self._lately, self._seconds = 0, 0.0  # the same since it has a slot, old ones counting less
+        self._since = 0.0
+        self._waiting: asyncio.Timeout | None = None
 
-    async def begin(self) -> bool:
-        """Wait for the end, or for the first `BEGINNING` bytes; whether it was the end.
+    async def begin(self) -> None:
+        """Wait for the end, or for the first `BEGINNING` bytes.
 
         So a sender takes no slot before it has sent something, and a small body is never behind
         those that come slowly.
         """
-        while self._more and self._received < BEGINNING:
+        while not self.whole and self._received < BEGINNING:
             self._beginning.append(await self._read())
-        return not self._more
+        self._lately, self._seconds = 0, 0.0
 
     async def reads(self) -> AsyncIterator[bytes]:
         """What comes from the network, read by read; it may be asked for again after a break.
@@ -73,7 +77,7 @@ class Arriving:
         Raises `Refused` (``request_timeout``) if the body stalls, drips so that it would go on for
         hours, or has lost its slot to somebody faster.
         """
-        while self._more or self._beginning:
+        while not self.whole or self._beginning:
             chunk = self._beginning.pop(0) if self._beginning else await self._read()
             if chunk:
                 yield chunk
@@ -97,27 +101,48 @@ class Arriving:
 
     async def _read(self) -> bytes:
         left = STALL_SECONDS + self._received / SLOWEST - self._waited
-        since = time.monotonic()
-        slot = self.slot
+        most = 0 if self.lost else min(left, STALL_SECONDS)
+        self._since = time.monotonic()
         try:
-            async with asyncio.timeout(min(left, STALL_SECONDS)) as limit:
-                if slot is not None:
-                    slot.wait_for_sender(limit)
+            async with asyncio.timeout(most) as self._waiting:
                 message = await self._request.receive()
         except TimeoutError:
             raise Refused("request_timeout", self._why_timed_out(left)) from None
+        finally:
+            self._waiting = None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        self._waited += time.monotonic() - since
-        self._more = message.get("more_body", False)
+        self.whole = not message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
-        self._received += len(chunk)
-        if slot is not None:
-            slot.received(len(chunk))
+        self._count(len(chunk), time.monotonic() - self._since)
         return chunk
 
+    def _count(self, received: int, waited: float) -> None:
+        self._received += received
+        self._waited += waited
+        self._lately += received
+        self._seconds += waited
+        if self._seconds > WINDOW:
+            self._seconds /= 2
+            self._lately //= 2
+
+    def slowness(self) -> float:
+        """Seconds for each byte if the sender is slow just now; 0.0 if it is not."""
+        if self._waiting is None or self.lost:
+            return 0.0
+        seconds = self._seconds + time.monotonic() - self._since
+        if seconds < FAIR_SECONDS or self._lately >= seconds * FAIR_RATE:
+            return 0.0
+        return seconds / (self._lately + 1)
+
+    def lose(self) -> None:
+        """Make whoever waits for the sender give the slot back."""
+        self.lost = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
     def _why_timed_out(self, left: float) -> str:
-        if self.slot is not None and self.slot.lost:
+        if self.lost:
             return "The body comes too slowly while others wait: send it again later, or faster"
         if left >= STALL_SECONDS:
             return f"Nothing of the body came for {STALL_SECONDS} seconds"

@@ -9,60 +9,22 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from jan_media.api.bodies import Arriving
 from jan_media.errors import Refused, TooBusy
 
-FAIR_RATE = 32 * 1024  # bytes a second: who sends less may lose the slot to somebody who waits
-FAIR_SECONDS = 3.0  # of waiting for the sender, before it is called slow
-WINDOW = 10.0  # seconds of waiting for the sender, after which older ones count less and less
 LOOK_AGAIN = 0.5  # seconds between two looks for slow senders
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Slot:
-    """A slot that somebody wants or holds, and how fast its sender is. Time that we take does not
-    count."""
+    """A slot that a caller wants or holds."""
 
-    def __init__(self, caller: str, share: int, *, whole: bool) -> None:
-        self.caller = caller
-        self.share = share  # how many the caller may hold
-        self.whole = whole  # the body is here already
-        self.given = asyncio.get_running_loop().create_future()
-        self.lost = False
-        self._bytes = 0
-        self._seconds = 0.0
-        self._since = 0.0
-        self._waiting: asyncio.Timeout | None = None
-
-    def wait_for_sender(self, limit: asyncio.Timeout) -> None:
-        """The next bytes are waited for now, under a time limit that `lose` may bring forward."""
-        if self.lost:
-            limit.reschedule(0)
-        self._waiting = limit
-        self._since = asyncio.get_running_loop().time()
-
-    def received(self, count: int) -> None:
-        """So many bytes came, and are no longer waited for."""
-        self._seconds += asyncio.get_running_loop().time() - self._since
-        self._bytes += count
-        self._waiting = None
-        if self._seconds > WINDOW:
-            self._seconds /= 2
-            self._bytes //= 2
-
-    def slowness(self) -> float:
-        """Seconds for each byte if the sender is slow just now; 0.0 if it is not."""
-        if self._waiting is None or self.lost:
-            return 0.0
-        seconds = self._seconds + asyncio.get_running_loop().time() - self._since
-        if seconds < FAIR_SECONDS or self._bytes >= seconds * FAIR_RATE:
-            return 0.0
-        return seconds / (self._bytes + 1)
-
-    def lose(self) -> None:
-        """Make whoever waits for the sender give the slot back."""
-        self.lost = True
-        if self._waiting is not None:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+    caller: str
+    share: int  # how many the caller may hold
+    sender: Arriving | None  # who loses it by being slow
+    given: "asyncio.Future[None]"
 
 
 class Slots:
@@ -79,21 +41,23 @@ class Slots:
 
     @asynccontextmanager
     async def taken(
-        self, caller: str, *, guest: bool = False, whole: bool = False
-    ) -> AsyncIterator[Slot]:
-        """Hold a slot. Requests whose body is here as a ``whole`` come before others.
+        self, caller: str, *, guest: bool = False, sender: Arriving | None = None
+    ) -> AsyncIterator[None]:
+        """Hold a slot, until the ``sender`` loses it. Whoever has sent all comes before others.
 
         Raises `TooBusy` if no slot becomes free in time, and `Refused` (``too_many_requests``) if
         that is because the caller holds a whole share.
         """
-        slot = Slot(caller, max(1, self._at_once // (4 if guest else 2)), whole=whole)
-        ahead = sum(each.whole for each in self._queue) if whole else len(self._queue)
-        self._queue.insert(ahead, slot)
+        share = max(1, self._at_once // (4 if guest else 2))
+        slot = Slot(caller, share, sender, asyncio.get_running_loop().create_future())
+        whole = [each for each in self._queue if each.sender and each.sender.whole]
+        ahead = whole if sender and sender.whole else self._queue
+        self._queue.insert(len(ahead), slot)
         self._hand_out()
         try:
             if not slot.given.done():
                 await self._wait(slot)
-            yield slot
+            yield
         finally:
             if slot.given.done():
                 self._holders.remove(slot)
@@ -137,11 +101,11 @@ class Slots:
         """Let the slowest senders lose as many slots as others wait for."""
         held = self._held()
         waiting = sum(held[each.caller] < each.share for each in self._queue)
-        leaving = sum(slot.lost for slot in self._holders)
-        slow = [slot for slot in self._holders if slot.slowness()]
-        slow.sort(key=Slot.slowness, reverse=True)
-        for slot in slow[: max(0, waiting - leaving)]:
-            slot.lose()
+        senders = [slot.sender for slot in self._holders if slot.sender]
+        leaving = sum(sender.lost for sender in senders)
+        slow = sorted(filter(Arriving.slowness, senders), key=Arriving.slowness, reverse=True)
+        for sender in slow[: max(0, waiting - leaving)]:
+            sender.lose()
 
     @staticmethod
     def _share_is_full(slot: Slot) -> Refused:

@@ -101,10 +101,9 @@ async def receive(
     sidecar: Sidecar, body: "RawBody", end: Callable[[], T], *, caller: str, guest: bool = False
 ) -> T:
     """Give the body what arrives, and return what ``end`` does; both in threads, in a slot."""
-    arriving = body.arriving
-    whole = await arriving.begin()
-    async with sidecar.uploads.taken(caller, guest=guest, whole=whole) as arriving.slot:
-        async for piece in arriving.pieces():
+    await body.arriving.begin()
+    async with sidecar.uploads.taken(caller, guest=guest, sender=body.arriving):
+        async for piece in body.arriving.pieces():
             await sidecar.lanes.uploads.run(body.feed, piece)
         return await sidecar.lanes.checks.run(end)
 

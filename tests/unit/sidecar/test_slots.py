@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from jan_media.api import slots
+from jan_media.api import bodies, slots
 from jan_media.api.bodies import Arriving
 from jan_media.api.errors import answer_to
 from jan_media.api.slots import Slots
@@ -148,15 +148,16 @@ async def send_nothing() -> Message:
 def test_a_slow_sender_loses_its_place_to_who_waits(
     receive: Callable[[], Coroutine[Any, Any, Message]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "FAIR_SECONDS", 0.1)
+    monkeypatch.setattr(bodies, "FAIR_SECONDS", 0.1)
     monkeypatch.setattr(slots, "LOOK_AGAIN", 0.02)
 
     async def scenario() -> None:
         all_slots = Slots(2, patience=5)
 
         async def send(caller: str) -> None:
-            async with all_slots.taken(caller) as slot:
-                async for _ in Arriving(request_with(receive), slot).reads():
+            arriving = Arriving(request_with(receive))
+            async with all_slots.taken(caller, sender=arriving):
+                async for _ in arriving.reads():
                     pass
 
         senders = [asyncio.create_task(send(caller)) for caller in "ab"]
@@ -175,13 +176,14 @@ def test_a_slow_sender_loses_its_place_to_who_waits(
 def test_a_slow_sender_keeps_its_place_while_nobody_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(slots, "FAIR_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "FAIR_SECONDS", 0.05)
     monkeypatch.setattr(slots, "LOOK_AGAIN", 0.01)
 
     async def scenario() -> None:
         all_slots = Slots(2)
-        async with all_slots.taken("a") as slot:
-            reads = Arriving(request_with(send_slowly), slot).reads()
+        arriving = Arriving(request_with(send_slowly))
+        async with all_slots.taken("a", sender=arriving):
+            reads = arriving.reads()
             for _ in range(20):
                 assert await anext(reads) == b"a"
 
