@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from jan_media_plugin import schema
-from jan_media_plugin.fit import FitOfRoute
+from jan_media_plugin.fit import Fit
 from jan_media_plugin.rewrite.places import parse_place
 from jan_media_plugin.schema import ConfigError
 
@@ -136,10 +136,10 @@ class Config:
         "quota): it goes on as it came, or is refused.",
         *("pass", "reject"),
     )
-    fit: FitOfRoute | None = schema.record(
+    fit: Fit | None = schema.record(
         "What the route's model takes. Media that do not fit are converted, and the URLs of the "
         "converted ones go on.",
-        FitOfRoute,
+        Fit,
     )
     max_ids: int = schema.integer("The most different ids in one request.", 64, 1, 1000)
     max_body_bytes: int = schema.integer(

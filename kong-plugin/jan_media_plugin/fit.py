@@ -5,24 +5,44 @@ Each preset has the page that says so and the month in which it was read. Any fi
 """
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from jan_media_plugin import schema
 
+Preset = Literal["openai", "anthropic", "gemini", "qwen"]
 MB = 1_000_000  # the pages say MB, and do not say which: the smaller is small enough for both
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """Limits of one image. None and an empty tuple: there is no such limit."""
+    """Limits of one image. None and an empty tuple: there is no such limit.
 
-    types: tuple[str, ...] = ()  # media types, the ones to convert to first
-    max_bytes: int | None = None
-    max_edge: int | None = None  # pixels
-    max_pixels: int | None = None
-    strip_metadata: bool = False
-    many: int | None = None  # with more images than this in a request …
-    many_max_edge: int | None = None  # … this is the largest edge, in pixels
+    As ``fit`` in kong.yml it is what differs from a preset.
+    """
+
+    preset: Preset | None = schema.string(
+        "The limits of a provider, from fit.py. What else is given here overrides them.",
+        one_of=list(get_args(Preset)),
+    )
+    types: tuple[str, ...] = schema.strings(
+        "Media types that the model takes, such as image/jpeg, the preferred one first. Empty: "
+        "those of the preset."
+    )
+    max_bytes: int | None = schema.integer("Of one image.", None, 1024, 1 << 30)
+    max_edge: int | None = schema.integer("Of one image, in pixels.", None, 16, 65_535)
+    max_pixels: int | None = schema.integer("Width times height.", None, 256, 1 << 30)
+    strip_metadata: bool | None = schema.boolean(
+        "Leave out what is no picture: the place where a photo was taken, for one.", None
+    )
+    many: int | None = schema.integer(
+        "With more images than this in a request, many_max_edge holds.", None, 1, 1000
+    )
+    many_max_edge: int | None = schema.integer("In pixels: see many.", None, 16, 65_535)
+
+    def limits(self) -> "Fit":
+        """Return the preset's limits with what differs here."""
+        given = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        return replace(PRESETS[given.pop("preset")], **given) if self.preset else self
 
     def for_images(self, count: int) -> "Fit":
         """Return the limits of each of ``count`` images in one request."""
@@ -34,12 +54,16 @@ class Fit:
 
     def as_question(self) -> dict[str, Any]:
         """Return what the sidecar is asked for."""
-        question = asdict(self)
-        del question["many"], question["many_max_edge"]
-        return question
+        return {
+            "types": self.types,
+            "max_bytes": self.max_bytes,
+            "max_edge": self.max_edge,
+            "max_pixels": self.max_pixels,
+            "strip_metadata": self.strip_metadata or False,
+        }
 
 
-PRESETS: dict[str, Fit] = {
+PRESETS: dict[Preset, Fit] = {
     # https://developers.openai.com/api/docs/guides/images-vision, 2026-11. With the details low,
     # high and auto larger ones are scaled down to 2048 pixels there, so no more need be sent. For
     # the detail "original" of newer models, give a larger max_edge.
@@ -71,35 +95,3 @@ PRESETS: dict[str, Fit] = {
         max_pixels=16_777_216,
     ),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitOfRoute:
-    """``fit`` in kong.yml: a preset, and what differs from it."""
-
-    preset: Literal["openai", "anthropic", "gemini", "qwen"] | None = schema.string(
-        "The limits of a provider, from fit.py. What else is given here overrides them.",
-        one_of=list(PRESETS),
-    )
-    types: tuple[str, ...] = schema.strings(
-        "Media types that the model takes, such as image/jpeg, the preferred one first. Empty: "
-        "those of the preset."
-    )
-    max_bytes: int | None = schema.integer("Of one image.", None, 1024, 1 << 30)
-    max_edge: int | None = schema.integer("Of one image, in pixels.", None, 16, 65_535)
-    max_pixels: int | None = schema.integer("Width times height.", None, 256, 1 << 30)
-    strip_metadata: bool | None = schema.boolean(
-        "Leave out what is no picture: the place where a photo was taken, for one.", None
-    )
-    many: int | None = schema.integer(
-        "With more images than this in a request, many_max_edge holds.", None, 1, 1000
-    )
-    many_max_edge: int | None = schema.integer("In pixels: see many.", None, 16, 65_535)
-
-    def limits(self) -> Fit:
-        """Return the preset's limits with what differs here."""
-        given = asdict(self)
-        base = PRESETS.get(given.pop("preset"), Fit())
-        return replace(
-            base, **{name: each for name, each in given.items() if each not in (None, ())}
-        )

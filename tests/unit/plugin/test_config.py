@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from jan_media_plugin.config import Issuer, Schema, read_config
-from jan_media_plugin.fit import FitOfRoute
+from jan_media_plugin.fit import Fit
 from jan_media_plugin.schema import ConfigError, Field, schema_of
 
 from tests.unit.plugin.conftest import Config, filled
@@ -91,7 +91,7 @@ def fields_in(fields: list[Field]) -> list[tuple[str, Field]]:
 
 @pytest.mark.parametrize(
     ("name", "field"),
-    [*fields_in(Schema), *fields_in(schema_of(Issuer)), *fields_in(schema_of(FitOfRoute))],
+    [*fields_in(Schema), *fields_in(schema_of(Issuer)), *fields_in(schema_of(Fit))],
 )
 def test_each_field_is_one_that_kongs_metaschema_takes(name: str, field: Field) -> None:
     """After kong/db/schema/metaschema.lua: attributes, and which type may have which."""
