@@ -1,4 +1,4 @@
-"""What the values of settings may be, and how a setting is declared.
+"""What the values of settings may be, and how they are read.
 
 Durations take ``500ms``, ``15s``, ``5m``, ``1h``, ``30d`` or plain seconds; sizes take bytes or
 ``20MB``, ``20MiB`` (both are 1024 * 1024 bytes). Each parser raises `ValueError` with what the
@@ -7,10 +7,10 @@ value must be.
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from jan_media.fetch.policy import FetchPolicy
@@ -47,77 +47,34 @@ class Address:
         return f"{host}:{self.port}"
 
 
-Default = str | Callable[["Reader"], str]
-"""The text of a default, or what makes it of the settings that were read before."""
-
-
-def setting(name: str, default: Default, parse: Callable[[str], T]) -> T:
-    """A field of a dataclass of settings: the variable, what it is unless set, and its parser."""
-    declared: T = field(metadata={"name": name, "default": default, "parse": parse})
-    return declared
-
-
-def text_or_file(name: str) -> str:
-    """A field whose value is the variable's, or the text of the file that ``name``_FILE names."""
-    declared: str = field(metadata={"name": name, "default": "", "parse": str, "or_file": True})
-    return declared
-
-
-def group(kind: type[T]) -> T:
-    """A field that holds a dataclass of settings of its own."""
-    declared: T = field(metadata={"group": kind})
-    return declared
-
-
-def variables(kind: type) -> Iterator[tuple[str, Default]]:
-    """Every variable of a dataclass of settings, with its default."""
-    for each in fields(kind):
-        if inner := each.metadata.get("group"):
-            yield from variables(inner)
-            continue
-        yield each.metadata["name"], each.metadata["default"]
-        if each.metadata.get("or_file"):
-            yield f"{each.metadata['name']}_FILE", ""
-
-
 class Reader:
-    """Reads dataclasses of settings, and collects what is wrong with each variable."""
+    """Reads variables, and collects what is wrong with each."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
         self.problems: list[str] = []
-        self._values: dict[str, Any] = {}
+        self.defaults: dict[str, str] = {}
+        """Of every variable that was asked for; "" where it has none, or one that depends."""
 
-    def __getitem__(self, name: str) -> Any:
-        """The value of a variable that has been read."""
-        return self._values[name]
+    def __call__(self, name: str, default: str, parse: Callable[[str], T]) -> T:
+        """The value of a variable; the default's where it is unset or wrong."""
+        value = self.given(name, parse)
+        self.defaults[name] = default
+        return parse(default) if value is None else value
 
-    def read(self, kind: type[T]) -> T:
-        """Read every field of ``kind``, in order. Wrong ones have their defaults."""
-        return kind(**{each.name: self._field(each) for each in fields(kind)})  # type: ignore[arg-type]
-
-    def _field(self, declared: "Field[Any]") -> Any:
-        how = declared.metadata
-        if inner := how.get("group"):
-            return self.read(inner)
-        name, default = how["name"], how["default"]
-        default = default if isinstance(default, str) else default(self)
-        value = self._value(name, default, how["parse"])
-        if how.get("or_file"):
-            value = self._text_or_file(name, value)
-        self._values[name] = value
-        return value
-
-    def _value(self, name: str, default: str, parse: Callable[[str], T]) -> T:
-        text = self.environment.get(name, "").strip() or default
+    def given(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """The value of a variable; None where it is unset or wrong."""
+        self.defaults[name] = ""
+        text = self.environment.get(name, "").strip()
         try:
-            return parse(text)
+            return parse(text) if text else None
         except ValueError as problem:
             self.problems.append(f"{name}: {problem}")
-            return parse(default)
+            return None
 
-    def _text_or_file(self, name: str, text: str) -> str:
-        path = self.environment.get(f"{name}_FILE", "").strip()
+    def text_or_file(self, name: str) -> str:
+        """The value of a variable, or the text of the file that ``name``_FILE names; else ""."""
+        text, path = self(name, "", str), self(f"{name}_FILE", "", str)
         if text and path:
             self.problems.append(f"{name}: set it or {name}_FILE, not both")
         if path:
@@ -271,11 +228,6 @@ def one_of(*words: str) -> Callable[[str], str]:
         return text
 
     return parse
-
-
-def optional(parse: Callable[[str], str]) -> Callable[[str], str]:
-    """What ``parse`` takes, or nothing."""
-    return lambda text: parse(text) if text else ""
 
 
 def secret(text: str) -> str:

@@ -1,10 +1,8 @@
 """Every setting of the sidecar, read from the environment and checked all at once.
 
-A setting is one field: its variable, its default and what reads it (see `environment`). Its line in
+A setting is one line: its variable, its default and what reads it (see `environment`). Its line in
 docs/configuration.md is all that it needs besides.
 """
-
-# ruff: noqa: RUF009 (setting and group declare a field, as dataclasses.field does)
 
 import difflib
 from collections.abc import Mapping
@@ -20,22 +18,17 @@ from jan_media.environment import (
     boolean,
     database_url,
     duration,
-    group,
     http_url,
     integer,
     oidc_issuer,
     oidc_scope,
     one_of,
-    optional,
     places,
     positive_duration,
     positive_number,
     secret,
-    setting,
     size,
     size_or_none,
-    text_or_file,
-    variables,
     whole_seconds,
 )
 from jan_media.log import FORMATS
@@ -59,112 +52,114 @@ class WrongSettings(ValueError):
         self.problems = problems
 
 
-def _public_url(read: Reader) -> str:
-    listen: Address = read["MEDIA_LISTEN"]
-    return "http://localhost" if listen.path else f"http://{listen}"
-
-
-def _aws_region(read: Reader) -> str:
-    aws = read.environment
-    return aws.get("AWS_REGION") or aws.get("AWS_DEFAULT_REGION") or "us-east-1"
-
-
-def _path_style(read: Reader) -> str:
-    """AWS wants the bucket in the host name, most other services in the path."""
-    return "true" if read["MEDIA_S3_ENDPOINT"] else "false"
-
-
 @dataclass(frozen=True, slots=True)
 class S3Settings:
     """Which bucket of which S3, and how to reach it. Empty strings mean: as the AWS chain says."""
 
-    endpoint: str = setting("MEDIA_S3_ENDPOINT", "", optional(http_url))
-    public_endpoint: str = setting("MEDIA_S3_PUBLIC_ENDPOINT", "", optional(http_url))
-    region: str = setting("MEDIA_S3_REGION", _aws_region, str)
-    bucket: str = setting("MEDIA_S3_BUCKET", "", str)
-    access_key: str = setting("MEDIA_S3_ACCESS_KEY", "", str)
-    secret_key: str = setting("MEDIA_S3_SECRET_KEY", "", str)
-    use_path_style: bool = setting("MEDIA_S3_USE_PATH_STYLE", _path_style, boolean)
+    endpoint: str
+    public_endpoint: str
+    region: str
+    bucket: str
+    access_key: str
+    secret_key: str
+    use_path_style: bool
+
+
+def _s3(read: Reader) -> S3Settings:
+    endpoint = read.given("MEDIA_S3_ENDPOINT", http_url) or ""
+    aws = read.environment
+    aws_region = aws.get("AWS_REGION") or aws.get("AWS_DEFAULT_REGION") or "us-east-1"
+    path_style = read.given("MEDIA_S3_USE_PATH_STYLE", boolean)
+    return S3Settings(
+        endpoint,
+        public_endpoint=read.given("MEDIA_S3_PUBLIC_ENDPOINT", http_url) or "",
+        region=read.given("MEDIA_S3_REGION", str) or aws_region,
+        bucket=read("MEDIA_S3_BUCKET", "", str),
+        access_key=read("MEDIA_S3_ACCESS_KEY", "", str),
+        secret_key=read("MEDIA_S3_SECRET_KEY", "", str),
+        # AWS wants the bucket in the host name, most other services in the path.
+        use_path_style=bool(endpoint) if path_style is None else path_style,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleOidc:
     """With which provider of OpenID Connect people sign in on the console. No issuer: with none."""
 
-    issuer: str = setting("MEDIA_CONSOLE_OIDC_ISSUER", "", optional(oidc_issuer))
-    client_id: str = setting("MEDIA_CONSOLE_OIDC_CLIENT_ID", "", str)
-    scope: str = setting("MEDIA_CONSOLE_OIDC_SCOPE", "openid profile", oidc_scope)
-    audience: str = setting("MEDIA_CONSOLE_OIDC_AUDIENCE", "", str)  # where a provider wants one
+    issuer: str
+    client_id: str
+    scope: str
+    audience: str  # where a provider wants one
 
 
-@dataclass(frozen=True, slots=True)
 class Settings:
     """What an operator decided. Durations are seconds unless a name says otherwise."""
 
-    listen: Address = setting("MEDIA_LISTEN", "127.0.0.1:8285", address)
-    internal_listen: Address = setting("MEDIA_INTERNAL_LISTEN", "127.0.0.1:8286", address)
-    public_url: str = setting("MEDIA_PUBLIC_URL", _public_url, http_url)
-    workers: int = setting("MEDIA_WORKERS", "1", integer(1, 64))
-    gateway_secret: str = setting("MEDIA_GATEWAY_SECRET", "", str)
-    gateway_secret_previous: str = setting("MEDIA_GATEWAY_SECRET_PREVIOUS", "", str)
+    def __init__(self, read: Reader) -> None:
+        """Read them. What is wrong, and has its default here, is in ``read.problems``."""
+        self.listen = read("MEDIA_LISTEN", "127.0.0.1:8285", address)
+        self.internal_listen = read("MEDIA_INTERNAL_LISTEN", "127.0.0.1:8286", address)
+        here = "http://localhost" if self.listen.path else f"http://{self.listen}"
+        self.public_url = read.given("MEDIA_PUBLIC_URL", http_url) or here
+        self.workers = read("MEDIA_WORKERS", "1", integer(1, 64))
+        self.gateway_secret = read("MEDIA_GATEWAY_SECRET", "", str)
+        self.gateway_secret_previous = read("MEDIA_GATEWAY_SECRET_PREVIOUS", "", str)
 
-    storage_backend: str = setting("MEDIA_STORAGE_BACKEND", "s3", one_of("s3", "local"))
-    data_dir: Path = setting("MEDIA_DATA_DIR", "./var/media", lambda text: Path(text).absolute())
-    database_url: str = setting(
-        "MEDIA_DATABASE_URL",
-        lambda read: f"sqlite:///{read['MEDIA_DATA_DIR']}/catalog.db",
-        database_url,
-    )
-    s3: S3Settings = group(S3Settings)
-    presign_ttl: int = setting("MEDIA_S3_PRESIGN_TTL", "5m", whole_seconds(1, 7 * _DAY))
-    llm_url_ttl: int = setting(  # of the URLs that a model gets
-        "MEDIA_LLM_URL_TTL",
-        lambda read: f"{read['MEDIA_S3_PRESIGN_TTL']}s",
-        whole_seconds(1, 7 * _DAY),
-    )
-    upload_ttl: int = setting("MEDIA_UPLOAD_TTL", "15m", whole_seconds(1, 7 * _DAY))
-    url_secret: str = setting("MEDIA_URL_SECRET", "", optional(secret))  # "": one in the data_dir
+        self.storage_backend = read("MEDIA_STORAGE_BACKEND", "s3", one_of("s3", "local"))
+        self.data_dir = read("MEDIA_DATA_DIR", "./var/media", lambda text: Path(text).absolute())
+        in_data_dir = f"sqlite:///{self.data_dir}/catalog.db"
+        self.database_url = read.given("MEDIA_DATABASE_URL", database_url) or in_data_dir
+        self.s3 = _s3(read)
+        lifetime = whole_seconds(1, 7 * _DAY)
+        self.presign_ttl = read("MEDIA_S3_PRESIGN_TTL", "5m", lifetime)
+        # Of the URLs that a model gets.
+        self.llm_url_ttl = read.given("MEDIA_LLM_URL_TTL", lifetime) or self.presign_ttl
+        self.upload_ttl = read("MEDIA_UPLOAD_TTL", "15m", lifetime)
+        self.url_secret = read.given("MEDIA_URL_SECRET", secret) or ""  # "": one in the data_dir
 
-    max_bytes: int = setting("MEDIA_MAX_BYTES", "20971520", size)
-    allowed_types: AllowedTypes = setting(
-        "MEDIA_ALLOWED_TYPES", DEFAULT_ALLOWED_TYPES, AllowedTypes
-    )
-    # Besides those, where a file id or inline: store asks.
-    file_types: AllowedTypes = setting("MEDIA_FILE_TYPES", DEFAULT_FILE_TYPES, AllowedTypes)
-    max_pixels: int = setting("MEDIA_MAX_PIXELS", "100000000", integer(1))
-    # Of pictures as they are uploaded, in the limits that routes have asked for lately.
-    renditions_ahead: bool = setting("MEDIA_RENDITIONS_AHEAD", "false", boolean)
-    quota_bytes: int = setting("MEDIA_QUOTA_BYTES", "20GiB", size_or_none)  # of one owner
-    quota_files: int = setting("MEDIA_QUOTA_FILES", "200000", integer(0))
-    guest_quota_bytes: int = setting("MEDIA_GUEST_QUOTA_BYTES", "1GiB", size_or_none)
-    guest_quota_files: int = setting("MEDIA_GUEST_QUOTA_FILES", "10000", integer(0))
-    retention_days: float = setting("MEDIA_RETENTION_DAYS", "30", positive_number)
-    sweep_interval: float = setting("MEDIA_SWEEP_INTERVAL", "10m", duration)
-    sweep_grace: float = setting("MEDIA_SWEEP_GRACE", "1h", duration)
-    proxy_download: bool = setting("MEDIA_PROXY_DOWNLOAD", "true", boolean)
-    max_uploads: int = setting("MEDIA_MAX_UPLOADS", "32", integer(1, 10_000))
-    max_fetches: int = setting("MEDIA_MAX_FETCHES", "16", integer(1, 10_000))
+        self.max_bytes = read("MEDIA_MAX_BYTES", "20971520", size)
+        self.allowed_types = read("MEDIA_ALLOWED_TYPES", DEFAULT_ALLOWED_TYPES, AllowedTypes)
+        # Besides those, where a file id or inline: store asks.
+        self.file_types = read("MEDIA_FILE_TYPES", DEFAULT_FILE_TYPES, AllowedTypes)
+        self.max_pixels = read("MEDIA_MAX_PIXELS", "100000000", integer(1))
+        # Of pictures as they are uploaded, in the limits that routes have asked for lately.
+        self.renditions_ahead = read("MEDIA_RENDITIONS_AHEAD", "false", boolean)
+        self.quota_bytes = read("MEDIA_QUOTA_BYTES", "20GiB", size_or_none)  # of one owner
+        self.quota_files = read("MEDIA_QUOTA_FILES", "200000", integer(0))
+        self.guest_quota_bytes = read("MEDIA_GUEST_QUOTA_BYTES", "1GiB", size_or_none)
+        self.guest_quota_files = read("MEDIA_GUEST_QUOTA_FILES", "10000", integer(0))
+        self.retention_days = read("MEDIA_RETENTION_DAYS", "30", positive_number)
+        self.sweep_interval = read("MEDIA_SWEEP_INTERVAL", "10m", duration)
+        self.sweep_grace = read("MEDIA_SWEEP_GRACE", "1h", duration)
+        self.proxy_download = read("MEDIA_PROXY_DOWNLOAD", "true", boolean)
+        self.max_uploads = read("MEDIA_MAX_UPLOADS", "32", integer(1, 10_000))
+        self.max_fetches = read("MEDIA_MAX_FETCHES", "16", integer(1, 10_000))
 
-    remote_fetch_timeout: float = setting("MEDIA_REMOTE_FETCH_TIMEOUT", "15s", positive_duration)
-    fetch_allow: str = setting("MEDIA_FETCH_ALLOW", "", places)  # CIDRs and host names
-    fetch_deny: str = setting("MEDIA_FETCH_DENY", "", places)
+        self.remote_fetch_timeout = read("MEDIA_REMOTE_FETCH_TIMEOUT", "15s", positive_duration)
+        self.fetch_allow = read("MEDIA_FETCH_ALLOW", "", places)  # CIDRs and host names
+        self.fetch_deny = read("MEDIA_FETCH_DENY", "", places)
 
-    issuer: str = setting("MEDIA_ISSUER", "http://localhost:8000/llm", str)
-    audience: str = setting("MEDIA_AUDIENCE", "jan", str)
-    guest_login: bool = setting("MEDIA_GUEST_LOGIN", "true", boolean)
-    guest_token_ttl: int = setting("MEDIA_GUEST_TOKEN_TTL", "24h", whole_seconds(1, 366 * _DAY))
-    guest_login_per_minute: int = setting(  # for one client address and worker; 0: no limit
-        "MEDIA_GUEST_LOGIN_PER_MINUTE", "120", integer(0, 1_000_000)
-    )
-    signing_key: str = text_or_file("MEDIA_SIGNING_KEY")  # PEM; "": one in the data_dir
-    signing_key_previous: str = text_or_file("MEDIA_SIGNING_KEY_PREVIOUS")
+        self.issuer = read("MEDIA_ISSUER", "http://localhost:8000/llm", str)
+        self.audience = read("MEDIA_AUDIENCE", "jan", str)
+        self.guest_login = read("MEDIA_GUEST_LOGIN", "true", boolean)
+        self.guest_token_ttl = read("MEDIA_GUEST_TOKEN_TTL", "24h", whole_seconds(1, 366 * _DAY))
+        # For one client address and worker; 0: no limit.
+        per_minute = read("MEDIA_GUEST_LOGIN_PER_MINUTE", "120", integer(0, 1_000_000))
+        self.guest_login_per_minute = per_minute
+        # PEM; "": one in the data_dir.
+        self.signing_key = read.text_or_file("MEDIA_SIGNING_KEY")
+        self.signing_key_previous = read.text_or_file("MEDIA_SIGNING_KEY_PREVIOUS")
 
-    log_format: str = setting("MEDIA_LOG_FORMAT", "text", one_of(*FORMATS))
-    console: bool = setting("MEDIA_CONSOLE", "true", boolean)
-    console_gateway_url: str = setting(  # "": the console lies one folder below the gateway's root
-        "MEDIA_CONSOLE_GATEWAY_URL", "", optional(http_url)
-    )
-    console_oidc: ConsoleOidc = group(ConsoleOidc)
+        self.log_format = read("MEDIA_LOG_FORMAT", "text", one_of(*FORMATS))
+        self.console = read("MEDIA_CONSOLE", "true", boolean)
+        # "": the console lies one folder below the gateway's root.
+        self.console_gateway_url = read.given("MEDIA_CONSOLE_GATEWAY_URL", http_url) or ""
+        self.console_oidc = ConsoleOidc(
+            issuer=read.given("MEDIA_CONSOLE_OIDC_ISSUER", oidc_issuer) or "",
+            client_id=read("MEDIA_CONSOLE_OIDC_CLIENT_ID", "", str),
+            scope=read("MEDIA_CONSOLE_OIDC_SCOPE", "openid profile", oidc_scope),
+            audience=read("MEDIA_CONSOLE_OIDC_AUDIENCE", "", str),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +173,12 @@ class Loaded:
 def load_settings(environment: Mapping[str, str]) -> Loaded:
     """Read the settings. Raises `WrongSettings` naming every wrong value."""
     reader = Reader(environment)
-    settings = reader.read(Settings)
+    settings = Settings(reader)
     problems = reader.problems or _contradictions(settings)
     if problems:
         raise WrongSettings(problems)
-    known = [name for name, _ in variables(Settings)]
-    return Loaded(settings, _unknown_variables(environment, known) + _doubtful(settings))
+    unknown = _unknown_variables(environment, list(reader.defaults))
+    return Loaded(settings, unknown + _doubtful(settings))
 
 
 def _contradictions(settings: Settings) -> list[str]:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,10 +48,11 @@ def with_real_ports(settings: Settings, public: socket.socket, internal: socket.
         address if address.path or address.port else replace(address, port=sock.getsockname()[1])
         for address, sock in ((settings.listen, public), (settings.internal_listen, internal))
     )
-    public_url = settings.public_url
-    if public_url == f"http://{settings.listen}":
-        public_url = f"http://{listen}"
-    return replace(settings, listen=listen, internal_listen=internal_listen, public_url=public_url)
+    real = copy(settings)
+    real.listen, real.internal_listen = listen, internal_listen
+    if settings.public_url == f"http://{settings.listen}":
+        real.public_url = f"http://{listen}"
+    return real
 
 
 def _bind_tcp(address: Address) -> socket.socket:

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from jan_media.environment import variables
+from jan_media.environment import Reader
 from jan_media.settings import Settings
 
 from demo.kong_settings import ROOT
@@ -22,10 +22,10 @@ def rows(page: str, name: str) -> dict[str, str]:
 
 
 def settings_that_are_read() -> dict[str, str]:
-    """Every variable that is a setting, with its default if that is a plain text."""
-    return {
-        name: default if isinstance(default, str) else "" for name, default in variables(Settings)
-    }
+    """Every variable that is a setting, with its default if that is the same everywhere."""
+    reader = Reader({})
+    Settings(reader)
+    return reader.defaults
 
 
 def fields(record: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
