@@ -66,9 +66,7 @@ class Sidecar:
         # None unless the sidecar serves and takes the files itself.
         self.local_urls = library.storage.urls
         self.lanes = Lanes()
-        self.lookups = Lookups(
-            self.lanes.resolves, lambda ids: library.catalog.get_many(ids, now=library.clock())
-        )
+        self.lookups = Lookups(self.lanes.resolves, library.look_up)
         self.uploads = Slots(settings.max_uploads)
         self.fetches = Slots(settings.max_fetches)
         # For each client address and worker.

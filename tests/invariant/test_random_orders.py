@@ -356,8 +356,7 @@ class Life:
     # --- what has to be true
 
     def resolve(self, id: str) -> Resolved:
-        known = self.library.catalog.get_many([id], now=self.library.clock())
-        return resolve(self.library, known.values())
+        return resolve(self.library, self.library.look_up([id]).values())
 
     def check(self, id: str) -> Media | None:
         """An id answers what the model says, with its bytes."""

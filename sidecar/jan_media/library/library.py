@@ -6,13 +6,13 @@ A storage key is never used twice, so bytes under a key never change.
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from jan_media.catalog.catalog import Catalog
-from jan_media.catalog.interface import NO_QUOTA, IntentLapsed, Quota
+from jan_media.catalog.interface import NO_QUOTA, IntentLapsed, Media, Quota
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.media_id import created_ms
 from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
@@ -69,6 +69,14 @@ class Library:
     rules: Rules
     spool_dir: Path  # where uploads wait while they arrive
     clock: Callable[[], int] = now_ms
+
+    def look_up(self, ids: Sequence[str]) -> dict[str, Media]:
+        """Return what is known of ``ids`` (canonical), by id; URLs to it can be signed without I/O.
+
+        Raises `CatalogUnavailable` and `StorageUnavailable`.
+        """
+        self.storage.renew_credentials()
+        return self.catalog.get_many(ids, now=self.clock())
 
     def close(self) -> None:
         """Give back the connections of catalog and storage."""

@@ -33,19 +33,19 @@ class _Waiting(NamedTuple):
 class Lookups:
     """Looks up ids in a lane, those of requests that wait at the same time together."""
 
-    def __init__(self, lane: Lane, get_many: Callable[[Sequence[str]], Found]) -> None:
+    def __init__(self, lane: Lane, look_up: Callable[[Sequence[str]], Found]) -> None:
         self._lane = lane
-        self._get_many = get_many
+        self._look_up = look_up
         self._waiting: list[_Waiting] = []
         self._running: set[asyncio.Task[None] | None] = set()
 
     async def find(self, ids: Sequence[str]) -> Found:
         """What is known of ``ids`` (canonical), and maybe of others, by id.
 
-        Raises what ``get_many`` raises.
+        Raises what ``look_up`` raises.
         """
         if len(ids) > MOST_IDS:
-            return await self._lane.run(self._get_many, ids)
+            return await self._lane.run(self._look_up, ids)
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(ids, answer, copy_context()))
         if len(self._running) < AT_ONCE:
@@ -65,7 +65,7 @@ class Lookups:
         ids = dict.fromkeys(chain.from_iterable(each.ids for each in asking))
         found, error = {}, None
         try:
-            started = asking[0].context.run(self._lane.submit, self._get_many, list(ids))
+            started = asking[0].context.run(self._lane.submit, self._look_up, list(ids))
             found = await self._lane.wait(started)
         except Exception as problem:
             error = problem

@@ -131,6 +131,13 @@ class Storage(Protocol):
         are due to be renewed; raises `StorageUnavailable` if they cannot be.
         """
 
+    def renew_credentials(self) -> None:
+        """Renew temporary credentials that are old, so that signing waits for nobody.
+
+        Raises `StorageUnavailable` if they cannot be renewed. Most storages have none.
+        """
+        return
+
     def media_id_of_url(self, url: str) -> str | None:
         """The media id (canonical) that a URL of `presign_get` names by its file name.
 

@@ -58,6 +58,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.response import StreamingBody
 from s3transfer.utils import ReadFileChunk
@@ -263,6 +264,17 @@ class S3Storage(Storage):
 
         return diagnose(self)
 
+    def renew_credentials(self) -> None:
+        self._credentials()
+
+    def _credentials(self) -> ReadOnlyCredentials:
+        with failures_mapped("the renewal of credentials"):
+            # boto3 renews temporary ones here when they are old.
+            credentials = self._credential_source.get_frozen_credentials()
+            if not credentials.access_key or not credentials.secret_key:
+                raise NoCredentialsError
+            return credentials
+
     def _presign(
         self,
         method: str,
@@ -271,11 +283,7 @@ class S3Storage(Storage):
         query: dict[str, str],
         content_type: str | None = None,
     ) -> str:
-        with failures_mapped("the renewal of credentials"):
-            # boto3 renews temporary ones here when they are old.
-            credentials = self._credential_source.get_frozen_credentials()
-            if not credentials.access_key or not credentials.secret_key:
-                raise NoCredentialsError
+        credentials = self._credentials()
         return presign(
             credentials,
             self._region,

@@ -73,7 +73,7 @@ def upload(library: Library, data: bytes, owner: str = "ann") -> tuple[str, bool
 
 
 def resolved(library: Library, media_id: str) -> Resolved:
-    return resolve(library, library.catalog.get_many([media_id], now=library.clock()).values())
+    return resolve(library, library.look_up([media_id]).values())
 
 
 def stored(library: Library, media_id: str) -> bytes:

@@ -20,7 +20,7 @@ class Catalog:
         self.away = False
         self._asking = threading.Semaphore(0)
 
-    def get_many(self, ids: Sequence[str]) -> dict[str, Media]:
+    def look_up(self, ids: Sequence[str]) -> dict[str, Media]:
         self.asked.append(list(ids))
         self._asking.release()
         assert self.may_answer.wait(10)
@@ -53,7 +53,7 @@ async def held_up(catalog: Catalog, lookups: Lookups) -> list["asyncio.Task[dict
 def test_requests_that_come_while_lookups_run_are_asked_for_together(lane: Lane) -> None:
     async def scenario() -> None:
         catalog = Catalog()
-        lookups = Lookups(lane, catalog.get_many)
+        lookups = Lookups(lane, catalog.look_up)
         first = await held_up(catalog, lookups)
         later = [asyncio.create_task(lookups.find(ids)) for ids in (["a", "b"], ["b", "c"])]
         await asyncio.sleep(0)
@@ -71,7 +71,7 @@ def test_one_request_for_many_ids_holds_up_nobody(lane: Lane) -> None:
 
     async def scenario() -> None:
         catalog = Catalog()
-        lookups = Lookups(lane, catalog.get_many)
+        lookups = Lookups(lane, catalog.look_up)
         first = await held_up(catalog, lookups)
         large = asyncio.create_task(lookups.find(many))
         await catalog.was_asked()
@@ -88,7 +88,7 @@ def test_one_request_for_many_ids_holds_up_nobody(lane: Lane) -> None:
 def test_a_request_that_is_given_up_takes_nothing_from_the_others(lane: Lane) -> None:
     async def scenario() -> None:
         catalog = Catalog()
-        lookups = Lookups(lane, catalog.get_many)
+        lookups = Lookups(lane, catalog.look_up)
         given_up, *first = await held_up(catalog, lookups)
         later = asyncio.create_task(lookups.find(["a"]))
         await asyncio.sleep(0)
@@ -104,7 +104,7 @@ def test_an_id_that_is_gone_when_it_is_asked_for_is_not_found(lane: Lane) -> Non
     async def scenario() -> None:
         catalog = Catalog()
         catalog.may_answer.set()
-        lookups = Lookups(lane, catalog.get_many)
+        lookups = Lookups(lane, catalog.look_up)
         assert [*await lookups.find(["a"])] == ["a"]
         catalog.gone.add("a")
         assert [*await lookups.find(["a"])] == []
@@ -117,7 +117,7 @@ def test_a_catalog_that_is_away_fails_those_who_asked_and_nobody_later(lane: Lan
         catalog = Catalog()
         catalog.may_answer.set()
         catalog.away = True
-        lookups = Lookups(lane, catalog.get_many)
+        lookups = Lookups(lane, catalog.look_up)
         failed = await asyncio.gather(
             lookups.find(["a"]), lookups.find(["b"]), return_exceptions=True
         )
