@@ -100,6 +100,16 @@ def completed(library: Library, media_id: str) -> State | None:
     return settled.media.state if settled else None
 
 
+def test_whoever_opens_a_library_can_check_a_large_direct_upload(tmp_path: Path) -> None:
+    """The sweep as a command checks them too, on a machine that has never served."""
+    settings = load_settings(
+        {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
+    ).settings
+    opened = open_library(settings)
+    assert opened.spool_dir.is_dir()
+    opened.close()
+
+
 # --- upload
 
 
