@@ -430,6 +430,25 @@ def test_temporary_credentials_sign_until_they_are_old_and_are_renewed_then(
     old.close()
 
 
+def test_who_signs_soon_after_a_renewal_waits_for_no_issuer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    issuer = Issuer(minutes=13)  # boto3 tries to renew them at each use, and does without
+    storage = with_temporary_credentials(monkeypatch, issuer)
+    asked: list[None] = []
+
+    def away() -> dict[str, str]:
+        asked.append(None)
+        raise ConnectionError("the issuer is away")
+
+    monkeypatch.setattr(storage._credential_source, "_refresh_using", away)
+    storage.renew_credentials()
+    assert len(asked) == 1
+    assert {signed_by(storage) for _ in range(5)} == {"token1"}
+    assert len(asked) == 1
+    storage.close()
+
+
 def test_credentials_that_cannot_be_renewed_are_said_to_be_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -87,6 +87,9 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 CONNECT_TIMEOUT = 2.0  # seconds
 CONNECTIONS = 64
+# Whoever signs within this time after `renew_credentials` waits for nobody: near their end, boto3
+# asks anew for temporary credentials at each use, and an issuer that is away takes seconds.
+FRESH_SECONDS = 60.0
 _MOST_DELETIONS = 1000  # of one DeleteObjects request
 _FILENAME = re.compile(r'filename="([^"]*)"')
 
@@ -129,6 +132,8 @@ class S3Storage(Storage):
             if credentials is None:
                 raise NoCredentialsError
             self._credential_source = credentials
+        self._credentials: ReadOnlyCredentials  # as of the last renewal
+        self._fresh_until = 0.0  # seconds of the monotonic clock
         config = Config(
             signature_version="s3v4",
             connect_timeout=CONNECT_TIMEOUT,
@@ -265,15 +270,18 @@ class S3Storage(Storage):
         return diagnose(self)
 
     def renew_credentials(self) -> None:
-        self._credentials()
-
-    def _credentials(self) -> ReadOnlyCredentials:
         with failures_mapped("the renewal of credentials"):
-            # boto3 renews temporary ones here when they are old.
+            # boto3 renews temporary ones here when they are old, and waits for who issues them.
             credentials = self._credential_source.get_frozen_credentials()
             if not credentials.access_key or not credentials.secret_key:
                 raise NoCredentialsError
-            return credentials
+        self._credentials = credentials
+        self._fresh_until = time.monotonic() + FRESH_SECONDS
+
+    def _fresh_credentials(self) -> ReadOnlyCredentials:
+        if time.monotonic() >= self._fresh_until:
+            self.renew_credentials()
+        return self._credentials
 
     def _presign(
         self,
@@ -283,7 +291,7 @@ class S3Storage(Storage):
         query: dict[str, str],
         content_type: str | None = None,
     ) -> str:
-        credentials = self._credentials()
+        credentials = self._fresh_credentials()
         return presign(
             credentials,
             self._region,
