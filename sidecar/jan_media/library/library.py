@@ -71,12 +71,14 @@ class Library:
     clock: Callable[[], int] = now_ms
 
     def look_up(self, ids: Sequence[str]) -> dict[str, Media]:
-        """Return what is known of ``ids`` (canonical), by id; URLs to it can be signed without I/O.
+        """Return what is known of ``ids`` (canonical), by id; its URLs can be signed at once.
 
         Raises `CatalogUnavailable` and `StorageUnavailable`.
         """
-        self.storage.renew_credentials()
-        return self.catalog.get_many(ids, now=self.clock())
+        known = self.catalog.get_many(ids, now=self.clock())
+        if known:
+            self.storage.renew_credentials()
+        return known
 
     def close(self) -> None:
         """Give back the connections of catalog and storage."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from jan_media.catalog.interface import Media
 from jan_media.server.lanes import Lane
 
-AT_ONCE = 2  # so that one that hangs (its connection's peer is gone) does not hold up everybody
+AT_ONCE = 4  # so that one that hangs (its connection's peer is gone) does not hold up everybody
 
 # One request that asks for many ids does not hold up those that ask for few.
 MOST_IDS = 16  # of a request that shares a query

@@ -17,6 +17,8 @@ from jan_media.library.owners import page
 from jan_media.library.resolve import Resolved, resolve
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import give_up, rehearse, sweep
+from jan_media.settings import load_settings
+from jan_media.sidecar import open_library
 from jan_media.storage.interface import StorageUnavailable
 from jan_media.storage.local import LocalStorage
 

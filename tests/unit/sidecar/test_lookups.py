@@ -36,7 +36,7 @@ class Catalog:
 
 @pytest.fixture
 def lane() -> Iterator[Lane]:
-    lane = Lane("test", 4)
+    lane = Lane("test", AT_ONCE + 2)
     yield lane
     lane.close()
 
