@@ -49,6 +49,7 @@ class Sidecar:
         """Raises like `open_library`, and `ValueError` for a signing key that is none."""
         self.settings = settings
         self.library = library = open_library(settings)
+        library.spool_dir.mkdir(parents=True, exist_ok=True)
         self.keyring = ApiKeyring(library.catalog)
         self.signing_keys = _signing_keys(settings)
         self.guest_login = GuestLogin(
@@ -100,8 +101,6 @@ def open_library(settings: Settings) -> Library:
     Raises `StorageUnavailable` if a local folder cannot be used or S3 credentials are not found,
     and `ValueError` for URLs that cannot be.
     """
-    spool_dir = settings.data_dir / "spool"
-    spool_dir.mkdir(parents=True, exist_ok=True)
     return Library(
         catalog=open_catalog(settings.database_url),
         storage=open_storage(settings),
@@ -117,7 +116,7 @@ def open_library(settings: Settings) -> Library:
             guest_quota=Quota(settings.guest_quota_bytes, settings.guest_quota_files),
             guest_issuer=settings.issuer,
         ),
-        spool_dir=spool_dir,
+        spool_dir=settings.data_dir / "spool",
     )
 
 

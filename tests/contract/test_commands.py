@@ -1,15 +1,23 @@
 """What the commands of ``jan-media`` print for scripts, and for people."""
 
+import io
 import json
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jan_media
 import pytest
+from jan_media.library.direct_upload import prepare
+from jan_media.library.library import now_ms, upload_key
+from jan_media.library.spool import MEMORY
+from jan_media.settings import load_settings
+from jan_media.sidecar import open_library
 
 from tests.contract.api.client import Api
 from tests.support.pictures import picture
-from tests.support.sidecar import run_jan_media, running_sidecar
+from tests.support.sidecar import environment, run_jan_media, running_sidecar
 
 
 def as_json(*arguments: str, data_dir: Path, **settings: str) -> Any:
@@ -54,6 +62,26 @@ def test_a_sweep_says_in_numbers_what_would_go_and_what_went(tmp_path: Path) -> 
         *("dry_run", "expired_media", "stale_uploads"),
         *("unreferenced_contents", "deleted_objects", "ended_claims"),
     }
+
+
+def test_a_sweep_checks_large_direct_uploads_where_no_sidecar_has_served(tmp_path: Path) -> None:
+    settings = load_settings(environment(tmp_path)).settings
+    assert as_json("keys", "list", data_dir=tmp_path) == []  # makes the catalog
+    yesterday = now_ms() - 24 * 60 * 60 * 1000
+    with closing(open_library(settings)) as library:
+        promised = prepare(replace(library, clock=lambda: yesterday), "image/png", "ann")
+        large = io.BytesIO(picture() + bytes(MEMORY))
+        library.storage.put(upload_key(promised.media.id), large, mime="image/png")
+    assert not library.spool_dir.exists()
+    assert as_json("sweep", data_dir=tmp_path)["dry_run"] is False
+
+
+def test_an_option_that_cannot_be_read_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    for command in (("sweep", "--grace"), ("keys", "create", "--owner", "ann", "--expires-in")):
+        done = run_jan_media(*command, "soon", data_dir=tmp_path)
+        assert done.returncode == 1
+        assert "30d" in done.stderr or "soon" in done.stderr
+    assert not (tmp_path / "catalog.db").exists()
 
 
 def test_the_doctor_says_what_it_found_as_json_too(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jan_media.catalog.interface import ApiKey
-from jan_media.commands.entry import fail, opened_library
+from jan_media.commands.entry import fail, failing_plainly, opened_library
 from jan_media.commands.terminal import AsJson, print_json, print_results
 from jan_media.settings import duration
 
@@ -29,9 +29,10 @@ def create_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown this once."""
-    with _keyring() as keyring:
-        now = _now_ms()
+    now = _now_ms()
+    with failing_plainly():
         expires_at = now + int(duration(expires_in) * 1000) if expires_in else None
+    with _keyring() as keyring:
         made = keyring.create(owner, group or [], now=now, expires_at=expires_at)
     if as_json:
         print_json({"key": made.text, **_described(made.record)})

@@ -10,7 +10,12 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from jan_media.commands.entry import fail, opened_library, settings_of_environment
+from jan_media.commands.entry import (
+    fail,
+    failing_plainly,
+    opened_library,
+    settings_of_environment,
+)
 from jan_media.commands.terminal import AsJson, print_json, progress
 from jan_media.settings import duration
 
@@ -52,10 +57,14 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Remove what has expired and what nothing refers to, and say how much."""
+    with failing_plainly():
+        held_ms = int(duration(grace) * 1000) if grace else None
     with opened_library() as library:
         from jan_media.library.sweep import Swept, rehearse, sweep_in_turn
 
-        ahead_ms = library.rules.hold_ms - int(duration(grace) * 1000) if grace else 0
+        # Direct uploads that nobody has used are checked, also where no sidecar has ever served.
+        library.spool_dir.mkdir(parents=True, exist_ok=True)
+        ahead_ms = 0 if held_ms is None else library.rules.hold_ms - held_ms
         swept = rehearse(library, ahead_ms=ahead_ms)
         if not dry_run:
             in_all, swept = swept.steps, Swept()

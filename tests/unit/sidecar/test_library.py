@@ -17,8 +17,6 @@ from jan_media.library.owners import page
 from jan_media.library.resolve import Resolved, resolve
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import give_up, rehearse, sweep
-from jan_media.settings import load_settings
-from jan_media.sidecar import open_library
 from jan_media.storage.interface import StorageUnavailable
 from jan_media.storage.local import LocalStorage
 
@@ -100,16 +98,6 @@ def write(library: Library, key: str, data: bytes) -> None:
 def completed(library: Library, media_id: str) -> State | None:
     settled = complete(library, resolved(library, media_id).unready[media_id])
     return settled.media.state if settled else None
-
-
-def test_whoever_opens_a_library_can_check_a_large_direct_upload(tmp_path: Path) -> None:
-    """The sweep as a command checks them too, on a machine that has never served."""
-    settings = load_settings(
-        {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
-    ).settings
-    opened = open_library(settings)
-    assert opened.spool_dir.is_dir()
-    opened.close()
 
 
 # --- upload
