@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
 from jan_media.fetch.addresses import Address, parse_address
-from jan_media.fetch.errors import FetchFailed, UrlNotAllowed, failing
+from jan_media.fetch.errors import FetchFailed, FetchTimeout, UrlNotAllowed, broke_off
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.url import RemoteUrl
 
@@ -165,3 +165,15 @@ class CountedSocket(ByteStream):
     async def aclose(self) -> None:
         """Close the connection."""
         self._sock.close()
+
+
+@contextlib.asynccontextmanager
+async def failing(host: str, seconds: float) -> AsyncIterator[None]:
+    """Failures of the system and of TLS (an `ssl.SSLError` is an `OSError`) as those of a fetch."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise FetchTimeout(f"The server at {host} did not answer in time.") from None
+    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream):
+        raise broke_off(host) from None

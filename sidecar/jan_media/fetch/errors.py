@@ -1,11 +1,5 @@
 """Why a remote fetch was refused or failed. Messages name the host, never an address behind it."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-
-import anyio
-
 from jan_media.errors import Refused
 
 
@@ -43,15 +37,3 @@ class FetchTimeout(RemoteFetchError):
 def broke_off(host: str) -> FetchFailed:
     """The failure of a connection, or of its protocol."""
     return FetchFailed(f"The server at {host} could not be reached or broke off.")
-
-
-@contextlib.asynccontextmanager
-async def failing(host: str, seconds: float) -> AsyncIterator[None]:
-    """Failures of the system and of TLS (an `ssl.SSLError` is an `OSError`) as those of a fetch."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise FetchTimeout(f"The server at {host} did not answer in time.") from None
-    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream):
-        raise broke_off(host) from None

@@ -13,7 +13,8 @@ import h11
 from anyio.abc import ByteStream
 
 from jan_media import __version__
-from jan_media.fetch.errors import FetchFailed, broke_off, failing
+from jan_media.fetch.checked_connection import failing
+from jan_media.fetch.errors import FetchFailed, broke_off
 from jan_media.fetch.url import RemoteUrl
 
 _SECONDS = 10.0  # until a request is taken, and until something comes
