@@ -13,7 +13,9 @@ Why concurrent transactions cannot hurt each other
 
     Locks are always taken in one order, so that no two transactions wait for each other: the
     sweep's, then contents (several only by `expire`, sorted), then media rows, then garbage rows,
-    then usage rows.
+    then usage rows. `steps.end_claims` changes usage rows first, when the contents and rows that it
+    ends are locked already. Of several usage rows it cannot choose the order: should two
+    transactions wait for each other there, PostgreSQL ends one, and it runs again.
     `release` has to look at an id before it knows which content to lock; if the id changed
     meanwhile it starts again (`Overtaken`).
 
