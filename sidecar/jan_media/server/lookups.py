@@ -21,32 +21,32 @@ AT_ONCE = 4  # so that one that hangs (its connection's peer is gone) does not h
 MOST_IDS = 16  # of a request that shares a query
 MOST_REQUESTS = 64  # that share one
 
-Found = dict[str, Media]
+Known = dict[str, Media]
 
 
 class _Waiting(NamedTuple):
     ids: Sequence[str]
-    answer: "asyncio.Future[Found]"
+    answer: "asyncio.Future[Known]"
     context: Context  # the first of those that share a query has it in the log and in its trace
 
 
 class Lookups:
     """Looks up ids in a lane, those of requests that wait at the same time together."""
 
-    def __init__(self, lane: Lane, look_up: Callable[[Sequence[str]], Found]) -> None:
+    def __init__(self, lane: Lane, look_up: Callable[[Sequence[str]], Known]) -> None:
         self._lane = lane
         self._look_up = look_up
         self._waiting: list[_Waiting] = []
         self._running: set[asyncio.Task[None] | None] = set()
 
-    async def find(self, ids: Sequence[str]) -> Found:
+    async def find(self, ids: Sequence[str]) -> Known:
         """What is known of ``ids`` (canonical), and maybe of others, by id.
 
         Raises what ``look_up`` raises.
         """
         if len(ids) > MOST_IDS:
             return await self._lane.run(self._look_up, ids)
-        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Known] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(ids, answer, copy_context()))
         if len(self._running) < AT_ONCE:
             self._running.add(asyncio.create_task(self._run()))
