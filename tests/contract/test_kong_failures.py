@@ -280,28 +280,24 @@ def test_a_new_server_takes_the_place_of_one_that_still_runs_and_keeps_it(serve:
 
 
 def test_sigterm_lets_events_in_flight_end(serve: Serve) -> None:
-    server = serve("--max-events", "1")
+    server = serve()
     request = ScriptedRequest()
     with driver(server) as kong:
         outcome = in_background(lambda: run(kong, "sleep", request, seconds=1))
-        await_full(server)
+        until(lambda: "begun" in request.shared, "the event has begun")
         assert server.stop() == 0
         assert outcome().kind == "passed"
-    assert request.shared == {"slept": True}
+    assert request.shared == {"begun": True, "slept": True}
 
 
 def test_sigterm_refuses_what_does_not_end(serve: Serve) -> None:
-    server = serve("--max-events", "1", "--time-limit", "50")
+    server = serve("--time-limit", "50")
+    request = ScriptedRequest()
     with driver(server) as kong:
-        outcome = in_background(lambda: run(kong, "sleep", seconds=40))
-        await_full(server)
+        outcome = in_background(lambda: run(kong, "sleep", request, seconds=40))
+        until(lambda: "begun" in request.shared, "the event has begun")
         assert server.stop() == 0
         assert_refused(outcome(), 503, "service_unavailable")
-
-
-def await_full(server: PluginServerProcess) -> None:
-    with driver(server) as probe:
-        until(lambda: run(probe, "pass").kind == "exited", "the server takes on no more")
 
 
 # -- slow, stuck, stopped --------------------------------------------------------------------------
@@ -337,7 +333,6 @@ def test_beyond_the_events_that_it_takes_on_it_refuses(serve: Serve) -> None:
     with driver(server) as kong:
         begun = begin(kong, "raise_between")
         with waiting_event(server, kong):
-            await_full(server)
             assert_refused(run(kong, "five_calls"), 503, "service_unavailable")
             kong.call("plugin.Step", {"EventId": begun})
             until(lambda: run(kong, "five_calls").kind == "passed", "the place is free")
@@ -346,9 +341,9 @@ def test_beyond_the_events_that_it_takes_on_it_refuses(serve: Serve) -> None:
 @contextmanager
 def waiting_event(server: PluginServerProcess, kong: KongDriver) -> Iterator[socket.socket]:
     """An event whose handler waits, and the connection that its answer is owed on."""
-    instance = kong.start_instance({"do": "sleep", "seconds": 3600})
+    begun = begin(kong, "sleep", seconds=3600)
     with connected(server) as connection:
-        connection.sendall(message(1, "plugin.HandleEvent", {"InstanceId": instance, **ACCESS}))
+        connection.sendall(message(1, "plugin.Step", {"EventId": begun}))
         yield connection
 
 
@@ -366,7 +361,7 @@ def test_a_client_that_leaves_while_its_handler_waits_frees_its_place(serve: Ser
     server = serve("--max-events", "1", "--time-limit", "50")
     with driver(server) as kong:
         with waiting_event(server, kong):
-            await_full(server)
+            assert run(kong, "pass").kind == "exited"
         until(lambda: run(kong, "pass").kind == "passed", "the place is free")
 
 

@@ -108,6 +108,7 @@ class Plugin:
         await kong.ctx.shared.set("state", dict(SHARED))
 
     async def _sleep(self, kong: Any) -> None:
+        await kong.ctx.shared.set("begun", True)
         await asyncio.sleep(self.config["seconds"])
         await kong.ctx.shared.set("slept", True)
 

@@ -83,7 +83,7 @@ def connected(server: PluginServerProcess) -> socket.socket:
     return connection
 
 
-def begin(kong: KongDriver, do: str) -> int:
+def begin(kong: KongDriver, do: str, **more: Any) -> int:
     """Start an event, and leave it at its first PDK call; return its id."""
-    instance = kong.start_instance({"do": do})
+    instance = kong.start_instance({"do": do, **more})
     return int(kong.call("plugin.HandleEvent", {"InstanceId": instance, **ACCESS})["EventId"])
