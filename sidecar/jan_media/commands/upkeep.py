@@ -94,32 +94,16 @@ def verify(
 
     The exit status is 1 if there are any and they were not removed.
     """
-    count = read = looked_for_renditions = renditions = 0
-    lost: list[str] = []
     with opened_library() as library:
-        from jan_media.library.verify import give_up_lost, looked_at, lost_renditions
+        from jan_media.library.verify import Verified, lost_ids
 
-        catalog = library.catalog
-        in_all = catalog.counts()["media"]
-        note = (lambda: f"{decimal(read)} read") if by_hash else (lambda: "")
-        with progress(in_all, lambda: count, note):
-            for record, whole in looked_at(library, by_hash=by_hash):
-                count += 1
-                read += record.media.bytes
-                if whole:
-                    continue
-                lost.append(record.media.id)
+        verified = Verified()
+        note = (lambda: f"{decimal(verified.bytes)} read") if by_hash else (lambda: "")
+        with progress(library.catalog.counts()["media"], lambda: verified.ids, note):
+            for id in lost_ids(library, verified, by_hash=by_hash, give_up=give_up):
                 if not as_json:
-                    print(record.media.id, flush=True)
-                if give_up:
-                    give_up_lost(library, record)
-        unit = "ids looked at for renditions"
-        with progress(in_all, lambda: looked_for_renditions, unit=unit):
-            for ids, found in lost_renditions(library):
-                looked_for_renditions += ids
-                renditions += len(found)
-                for sha256, fit in found if give_up else ():
-                    catalog.drop_rendition(sha256, fit, now=library.clock())
+                    print(id, flush=True)
+    count, lost, renditions = verified.ids, verified.lost, verified.lost_renditions
     if as_json:
         removed = give_up and bool(lost or renditions)
         print_json(

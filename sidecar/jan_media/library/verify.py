@@ -6,10 +6,10 @@ that id. So what is lost can be given up, and then it can be uploaded anew.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 
-from jan_media.catalog.interface import State
-from jan_media.catalog.transfer import Record
+from jan_media.catalog.interface import Media, State
 from jan_media.library.library import Library
 from jan_media.library.move import batches, hash_of, still_there
 from jan_media.storage.interface import ObjectMissing
@@ -17,53 +17,56 @@ from jan_media.storage.interface import ObjectMissing
 JOBS = 8  # objects that are looked at at once
 
 
-def looked_at(library: Library, *, by_hash: bool) -> Iterator[tuple[Record, bool]]:
-    """Each ready id, and whether its bytes are there and as many as they should be.
+@dataclass
+class Verified:
+    """What has been looked at so far, and what was lost."""
 
-    ``by_hash`` also reads them all, and compares. Raises `CatalogUnavailable` and
-    `StorageUnavailable`.
+    ids: int = 0
+    bytes: int = 0  # of these ids
+    lost: list[str] = field(default_factory=list)  # ids
+    lost_renditions: int = 0
+
+
+def lost_ids(
+    library: Library, verified: Verified, *, by_hash: bool, give_up: bool
+) -> Iterator[str]:
+    """Each ready id whose bytes are missing, or not as many as they should be; renditions are
+    looked at too.
+
+    ``by_hash`` also reads all that ids stand for, and compares. ``give_up`` has every claim on such
+    an id given up, and with them the id; such renditions are dropped. ``verified`` is kept up to
+    date meanwhile. Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
-    whole = partial(_is_whole, library, by_hash=by_hash)
+    catalog, clock = library.catalog, library.clock
+    is_whole = partial(_is_whole, library, by_hash=by_hash)
     with ThreadPoolExecutor(JOBS, thread_name_prefix="verify") as threads:
-        for ids in batches(library.catalog, library.clock):
-            records = library.catalog.records(ids, now=library.clock()).values()
+        for ids in batches(catalog, clock):
+            records = catalog.records(ids, now=clock()).values()
             ready = [record for record in records if record.media.state is State.READY]
-            for record, right in zip(ready, threads.map(whole, ready), strict=True):
-                yield record, right or not still_there(library.catalog, record, now=library.clock())
-
-
-def lost_renditions(library: Library) -> Iterator[tuple[int, list[tuple[str, str]]]]:
-    """Renditions whose bytes are missing, or not as many as they should be: the hash of the
-    original, and the name of the limits. They come with how many ids have been looked at for them.
-
-    Raises `CatalogUnavailable` and `StorageUnavailable`.
-    """
-    with ThreadPoolExecutor(JOBS, thread_name_prefix="verify") as threads:
-        for ids in batches(library.catalog, library.clock):
-            records = library.catalog.records(ids, now=library.clock()).values()
-            hashes = {record.media.sha256 for record in records if record.media.sha256}
-            kept = [
-                each for each in library.catalog.renditions_of(list(hashes)) if each[2].storage_key
-            ]
+            media = [record.media for record in ready]
+            for record, whole in zip(ready, threads.map(is_whole, media), strict=True):
+                verified.ids += 1
+                verified.bytes += record.media.bytes
+                if whole or not still_there(catalog, record, now=clock()):
+                    continue
+                verified.lost.append(record.media.id)
+                yield record.media.id
+                for owner in record.owners if give_up else ():
+                    catalog.release(record.media.id, owner, now=clock())
+            renditions = catalog.renditions_of(list({each.sha256 for each in media}))
+            kept = [each for each in renditions if each[2].storage_key]
             sizes = threads.map(lambda each: library.storage.size(each[2].storage_key), kept)
-            lost = [
-                (sha256, fit)
-                for (sha256, fit, rendition), size in zip(kept, sizes, strict=True)
-                if size != rendition.bytes
-                # not deleted while it was looked for
-                and (sha256, fit, rendition) in library.catalog.renditions_of([sha256])
-            ]
-            yield len(ids), lost
+            for each, size in zip(kept, sizes, strict=True):
+                sha256, fit, rendition = each
+                # It may have been deleted while it was looked for.
+                if size == rendition.bytes or each not in catalog.renditions_of([sha256]):
+                    continue
+                verified.lost_renditions += 1
+                if give_up:
+                    catalog.drop_rendition(sha256, fit, now=clock())
 
 
-def give_up_lost(library: Library, record: Record) -> None:
-    """Give up every claim on an id, and with them the id. Raises `CatalogUnavailable`."""
-    for owner in record.owners:
-        library.catalog.release(record.media.id, owner, now=library.clock())
-
-
-def _is_whole(library: Library, record: Record, *, by_hash: bool) -> bool:
-    media = record.media
+def _is_whole(library: Library, media: Media, *, by_hash: bool) -> bool:
     if not by_hash:
         return library.storage.size(media.storage_key) == media.bytes
     try:
