@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import msgpack
 
-from jan_media.content.refusals import REFUSALS, MediaRefused, TooExpensive
+from jan_media.content.refusals import MediaRefused, TooExpensive
 
 PROCESSES = max(1, min(4, os.cpu_count() or 1))
 CPU_SECONDS = 10
@@ -72,7 +72,7 @@ class Decoders:
         finally:
             self._idle.put(process)
         if "refused" in answer:
-            raise REFUSALS[answer["refused"]](**answer["facts"])
+            raise MediaRefused(*answer["refused"])
         return answer["done"]
 
 
@@ -110,7 +110,7 @@ class _Process:
             with contextlib.suppress(io.UnsupportedOperation):  # it lies in memory
                 file = source.fileno()
         content = source.read() if file is None else None
-        with self._killed_after(wall_seconds, TooExpensive(mime=question["mime"])):
+        with self._killed_after(wall_seconds, TooExpensive(question["mime"])):
             self._connection.send_bytes(msgpack.packb({**question, "content": content}))
             if file is not None:
                 send_handle(self._connection, file, self._process.pid)
@@ -156,7 +156,7 @@ def _serve(connection: Connection) -> None:
             try:
                 answer = {"done": jobs[question.pop("job")](source, **question)}
             except MediaRefused as refusal:
-                answer = {"refused": type(refusal).__name__, "facts": refusal.facts}
+                answer = {"refused": (refusal.code, refusal.message)}
             connection.send_bytes(msgpack.packb(answer))
 
 

@@ -15,13 +15,7 @@ from typing import BinaryIO
 from PIL import Image, ImageFile
 
 from jan_media.content.allowed_types import CHECKED
-from jan_media.content.refusals import (
-    BrokenImage,
-    MediaRefused,
-    TooExpensive,
-    TooManyFrames,
-    TooManyPixels,
-)
+from jan_media.content.refusals import MediaRefused, broken
 
 MOST_FRAMES = 10_000
 # The frames of an animation are decoded up to so many pixels in all; later ones are not looked at.
@@ -55,23 +49,24 @@ def check(source: BinaryIO, mime: str, max_pixels: int) -> None:
 
 @contextlib.contextmanager
 def refusing(mime: str, max_pixels: int) -> Iterator[None]:
-    """Turn whatever a decoder makes of hostile bytes into a `MediaRefused`."""
+    """Turn whatever a decoder makes of hostile bytes into a `MediaRefused`.
+
+    Want of memory is raised as it is: it ends the process, so that nothing of this picture stays.
+    """
     try:
         yield
-    except MediaRefused:
+    except (MediaRefused, MemoryError):
         raise
-    except MemoryError:
-        raise TooExpensive(mime=mime) from None
     except Image.DecompressionBombError:
-        raise TooManyPixels(size=f"more than {2 * max_pixels}", max_pixels=max_pixels) from None
+        raise _too_many_pixels(f"more than {2 * max_pixels}", max_pixels) from None
     except Exception:
-        raise BrokenImage(mime=mime) from None
+        raise broken(mime) from None
 
 
 def open_picture(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.ImageFile:
     """The picture, its header read and nothing decoded yet.
 
-    Raises `TooManyPixels` and `BrokenImage`, and whatever Pillow raises.
+    Raises `MediaRefused` for its size, and whatever Pillow raises.
     """
     if CHECKED[mime] == "HEIF":
         import pi_heif  # slow to load, and few files need it
@@ -89,13 +84,19 @@ def open_picture(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.Imag
 def _check_size(image: Image.Image, mime: str, max_pixels: int) -> None:
     width, height = image.size
     if width <= 0 or height <= 0:
-        raise BrokenImage(mime=mime)
+        raise broken(mime)
     if width * height > max_pixels:
-        raise TooManyPixels(size=f"{width} x {height}", max_pixels=max_pixels)
+        raise _too_many_pixels(f"{width} x {height}", max_pixels)
+
+
+def _too_many_pixels(size: str, most: int) -> MediaRefused:
+    return MediaRefused(
+        "too_many_pixels", f"The image is {size} pixels; at most {most} in all are allowed."
+    )
 
 
 def _decode_frames(image: ImageFile.ImageFile, mime: str, max_pixels: int) -> None:
-    """Raises `TooManyFrames`, and whatever Pillow raises."""
+    """Raises `MediaRefused` for too many of them, and whatever Pillow raises."""
     decoded = 0
     for number in range(MOST_FRAMES):
         try:
@@ -114,7 +115,9 @@ def _decode_frames(image: ImageFile.ImageFile, mime: str, max_pixels: int) -> No
             if number == 0 or mime != "image/gif" or not _gif_has_its_end(image):
                 raise
             return
-    raise TooManyFrames(most=MOST_FRAMES)
+    raise MediaRefused(
+        "invalid_media", f"The image has more than {MOST_FRAMES} frames or pages: send fewer."
+    )
 
 
 class _CountedReads(io.BytesIO):
@@ -125,7 +128,7 @@ class _CountedReads(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads_left -= 1
         if self.reads_left < 0:
-            raise BrokenImage(mime="image/gif")
+            raise broken("image/gif")
         return super().read(size)
 
 
@@ -139,7 +142,7 @@ def png_without_extras(source: BinaryIO, keep: Set[bytes] = frozenset()) -> Bina
     """A PNG without what is no part of its first picture, apart from the chunks to ``keep``.
 
     Browsers pass over what is odd there (a wrong checksum, a text that unpacks to megabytes), and
-    Pillow does not. Raises `BrokenImage` if it is cut off in the data of a later frame.
+    Pillow does not. Raises `MediaRefused` if it is cut off in the data of a later frame.
     """
     source.seek(0)
     picture = io.BytesIO()
@@ -154,13 +157,13 @@ def png_without_extras(source: BinaryIO, keep: Set[bytes] = frozenset()) -> Bina
             if kind != b"fdAT":
                 picture.write(header + content)
             elif len(content) < length:
-                raise BrokenImage(mime="image/png")
+                raise broken("image/png")
         else:
             source.seek(length + 4, io.SEEK_CUR)
         if kind == b"IEND":
             break
     else:
-        raise BrokenImage(mime="image/png")
+        raise broken("image/png")
     picture.seek(0)
     return picture
 
@@ -190,7 +193,7 @@ def jpeg_without_extras(source: BinaryIO) -> bytes:
         if marker not in _JPEG_EXTRAS or (marker == 0xEE and length >= 14):
             picture += segment
         place += max(2, len(segment))
-    raise BrokenImage(mime="image/jpeg")
+    raise broken("image/jpeg")
 
 
 def _check_jpeg(data: bytes, max_pixels: int) -> None:
@@ -207,4 +210,4 @@ def _check_jpeg(data: bytes, max_pixels: int) -> None:
         with open_picture(io.BytesIO(data + rest), "image/jpeg", max_pixels) as image:
             drawn.append(hashlib.sha256(image.tobytes()).digest())
     if drawn[0] != drawn[1]:
-        raise BrokenImage(mime="image/jpeg")
+        raise broken("image/jpeg")

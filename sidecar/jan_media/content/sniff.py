@@ -10,7 +10,7 @@ import puremagic
 
 from jan_media.content.allowed_types import CHECKED, AllowedTypes
 from jan_media.content.decoders import DECODERS
-from jan_media.content.refusals import EmptyFile, NotMedia, TypeNotAllowed
+from jan_media.content.refusals import MediaRefused
 
 _HEAD_BYTES = puremagic.main.max_head
 _FOOT_BYTES = puremagic.main.max_foot
@@ -35,18 +35,20 @@ _MEDIA_KINDS = ("image/", "audio/", "video/")
 def sniff(source: BinaryIO, size: int, *, allowed: AllowedTypes, max_pixels: int) -> str:
     """Return the media type of the ``size`` bytes in ``source`` (seekable; its position is lost).
 
-    Blocking, for as long as it takes to decode a picture. Raises a subclass of `MediaRefused`.
+    Blocking, for as long as it takes to decode a picture. Raises `MediaRefused`.
     """
     if size == 0:
-        raise EmptyFile
+        raise MediaRefused("empty_file", "The file is empty.")
     source.seek(0)
     head = source.read(_HEAD_BYTES)
-    mime = _image_type(head)
-    if mime is None:
-        return _other_type(source, head, size, allowed)
-    if not allowed.admits(mime):
-        raise TypeNotAllowed(mime=mime, allowed=str(allowed))
-    DECODERS.run("check", source, size, mime, max_pixels=max_pixels)
+    mime = _image_type(head) or _other_type(source, head, size)
+    if not allowed.admits(mime, checkable=mime in CHECKED):
+        raise MediaRefused(
+            "unsupported_media_type",
+            f"The content is {mime}, which is not allowed here. Allowed: {allowed}.",
+        )
+    if mime in CHECKED:
+        DECODERS.run("check", source, size, mime, max_pixels=max_pixels)
     return mime
 
 
@@ -83,14 +85,17 @@ def _type_of_brands(head: bytes) -> str | None:
     return "image/heif" if brands & {b"mif1", b"msf1"} else None
 
 
-def _other_type(source: BinaryIO, head: bytes, size: int, allowed: AllowedTypes) -> str:
+def _other_type(source: BinaryIO, head: bytes, size: int) -> str:
+    """The type of what is not decoded. Raises `MediaRefused` if it is no media."""
     if _is_svg(head):
-        mime = "image/svg+xml"
-    else:
-        source.seek(max(0, size - _FOOT_BYTES))
-        mime = _magic_type(head, source.read(_FOOT_BYTES))
-    if not allowed.admits(mime, checkable=False):
-        raise TypeNotAllowed(mime=mime, allowed=str(allowed))
+        return "image/svg+xml"
+    if head.startswith((b"\xff\xf2", b"\xff\xf3")):
+        return "audio/mpeg"  # MPEG-2 layer III without a tag, as speech is; puremagic knows MPEG-1
+    source.seek(max(0, size - _FOOT_BYTES))
+    mime = _magic_type(head + source.read(_FOOT_BYTES))
+    if mime is None:
+        message = "The content is not an image or any other media type known here."
+        raise MediaRefused("invalid_media", message)
     return mime
 
 
@@ -103,13 +108,11 @@ def _is_svg(head: bytes) -> bool:
     )
 
 
-def _magic_type(head: bytes, foot: bytes) -> str:
-    if head.startswith((b"\xff\xf2", b"\xff\xf3")):
-        return "audio/mpeg"  # MPEG-2 layer III without a tag, as speech is; puremagic knows MPEG-1
+def _magic_type(ends: bytes) -> str | None:
     try:
-        matches = puremagic.magic_string(head + foot)
+        matches = puremagic.magic_string(ends)
     except (puremagic.PureError, ValueError):
-        raise NotMedia from None
+        return None
     for match in matches:
         mime = _REGISTERED_NAMES.get(str(match.mime_type), str(match.mime_type))
         if mime in CHECKED or mime == "image/svg+xml":
@@ -120,4 +123,4 @@ def _magic_type(head: bytes, foot: bytes) -> str:
             return mime
         if mime and not mime.startswith("application/octet-stream"):
             break
-    raise NotMedia
+    return None

@@ -21,7 +21,7 @@ from jan_media.content.picture import (
     png_without_extras,
     refusing,
 )
-from jan_media.content.refusals import BrokenImage
+from jan_media.content.refusals import broken
 from jan_media.renditions.fit import WRITABLE, Fit
 
 _LOSSLESS = {"image/png", "image/gif", "image/bmp", "image/tiff"}
@@ -186,7 +186,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
 def encode(image: Image.Image, source_mime: str, wanted: Fit) -> tuple[bytes, str, Image.Image]:
     """The first of lossless, good and lesser quality, and smaller sizes that is small enough.
 
-    Returns the bytes, their type, and the picture as it is in them. Raises `BrokenImage` if
+    Returns the bytes, their type, and the picture as it is in them. Raises `MediaRefused` if
     nothing is small enough.
     """
     types = [mime for mime in WRITABLE if mime in wanted.types] or list(WRITABLE[:3])
@@ -197,7 +197,7 @@ def encode(image: Image.Image, source_mime: str, wanted: Fit) -> tuple[bytes, st
             if len(content) <= limit:
                 return content, mime, picture
         image = image.resize(_scaled(image.size, _SMALLER), Image.Resampling.BICUBIC)
-    raise BrokenImage(mime=source_mime)
+    raise broken(source_mime)
 
 
 def _ways_to_write(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from jan_media.content.decoders import Decoders
-from jan_media.content.refusals import BrokenImage, TooExpensive
+from jan_media.content.refusals import MediaRefused, TooExpensive
 from PIL import Image
 
 from tests.unit.content.damage import saved
@@ -36,10 +36,20 @@ def test_a_picture_that_takes_too_long_costs_its_process_and_no_other_picture(
     check(decoders, SMALL)
 
 
+def test_a_picture_that_takes_too_much_memory_costs_no_other_picture() -> None:
+    decoders = Decoders(1)
+    with tempfile.TemporaryFile() as file:
+        file.write(saved("JPEG"))
+        file.truncate(2 << 30)
+        with pytest.raises(TooExpensive):
+            decoders.run("check", file, 2 << 30, "image/jpeg", max_pixels=10**6)
+    check(decoders, SMALL)
+
+
 def test_a_process_goes_on_after_a_picture_that_is_no_good() -> None:
     decoders = Decoders(1)
     for _ in range(3):
-        with pytest.raises(BrokenImage):
+        with pytest.raises(MediaRefused, match="damaged or cut off"):
             check(decoders, SMALL[:200])
         check(decoders, SMALL)
 

@@ -14,15 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.content.refusals import (
-    BrokenImage,
-    EmptyFile,
-    MediaRefused,
-    NotMedia,
-    TooManyFrames,
-    TooManyPixels,
-    TypeNotAllowed,
-)
+from jan_media.content.refusals import MediaRefused
 from jan_media.content.sniff import sniff
 from PIL import Image
 
@@ -61,9 +53,9 @@ def test_an_image_is_recognised_by_its_bytes(name: str) -> None:
 def test_a_phones_photo_is_recognised_and_is_no_video() -> None:
     data = (Path(__file__).parents[2] / "support" / "photo.heic").read_bytes()
     assert sniffed(data) == "image/heic"
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         sniffed(data[: len(data) // 2])
-    with pytest.raises(TooManyPixels):
+    with pytest.raises(MediaRefused, match="in all are allowed"):
         sniffed(data, max_pixels=96 * 64 - 1)
 
 
@@ -129,9 +121,9 @@ def test_the_source_may_stand_anywhere() -> None:
 
 
 def test_a_type_outside_the_list_is_named() -> None:
-    with pytest.raises(TypeNotAllowed) as refused:
+    with pytest.raises(MediaRefused, match="not allowed here") as refused:
         sniffed(encoded("gif"), AllowedTypes("image/png, image/jpeg"))
-    assert refused.value.facts["mime"] == "image/gif"
+    assert "is image/gif" in refused.value.message
     assert refused.value.code == "unsupported_media_type"
     assert "image/png,image/jpeg" in refused.value.message
 
@@ -142,7 +134,7 @@ def test_svg_is_let_in_only_by_its_full_name() -> None:
         b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
         b"\xef\xbb\xbf  <SVG/>",
     ):
-        with pytest.raises(TypeNotAllowed):
+        with pytest.raises(MediaRefused, match="not allowed here"):
             sniffed(svg)
         assert sniffed(svg, AllowedTypes("image/svg+xml")) == "image/svg+xml"
 
@@ -151,7 +143,7 @@ def test_an_image_that_cannot_be_decoded_is_let_in_only_by_its_full_name() -> No
     photoshop = b"8BPS\0\1\0\0\0\0\0\0\0\3" + b"\0" * 100
     mime = sniffed(photoshop, AllowedTypes("image/vnd.adobe.photoshop"))
     assert mime == "image/vnd.adobe.photoshop"
-    with pytest.raises(TypeNotAllowed):
+    with pytest.raises(MediaRefused, match="not allowed here"):
         sniffed(photoshop)
 
 
@@ -165,7 +157,7 @@ def test_a_malformed_list_is_refused(text: str) -> None:
 
 
 def test_an_empty_file_is_refused() -> None:
-    with pytest.raises(EmptyFile):
+    with pytest.raises(MediaRefused, match="is empty"):
         sniffed(b"")
 
 
@@ -185,7 +177,7 @@ def test_an_empty_file_is_refused() -> None:
     ids=["text", "html", "script", "json", "zip", "exe", "shell", "BM-text", "zero"],
 )
 def test_anything_else_is_not_media(data: bytes) -> None:
-    with pytest.raises(NotMedia) as refused:
+    with pytest.raises(MediaRefused, match="not an image or any other") as refused:
         sniffed(data, MANY)
     assert refused.value.code == "invalid_media"
 
@@ -198,7 +190,7 @@ def test_a_relative_of_jpeg_does_not_pass_as_jpeg() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_html_in_front_of_an_image_makes_it_no_image(name: str) -> None:
-    with pytest.raises(NotMedia):
+    with pytest.raises(MediaRefused, match="not an image or any other"):
         sniffed(b"<html>" + encoded(name))
 
 
@@ -218,7 +210,7 @@ def test_an_image_cut_off_in_its_data_is_refused(name: str) -> None:
 )
 def test_a_whole_picture_may_lack_its_end_marker(name: str, end: int) -> None:
     assert sniffed(encoded(name)[:-end]) == FORMATS[name][0]
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         sniffed(encoded(name)[: -end - 30])
 
 
@@ -288,30 +280,30 @@ def test_what_pillow_and_the_browser_agree_on_is_so(name: str) -> None:
 def test_an_animation_cut_off_in_its_second_frame_is_refused(name: str) -> None:
     data = animated(name)
     for cut in (len(data) * 3 // 4, len(data) - 40):
-        with pytest.raises(BrokenImage):
+        with pytest.raises(MediaRefused, match="damaged or cut off"):
             sniffed(data[:cut])
 
 
 def test_a_png_with_a_wrong_checksum_is_refused() -> None:
     data = bytearray(encoded("png"))
     data[len(data) // 2] ^= 1
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         sniffed(bytes(data))
 
 
 def test_a_png_without_image_data_is_refused() -> None:
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         sniffed(png(10, 10, png_chunk(b"IEND", b"")))
 
 
 def test_a_jpeg_without_a_frame_header_is_refused() -> None:
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         sniffed(b"\xff\xd8\xff\xda\0\x08\1\1\0\0\x3f\0\x11\x22\xff\xd9")
 
 
 def test_a_webp_of_no_image_chunk_is_refused() -> None:
     body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\0" * 10
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         sniffed(b"RIFF" + struct.pack("<I", len(body)) + body)
 
 
@@ -348,7 +340,7 @@ def test_random_bytes_are_recognised_or_refused_but_never_crash(data: bytes) -> 
 def test_more_pixels_than_allowed_are_refused() -> None:
     data = encoded("png", 120, 80)
     assert sniffed(data, max_pixels=9600) == "image/png"
-    with pytest.raises(TooManyPixels) as refused:
+    with pytest.raises(MediaRefused, match="in all are allowed") as refused:
         sniffed(data, max_pixels=9599)
     assert "120 x 80" in refused.value.message
 
@@ -360,7 +352,7 @@ def test_a_small_file_that_claims_a_huge_image_costs_no_memory() -> None:
     webp = b"RIFF" + struct.pack("<I", 4 + len(vp8x)) + b"WEBP" + vp8x
     for data in (bomb, webp):
         tracemalloc.start()
-        with pytest.raises(TooManyPixels):
+        with pytest.raises(MediaRefused, match="in all are allowed"):
             sniffed(data)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -378,9 +370,9 @@ def test_a_gif_whose_second_frame_is_huge_is_refused() -> None:
     frame = b"\x2c\0\0\0\0%s\0" + b"\2\2\x4c\1\0"
     small, huge = frame % b"\1\0\1\0", frame % b"\xff\xff\xff\xff"
     assert sniffed(screen + small + small + b"\x3b") == "image/gif"
-    with pytest.raises(TooManyPixels):
+    with pytest.raises(MediaRefused, match="in all are allowed"):
         sniffed(screen + huge + small + b"\x3b")
-    with pytest.raises(TooManyPixels):
+    with pytest.raises(MediaRefused, match="in all are allowed"):
         sniffed(screen + small + huge + b"\x3b")
 
 
@@ -395,7 +387,7 @@ def test_a_tiff_whose_second_page_is_huge_is_refused() -> None:
     length = len(tiff_page(1, 1, 0))
     start = b"II*\0" + struct.pack("<I", 8) + tiff_page(2, 4, 8 + length)
     assert sniffed(start + tiff_page(4, 2, 0)) == "image/tiff"
-    with pytest.raises(TooManyPixels):
+    with pytest.raises(MediaRefused, match="in all are allowed"):
         sniffed(start + tiff_page(60_000, 60_000, 0))
 
 
@@ -407,7 +399,7 @@ def test_a_tiff_whose_pages_go_in_a_circle_ends() -> None:
 
 def test_a_zero_width_is_refused() -> None:
     data = png(0, 10, png_chunk(b"IDAT", b"x"), png_chunk(b"IEND", b""))
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         sniffed(data)
 
 
@@ -419,7 +411,7 @@ def test_a_tiff_that_names_the_same_megabyte_many_times_costs_bounded_memory() -
     )
     data = b"II*\0" + struct.pack("<IH", 8, tags) + entries + b"\0" * 4 + b"\0" * (1 << 20)
     tracemalloc.start()
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         sniffed(data)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -427,7 +419,7 @@ def test_a_tiff_that_names_the_same_megabyte_many_times_costs_bounded_memory() -
 
 
 def test_padding_that_is_read_byte_by_byte_ends_soon() -> None:
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         sniffed(b"\xff\xd8\xff" + b"\xff" * (4 << 20))
 
 
@@ -451,5 +443,5 @@ IN_MANY_PARTS = {
 @pytest.mark.parametrize("parts", IN_MANY_PARTS)
 def test_a_file_in_a_million_parts_ends_soon(parts: str) -> None:
     # Not refused for the time it took: that would be `TooExpensive`.
-    with pytest.raises((BrokenImage, TooManyFrames)):
+    with pytest.raises(MediaRefused, match=r"damaged or cut off|more than 10000 frames"):
         sniffed(IN_MANY_PARTS[parts])

@@ -12,7 +12,7 @@ from zlib import compress, crc32
 
 import pytest
 from jan_media.content.decoders import DECODERS
-from jan_media.content.refusals import BrokenImage, MediaRefused, TooManyPixels
+from jan_media.content.refusals import MediaRefused
 from jan_media.renditions import steps
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageFilter, ImageFont, ImageStat
 
@@ -129,7 +129,7 @@ def test_a_rendition_has_at_most_the_bytes_that_are_taken(name: str, limit: int)
 
 
 def test_a_picture_that_no_size_makes_small_enough_is_refused() -> None:
-    with pytest.raises(BrokenImage):
+    with pytest.raises(MediaRefused, match="damaged or cut off"):
         rendered(saved("PNG"), "image/png", types=["image/png"], max_bytes=16)
 
 
@@ -195,7 +195,7 @@ def test_a_rendition_never_has_metadata() -> None:
 
 
 def test_limits_come_before_a_pixel_is_decoded() -> None:
-    with pytest.raises(TooManyPixels):
+    with pytest.raises(MediaRefused, match="in all are allowed"):
         rendered(saved("PNG"), "image/png", 64 * 48 - 1, types=["image/jpeg"])
 
 
