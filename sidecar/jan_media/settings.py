@@ -1,39 +1,23 @@
 """Every setting of the sidecar, read from the environment and checked all at once.
 
-A setting is one line: its variable, its default and what reads it (see `environment`). Its line in
+A setting is one line of `Settings`: its variable, its default and what reads it. Its line in
 docs/configuration.md is all that it needs besides.
 """
 
 import difflib
-from collections.abc import Mapping
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.environment import (
-    SHORTEST_SECRET,
-    Address,
-    Reader,
-    address,
-    boolean,
-    database_url,
-    duration,
-    http_url,
-    integer,
-    oidc_issuer,
-    oidc_scope,
-    one_of,
-    places,
-    positive_duration,
-    positive_number,
-    secret,
-    size,
-    size_or_none,
-    whole_seconds,
-)
+from jan_media.fetch.policy import FetchPolicy
 from jan_media.log import FORMATS
 
-__all__ = ["Address", "Settings", "WrongSettings", "duration", "load_settings"]
+T = TypeVar("T")
 
 DEFAULT_ALLOWED_TYPES = (
     "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/avif,"
@@ -41,15 +25,8 @@ DEFAULT_ALLOWED_TYPES = (
 )
 DEFAULT_FILE_TYPES = "application/pdf,audio/wav,audio/mpeg"
 SHORTEST_GRACE = 60  # seconds: longer than any one write should take
-_DAY = 86400  # seconds
-
-
-class WrongSettings(ValueError):
-    """The environment cannot be used. ``problems`` has one line for each wrong value."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n  ".join(["these settings are wrong:", *problems]))
-        self.problems = problems
+SHORTEST_SECRET = 16  # characters
+DAY = 86400  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +42,6 @@ class S3Settings:
     use_path_style: bool
 
 
-def _s3(read: Reader) -> S3Settings:
-    endpoint = read.given("MEDIA_S3_ENDPOINT", http_url) or ""
-    aws = read.environment
-    aws_region = aws.get("AWS_REGION") or aws.get("AWS_DEFAULT_REGION") or "us-east-1"
-    path_style = read.given("MEDIA_S3_USE_PATH_STYLE", boolean)
-    return S3Settings(
-        endpoint,
-        public_endpoint=read.given("MEDIA_S3_PUBLIC_ENDPOINT", http_url) or "",
-        region=read.given("MEDIA_S3_REGION", str) or aws_region,
-        bucket=read("MEDIA_S3_BUCKET", "", str),
-        access_key=read("MEDIA_S3_ACCESS_KEY", "", str),
-        secret_key=read("MEDIA_S3_SECRET_KEY", "", str),
-        # AWS wants the bucket in the host name, most other services in the path.
-        use_path_style=bool(endpoint) if path_style is None else path_style,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class ConsoleOidc:
     """With which provider of OpenID Connect people sign in on the console. No issuer: with none."""
@@ -95,8 +55,9 @@ class ConsoleOidc:
 class Settings:
     """What an operator decided. Durations are seconds unless a name says otherwise."""
 
-    def __init__(self, read: Reader) -> None:
+    def __init__(self, read: "Reader") -> None:
         """Read them. What is wrong, and has its default here, is in ``read.problems``."""
+        self.warnings: list[str] = []  # what an operator should be told about them
         self.listen = read("MEDIA_LISTEN", "127.0.0.1:8285", address)
         self.internal_listen = read("MEDIA_INTERNAL_LISTEN", "127.0.0.1:8286", address)
         here = "http://localhost" if self.listen.path else f"http://{self.listen}"
@@ -109,8 +70,21 @@ class Settings:
         self.data_dir = read("MEDIA_DATA_DIR", "./var/media", lambda text: Path(text).absolute())
         in_data_dir = f"sqlite:///{self.data_dir}/catalog.db"
         self.database_url = read.given("MEDIA_DATABASE_URL", database_url) or in_data_dir
-        self.s3 = _s3(read)
-        lifetime = whole_seconds(1, 7 * _DAY)
+        endpoint = read.given("MEDIA_S3_ENDPOINT", http_url) or ""
+        aws = read.environment
+        aws_region = aws.get("AWS_REGION") or aws.get("AWS_DEFAULT_REGION") or "us-east-1"
+        path_style = read.given("MEDIA_S3_USE_PATH_STYLE", boolean)
+        self.s3 = S3Settings(
+            endpoint,
+            public_endpoint=read.given("MEDIA_S3_PUBLIC_ENDPOINT", http_url) or "",
+            region=read.given("MEDIA_S3_REGION", str) or aws_region,
+            bucket=read("MEDIA_S3_BUCKET", "", str),
+            access_key=read("MEDIA_S3_ACCESS_KEY", "", str),
+            secret_key=read("MEDIA_S3_SECRET_KEY", "", str),
+            # AWS wants the bucket in the host name, most other services in the path.
+            use_path_style=bool(endpoint) if path_style is None else path_style,
+        )
+        lifetime = whole_seconds(1, 7 * DAY)
         self.presign_ttl = read("MEDIA_S3_PRESIGN_TTL", "5m", lifetime)
         # Of the URLs that a model gets.
         self.llm_url_ttl = read.given("MEDIA_LLM_URL_TTL", lifetime) or self.presign_ttl
@@ -142,7 +116,7 @@ class Settings:
         self.issuer = read("MEDIA_ISSUER", "http://localhost:8000/llm", str)
         self.audience = read("MEDIA_AUDIENCE", "jan", str)
         self.guest_login = read("MEDIA_GUEST_LOGIN", "true", boolean)
-        self.guest_token_ttl = read("MEDIA_GUEST_TOKEN_TTL", "24h", whole_seconds(1, 366 * _DAY))
+        self.guest_token_ttl = read("MEDIA_GUEST_TOKEN_TTL", "24h", whole_seconds(1, 366 * DAY))
         # For one client address and worker; 0: no limit.
         per_minute = read("MEDIA_GUEST_LOGIN_PER_MINUTE", "120", integer(0, 1_000_000))
         self.guest_login_per_minute = per_minute
@@ -162,89 +136,301 @@ class Settings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Settings, and what an operator should be told about them."""
+class WrongSettings(ValueError):
+    """The environment cannot be used. ``problems`` has one line for each wrong value."""
 
-    settings: Settings
-    warnings: list[str]
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n  ".join(["these settings are wrong:", *problems]))
+        self.problems = list(problems)
 
 
-def load_settings(environment: Mapping[str, str]) -> Loaded:
+def load_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings. Raises `WrongSettings` naming every wrong value."""
-    reader = Reader(environment)
-    settings = Settings(reader)
-    problems = reader.problems or _contradictions(settings)
+    read = Reader(environment)
+    settings = Settings(read)
+    problems = read.problems or list(_contradictions(settings))
     if problems:
-        raise WrongSettings(problems)
-    unknown = _unknown_variables(environment, list(reader.defaults))
-    return Loaded(settings, unknown + _doubtful(settings))
+        raise WrongSettings(*problems)
+    settings.warnings += [*_unknown_variables(environment, list(read.defaults)), *_doubts(settings)]
+    return settings
 
 
-def _contradictions(settings: Settings) -> list[str]:
-    """Settings that are fine alone and wrong together."""
-    problems = []
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """What is fine alone and wrong together."""
     if not settings.gateway_secret:
-        for name, address in (
-            ("MEDIA_LISTEN", settings.listen),
-            ("MEDIA_INTERNAL_LISTEN", settings.internal_listen),
-        ):
+        listeners = {
+            "MEDIA_LISTEN": settings.listen,
+            "MEDIA_INTERNAL_LISTEN": settings.internal_listen,
+        }
+        for name, address in listeners.items():
             if not address.local_only:
-                problems.append(
+                yield (
                     f"MEDIA_GATEWAY_SECRET: is required because {name}={address} can be reached "
                     "from other machines; set it here and in the gateway, or listen on loopback"
                 )
         if settings.gateway_secret_previous:
-            problems.append("MEDIA_GATEWAY_SECRET_PREVIOUS: needs MEDIA_GATEWAY_SECRET beside it")
-    if settings.storage_backend == "s3" and not settings.s3.bucket:
-        problems.append(
+            yield "MEDIA_GATEWAY_SECRET_PREVIOUS: needs MEDIA_GATEWAY_SECRET beside it"
+    s3, oidc = settings.s3, settings.console_oidc
+    if settings.storage_backend == "s3" and not s3.bucket:
+        yield (
             "MEDIA_S3_BUCKET: is required with MEDIA_STORAGE_BACKEND=s3 (the default); "
             "set the bucket, or MEDIA_STORAGE_BACKEND=local to keep files on this machine"
         )
-        problems += _also_unset(settings.s3)
-    if bool(settings.s3.access_key) != bool(settings.s3.secret_key):
-        problems.append("MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY: set both or neither")
-    if bool(settings.console_oidc.issuer) != bool(settings.console_oidc.client_id):
-        problems.append(
-            "MEDIA_CONSOLE_OIDC_ISSUER and MEDIA_CONSOLE_OIDC_CLIENT_ID: set both or neither"
-        )
-    return problems
+        # Who has not chosen a bucket yet has these to think of, too.
+        if not s3.access_key and not s3.secret_key:
+            yield (
+                "MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY: are not set either; they are "
+                "required unless the AWS chain has credentials"
+            )
+        if not s3.endpoint:
+            yield "MEDIA_S3_ENDPOINT: is not set either; it is required unless S3 is AWS's"
+    if bool(s3.access_key) != bool(s3.secret_key):
+        yield "MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY: set both or neither"
+    if bool(oidc.issuer) != bool(oidc.client_id):
+        yield "MEDIA_CONSOLE_OIDC_ISSUER and MEDIA_CONSOLE_OIDC_CLIENT_ID: set both or neither"
 
 
-def _also_unset(s3: S3Settings) -> list[str]:
-    """What else to think of for somebody who has not chosen a bucket yet."""
-    unset = []
-    if not s3.access_key and not s3.secret_key:
-        unset.append(
-            "MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY: are not set either; they are required "
-            "unless the AWS chain has credentials"
-        )
-    if not s3.endpoint:
-        unset.append("MEDIA_S3_ENDPOINT: is not set either; it is required unless S3 is AWS's")
-    return unset
-
-
-def _doubtful(settings: Settings) -> list[str]:
+def _doubts(settings: Settings) -> Iterator[str]:
     """What works and is hardly meant."""
-    doubts = []
     if settings.sweep_grace < SHORTEST_GRACE:
-        doubts.append(
+        yield (
             f"MEDIA_SWEEP_GRACE is below {SHORTEST_GRACE}s: an upload that takes longer to write "
             "has to begin again, and one that dies then may leave bytes for good"
         )
     secrets = (settings.gateway_secret, settings.gateway_secret_previous)
     if any(0 < len(secret) < SHORTEST_SECRET for secret in secrets):
-        doubts.append(
+        yield (
             f"MEDIA_GATEWAY_SECRET has fewer than {SHORTEST_SECRET} characters: it can be guessed, "
             "and whoever knows it is everybody. Make one with `openssl rand -hex 32`"
         )
-    return doubts
 
 
-def _unknown_variables(environment: Mapping[str, str], known: list[str]) -> list[str]:
-    warnings = []
+def _unknown_variables(environment: Mapping[str, str], known: list[str]) -> Iterator[str]:
     for name in sorted(environment):
         if name.startswith("MEDIA_") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            warnings.append(f"{name} is not a setting; did you mean {near[0]}?")
-    return warnings
+            (near,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            yield f"{name} is not a setting; did you mean {near}?"
+
+
+class Reader:
+    """Reads variables, and collects what is wrong with each."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.problems: list[str] = []
+        self.defaults: dict[str, str] = {}
+        """Of every variable that was asked for; "" where it has none, or one that depends."""
+
+    def __call__(self, name: str, default: str, parse: Callable[[str], T]) -> T:
+        """The value of a variable; the default's where it is unset or wrong."""
+        value = self.given(name, parse)
+        self.defaults[name] = default
+        return parse(default) if value is None else value
+
+    def given(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """The value of a variable; None where it is unset or wrong."""
+        self.defaults[name] = ""
+        text = self.environment.get(name, "").strip()
+        try:
+            return parse(text) if text else None
+        except ValueError as problem:
+            self.problems.append(f"{name}: {problem}")
+            return None
+
+    def text_or_file(self, name: str) -> str:
+        """The value of a variable, or the text of the file that ``name``_FILE names; else ""."""
+        text, path = self(name, "", str), self(f"{name}_FILE", "", str)
+        if text and path:
+            self.problems.append(f"{name}: set it or {name}_FILE, not both")
+        if path:
+            try:
+                return Path(path).read_text()
+            except (OSError, UnicodeDecodeError):
+                self.problems.append(f"{name}_FILE: the file cannot be read")
+        return text
+
+
+# --- what values may be: each parser raises `ValueError` with what a value must be
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a listener is: ``host`` and ``port``, or a Unix socket at ``path``."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @property
+    def local_only(self) -> bool:
+        """Whether nobody but this machine can reach it."""
+        if self.path or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def address(text: str) -> Address:
+    """``host:port`` or ``unix:/path``."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path.startswith("/"):
+            raise ValueError("a Unix socket needs an absolute path, as in unix:/run/jan-media.sock")
+        return Address(path=path)
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"must be host:port or unix:/path, not {text!r}")
+    return Address(host=host.strip("[]"), port=int(port))
+
+
+def http_url(text: str) -> str:
+    """A base URL, without a slash at its end."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a URL that begins with http:// or https://")
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError("must be a plain base URL: no query, fragment or credentials")
+    return text.rstrip("/")
+
+
+def oidc_issuer(text: str) -> str:
+    """An issuer, exactly as it is written: a slash at its end counts."""
+    parts = urlsplit(http_url(text))
+    if parts.scheme == "http" and not Address(host=parts.hostname or "").local_only:
+        raise ValueError("must begin with https://, but on this machine")
+    return text
+
+
+def oidc_scope(text: str) -> str:
+    """The scopes to ask a provider of OpenID Connect for."""
+    if "openid" not in text.split():
+        raise ValueError(f"must have openid among its words, as in 'openid profile', not {text!r}")
+    return text
+
+
+def database_url(text: str) -> str:
+    """A SQLite or PostgreSQL URL."""
+    if not text.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        # The value is not shown: it may hold a password.
+        raise ValueError("must begin with sqlite:/// or postgresql://")
+    authority, _, path = text.partition("://")[2].partition("?")[0].partition("/")
+    if not text.startswith("sqlite:") and (authority.count("@") > 1 or "@" in path):
+        # Part of the password would pass for the host, and stand in every error.
+        raise ValueError("must have an @ or / of its password written as %40 or %2F")
+    return text
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": DAY, None: 1}
+
+
+def duration(text: str) -> float:
+    """The seconds of ``500ms``, ``15s``, ``5m``, ``1h``, ``30d`` or of a plain number.
+
+    Raises `ValueError`.
+    """
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError(f"must be a duration such as 500ms, 15s, 5m, 1h, 30d, not {text!r}")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def positive_duration(text: str) -> float:
+    """A duration longer than 0, in seconds."""
+    seconds = duration(text)
+    if not seconds:
+        raise ValueError("must be longer than 0")
+    return seconds
+
+
+def whole_seconds(least: int, most: int) -> Callable[[str], int]:
+    """A duration of whole seconds within bounds."""
+
+    def parse(text: str) -> int:
+        seconds = duration(text)
+        if not least <= seconds <= most or seconds != int(seconds):
+            raise ValueError(f"must be whole seconds between {least}s and {most}s, not {text!r}")
+        return int(seconds)
+
+    return parse
+
+
+_SIZE = re.compile(r"(\d+)\s*(?:(k|m|g)i?b)?", re.IGNORECASE | re.ASCII)
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+def size(text: str) -> int:
+    """The bytes of ``20MB`` or ``20MiB`` (both are 1024 * 1024), or of a plain number above 0."""
+    match = _SIZE.fullmatch(text)
+    count = int(match[1]) * _UNITS[(match[2] or "").lower()] if match else 0
+    if not count:
+        raise ValueError(f"must be a size in bytes above 0, or as in 20MB, not {text!r}")
+    return count
+
+
+def size_or_none(text: str) -> int:
+    """A size in bytes; 0 means that there is no limit."""
+    return 0 if text == "0" else size(text)
+
+
+def positive_number(text: str) -> float:
+    """A number above 0."""
+    number = float(text) if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else 0.0
+    if not number:
+        raise ValueError(f"must be a number above 0, not {text!r}")
+    return number
+
+
+def integer(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number within bounds."""
+    wanted = f"at least {least}" if most is None else f"between {least} and {most}"
+
+    def parse(text: str) -> int:
+        number = int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else -1
+        if number < least or (most is not None and number > most):
+            raise ValueError(f"must be a whole number, {wanted}, not {text!r}")
+        return number
+
+    return parse
+
+
+def boolean(text: str) -> bool:
+    """``true`` or ``false``, or another usual word for it."""
+    word = text.lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off"):
+        return False
+    raise ValueError(f"must be true or false, not {text!r}")
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be {' or '.join(words)}, not {text!r}")
+        return text
+
+    return parse
+
+
+def secret(text: str) -> str:
+    """A secret that nobody guesses."""
+    if len(text) < SHORTEST_SECRET:
+        raise ValueError(f"must have at least {SHORTEST_SECRET} characters")
+    return text
+
+
+def places(text: str) -> str:
+    """A comma list of CIDRs and host names."""
+    FetchPolicy(allow=text)  # raises ValueError naming the entries that are none
+    return text

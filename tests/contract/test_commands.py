@@ -65,7 +65,7 @@ def test_a_sweep_says_in_numbers_what_would_go_and_what_went(tmp_path: Path) -> 
 
 
 def test_a_sweep_checks_large_direct_uploads_where_no_sidecar_has_served(tmp_path: Path) -> None:
-    settings = load_settings(environment(tmp_path)).settings
+    settings = load_settings(environment(tmp_path))
     assert as_json("keys", "list", data_dir=tmp_path) == []  # makes the catalog
     yesterday = now_ms() - 24 * 60 * 60 * 1000
     with closing(open_library(settings)) as library:

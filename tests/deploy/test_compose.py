@@ -50,9 +50,9 @@ def test_the_check_can_fail(tmp_path: Path) -> None:
 def test_the_sidecar_knows_its_settings_on_one_machine() -> None:
     given = settings("sidecar", JAN_GATEWAY_SECRET=SECRET)
     kept = {name: value for name, value in given.items() if "_S3_" not in name}
-    loaded = load_settings(kept)
-    assert loaded.warnings == []
-    assert loaded.settings.public_url == "http://localhost:8000/media"
+    read = load_settings(kept)
+    assert read.warnings == []
+    assert read.public_url == "http://localhost:8000/media"
 
 
 def test_the_sidecar_knows_its_settings_with_both_profiles() -> None:

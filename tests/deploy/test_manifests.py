@@ -157,8 +157,8 @@ def env_file(name: str) -> dict[str, str]:
 
 
 def test_the_sidecar_starts_with_the_settings_of_the_systemd_unit() -> None:
-    loaded = load_settings({**env_file("sidecar.env"), "MEDIA_GATEWAY_SECRET": "x" * 32})
-    assert loaded.warnings == []
+    read = load_settings({**env_file("sidecar.env"), "MEDIA_GATEWAY_SECRET": "x" * 32})
+    assert read.warnings == []
 
 
 KONG_TOLD = kong_environment(Path("/usr/local/kong"), Path("/etc/kong/kong.yml"), Ports(), "secret")

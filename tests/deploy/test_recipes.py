@@ -230,7 +230,7 @@ def test_the_doctor_finds_nothing_wrong_with_what_is_added() -> None:
     }
     added = yaml.safe_dump(snippet("existing-kong.md", "What is added to kong.yml"))
     environment = {"JAN_GATEWAY_SECRET": settings["MEDIA_GATEWAY_SECRET"]}
-    findings = check_kong_yml(added, load_settings(settings).settings, environment)
+    findings = check_kong_yml(added, load_settings(settings), environment)
     assert [each for each in findings if each.verdict is not Verdict.OK] == []
 
 

@@ -39,13 +39,13 @@ def settings_of_environment() -> Settings:
             "Install it, in an environment of its own: pip install 'jan-media-gateway[sidecar]'"
         )
     try:
-        loaded = load_settings(os.environ)
+        settings = load_settings(os.environ)
     except WrongSettings as wrong:
         fail(str(wrong))
-    log.set_up(loaded.settings.log_format)
-    for warning in loaded.warnings:
+    log.set_up(settings.log_format)
+    for warning in settings.warnings:
         tell(f"warning: {warning}")
-    return loaded.settings
+    return settings
 
 
 @contextmanager

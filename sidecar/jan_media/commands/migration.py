@@ -97,24 +97,22 @@ def source_settings(
     if scheme == "s3" and separator:
         source |= {"MEDIA_STORAGE_BACKEND": "s3", "MEDIA_S3_BUCKET": rest.strip("/")}
         if not from_database:
-            raise WrongSettings(["--from-database: is required with --from-storage s3://…"])
+            raise WrongSettings("--from-database: is required with --from-storage s3://…")
     elif separator:
-        raise WrongSettings(["--from-storage: must be a folder, or s3://bucket"])
+        raise WrongSettings("--from-storage: must be a folder, or s3://bucket")
     else:
         source |= {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": from_storage}
         if not (Path(from_storage) / "objects").is_dir():
             raise WrongSettings(
-                [
-                    f"--from-storage: there is no folder {from_storage}/objects; name the folder "
-                    "that was MEDIA_DATA_DIR"
-                ]
+                f"--from-storage: there is no folder {from_storage}/objects; name the folder that "
+                "was MEDIA_DATA_DIR"
             )
     if from_database:
         source["MEDIA_DATABASE_URL"] = from_database
-    settings = load_settings(source).settings
+    settings = load_settings(source)
     path = settings.database_url.removeprefix("sqlite:///")
     if path != settings.database_url and not Path(path).is_file():
-        raise WrongSettings([f"--from-database: there is no file {path}"])
+        raise WrongSettings(f"--from-database: there is no file {path}")
     return settings
 
 

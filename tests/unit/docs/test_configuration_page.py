@@ -7,8 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from jan_media.environment import Reader
-from jan_media.settings import Settings
+from jan_media.settings import Reader, Settings
 
 from demo.kong_settings import ROOT
 

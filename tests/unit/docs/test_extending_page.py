@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.environment import Reader
 from jan_media.errors import Refused
 from jan_media.library.direct_upload import prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules
 from jan_media.library.resolve import link
 from jan_media.library.spool import Spool
-from jan_media.settings import Settings
+from jan_media.settings import Reader, Settings
 from jan_media_plugin.config import Config
 from jan_media_plugin.schema import schema_of
 

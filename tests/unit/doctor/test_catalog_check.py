@@ -24,7 +24,7 @@ def test_the_password_of_a_database_is_never_told(tmp_path: Path, url: str) -> N
         "MEDIA_DATA_DIR": str(tmp_path),
         "MEDIA_DATABASE_URL": url,
     }
-    (only,) = check_catalog(load_settings(settings).settings)
+    (only,) = check_catalog(load_settings(settings))
     assert only.verdict is Verdict.PROBLEM
     assert "MEDIA_DATABASE_URL" in only.message
     assert "hidden" not in only.message

@@ -15,9 +15,7 @@ from demo.kong_settings import ROOT
 
 SECRET = "s" * 32
 KONG_YML = yaml.safe_load((ROOT / "kong.yml").read_text("utf-8"))
-SETTINGS = load_settings(
-    {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_GATEWAY_SECRET": SECRET}
-).settings
+SETTINGS = load_settings({"MEDIA_STORAGE_BACKEND": "local", "MEDIA_GATEWAY_SECRET": SECRET})
 KONG = {"JAN_GATEWAY_SECRET": SECRET}
 
 Damage = Callable[[Any], object]
@@ -222,7 +220,7 @@ def test_a_secret_that_is_not_the_sidecars_is_found_and_the_previous_one_is_righ
             "MEDIA_GATEWAY_SECRET": "n" * 32,
             "MEDIA_GATEWAY_SECRET_PREVIOUS": SECRET,
         }
-    ).settings
+    )
     assert [finding.verdict for finding in found(settings=rotating)] == [Verdict.OK]
 
 
@@ -242,7 +240,7 @@ def test_guest_tokens_that_no_route_would_accept_are_a_warning() -> None:
             "MEDIA_GATEWAY_SECRET": SECRET,
             "MEDIA_ISSUER": "https://jan.example/llm",
         }
-    ).settings
+    )
     warned = [each for each in found(settings=elsewhere) if each.verdict is Verdict.WARNING]
     assert ["MEDIA_ISSUER" in each.message for each in warned] == [True] * 3
 
@@ -310,7 +308,7 @@ def test_an_issuer_of_the_console_that_no_route_believes_is_found() -> None:
             "MEDIA_CONSOLE_OIDC_ISSUER": "https://id.example.com",
             "MEDIA_CONSOLE_OIDC_CLIENT_ID": "console",
         }
-    ).settings
+    )
     findings = found(settings=settings)
     refused = [each for each in findings if "signs in on the console" in each.message]
     assert {each.verdict for each in refused} == {Verdict.WARNING}

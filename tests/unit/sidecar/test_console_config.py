@@ -10,7 +10,7 @@ WITH_A_PROVIDER = load_settings(
         "MEDIA_CONSOLE_OIDC_ISSUER": "https://id.example.com/realms/jan",
         "MEDIA_CONSOLE_OIDC_CLIENT_ID": "console",
     }
-).settings
+)
 
 
 def test_the_page_is_told_of_the_provider() -> None:

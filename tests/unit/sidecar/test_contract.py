@@ -44,7 +44,7 @@ def served(paths: list[Route]) -> set[str]:
 
 def test_the_contract_has_every_route_of_the_public_listener_and_no_other(tmp_path: Path) -> None:
     settings = {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
-    sidecar = Sidecar(load_settings(settings).settings)
+    sidecar = Sidecar(load_settings(settings))
     pages = {"GET /", "GET /console", "GET /console/config.json", "GET /console/{path}"}
     pages |= {"GET /docs", "GET /docs/{path}"}
     assert served(paths_of(sidecar)) - pages == operations(PUBLIC).keys()

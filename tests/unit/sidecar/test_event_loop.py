@@ -42,7 +42,7 @@ def test_blocking_work_never_runs_on_the_event_loop(
                 whole = f"{kind.__name__}.{name}"
                 monkeypatch.setattr(kind, name, watched(whole, getattr(kind, name)))
         settings = {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
-        sidecar = Sidecar(load_settings(settings).settings)
+        sidecar = Sidecar(load_settings(settings))
         sidecar.library.catalog.migrate()
         done_by.clear()
         transport = httpx.ASGITransport(app=public_app(sidecar))

@@ -55,7 +55,7 @@ Ask = Callable[[str, str], Answered]
 def ask(tmp_path: FilePath) -> Iterator[Ask]:
     """Sends a request, method and path, to an app of these paths."""
     settings = {"MEDIA_STORAGE_BACKEND": "local", "MEDIA_DATA_DIR": str(tmp_path)}
-    sidecar = Sidecar(load_settings(settings).settings)
+    sidecar = Sidecar(load_settings(settings))
     routed = app(sidecar, PATHS)
 
     def send(method: str, path: str) -> Answered:

@@ -9,7 +9,7 @@ LOCAL = {"MEDIA_STORAGE_BACKEND": "local"}
 
 
 def settings(**more: str) -> Settings:
-    return load_settings(LOCAL | more).settings
+    return load_settings(LOCAL | more)
 
 
 def problems(environment: dict[str, str]) -> list[str]:
@@ -32,7 +32,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
 
 def test_s3_is_the_default_backend_and_needs_a_bucket() -> None:
     assert any(line.startswith("MEDIA_S3_BUCKET") for line in problems({}))
-    read = load_settings({"MEDIA_S3_BUCKET": "media"}).settings
+    read = load_settings({"MEDIA_S3_BUCKET": "media"})
     assert (read.storage_backend, read.s3.bucket) == ("s3", "media")
 
 
