@@ -7,9 +7,8 @@ from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.remote import RemoteFetcher
 from jan_media.identity.api_keys import ApiKeyring
 from jan_media.identity.gateway_secret import GatewaySecret
-from jan_media.identity.guest import GuestLogin
 from jan_media.identity.login_limit import LoginLimit
-from jan_media.identity.signing_keys import SigningKeys
+from jan_media.identity.signing_keys import SigningKeys, kept_key
 from jan_media.library.library import Library, Rules
 from jan_media.server.ahead import Ahead
 from jan_media.server.lanes import Lane
@@ -51,9 +50,9 @@ class Sidecar:
         self.library = library = open_library(settings)
         library.spool_dir.mkdir(parents=True, exist_ok=True)
         self.keyring = ApiKeyring(library.catalog)
-        self.signing_keys = _signing_keys(settings)
-        self.guest_login = GuestLogin(
-            self.signing_keys, settings.issuer, settings.audience, settings.guest_token_ttl
+        self.signing_keys = SigningKeys(
+            settings.signing_key or kept_key(settings.data_dir / "keys"),
+            settings.signing_key_previous,
         )
         self.gateway_secret = GatewaySecret(
             settings.gateway_secret, settings.gateway_secret_previous
@@ -118,9 +117,3 @@ def open_library(settings: Settings) -> Library:
         ),
         spool_dir=settings.data_dir / "spool",
     )
-
-
-def _signing_keys(settings: Settings) -> SigningKeys:
-    if settings.signing_key:
-        return SigningKeys.from_pem(settings.signing_key, settings.signing_key_previous)
-    return SigningKeys.from_folder(settings.data_dir / "keys", settings.signing_key_previous)

@@ -196,7 +196,7 @@ def test_the_signing_key_is_changed_without_an_outage(tmp_path: Path) -> None:
                         options={"verify_aud": True},
                     )
                     assert claims["sub"].startswith("guest_")
-    old_kid, new_kid = (SigningKeys.from_pem(path.read_text()).kid for path in (old, new))
+    old_kid, new_kid = (SigningKeys(path.read_text()).kid for path in (old, new))
     assert signers == [old_kid, old_kid, old_kid, new_kid, new_kid, new_kid]
 
 

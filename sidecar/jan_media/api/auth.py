@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import asdict
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -10,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from jan_media.api.callers import client_address
 from jan_media.api.errors import error_response
 from jan_media.api.routes import sidecar_of
+from jan_media.identity.guest import guest_token
 
 
 async def guest_login(request: Request) -> Response:
@@ -25,8 +25,13 @@ async def guest_login(request: Request) -> Response:
             "Too many guest logins from this address: keep the token that you have, or wait",
             headers={"Retry-After": str(math.ceil(wait))},
         )
-    token = sidecar.guest_login.issue(time.time())
-    answer = {**asdict(token), "token_type": "Bearer"}
+    answer = guest_token(
+        sidecar.signing_keys,
+        issuer=sidecar.settings.issuer,
+        audience=sidecar.settings.audience,
+        ttl=sidecar.settings.guest_token_ttl,
+        now=time.time(),
+    )
     return JSONResponse(answer, 201, {"Cache-Control": "no-store"})
 
 

@@ -32,7 +32,7 @@ def _shared_settings(settings: Settings) -> Iterator[Finding]:
     """Settings that other sidecars, or the gateway, must agree with."""
     if settings.signing_key:
         try:
-            SigningKeys.from_pem(settings.signing_key, settings.signing_key_previous)
+            SigningKeys(settings.signing_key, settings.signing_key_previous)
         except ValueError as error:
             yield problem("settings", f"{error} Correct MEDIA_SIGNING_KEY (or …_FILE).")
     elif settings.guest_login and settings.database_url.startswith("postgres"):

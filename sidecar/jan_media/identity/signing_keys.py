@@ -24,34 +24,15 @@ KEY_FILE = "guest-signing-key.pem"
 class SigningKeys:
     """The current private key, and the public half of the one before it."""
 
-    def __init__(
-        self,
-        current: ec.EllipticCurvePrivateKey,
-        previous: ec.EllipticCurvePublicKey | None = None,
-    ) -> None:
-        self._current = current
-        published = [_jwk(current.public_key())]
-        if previous is not None and _jwk(previous) not in published:
-            published.append(_jwk(previous))
-        self._published = published
-
-    @classmethod
-    def from_pem(cls, current: str, previous: str = "") -> "SigningKeys":
-        """Keys from PEM text: a P-256 private key, and a private or public one before it.
+    def __init__(self, current: str, previous: str = "") -> None:
+        """Takes PEM: a P-256 private key, and a private or public one before it if there was one.
 
         Raises `ValueError`, whose message never holds key material.
         """
-        return cls(_private_key(current), _public_key(previous) if previous.strip() else None)
-
-    @classmethod
-    def from_folder(cls, folder: Path, previous: str = "") -> "SigningKeys":
-        """The key kept in ``folder``, made there if there is none yet.
-
-        Any number of processes may start at once: all get the same key. Raises `OSError` if the
-        folder cannot be used and `ValueError` if the file in it is not such a key.
-        """
-        pem = kept_secret(folder / KEY_FILE, _new_private_key_pem)
-        return cls.from_pem(pem.decode("ascii", "replace"), previous)
+        self._current = _private_key(current)
+        self._published = [_jwk(self._current.public_key())]
+        if previous.strip() and (before := _jwk(_public_key(previous))) not in self._published:
+            self._published.append(before)
 
     @property
     def kid(self) -> str:
@@ -65,6 +46,15 @@ class SigningKeys:
     def sign(self, claims: dict[str, Any]) -> str:
         """A JWT of ``claims``, signed with the current key."""
         return jwt.encode(claims, self._current, algorithm=ALGORITHM, headers={"kid": self.kid})
+
+
+def kept_key(folder: Path) -> str:
+    """The PEM of the private key in ``folder``, made there if there is none yet.
+
+    Any number of processes may start at once: all get the same key. Raises `OSError` if the folder
+    cannot be used.
+    """
+    return kept_secret(folder / KEY_FILE, _new_private_key_pem).decode("ascii", "replace")
 
 
 def _new_private_key_pem() -> bytes:

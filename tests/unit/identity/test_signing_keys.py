@@ -13,7 +13,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jan_media.identity.signing_keys import KEY_FILE, SigningKeys
+from jan_media.identity.signing_keys import KEY_FILE, SigningKeys, kept_key
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -42,7 +42,7 @@ def public_pem(key: PrivateKey) -> str:
 
 
 def test_a_token_is_verified_by_the_published_key_that_it_names() -> None:
-    keys = SigningKeys.from_pem(private_pem(new_key()))
+    keys = SigningKeys(private_pem(new_key()))
     token = keys.sign({"sub": "someone"})
     header = jwt.get_unverified_header(token)
     published = {key.key_id: key for key in jwt.PyJWKSet.from_dict(keys.jwks()).keys}
@@ -51,7 +51,7 @@ def test_a_token_is_verified_by_the_published_key_that_it_names() -> None:
 
 
 def test_the_key_id_is_the_thumbprint_of_rfc_7638() -> None:
-    keys = SigningKeys.from_pem(private_pem(new_key()))
+    keys = SigningKeys(private_pem(new_key()))
     (key,) = keys.jwks()["keys"]
     text = f'{{"crv":"P-256","kty":"EC","x":"{key["x"]}","y":"{key["y"]}"}}'
     digest = hashlib.sha256(text.encode()).digest()
@@ -59,7 +59,7 @@ def test_the_key_id_is_the_thumbprint_of_rfc_7638() -> None:
 
 
 def test_nothing_private_is_published() -> None:
-    keys = SigningKeys.from_pem(private_pem(new_key()), private_pem(new_key()))
+    keys = SigningKeys(private_pem(new_key()), private_pem(new_key()))
     for key in keys.jwks()["keys"]:
         assert set(key) == {"crv", "kty", "x", "y", "kid", "alg", "use"}
 
@@ -68,15 +68,15 @@ def test_nothing_private_is_published() -> None:
 def test_the_previous_key_is_published_too(given_as: object) -> None:
     assert callable(given_as)
     old, new = new_key(), new_key()
-    before = SigningKeys.from_pem(private_pem(old))
-    after = SigningKeys.from_pem(private_pem(new), given_as(old))
+    before = SigningKeys(private_pem(old))
+    after = SigningKeys(private_pem(new), given_as(old))
     assert [key["kid"] for key in after.jwks()["keys"]] == [after.kid, before.kid]
     assert after.kid != before.kid
 
 
 def test_the_same_key_twice_is_published_once() -> None:
     pem = private_pem(new_key())
-    assert len(SigningKeys.from_pem(pem, pem).jwks()["keys"]) == 1
+    assert len(SigningKeys(pem, pem).jwks()["keys"]) == 1
 
 
 def test_other_keys_are_refused_without_showing_them() -> None:
@@ -91,17 +91,17 @@ def test_other_keys_are_refused_without_showing_them() -> None:
     ]
     for pem in wrong:
         with pytest.raises(ValueError, match="signing key") as refused:
-            SigningKeys.from_pem(pem)
+            SigningKeys(pem)
         assert "c2VjcmV0" not in str(refused.value)
     for pem in (*wrong[1:3], public_pem(ec.generate_private_key(ec.SECP384R1()))):
         with pytest.raises(ValueError, match="signing key"):
-            SigningKeys.from_pem(private_pem(new_key()), pem)
+            SigningKeys(private_pem(new_key()), pem)
 
 
 def test_a_key_is_made_once_and_kept_for_its_owner_only(tmp_path: Path) -> None:
     folder = tmp_path / "var" / "keys"
-    first = SigningKeys.from_folder(folder)
-    again = SigningKeys.from_folder(folder)
+    first = SigningKeys(kept_key(folder))
+    again = SigningKeys(kept_key(folder))
     assert first.kid == again.kid
     assert stat.S_IMODE((folder / KEY_FILE).stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -111,15 +111,15 @@ def test_a_key_is_made_once_and_kept_for_its_owner_only(tmp_path: Path) -> None:
 def test_a_broken_key_file_is_an_error_and_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / KEY_FILE).write_bytes(b"\xff\0broken")
     with pytest.raises(ValueError, match="signing key"):
-        SigningKeys.from_folder(tmp_path)
+        SigningKeys(kept_key(tmp_path))
     assert (tmp_path / KEY_FILE).read_bytes() == b"\xff\0broken"
 
 
 def test_processes_that_start_at_once_get_the_same_key(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path;"
-        "from jan_media.identity.signing_keys import SigningKeys;"
-        "sys.stdin.read(1); print(SigningKeys.from_folder(Path(sys.argv[1])).kid)"
+        "from jan_media.identity.signing_keys import SigningKeys, kept_key;"
+        "sys.stdin.read(1); print(SigningKeys(kept_key(Path(sys.argv[1]))).kid)"
     )
     started = [
         subprocess.Popen(
@@ -138,4 +138,4 @@ def test_processes_that_start_at_once_get_the_same_key(tmp_path: Path) -> None:
     assert len(kids) == 1
     assert "" not in kids
     assert os.listdir(tmp_path / "keys") == [KEY_FILE]
-    assert json.dumps(SigningKeys.from_folder(tmp_path / "keys").jwks()).count(kids.pop()) == 1
+    assert json.dumps(SigningKeys(kept_key(tmp_path / "keys")).jwks()).count(kids.pop()) == 1
