@@ -5,7 +5,6 @@ from jan_media.catalog.interface import Quota
 from jan_media.catalog.open import open_catalog
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.remote import RemoteFetcher
-from jan_media.identity.api_keys import ApiKeyring
 from jan_media.identity.gateway_secret import GatewaySecret
 from jan_media.identity.login_limit import LoginLimit
 from jan_media.identity.signing_keys import SigningKeys, kept_key
@@ -49,7 +48,6 @@ class Sidecar:
         self.settings = settings
         self.library = library = open_library(settings)
         library.spool_dir.mkdir(parents=True, exist_ok=True)
-        self.keyring = ApiKeyring(library.catalog)
         self.signing_keys = SigningKeys(
             settings.signing_key or kept_key(settings.data_dir / "keys"),
             settings.signing_key_previous,

@@ -64,6 +64,7 @@ def test_keys_are_listed_by_age_owner_and_prefix(catalog: ApiKeys) -> None:
     assert catalog.list_api_keys() == [old, bobs, young]
     assert catalog.list_api_keys(owner="ann") == [old, young]
     assert catalog.list_api_keys(prefix="sk_a%b_") == [old, young]  # no wildcards
+    assert catalog.list_api_keys(prefix=old.prefix) == [old]
     assert catalog.list_api_keys(prefix="sk_a", owner="bob") == [bobs]
     assert catalog.list_api_keys(prefix="SK_A") == []
 

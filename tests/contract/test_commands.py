@@ -42,6 +42,8 @@ def test_keys_are_a_table_for_people_and_json_for_scripts(tmp_path: Path) -> Non
     listed = as_json("keys", "list", data_dir=tmp_path)
     assert [key["owner"] for key in listed] == ["ann", "bob"]
     assert listed[0] == {name: value for name, value in made.items() if name != "key"}
+    of_key = as_json("keys", "list", "--prefix", made["key"], data_dir=tmp_path)
+    assert of_key == listed[:1]  # its beginning is all that is kept
     run_jan_media("keys", "revoke", listed[1]["id"], data_dir=tmp_path)
     heads, ann, bob = run_jan_media("keys", "list", data_dir=tmp_path).stdout.splitlines()
     assert heads.split() == ["ID", "BEGINS", "OWNER", "GROUPS", "STATE", "EXPIRES"]

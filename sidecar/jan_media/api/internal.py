@@ -23,6 +23,7 @@ from jan_media.api.routes import Path, app, contract_paths, sidecar_of
 from jan_media.api.upload import RawBody, take_in
 from jan_media.catalog.interface import Media, State
 from jan_media.errors import Refused
+from jan_media.identity.api_keys import valid_key
 from jan_media.library.resolve import Found, link, why_not
 from jan_media.media_id import PATTERN, parse_media_id
 from jan_media.renditions.fit import Fit
@@ -88,7 +89,9 @@ async def verify_key(request: Request) -> Response:
     key = (await _unpacked(request)).get("key")
     if not isinstance(key, str):
         raise Refused("missing_field", "key is required", "key")
-    record = await sidecar.lanes.resolves.run(sidecar.keyring.verify, key, sidecar.library.clock())
+    record = await sidecar.lanes.resolves.run(
+        valid_key, sidecar.library.catalog, key, now=sidecar.library.clock()
+    )
     answer = {"valid": False, "user_id": "", "groups": [], "key_id": "", "expires_at": None}
     if record is not None:
         until = None if record.expires_at is None else record.expires_at / 1000

@@ -28,11 +28,13 @@ class ApiKeys(Database):
         found = self._rows(f"{_API_KEY} WHERE key_hash = ?", key_hash)
         return _to_api_key(found[0]) if found else None
 
-    def list_api_keys(self, *, prefix: str = "", owner: str | None = None) -> list[ApiKey]:
+    def list_api_keys(self, *, prefix: str = "", owner: str = "") -> list[ApiKey]:
         """Keys by creation time, filtered by the start of their prefix and by owner."""
-        of_owner, owners = ("", ()) if owner is None else (" AND owner = ?", (owner,))
-        sql = f"{_API_KEY} WHERE substr(prefix, 1, ?) = ?{of_owner} ORDER BY created_at, id"
-        return [_to_api_key(row) for row in self._rows(sql, len(prefix), prefix, *owners)]
+        sql = (
+            f"{_API_KEY} WHERE substr(prefix, 1, ?) = ? AND ? IN ('', owner)"
+            " ORDER BY created_at, id"
+        )
+        return [_to_api_key(row) for row in self._rows(sql, len(prefix), prefix, owner)]
 
     @transaction
     def revoke_api_key(self, tx: Transaction, id: str, *, now: int) -> bool:

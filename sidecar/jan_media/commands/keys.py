@@ -2,21 +2,18 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from jan_media.catalog.interface import ApiKey
 from jan_media.commands.entry import fail, failing_plainly, opened_library
 from jan_media.commands.terminal import AsJson, print_json, print_results
+from jan_media.identity.api_keys import PREFIX_LENGTH, make_key
 from jan_media.settings import duration
-
-if TYPE_CHECKING:
-    from jan_media.identity.api_keys import ApiKeyring
 
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
@@ -32,13 +29,13 @@ def create_key(
     now = _now_ms()
     with failing_plainly():
         expires_at = now + int(duration(expires_in) * 1000) if expires_in else None
-    with _keyring() as keyring:
-        made = keyring.create(owner, group or [], now=now, expires_at=expires_at)
+    with opened_library() as library:
+        text, key = make_key(library.catalog, owner, group or [], now=now, expires_at=expires_at)
     if as_json:
-        print_json({"key": made.text, **_described(made.record)})
+        print_json({"key": text, **_described(key)})
         return
-    print(made.text)
-    print(f"id {made.record.id}; store the key now, it cannot be shown again", file=sys.stderr)
+    print(text)
+    print(f"id {key.id}; store the key now, it cannot be shown again", file=sys.stderr)
 
 
 @keys.command("list")
@@ -48,8 +45,9 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """List keys, oldest first. What is kept of a key is its beginning and its hash."""
-    with _keyring() as keyring:
-        found = [_described(key) for key in keyring.list(prefix=prefix, owner=owner or None)]
+    begins = prefix[:PREFIX_LENGTH]  # no more is kept, so that a whole key finds itself too
+    with opened_library() as library:
+        kept = library.catalog.list_api_keys(prefix=begins, owner=owner)
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "ID": itemgetter("id"),
         "BEGINS": lambda key: f"{key['begins']}…",
@@ -58,24 +56,16 @@ def list_keys(
         "STATE": itemgetter("state"),
         "EXPIRES": lambda key: key["expires_at"] or "never",
     }
-    print_results(found, columns, as_json=as_json)
+    print_results(list(map(_described, kept)), columns, as_json=as_json)
 
 
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="The ID that list shows.")]) -> None:
     """Revoke a key. Gateways stop honouring it once their cache of it runs out."""
-    with _keyring() as keyring:
-        if not keyring.revoke(key_id, now=_now_ms()):
+    with opened_library() as library:
+        if not library.catalog.revoke_api_key(key_id, now=_now_ms()):
             fail(f"there is no key {key_id}, or it was revoked before")
     print(f"revoked {key_id}")
-
-
-@contextmanager
-def _keyring() -> "Iterator[ApiKeyring]":
-    with opened_library() as library:
-        from jan_media.identity.api_keys import ApiKeyring
-
-        yield ApiKeyring(library.catalog)
 
 
 def _described(key: ApiKey) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import re
 import secrets
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from jan_media.catalog.api_keys import ApiKeys
 from jan_media.catalog.interface import ApiKey
@@ -23,74 +22,53 @@ PREFIX_LENGTH = len("sk_") + 8
 LONGEST_OWNER = 255  # bytes, as of a token's subject
 
 
-@dataclass(frozen=True, slots=True)
-class NewApiKey:
-    """A key just made: the only time that its text is known."""
+def make_key(
+    store: ApiKeys,
+    owner: str,
+    groups: Sequence[str] = (),
+    *,
+    now: int,
+    expires_at: int | None = None,
+) -> tuple[str, ApiKey]:
+    """Make and store a key for ``owner``: its text, to be shown once, and what is kept of it.
 
-    text: str  # show it once, then forget it
-    record: ApiKey
-
-
-class ApiKeyring:
-    """Makes, checks, lists and revokes API keys. All times are Unix milliseconds."""
-
-    def __init__(self, store: ApiKeys) -> None:
-        self._store = store
-
-    def create(
-        self, owner: str, groups: Sequence[str] = (), *, now: int, expires_at: int | None = None
-    ) -> NewApiKey:
-        """Make and store a key for ``owner``.
-
-        Raises `CatalogUnavailable`, and ValueError for an owner or a group that the gateway would
-        not take from it: such a key would open nothing.
-        """
-        if not _is_name(owner) or len(owner.encode()) > LONGEST_OWNER:
-            raise ValueError(
-                f"an owner is printable text of at most {LONGEST_OWNER} bytes, without space around"
-            )
-        if not all(map(_is_name, groups)):
-            raise ValueError("a group is printable text without space around")
-        body = "sk_" + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM))
-        text = body + _checksum(body)
-        record = ApiKey(
-            id=f"key_{secrets.token_hex(8)}",
-            prefix=text[:PREFIX_LENGTH],
-            key_hash=_hash(text),
-            owner=owner,
-            groups=tuple(groups),
-            created_at=now,
-            expires_at=expires_at,
-            revoked_at=None,
+    Times are Unix milliseconds. Raises `CatalogUnavailable`, and ValueError for an owner or a group
+    that the gateway would not take from it: such a key would open nothing.
+    """
+    if not _is_name(owner) or len(owner.encode()) > LONGEST_OWNER:
+        raise ValueError(
+            f"an owner is printable text of at most {LONGEST_OWNER} bytes, without space around"
         )
-        self._store.add_api_key(record)
-        return NewApiKey(text, record)
-
-    def verify(self, text: str, now: int) -> ApiKey | None:
-        """The key's record if it is good at ``now``; None if it is unknown, revoked or expired.
-
-        Raises `CatalogUnavailable`.
-        """
-        if not _well_formed(text):
-            return None
-        record = self._store.find_api_key(_hash(text))
-        if record is None or record.revoked_at is not None:
-            return None
-        if record.expires_at is not None and record.expires_at <= now:
-            return None
-        return record
-
-    def list(self, *, prefix: str = "", owner: str | None = None) -> list[ApiKey]:
-        """Keys, oldest first, filtered by how they start and by owner."""
-        return self._store.list_api_keys(prefix=prefix[:PREFIX_LENGTH], owner=owner)
-
-    def revoke(self, id: str, *, now: int) -> bool:
-        """Revoke a key by its handle; False if there is none or it was revoked before."""
-        return self._store.revoke_api_key(id, now=now)
+    if not all(map(_is_name, groups)):
+        raise ValueError("a group is printable text without space around")
+    body = "sk_" + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM))
+    text = body + _checksum(body)
+    record = ApiKey(
+        id=f"key_{secrets.token_hex(8)}",
+        prefix=text[:PREFIX_LENGTH],
+        key_hash=_hash(text),
+        owner=owner,
+        groups=tuple(groups),
+        created_at=now,
+        expires_at=expires_at,
+        revoked_at=None,
+    )
+    store.add_api_key(record)
+    return text, record
 
 
-def _well_formed(text: str) -> bool:
-    return bool(_PATTERN.fullmatch(text)) and _checksum(text[:-_CHECKSUM]) == text[-_CHECKSUM:]
+def valid_key(store: ApiKeys, text: str, *, now: int) -> ApiKey | None:
+    """What is kept of a key if it is good at ``now``; None if it is unknown, revoked or expired.
+
+    Raises `CatalogUnavailable`.
+    """
+    if not _PATTERN.fullmatch(text) or _checksum(text[:-_CHECKSUM]) != text[-_CHECKSUM:]:
+        return None
+    record = store.find_api_key(_hash(text))
+    if record is None or record.revoked_at is not None:
+        return None
+    expired = record.expires_at is not None and record.expires_at <= now
+    return None if expired else record
 
 
 def _is_name(text: str) -> bool:
