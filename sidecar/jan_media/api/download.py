@@ -44,7 +44,7 @@ async def send_bytes(request: Request, found: Found, *, name: str = "") -> Respo
     if not sidecar_of(request).settings.proxy_download:
         return Response(
             status_code=302,
-            headers={"Location": found.link.url, "Cache-Control": "private, no-store"},
+            headers={"Location": found.url, "Cache-Control": "private, no-store"},
         )
     return await serve_media(request, found.media, name=name)
 

@@ -135,7 +135,7 @@ async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict
         elif fitting is found.media:
             answer["media"][name] = _answer(found)
         else:
-            made = Found(fitting, link(sidecar.library, fitting, ttl=found.link.ttl))
+            made = link(sidecar.library, fitting, ttl=found.ttl)
             answer["media"][name] = {**_answer(made), "rendition": True}
     return answer
 
@@ -173,11 +173,11 @@ def _where(url: str) -> tuple[str, int]:
 def _answer(found: Found) -> dict[str, Any]:
     return {
         "id": found.media.id,
-        "url": found.link.url,
+        "url": found.url,
         "mime": found.media.mime,
         "bytes": found.media.bytes,
-        "expires_at": found.link.expires_at / 1000,
-        "ttl": found.link.ttl,
+        "expires_at": found.expires_at / 1000,
+        "ttl": found.ttl,
     }
 
 

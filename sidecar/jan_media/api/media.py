@@ -59,9 +59,9 @@ def _described(found: Found) -> dict[str, Any]:
         "mime": found.media.mime,
         "bytes": found.media.bytes,
         "created_at": iso_time(found.media.created_at),
-        "presigned_url": found.link.url,
-        "url": found.link.url,
-        "expires_at": iso_time(found.link.expires_at),
+        "presigned_url": found.url,
+        "url": found.url,
+        "expires_at": iso_time(found.expires_at),
     }
 
 
@@ -82,7 +82,7 @@ async def _seen_by_caller(request: Request) -> Found:
 async def presign(request: Request) -> Response:
     """A fresh presigned URL."""
     found = await ready_in_path(request)
-    return JSONResponse({"id": found.media.id, "url": found.link.url, "expires_in": found.link.ttl})
+    return JSONResponse({"id": found.media.id, "url": found.url, "expires_in": found.ttl})
 
 
 async def delete(request: Request) -> Response:
@@ -107,7 +107,7 @@ def _listed(library: Library, owner: str, limit: int, cursor: str) -> dict[str, 
     part = page(library, owner, limit=limit, after=after)
     seen = [replace(each.media, created_at=each.claim.created_at) for each in part.items]
     return {
-        "media": [_described(Found(media, link(library, media))) for media in seen],
+        "media": [_described(link(library, media)) for media in seen],
         "next": cursor_of(part.items[-1]) if part.more else None,
     }
 

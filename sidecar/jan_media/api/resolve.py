@@ -69,8 +69,8 @@ async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:
         "media": [
             {
                 "id": each.media.id,
-                "presigned_url": each.link.url,
-                "expires_at": iso_time(each.link.expires_at),
+                "presigned_url": each.url,
+                "expires_at": iso_time(each.expires_at),
             }
             for each in found
         ]
@@ -87,7 +87,7 @@ async def _resolve_payload(sidecar: Sidecar, body: dict[str, Any]) -> dict[str, 
         resolved = await all_ready(sidecar, ids)
         for container, key, media_id, way in places:
             try:
-                container[key] = resolved.require(media_id).link.url  # type: ignore[index]
+                container[key] = resolved.require(media_id).url  # type: ignore[index]
             except Refused as refusal:
                 raise refusal.at(_spelled(way)) from None
     return answer

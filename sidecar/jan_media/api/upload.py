@@ -54,8 +54,8 @@ async def upload(request: Request) -> Response:
             "mime": kept.media.mime,
             "bytes": kept.media.bytes,
             "deduped": kept.deduped,
-            "presigned_url": kept.link.url,
-            "expires_at": iso_time(kept.link.expires_at),
+            "presigned_url": kept.url,
+            "expires_at": iso_time(kept.expires_at),
         }
     )
 
@@ -74,7 +74,7 @@ async def take_in(
 
     def keep() -> Found:
         claimed = store(sidecar.library, spool, owner, body.details, allowed=allowed)
-        return Found(claimed.media, link(sidecar.library, claimed.media), claimed.deduped)
+        return link(sidecar.library, claimed.media, deduped=claimed.deduped)
 
     def end() -> Found | None:
         """Keep the file, or say by None that it is still to be fetched."""

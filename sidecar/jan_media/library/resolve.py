@@ -18,21 +18,23 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A URL that anyone who holds it can read one media with, for a while."""
+class Found:
+    """Media that has its bytes, and a fresh URL by which anyone can read them for a while."""
 
+    media: Media
     url: str
-    ttl: int  # seconds
-    expires_at: int  # ms
+    ttl: int  # seconds that the URL lives
+    expires_at: int  # ms: when it ends
+    deduped: bool = False  # an upload, just now, whose bytes were there already
 
 
-def link(library: Library, media: Media, *, ttl: int | None = None) -> Link:
-    """A URL for ready media, that of clients if ``ttl`` (seconds) is None. Does no I/O."""
+def link(library: Library, media: Media, *, ttl: int | None = None, deduped: bool = False) -> Found:
+    """Ready media with a URL, that of clients if ``ttl`` (seconds) is None. Does no I/O."""
     ttl = ttl or library.rules.download_ttl
     url = library.storage.presign_get(
         media.storage_key, mime=media.mime, filename=filename(media), ttl=ttl
     )
-    return Link(url=url, ttl=ttl, expires_at=library.clock() + ttl * 1000)
+    return Found(media, url, ttl, expires_at=library.clock() + ttl * 1000, deduped=deduped)
 
 
 def filename(media: Media) -> str:
@@ -43,15 +45,6 @@ def filename(media: Media) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Media that has its bytes, and a fresh URL to them."""
-
-    media: Media
-    link: Link
-    deduped: bool = False  # a direct upload, settled just now, whose bytes were there already
-
-
-@dataclass(frozen=True, slots=True)
 class Resolved:
     """What is known of some ids, by id. An id in neither does not exist."""
 
@@ -59,12 +52,10 @@ class Resolved:
     unready: dict[str, Media] = field(default_factory=dict)  # pending and rejected ones
     ttl: int | None = None  # seconds that the URLs live, None: as a client's
 
-    def settle(self, library: Library, media: Media | None, *, deduped: bool = False) -> None:
+    def settle(self, library: Library, media: Media, *, deduped: bool = False) -> None:
         """Take in what an id has become. Does no I/O."""
-        if media is None:
-            return
         if media.state is State.READY:
-            self.found[media.id] = Found(media, link(library, media, ttl=self.ttl), deduped)
+            self.found[media.id] = link(library, media, ttl=self.ttl, deduped=deduped)
         else:
             self.unready[media.id] = media
 

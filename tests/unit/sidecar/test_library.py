@@ -151,9 +151,9 @@ def test_what_is_not_allowed_media_is_refused_and_leaves_nothing(
 
 def test_links_name_their_end(library: Library, clock: Clock) -> None:
     media_id, _ = upload(library, picture())
-    link = resolved(library, media_id).require(media_id).link
-    assert link.url.startswith("http://media/files/content/")
-    assert (link.ttl, link.expires_at) == (300, clock.now + 300_000)
+    found = resolved(library, media_id).require(media_id)
+    assert found.url.startswith("http://media/files/content/")
+    assert (found.ttl, found.expires_at) == (300, clock.now + 300_000)
 
 
 # --- direct upload
