@@ -16,10 +16,10 @@ from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import Owned, Position
 from jan_media.errors import Refused
 from jan_media.library.library import Library
-from jan_media.library.owners import as_seen_by, page, position, require_owner
+from jan_media.library.owners import page, require_owner
 from jan_media.library.resolve import Found, link
 from jan_media.library.sweep import give_up
-from jan_media.media_id import parse_media_id
+from jan_media.media_id import created_ms, parse_media_id
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
@@ -75,8 +75,11 @@ async def _seen_by_caller(request: Request) -> Found:
     """The media that the path names, with the dates of the caller's own hold on it."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     found = await ready_in_path(request)
-    media = await sidecar.lanes.resolves.run(as_seen_by, sidecar.library, found.media, owner)
-    return replace(found, media=media)
+    claim_of, now = sidecar.library.catalog.claim_of, sidecar.library.clock()
+    claim = await sidecar.lanes.resolves.run(claim_of, found.media.id, owner, now=now)
+    if claim is None:
+        return found
+    return replace(found, media=replace(found.media, created_at=claim.created_at))
 
 
 async def presign(request: Request) -> Response:
@@ -124,11 +127,13 @@ def cursor_of(last: Owned) -> str:
 
 
 def parse_cursor(library: Library, text: str, owner: str, param: str) -> Position:
-    """What `cursor_of` has named, or the place of an id. Blocking. Raises `Refused`."""
+    """What `cursor_of` has named, or the place of an id, or, if it is there no more, where it began
+    to exist. Blocking. Raises `Refused`."""
     id, dot, created_at = text.partition(".")
     media_id = parse_media_id(id)
     if media_id is not None and not dot:
-        return position(library, media_id, owner)
+        claim = library.catalog.claim_of(media_id, owner, now=library.clock())
+        return (claim.created_at if claim else created_ms(media_id)), media_id
     if media_id is None or not re.fullmatch(r"[0-9]{1,15}", created_at):
         message = f"{param} must be the next of an earlier page, or an id"
         raise Refused("invalid_field", message, param)

@@ -1,17 +1,15 @@
 """Owners: their names, what they keep, and how much they may."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jan_media.catalog.interface import (
-    Media,
     Owned,
     Position,
     QuotaExceeded,
 )
 from jan_media.errors import Refused, megabytes
 from jan_media.library.library import Library
-from jan_media.media_id import created_ms
 
 MAX_BYTES = 1024  # of UTF-8: an index of the catalog holds it
 
@@ -81,16 +79,3 @@ def page(
         ids=ids,
     )
     return Page(owned[:limit], more=len(owned) > limit)
-
-
-def position(library: Library, media_id: str, owner: str) -> Position:
-    """Where in ``owner``'s list an id is, or, if it is there no more, where it began to exist."""
-    claim = library.catalog.claim_of(media_id, owner, now=library.clock())
-    return (claim.created_at if claim else created_ms(media_id)), media_id
-
-
-def as_seen_by(library: Library, media: Media, owner: str) -> Media:
-    """Media with the date of ``owner``'s own upload, if there was one. Raises
-    `CatalogUnavailable`."""
-    claim = library.catalog.claim_of(media.id, owner, now=library.clock())
-    return replace(media, created_at=claim.created_at) if claim else media
