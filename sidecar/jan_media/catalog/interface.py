@@ -25,6 +25,8 @@ How bytes and rows stay in step
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jan_media.errors import Refused, megabytes
+
 
 class CatalogUnavailable(Exception):
     """The database is away or did not answer in time. Trying again later may work."""
@@ -196,13 +198,20 @@ class Quota:
 NO_QUOTA = Quota()
 
 
-class QuotaExceeded(Exception):
-    """One more would be more than the owner may keep; nothing has been changed."""
+class QuotaExceeded(Refused):
+    """One more would be more than the owner may keep; nothing has been changed.
+
+    It tells the owner how much that is, and what to do.
+    """
 
     def __init__(self, used: Usage, quota: Quota) -> None:
-        super().__init__(f"{used} of {quota}")
-        self.used = used
-        self.quota = quota
+        most = f"{megabytes(quota.bytes)} are the most you may: this file does not fit"
+        code, what = "quota_bytes_exceeded", f"{used.bytes} bytes, and {most}"
+        if quota.files and used.files >= quota.files:
+            code = "quota_files_exceeded"
+            what = f"{used.files} files, and {quota.files} are the most you may"
+        what_to_do = "Delete what is not needed any more: GET /v1/media lists it"
+        super().__init__(code, f"You keep {what}. {what_to_do}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ knows, and everything after that looks at the copy.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import Claim, Claimed, Media, QuotaExceeded, State
+from jan_media.catalog.interface import Claim, Claimed, Media, State
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.ingest import discard, examine, within_quota
 from jan_media.library.library import Library, held_until, under_fresh_key, upload_key
-from jan_media.library.owners import over_quota, require_owner
+from jan_media.library.owners import require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import PresignedPost
@@ -135,17 +135,12 @@ def _settle(library: Library, media: Media, key: str) -> Media | None:
         spool.fill(library.storage.read(key))
         content = examine(library, spool, library.rules.allowed_types)
     now = library.clock()
-    try:
-        return library.catalog.complete_pending(
-            media.id,
-            content,
-            key,
-            now=now,
-            expires_at=library.rules.kept_until(now),
-            quota_of=library.rules.quota_of,
-        )
-    except QuotaExceeded as exceeded:
-        raise over_quota(exceeded) from None
+    return library.catalog.complete_pending(
+        *(media.id, content, key),
+        now=now,
+        expires_at=library.rules.kept_until(now),
+        quota_of=library.rules.quota_of,
+    )
 
 
 def _reject(library: Library, media: Media, refusal: Refused) -> Claimed | None:

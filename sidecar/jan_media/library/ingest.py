@@ -13,7 +13,7 @@ from jan_media.catalog.interface import NO_QUOTA, Claim, Claimed, Content, Quota
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.sniff import sniff
 from jan_media.library.library import Library, under_fresh_key
-from jan_media.library.owners import over_quota, require_owner
+from jan_media.library.owners import require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import StorageUnavailable
@@ -56,19 +56,16 @@ def store(
 
 
 def within_quota(library: Library, keep: Callable[[], T]) -> T:
-    """Call ``keep``, which adds to what an owner keeps. Raises `Refused` if it is over the quota.
+    """Call ``keep``, which adds to what an owner keeps. Raises `QuotaExceeded`.
 
     Expired media count until they are swept, so some are swept before the refusal.
     """
     try:
         return keep()
-    except QuotaExceeded as exceeded:
+    except QuotaExceeded:
         if not library.catalog.expire(now=library.clock(), limit=SWEPT_FOR_ROOM):
-            raise over_quota(exceeded) from None
-    try:
-        return keep()
-    except QuotaExceeded as exceeded:
-        raise over_quota(exceeded) from None
+            raise
+    return keep()
 
 
 def _store(

@@ -1,14 +1,10 @@
-"""Owners: their names, what they keep, and how much they may."""
+"""Owners: their names, and what they keep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jan_media.catalog.interface import (
-    Owned,
-    Position,
-    QuotaExceeded,
-)
-from jan_media.errors import Refused, megabytes
+from jan_media.catalog.interface import Owned, Position
+from jan_media.errors import Refused
 from jan_media.library.library import Library
 
 MAX_BYTES = 1024  # of UTF-8: an index of the catalog holds it
@@ -29,22 +25,6 @@ def require_owner(owner: str) -> str:
 
 def _refused(why: str) -> Refused:
     return Refused("invalid_field", f"The user's name {why}", "user_id")
-
-
-def over_quota(exceeded: QuotaExceeded) -> Refused:
-    """The refusal of more than an owner may keep: with numbers, and what to do."""
-    used, quota = exceeded.used, exceeded.quota
-    what_to_do = "Delete what is not needed any more: GET /v1/media lists it"
-    if quota.files and used.files >= quota.files:
-        return Refused(
-            "quota_files_exceeded",
-            f"You keep {used.files} files, and {quota.files} are the most you may. {what_to_do}",
-        )
-    return Refused(
-        "quota_bytes_exceeded",
-        f"You keep {used.bytes} bytes, and {megabytes(quota.bytes)} are the most you may: this "
-        f"file does not fit. {what_to_do}",
-    )
 
 
 @dataclass(frozen=True, slots=True)
