@@ -35,6 +35,7 @@ STATUS_AND_TYPE = {
     "remote_fetch_failed": (502, "api_error"),
     "service_unavailable": (503, "api_error"),
     "remote_fetch_timeout": (504, "api_error"),
+    "headers_too_large": (431, INVALID),
     "internal_error": (500, "api_error"),
 }
 

@@ -1,16 +1,12 @@
 """uvicorn's HTTP protocol, with a limit on headers, and our error shape for what is not HTTP."""
 
-import json
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from jan_media.api.errors import error_response
 
 # More than the plugin lets through (max_header_bytes), with the identity that it adds.
 MAX_HEAD = 64 * 1024  # bytes of the request line and all headers
 MAX_HEADERS = 1100
-
-
-class _TooLarge(Exception):
-    """The head of a request is over a limit. Ends the parsing."""
 
 
 class JanHttpProtocol(HttpToolsProtocol):
@@ -40,7 +36,7 @@ class JanHttpProtocol(HttpToolsProtocol):
         elif len(self.headers) > MAX_HEADERS:
             self._over = f"{MAX_HEADERS} lines"
         if self._over:
-            raise _TooLarge
+            raise ValueError("the head is too large")  # which ends the parsing
         self._in_head = False
         self._received = 0
         super().on_headers_complete()
@@ -52,27 +48,12 @@ class JanHttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """``msg`` is uvicorn's reason, in ASCII."""
+        code, why = "invalid_http", f"The request is not valid HTTP/1.1: {msg}"
         if self._over:
-            self._refuse(
-                b"431 Request Header Fields Too Large",
-                "headers_too_large",
-                f"The request's headers are over the limit of {self._over}: send fewer or less",
-            )
-        else:
-            self._refuse(
-                b"400 Bad Request", "invalid_http", f"The request is not valid HTTP/1.1: {msg}"
-            )
-
-    def _refuse(self, status: bytes, code: str, message: str) -> None:
-        error = {
-            "type": "invalid_request_error",
-            "code": code,
-            "message": message,
-            "param": None,
-        }
-        body = json.dumps({"error": error}).encode("ascii")
-        self.transport.write(
-            b"HTTP/1.1 %s\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)
-        )
+            code = "headers_too_large"
+            why = f"The request's headers are over the limit of {self._over}: send fewer or less"
+        answer = error_response(code, why, headers={"Connection": "close"})
+        fields = [b"%s: %s\r\n" % field for field in answer.raw_headers]
+        head = [STATUS_LINE[answer.status_code], *fields, b"\r\n"]
+        self.transport.write(b"".join(head) + bytes(answer.body))
         self.transport.close()
