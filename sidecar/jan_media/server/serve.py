@@ -18,7 +18,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from jan_media.errors import CannotStart
-from jan_media.server.sockets import held, with_real_ports
+from jan_media.server.metrics import share_among_workers
+from jan_media.server.sockets import held
+from jan_media.server.worker import STOP_SIGNALS, work
 from jan_media.settings import Address, Settings
 
 log = getLogger("jan_media.serve")
@@ -27,7 +29,6 @@ Work = Callable[[int, Callable[[], None]], None]
 """Serves until SIGTERM or SIGINT. It gets the worker's number and what to call once it serves."""
 
 RESPAWN_PAUSE = 1.0  # seconds, so that a worker that cannot start does not spin
-STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 _WORKER_SERVES = signal.SIGUSR1
 _WATCHED = {*STOP_SIGNALS, _WORKER_SERVES, signal.SIGCHLD}
 
@@ -37,17 +38,15 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     Raises `CannotStart` if an address is taken or what the settings name cannot be used.
     """
-    from jan_media.server.metrics import share_among_workers
-    from jan_media.server.worker import work
-
-    with held(settings.listen) as public, held(settings.internal_listen) as internal:
-        settings = with_real_ports(settings, public, internal)
+    with (
+        held(settings.listen) as (public, listen),
+        held(settings.internal_listen) as (internal, internal_listen),
+    ):
+        if settings.public_url == f"http://{settings.listen}":
+            settings.public_url = f"http://{listen}"  # which has the real port
 
         def ready() -> None:
-            announce(
-                f"jan-media ready on {_shown(settings.listen)} "
-                f"(internal: {_shown(settings.internal_listen)})"
-            )
+            announce(f"jan-media ready on {_shown(listen)} (internal: {_shown(internal_listen)})")
 
         if settings.workers == 1:
             work(settings, public, internal, ready)
@@ -132,8 +131,7 @@ class Supervisor:
         try:
             self._work(number, serves)
         except CannotStart as problem:
-            print(f"jan-media: {problem}", file=sys.stderr, flush=True)
-            sys.exit(1)
+            sys.exit(f"jan-media: {problem}")
 
 
 def _shown(address: Address) -> str:
