@@ -1,10 +1,10 @@
 """One worker: a server for each of the two listeners in one event loop, and a clean end."""
 
 import asyncio
-import contextlib
 import logging
+import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import uvicorn
 import uvloop
@@ -26,7 +26,7 @@ from jan_media.storage.interface import Storage, StorageRefused, StorageUnavaila
 log = logging.getLogger("jan_media.serve")
 
 GRACE = 20  # seconds that running requests have to finish
-STOP_SIGNALS = uvicorn.server.HANDLED_SIGNALS
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 def work(
@@ -60,7 +60,7 @@ def work(
 
 async def _work(
     sidecar: Sidecar,
-    servers: list[tuple["_Server", socket.socket]],
+    servers: list[tuple[uvicorn.Server, socket.socket]],
     serves: Callable[[], None],
     *,
     migrated: bool,
@@ -68,20 +68,18 @@ async def _work(
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
-    beside = []
+    # Not by `Server.serve`, which takes the signals and does not say when it serves.
+    for server, sock in servers:
+        await server.startup(sockets=[sock])
+    beside = [server.main_loop() for server, _ in servers]
     if sidecar.settings.sweep_interval:
         beside.append(sweep_now_and_then(sidecar, sidecar.settings.sweep_interval))
     if not migrated:
         beside.append(migrate_later(sidecar))
     background = [asyncio.create_task(each) for each in beside]
-    for server, _ in servers:
-        await server.serving.wait()
     serves()
     await stop.wait()
-    for server, _ in servers:
-        server.should_exit = True
-    await asyncio.gather(*serving)
+    await asyncio.gather(*(server.shutdown(sockets=[sock]) for server, sock in servers))
     for task in background:
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)
@@ -109,37 +107,23 @@ def _migrated(catalog: Catalog) -> bool:
     return True
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that says when it serves, and leaves signals to the worker."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.serving = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.serving.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server(app: ASGIApp) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            http=JanHttpProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            # Identity comes from the gateway's own headers; forwarded addresses are not needed.
-            proxy_headers=False,
-            server_header=False,
-            # Longer than the gateway keeps idle connections, so that it never sends into one
-            # that is being closed.
-            timeout_keep_alive=90,
-            timeout_graceful_shutdown=GRACE,
-        )
+def _server(app: ASGIApp) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http=JanHttpProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        # Identity comes from the gateway's own headers; forwarded addresses are not needed.
+        proxy_headers=False,
+        server_header=False,
+        # Longer than the gateway keeps idle connections, so that it never sends into one
+        # that is being closed.
+        timeout_keep_alive=90,
+        timeout_graceful_shutdown=GRACE,
     )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    return server
