@@ -31,10 +31,9 @@ def due(catalog: Catalog, now: int = NOW) -> list[str]:
 def test_a_rendition_is_found_by_its_content_and_its_limits(catalog: Catalog) -> None:
     upload(catalog, PNG, now=NOW, expires_at=LATER)
     made = rendition(catalog)
-    assert catalog.renditions([SHA256], "small") == {}
+    assert catalog.renditions([SHA256]) == {}
     assert catalog.keep_rendition(SHA256, "small", made, now=NOW) == made
-    assert catalog.renditions([SHA256, "0" * 64], "small") == {SHA256: made}
-    assert catalog.renditions([SHA256], "large") == {}
+    assert catalog.renditions([SHA256, "0" * 64]) == {(SHA256, "small"): made}
     assert due(catalog, LATER - DAY) == []
 
 
@@ -44,8 +43,8 @@ def test_that_a_content_fits_or_cannot_be_made_to_is_kept_too(catalog: Catalog) 
     refused = Rendition("", "image/png", 0, failure_code="invalid_media", failure_message="no")
     catalog.keep_rendition(SHA256, "small", fits, now=NOW)
     catalog.keep_rendition(SHA256, "large", refused, now=NOW)
-    assert catalog.renditions([SHA256], "small")[SHA256] == fits
-    assert catalog.renditions([SHA256], "large")[SHA256] == refused
+    kept = {(SHA256, "small"): fits, (SHA256, "large"): refused}
+    assert catalog.renditions([SHA256]) == kept
 
 
 def test_the_first_rendition_stays_and_the_key_of_a_later_one_goes(catalog: Catalog) -> None:
@@ -64,11 +63,12 @@ def test_renditions_go_with_the_last_claim_on_their_content(catalog: Catalog) ->
     due(catalog)
     made = rendition(catalog)
     catalog.keep_rendition(SHA256, "small", made, now=NOW)
-    catalog.keep_rendition(SHA256, "large", Rendition("", "image/png", 22), now=NOW)
+    fits = Rendition("", "image/png", 22)
+    catalog.keep_rendition(SHA256, "large", fits, now=NOW)
     catalog.release(media.id, "ann", now=NOW)
-    assert catalog.renditions([SHA256], "small") == {SHA256: made}
+    assert catalog.renditions([SHA256]) == {(SHA256, "small"): made, (SHA256, "large"): fits}
     catalog.release(media.id, "bob", now=NOW)
-    assert catalog.renditions([SHA256], "small") == {}
+    assert catalog.renditions([SHA256]) == {}
     assert {media.storage_key, made.storage_key} <= {*due(catalog)}
 
 
@@ -92,23 +92,21 @@ def test_a_key_that_a_sweep_has_taken_is_not_kept(catalog: Catalog) -> None:
     assert due(catalog, NOW + DAY) == [made.storage_key]
     with pytest.raises(IntentLapsed):
         catalog.keep_rendition(SHA256, "small", made, now=NOW + DAY)
-    assert catalog.renditions([SHA256], "small") == {}
+    assert catalog.renditions([SHA256]) == {}
     other = replace(made, storage_key=rendition(catalog).storage_key)
     assert catalog.keep_rendition(SHA256, "small", other, now=NOW + DAY) == other
 
 
-def test_all_renditions_of_contents_are_told_and_one_can_be_made_anew(
+def test_a_rendition_can_be_forgotten_and_made_anew(
     catalog: SqliteCatalog | PostgresCatalog,
 ) -> None:
     upload(catalog, PNG, now=NOW, expires_at=LATER)
     small, refused = rendition(catalog), Rendition("", "image/png", 0, failure_code="invalid_media")
     catalog.keep_rendition(SHA256, "small", small, now=NOW)
     catalog.keep_rendition(SHA256, "large", refused, now=NOW)
-    both = [(SHA256, "large", refused), (SHA256, "small", small)]
-    assert catalog.renditions_of([SHA256, "0" * 64]) == both
     catalog.drop_rendition(SHA256, "small", now=NOW)
     catalog.drop_rendition(SHA256, "unknown", now=NOW)
-    assert catalog.renditions_of([SHA256]) == both[:1]
+    assert catalog.renditions([SHA256]) == {(SHA256, "large"): refused}
     assert due(catalog) == [small.storage_key]
     again = rendition(catalog)
     assert catalog.keep_rendition(SHA256, "small", again, now=NOW) == again

@@ -231,4 +231,4 @@ def renditions(data_dir: Path) -> dict[str, Rendition]:
     with open_migrated(f"sqlite:///{data_dir}/catalog.db") as catalog:
         ids = catalog.ids_after("", now=now_ms(), limit=99)
         hashes = [each.media.sha256 for each in catalog.records(ids, now=now_ms()).values()]
-        return {fit: each for _, fit, each in catalog.renditions_of(hashes)}
+        return {fit: each for (_, fit), each in catalog.renditions(hashes).items()}

@@ -49,7 +49,7 @@ from jan_media.catalog.interface import (
     State,
     Usage,
 )
-from jan_media.catalog.steps import CLAIM, COLUMNS, LIVE, MEDIA, MEDIA_TABLES, RENDITION
+from jan_media.catalog.steps import CLAIM, COLUMNS, LIVE, MEDIA, MEDIA_TABLES
 from jan_media.catalog.transfer import Transfer
 
 # Of a content's ids the one to answer an upload with. The parameters are its hash and now.
@@ -288,31 +288,26 @@ class Catalog(ApiKeys, Transfer):
 
     # --- renditions
 
-    def renditions(self, hashes: Sequence[str], fit: str) -> dict[str, Rendition]:
-        """What is known of the contents of these SHA-256 made to fit, by SHA-256.
-
-        ``fit`` names the limits.
-        """
-        sql = f"SELECT sha256, {RENDITION} FROM renditions WHERE sha256 IN ({{}}) AND fit = ?"
-        rows = self._read(lambda tx: tx.among(sql, hashes, fit))
-        return {sha256: Rendition(*columns) for sha256, *columns in rows}
+    def renditions(self, hashes: Sequence[str]) -> dict[tuple[str, str], Rendition]:
+        """What is known of the contents of these SHA-256 made to fit, by SHA-256 and the name of
+        the limits."""
+        return self._read(lambda tx: steps.renditions(tx, hashes))
 
     @transaction
     def keep_rendition(
         self, tx: Transaction, sha256: str, fit: str, rendition: Rendition, *, now: int
     ) -> Rendition | None:
-        """Keep what came of making a content fit; its key, if it has one, was intended.
+        """Keep what came of making a content fit the limits of that name; its key, if it has one,
+        was intended.
 
         The first one stays, and is returned; the key of a later one becomes due garbage. None,
         and the key due garbage, if the content is gone. A rendition goes with its content: its
         key becomes due garbage then. Raises `IntentLapsed` as `commit_upload` does.
         """
-        sql = f"SELECT {RENDITION} FROM renditions WHERE sha256 = ? AND fit = ?"
         steps.lock_content(tx, sha256)
-        known = tx.rows(sql, sha256, fit)
+        kept = steps.renditions(tx, [sha256]).get((sha256, fit))
         key = rendition.storage_key
-        if known or not steps.is_stored(tx, sha256):
-            kept = Rendition(*known[0]) if known else None
+        if kept or not steps.is_stored(tx, sha256):
             if key and not (kept and kept.storage_key == key):
                 steps.drop(tx, key, now=now)
             return kept

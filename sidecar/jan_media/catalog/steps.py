@@ -14,6 +14,7 @@ from jan_media.catalog.interface import (
     IntentLapsed,
     Media,
     Quota,
+    Rendition,
     State,
     Usage,
 )
@@ -28,7 +29,6 @@ MEDIA = f"SELECT {COLUMNS} {MEDIA_TABLES}"
 # The parameter is now. A pending id past its time may have been uploaded in time.
 LIVE = "(m.expires_at > ? OR m.state = 'pending')"
 CLAIM = "k.owner, k.created_at, k.expires_at, k.file_name, k.purpose"
-RENDITION = "storage_key, mime, bytes, width, height, failure_code, failure_message"
 
 
 def lock_content(tx: Transaction, *sha256: str) -> None:
@@ -89,6 +89,15 @@ def drop_unreferenced(tx: Transaction, hashes: Sequence[str], *, now: int) -> in
         if key:
             drop(tx, key, now=now)
     return len(contents)
+
+
+def renditions(tx: Transaction, hashes: Sequence[str]) -> dict[tuple[str, str], Rendition]:
+    """What is known of contents made to fit, by their SHA-256 and the name of the limits."""
+    sql = """
+        SELECT sha256, fit, storage_key, mime, bytes, width, height, failure_code, failure_message
+        FROM renditions WHERE sha256 IN ({})
+    """
+    return {(sha256, fit): Rendition(*rest) for sha256, fit, *rest in tx.among(sql, hashes)}
 
 
 def next_place(tx: Transaction, sha256: str) -> int:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from jan_media.catalog import steps
 from jan_media.catalog.database import Database, Transaction, transaction
-from jan_media.catalog.interface import Claim, Content, Media, Rendition, State
-from jan_media.catalog.steps import CLAIM, COLUMNS, LIVE, MEDIA_TABLES, RENDITION
+from jan_media.catalog.interface import Claim, Content, Media, State
+from jan_media.catalog.steps import CLAIM, COLUMNS, LIVE, MEDIA_TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +132,6 @@ class Transfer(Database):
         tx.insert_new("garbage", storage_key=media.storage_key, due_at=key_due_at, hold="dropped")
         for claim in record.claims:
             _take_in_claim(tx, media.id, claim, bytes=0)
-
-    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
-        """All renditions of the contents of these SHA-256, behind the hash and the name of the
-        limits."""
-        sql = (
-            f"SELECT sha256, fit, {RENDITION} FROM renditions WHERE sha256 IN ({{}}) ORDER BY 1, 2"
-        )
-        rows = self._read(lambda tx: tx.among(sql, hashes))
-        return [(sha256, fit, Rendition(*rest)) for sha256, fit, *rest in rows]
 
     @transaction
     def drop_rendition(self, tx: Transaction, sha256: str, fit: str, *, now: int) -> None:

@@ -28,7 +28,7 @@ BATCH = 500
 
 
 class Readable(Protocol):
-    """What a move reads of its source: `Transfer`'s and `ApiKeys`' own.
+    """What a move reads of its source: the catalog's own.
 
     One that derives from it has neither renditions nor API keys, unless it says so.
     """
@@ -36,8 +36,8 @@ class Readable(Protocol):
     def ids_after(self, id: str, *, now: int, limit: int) -> list[str]: ...
     def records(self, ids: Sequence[str], *, now: int) -> dict[str, Record]: ...
 
-    def renditions_of(self, hashes: Sequence[str]) -> list[tuple[str, str, Rendition]]:
-        return []
+    def renditions(self, hashes: Sequence[str]) -> dict[tuple[str, str], Rendition]:
+        return {}
 
     def list_api_keys(self) -> list[ApiKey]:
         return []
@@ -85,11 +85,11 @@ def move(source: Source, target: Library, moved: Moved, *, jobs: int, delete: bo
         for ids in batches(source.catalog, clock):
             theirs = source.catalog.records(ids, now=clock())
             hashes = {record.media.sha256 for record in theirs.values() if record.media.sha256}
-            renditions = source.catalog.renditions_of(list(hashes))
+            renditions = source.catalog.renditions(list(hashes))
             ours = target.catalog.records(ids, now=clock())
             for done in threads.map(one.bring, theirs.values(), map(ours.get, theirs)):
                 moved.add(done)
-            for done in threads.map(lambda each: one.bring_rendition(*each), renditions):
+            for done in threads.map(one.bring_rendition, renditions, renditions.values()):
                 moved.add(done)
     if delete:
         _delete_departed(source.catalog, target.catalog, clock, moved)
@@ -119,11 +119,11 @@ class _Move:
             copied_bytes=copied or 0,
         )
 
-    def bring_rendition(self, sha256: str, fit: str, rendition: Rendition) -> Moved:
+    def bring_rendition(self, of: tuple[str, str], rendition: Rendition) -> Moved:
         """Make the target hold a rendition, if it has its original. One that cannot be brought is
         made anew there when it is asked for."""
-        catalog, brought = self.target.catalog, Moved()
-        if any(known == fit for _, known, _ in catalog.renditions_of([sha256])):
+        (sha256, fit), catalog, brought = of, self.target.catalog, Moved()
+        if of in catalog.renditions([sha256]):
             return brought
         with contextlib.suppress(_Damaged, IntentLapsed):
             if rendition.storage_key:

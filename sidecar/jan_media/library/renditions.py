@@ -31,7 +31,8 @@ def known(library: Library, media: Sequence[Media], fit: Fit) -> dict[str, Rendi
     """The renditions that have been tried already, by SHA-256: one query, and none for what is no
     picture. Raises `CatalogUnavailable`."""
     hashes = list({each.sha256 for each in media if each.mime in CHECKED})
-    return library.catalog.renditions(hashes, fit.key) if hashes else {}
+    made = library.catalog.renditions(hashes) if hashes else {}
+    return {sha256: each for (sha256, limits), each in made.items() if limits == fit.key}
 
 
 def as_it_fits(media: Media, rendition: Rendition | None) -> Media:

@@ -53,13 +53,13 @@ def lost_ids(
                 yield record.media.id
                 for owner in record.owners if give_up else ():
                     catalog.release(record.media.id, owner, now=clock())
-            renditions = catalog.renditions_of(list({each.sha256 for each in media}))
-            kept = [each for each in renditions if each[2].storage_key]
-            sizes = threads.map(lambda each: library.storage.size(each[2].storage_key), kept)
+            renditions = catalog.renditions(list({each.sha256 for each in media})).items()
+            kept = [each for each in renditions if each[1].storage_key]
+            sizes = threads.map(lambda each: library.storage.size(each[1].storage_key), kept)
             for each, size in zip(kept, sizes, strict=True):
-                sha256, fit, rendition = each
+                (sha256, fit), rendition = each
                 # It may have been deleted while it was looked for.
-                if size == rendition.bytes or each not in catalog.renditions_of([sha256]):
+                if size == rendition.bytes or each not in catalog.renditions([sha256]).items():
                     continue
                 verified.lost_renditions += 1
                 if give_up:

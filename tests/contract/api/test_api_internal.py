@@ -265,5 +265,5 @@ def test_pictures_are_made_to_fit_at_their_upload_where_the_operator_wants_that(
         api.upload(new)
         sha256 = hashlib.sha256(new).hexdigest()
         with open_migrated(f"sqlite:///{tmp_path}/catalog.db") as catalog:
-            made = wait_until(lambda: catalog.renditions([sha256], Fit.parse(fit).key))
-    assert (made[sha256].mime, made[sha256].width) == ("image/jpeg", 50)
+            made = wait_until(lambda: catalog.renditions([sha256]))[sha256, Fit.parse(fit).key]
+    assert (made.mime, made.width) == ("image/jpeg", 50)
