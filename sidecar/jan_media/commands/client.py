@@ -4,7 +4,7 @@ import mimetypes
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
@@ -159,7 +159,7 @@ def chat(
 def _signed_in(url: str, token: str) -> Iterator[Gateway]:
     """A gateway. What it refuses ends the process, and is said."""
     try:
-        with Gateway(url, token) as gateway:
+        with closing(Gateway(url, token)) as gateway:
             yield gateway
     except GatewayError as problem:
         fail(str(problem))

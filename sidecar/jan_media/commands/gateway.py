@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import httpx
 
@@ -23,13 +23,8 @@ TIMEOUT = httpx.Timeout(10.0, read=600.0, write=60.0)
 SPARE_SECONDS = 60  # a token that ends within this time is not begun with
 
 # What phones and browsers make, and not every Python knows.
-for _type, _extension in (
-    ("image/heic", ".heic"),
-    ("image/heif", ".heif"),
-    ("image/avif", ".avif"),
-    ("image/webp", ".webp"),
-):
-    mimetypes.add_type(_type, _extension)
+for _format in ("heic", "heif", "avif", "webp"):
+    mimetypes.add_type(f"image/{_format}", f".{_format}")
 
 
 class GatewayError(Exception):
@@ -52,12 +47,7 @@ class Gateway:
             base_url=self.url, timeout=TIMEOUT, headers={"User-Agent": f"jan-media/{__version__}"}
         )
         self._token = token
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self.close = self._client.close
 
     def upload(self, file: BinaryIO, name: str) -> dict[str, Any]:
         """Send a file of this name and return the API's answer. Raises `GatewayError`."""
@@ -177,21 +167,16 @@ class Gateway:
         )
 
     def _signed_in(self) -> str:
-        """The token: given, kept of an earlier guest, or a new guest's."""
+        """The token: given, kept of the guest that we were here before, or a new guest's."""
         if not self._token:
-            self._token = self._kept_guest() or self._new_guest()
+            kept = _kept_guests().get(self.url, {}).get("token")
+            self._token = kept if kept and self._takes(kept) else self._new_guest()
         return self._token
 
-    def _kept_guest(self) -> str:
-        """The token of the guest that we were here before, if the gateway still takes it."""
-        kept = _kept_guests().get(self.url, {})
-        token = str(kept.get("token", ""))
-        if not token or kept.get("until", 0) < time.time() + SPARE_SECONDS:
-            return ""
+    def _takes(self, token: str) -> bool:
         headers = {"Authorization": f"Bearer {token}"}
         with self._reached():
-            answer = self._client.get("/media/v1/media/usage", headers=headers)
-        return "" if answer.status_code == 401 else token
+            return self._client.get("/media/v1/media/usage", headers=headers).status_code != 401
 
     def _new_guest(self) -> str:
         with self._reached():
@@ -219,23 +204,25 @@ def _guests_file() -> Path:
 
 def _keep_guest(url: str, token: str, until: float) -> Path:
     """Write a guest's token where only this user reads it, and return where. Raises `OSError`."""
-    now, path = time.time(), _guests_file()
-    guests = {other: kept for other, kept in _kept_guests().items() if kept["until"] > now}
+    path = _guests_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(f".{os.getpid()}")
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({**guests, url: {"token": token, "until": until}}, file)
+        json.dump({**_kept_guests(), url: {"token": token, "until": until}}, file)
     os.replace(new, path)
     return path
 
 
 def _kept_guests() -> dict[str, dict[str, Any]]:
-    """Tokens of guests by their gateways' URLs. A file that is none of ours holds none."""
+    """Tokens of guests that last a while, by their gateways' URLs. A file that is none of ours
+    holds none."""
+    soon = time.time() + SPARE_SECONDS
     try:
         kept = json.loads(_guests_file().read_text("utf-8"))
         return {
-            str(url): {"token": str(each["token"]), "until": float(each["until"])}
+            url: {"token": str(each["token"]), "until": each["until"]}
             for url, each in kept.items()
+            if each["until"] > soon
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
