@@ -77,15 +77,6 @@ class Sidecar:
         # None unless renditions are made at the upload.
         self.ahead = Ahead(library, self.lanes.ahead) if settings.renditions_ahead else None
 
-    @property
-    def trusts_network(self) -> bool:
-        """Whether callers need no gateway: there is no secret, so only this machine can call."""
-        return not self.gateway_secret.configured
-
-    def is_guest(self, owner: str) -> bool:
-        """Whether the gateway names a guest of this installation by ``owner``."""
-        return owner.startswith(f"{self.settings.issuer}|")
-
     def close(self) -> None:
         """Give back threads and connections."""
         self.lanes.close()

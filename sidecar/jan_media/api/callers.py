@@ -31,16 +31,15 @@ SECRET_HEADER = "x-jan-gateway-secret"  # noqa: S105  the name of a header
 def owner_of(request: Request, fields: Mapping[str, Any] | None = None) -> str:
     """The owner that the catalog knows the caller by: issuer and subject, joined by ``|``.
 
-    Without a gateway (``trusts_network``: no secret is configured, so the listener is for this
-    machine alone) it is whom the request itself names: by ``user_id``, among the ``fields`` of its
-    body or in its query. Raises `Refused` (``unauthenticated``, and ``invalid_field`` for an odd
-    name).
+    Without a gateway (no secret is configured, so the listener is for this machine alone) it is
+    whom the request itself names: by ``user_id``, among the ``fields`` of its body or in its query.
+    Raises `Refused` (``unauthenticated``, and ``invalid_field`` for an odd name).
     """
     named = _user_id(fields or {})
     vouched = vouched_for(request)
     if vouched:
         return vouched
-    if sidecar_of(request).trusts_network:
+    if not sidecar_of(request).gateway_secret.configured:
         return f"local|{named or _user_id(request.query_params) or 'anonymous'}"
     raise Refused("unauthenticated", "Call through the gateway, with a token or an API key")
 

@@ -70,7 +70,7 @@ async def take_in(
     """
     sidecar = sidecar_of(request)
     owner = caller = owner_of(request)
-    guest = sidecar.is_guest(caller)
+    guest = sidecar.library.rules.is_guest(caller)
 
     def keep() -> Found:
         claimed = store(sidecar.library, spool, owner, body.details, allowed=allowed)

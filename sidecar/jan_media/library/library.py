@@ -41,8 +41,11 @@ class Rules:
 
     def quota_of(self, owner: str) -> Quota:
         """What ``owner``, whose name begins with its issuer, may keep."""
-        is_guest = self.guest_issuer and owner.startswith(f"{self.guest_issuer}|")
-        return self.guest_quota if is_guest else self.quota
+        return self.guest_quota if self.is_guest(owner) else self.quota
+
+    def is_guest(self, owner: str) -> bool:
+        """Whether ``owner`` is a guest of this installation."""
+        return bool(self.guest_issuer) and owner.startswith(f"{self.guest_issuer}|")
 
     def kept_until(self, now: int, lifetime: int | None = None) -> int:
         """The end (ms) of the retention of what is uploaded at ``now``, to be kept for ``lifetime``
