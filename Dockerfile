@@ -3,18 +3,18 @@
 #   docker build --target kong -t jan-media-kong .          Kong with the plugin
 #   docker build --target sidecar -t jan-media-sidecar .    the sidecar
 #   docker build --target demo-llm -t jan-media-demo-llm .  the demo model, for compose.yaml
-# `make images` builds them with buildah, runs them, and checks what they promise: a user without
-# rights, a root file system that is only read, no compiler, no pip.
+# `make images` builds them with buildah, runs them, and checks what they promise: an unprivileged
+# user, a read-only root file system, no compiler, no pip.
 #
-# DEBIAN and KONG name the images that they stand on; SIDECAR one that is built already. Where
-# packages come through a proxy of your own, build with --volume FILE:/run/ca.pem:ro, its
+# DEBIAN and KONG name the base images; SIDECAR names a sidecar image that is already built. If your
+# packages come through a proxy, build with --volume FILE:/run/ca.pem:ro, where FILE has the proxy's
 # certificates, and --build-arg PIP_CERT=/run/ca.pem.
 ARG DEBIAN=debian:trixie-slim
 ARG KONG=kong:3.9
 ARG SIDECAR=sidecar
 
 # ---------------------------------------------------------------------------------------------
-# Kong with the plugin. Its own Python is used, so it is installed on Kong's own image.
+# Kong with the plugin, installed on Kong's own image, for that image's Python.
 # ---------------------------------------------------------------------------------------------
 FROM ${KONG} AS kong-python
 USER root
@@ -35,8 +35,8 @@ RUN /build/bin/pip --python /opt/jan install --no-cache-dir '/src[plugin]' -c /s
 
 FROM kong-python AS kong
 COPY --from=kong-build /opt/jan /opt/jan
-# Where Kong writes. Over its usual place, /usr/local/kong, a read-only container could mount nothing:
-# Kong's own image has libraries there.
+# Where Kong writes. Its usual folder, /usr/local/kong, holds libraries in Kong's own image, so a
+# read-only container could not mount a writable folder over it.
 RUN install -d -m 1777 /kong_prefix
 COPY kong-errors.json kong.yml /etc/kong/
 ENV KONG_PREFIX=/kong_prefix \
@@ -59,7 +59,7 @@ ENV KONG_PREFIX=/kong_prefix \
     KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS="4 32k" \
     KONG_ADMIN_LISTEN=off
 USER kong
-# Through the plugin: Kong listens half a second before its plugin server does.
+# Checks the plugin too: Kong listens half a second before its plugin server does.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["/opt/jan/bin/python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 
@@ -72,7 +72,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --shell /usr/sbin/nologin --create-home --home-dir /data jan
 
-# What the console takes from npm, unless `make console` has been here before.
+# What the console needs from npm, unless `make console` has already installed it.
 FROM ${DEBIAN} AS console
 ARG PIP_CERT
 WORKDIR /src
@@ -91,13 +91,13 @@ COPY pyproject.toml constraints.txt README.md /src/
 COPY sidecar /src/sidecar
 COPY kong-plugin /src/kong-plugin
 COPY --from=console /src/sidecar/jan_media/console/static /src/sidecar/jan_media/console/static
-# sqlite-utils names pip among what it needs, for its own plugins. Nobody here installs any.
+# sqlite-utils depends on pip, to install its own plugins. We install none, so pip is removed.
 RUN /build/bin/pip --python /opt/jan install --no-cache-dir '/src[sidecar]' -c /src/constraints.txt \
  && rm -rf /opt/jan/bin/pip* /opt/jan/lib/python3*/site-packages/pip*
 
 FROM python AS sidecar
 COPY --from=build /opt/jan /opt/jan
-# Run it with a read-only root: it writes to /data and /tmp alone.
+# Run it with a read-only root: it writes only to /data and /tmp.
 ENV PATH=/opt/jan/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONUNBUFFERED=1 \
     MEDIA_LISTEN=0.0.0.0:8285 \
@@ -108,7 +108,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8285 8286
 STOPSIGNAL SIGTERM
-# Alive, not ready: a storage that is away for a while is no reason to be started again.
+# Checks that it is alive, not ready: a restart does not help while the storage is down.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
   CMD ["/opt/jan/bin/python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['MEDIA_LISTEN'].rpartition(':')[2] + '/healthz', timeout=4)"]
 CMD ["jan-media", "serve"]

@@ -1,19 +1,19 @@
-# One word for each thing to do. Nothing has to be installed first but make itself:
+# One command for each task. It needs only make; everything else is installed when it is needed:
 #
-#   make demo         the whole path on real images, explained step by step (under a minute)
-#   make up           everything on http://127.0.0.1:8000 until Ctrl-C
-#   make test         all tests; make e2e: those that speak HTTP to a running gateway, and with
-#                     KONG_BIN what Kong itself has to do
-#   make fuzz         input that nobody thought of, led by coverage and at random (15 minutes)
-#   make soak         the storage invariant at length: 200 SIGKILLs under load and more (20 minutes)
-#   make check        style and types
-#   make bench        what everything costs, in tables (under ten minutes)
-#   make wheel        the package, into dist/
-#   make console      what the console takes from npm, for the wheel and the images
-#   make images       the images, built, run and checked (as root); KONG names Kong's own image
-#   make screenshots  the pictures of the console in the docs, drawn anew
-#   make constraints  new versions of everything that is installed
-#   make clean        away with what was made here (data under var/ too)
+#   make demo         runs the whole path on real images, explained step by step (under a minute)
+#   make up           runs everything on http://127.0.0.1:8000 until Ctrl-C
+#   make test         runs all tests; make e2e: only those that speak HTTP to a running gateway, and
+#                     with KONG_BIN those of Kong's own behavior
+#   make fuzz         fuzzes the parsers, guided by coverage and at random (15 minutes)
+#   make soak         tests the storage invariant with 200 SIGKILLs under load and more (20 minutes)
+#   make check        checks style and types
+#   make bench        measures what everything costs, in tables (under ten minutes)
+#   make wheel        builds the package into dist/
+#   make console      installs what the console needs from npm, for the wheel and the images
+#   make images       builds, runs and checks the images (as root); KONG names Kong's own image
+#   make screenshots  takes the docs' pictures of the console again
+#   make constraints  pins the newest versions of everything that is installed
+#   make clean        deletes everything that was made here (data under var/ too)
 #
 # GATEWAY_PORT, KONG_BIN and LLM_UPSTREAM_URL are explained in README.md.
 
@@ -27,7 +27,7 @@ FROM_NPM := sidecar/jan_media/console/static/vendor
 # The JavaScript clients that tests/e2e/clients tries.
 CLIENTS := tests/e2e/clients/node_modules/.installed
 
-# What the tests run besides Python: COMMAND=PACKAGE.
+# The programs that the tests run besides Python: COMMAND=PACKAGE.
 TOOLS := node=nodejs npm=npm jq=jq curl=curl \
   chromium-headless-shell=chromium-headless-shell \
   postgres=postgresql ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common \
@@ -38,8 +38,8 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-
 
 .PHONY: setup demo up test say fuzz soak e2e check bench wheel console images screenshots constraints clean
 
-# Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE;
-# Debian keeps PostgreSQL's programs, and Ceph's helpers, outside of PATH.
+# Installs Debian packages for the commands that are missing. $(1) is a list of COMMAND=PACKAGE.
+# Debian keeps PostgreSQL's programs and Ceph's helpers outside PATH.
 define need
 	@missing=; for pair in $(1); do \
 	  PATH="$$PATH:/usr/sbin:/sbin:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" \
@@ -58,7 +58,8 @@ $(PLAYS): pyproject.toml constraints.txt
 	@$(PIP) -e '.[demo]' -c constraints.txt
 	@touch $@
 
-# Python compiles what is used when it is used: of most clients that is little.
+# Without compiling: Python compiles a module when it is first used, and the tests use few modules of
+# most clients.
 $(READY): $(PLAYS)
 	@echo "Installing what tests and benches need into $(VENV): 700 MB, about a minute …"
 	@$(PIP) --no-compile -e '.[dev]' -c constraints.txt
@@ -76,12 +77,12 @@ demo: $(PLAYS)
 up: $(PLAYS)
 	@exec $(BIN)/python -m demo.stack
 
-# Four files at a time: on two cores, those that wait for their services leave nothing idle. The many
-# processes that they start keep what Python compiles, also where the environment says not to.
+# Four files at a time: while some wait for their services, the others use the two cores. The tests start
+# many processes, so Python's compiled files are kept, even if the environment says not to.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: say $(READY) $(CLIENTS) check
 	$(call need,$(TOOLS))
-	@echo "Running all tests, four files at a time, the long ones of users first …"
+	@echo "Running all tests, four files at a time, the long end-to-end ones first …"
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 say:
@@ -89,9 +90,9 @@ say:
 	@echo "that are missing ($(foreach tool,$(TOOLS),$(lastword $(subst =, ,$(tool))))), then all tests:"
 	@echo "three minutes of installing at first, and nine minutes of testing on two cores."
 
-# Each reader of tests/fuzz/readers for FUZZ_SECONDS, led by coverage. Then every property test, of
-# all folders: it tries FUZZ_FACTOR times the examples that it tries in make test, other ones in each
-# run, and has 15 minutes at most.
+# Coverage-guided fuzzing of each reader in tests/fuzz/readers for FUZZ_SECONDS. Then every property test
+# of all folders, with FUZZ_FACTOR times as many examples as in make test, new ones in each run, and at
+# most 15 minutes per test.
 FUZZ_SECONDS ?= 30
 FUZZ_FACTOR ?= 8
 fuzz: $(READY)
@@ -121,18 +122,18 @@ bench: $(READY)
 	$(call need,$(filter wrk% postgres% ceph% radosgw%,$(TOOLS)))
 	$(BIN)/python -m bench
 
-# The library with which people sign in on the console by OpenID Connect, and the checker of types.
-# The library is no part of this repository: the wheel and the images take it from where it is put.
+# The console's library for OpenID Connect, and the type checker. The library is not part of this
+# repository: the wheel and the images take it from the folder into which this copies it.
 console: $(FROM_NPM)/oauth4webapi.js
 $(FROM_NPM)/oauth4webapi.js: package.json
 	$(call need,npm=npm)
-	@echo "Installing what the console takes from npm: a few seconds …"
+	@echo "Installing what the console needs from npm: a few seconds …"
 	@npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts
 	@mkdir -p $(FROM_NPM)
 	@cp node_modules/oauth4webapi/LICENSE.md $(FROM_NPM)/oauth4webapi.txt
 	@cp node_modules/oauth4webapi/build/index.js $@
 
-# From a fresh build folder: an old one brings back files that are gone.
+# From a fresh build folder: an old one would bring deleted files back.
 wheel: $(PLAYS) console
 	@rm -rf build dist
 	@$(BIN)/python -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
@@ -147,7 +148,7 @@ screenshots: $(READY)
 	$(call need,$(filter chromium%,$(TOOLS)))
 	@$(BIN)/python -m tests.console.screenshots docs
 
-# The newest versions that fit pyproject.toml, from an environment that holds nothing else.
+# The newest versions that fit pyproject.toml, from a fresh environment.
 constraints:
 	@rm -rf var/constraints && $(PYTHON) -m venv var/constraints
 	@var/constraints/bin/python -m pip install -qq --disable-pip-version-check '.[dev,fuzz]'

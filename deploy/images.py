@@ -2,15 +2,15 @@
 
     python -m deploy.images [FOLDER]       (make images, as root)
 
-It needs buildah and unshare, and no container engine: an image's files are mounted as its root,
-read-only, in a mount namespace of its own, and its command runs there as its user.
+It needs buildah and unshare, but no container engine: an image's files are mounted read-only as the
+root of a separate mount namespace, and the image's command runs there as its user.
 
-DEBIAN    the image that sidecar and demo model stand on, as `docker pull` names it. Without it,
-          one is made with debootstrap, which takes half a minute and needs no image registry.
+DEBIAN    the base image of sidecar and demo model, as `docker pull` names it. Without it,
+          debootstrap makes one, which takes half a minute and needs no image registry.
 KONG      Kong's own image, such as kong:3.9, or a folder that holds the files of one: a Debian
-          with `kong` in its PATH and a user kong. Without it the images of sidecar and demo model
-          are built alone, and devkong stands in front of them.
-PIP_CERT  a file with certificates, where packages come through a proxy of your own
+          with `kong` in its PATH and a user kong. Without it only the images of sidecar and demo
+          model are built, and devkong runs in front of them.
+PIP_CERT  a file with your proxy's certificates, if packages come through a proxy
 """
 
 import json
@@ -41,17 +41,17 @@ SIDECAR = "localhost/jan-media-sidecar"
 DEMO_LLM = "localhost/jan-media-demo-llm"
 KONG = "localhost/jan-media-kong"
 KONG_FROM_FOLDER = "localhost/jan-media-kong-base"
-# Where each writes. All else is only read.
+# The one folder that each may write to.
 WRITES_TO = {SIDECAR: "/data", DEMO_LLM: "/data", KONG: "/kong_prefix"}
 
-# Beyond the base image, which every other container of a machine shares.
+# Beyond the base image, which all containers of a machine share.
 LARGEST_OWN_BYTES = 300 * 1024 * 1024
 NOT_INSIDE = {"pip", "pip3", "gcc", "cc", "make", "git", "curl", "wget"}
 STOPS_WITHIN_SECONDS = 10.0
 
-# Enters an image: $1 its files, $2 the folder that it writes to, $3 where that is inside, $4 a file
-# to put in place of its own and $5 where that is (or both empty), $6 its user, $7 its folder, then
-# the command. The mounts are gone with the last process of the namespace.
+# Enters an image: $1 its files, $2 the folder that it writes to, $3 the path of that folder inside,
+# $4 a file that replaces one of its own and $5 the path of that file (or both empty), $6 its user,
+# $7 its working directory, then the command. The mounts end with the namespace's last process.
 ENTER = """
 set -e
 root=$1 data=$2 inside=$3 file=$4 place=$5 user=$6 folder=$7; shift 7
@@ -68,11 +68,11 @@ exec chroot "$root" /usr/bin/env --chdir="$folder" /usr/bin/setpriv \
 
 
 class BrokenPromise(Exception):
-    """An image is not what it should be. The message says how."""
+    """An image is not as promised. The message says how."""
 
 
 def promised(holds: bool, promise: str) -> None:
-    """Print a promise that is kept. Raises BrokenPromise for one that is not."""
+    """Print the promise if it holds. Raises BrokenPromise if not."""
     if not holds:
         raise BrokenPromise(promise)
     print(f"   ✓ {promise}", flush=True)
@@ -80,12 +80,12 @@ def promised(holds: bool, promise: str) -> None:
 
 @dataclass(frozen=True)
 class Buildah:
-    """buildah with a store of its own, below ``folder``."""
+    """buildah with its own store, below ``folder``."""
 
     folder: Path
 
     def __call__(self, *arguments: str, quiet: bool = True) -> str:
-        """Run a command of buildah and return what it prints. Raises CalledProcessError."""
+        """Run a buildah command and return its output. Raises CalledProcessError."""
         stores = ("--root", str(self.folder / "store"), "--runroot", str(self.folder / "run"))
         done = subprocess.run(
             ["buildah", "--storage-driver", "vfs", *stores, *arguments],
@@ -122,7 +122,7 @@ def debian(buildah: Buildah) -> str:
 
 
 def kong(buildah: Buildah) -> str | None:
-    """Return the name of Kong's own image, which KONG names or holds. None without one."""
+    """Return the name of Kong's own image, which KONG names or contains. None without one."""
     given = os.environ.get("KONG")
     if not given or not Path(given).is_dir():
         return given
@@ -142,7 +142,7 @@ def build(buildah: Buildah, target: str, name: str, arguments: Mapping[str, str]
     certificates = os.environ.get("PIP_CERT")
     if certificates:
         options += ["--build-arg=PIP_CERT=/run/ca.pem", f"--volume={certificates}:/run/ca.pem:ro"]
-    # With Docker's format, since OCI's has no health checks.
+    # In Docker's format, since OCI's has no health checks.
     buildah(
         *("bud", "--quiet", "--pull=false"),
         *("--format", "docker", "--target", target, "--tag", name, *options, str(ROOT)),
@@ -152,7 +152,7 @@ def build(buildah: Buildah, target: str, name: str, arguments: Mapping[str, str]
 
 @dataclass(frozen=True)
 class Image:
-    """A built image, mounted: its files and what it says of itself."""
+    """A built image, mounted: its files and its configuration."""
 
     name: str
     files: Path
@@ -174,7 +174,7 @@ class Image:
 
     @property
     def programs(self) -> set[str]:
-        """The names of what it can run."""
+        """The names of the programs that it can run."""
         path = self.environment.get("PATH", "/usr/local/bin:/usr/bin:/bin")
         folders = [self.files / folder.lstrip("/") for folder in [*path.split(":"), "/opt/jan/bin"]]
         return {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}
@@ -198,7 +198,7 @@ class Image:
         return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", ENTER, "sh", *where, *command]
 
     def make_volume(self, folder: Path) -> None:
-        """Make the folder that it writes to, with the owner that it has inside, as engines do."""
+        """Make the folder that it writes to, with the owner inside the image, as engines do."""
         folder.mkdir(parents=True, exist_ok=True)
         inside = self.files / WRITES_TO[self.name].lstrip("/")
         shutil.copymode(inside, folder)
@@ -215,7 +215,7 @@ class Image:
     def health(self, data: Path, settings: Mapping[str, str], ports: Mapping[str, str]) -> int:
         """Run the image's health check and return its exit status.
 
-        ``ports`` are those of this run in place of the image's own, which may be taken here.
+        ``ports`` maps the image's own ports, which may be in use here, to those of this run.
         """
         kind, *command = self.config["Healthcheck"]["Test"]
         if kind != "CMD":
@@ -227,7 +227,7 @@ class Image:
 
 @dataclass
 class StackOfImages(Stack):
-    """The demo's stack, with its parts out of their images, as far as there are some."""
+    """The demo's stack, with each part that has an image running in it."""
 
     images: Mapping[str, Image] = field(default_factory=dict)
 
@@ -248,7 +248,7 @@ class StackOfImages(Stack):
         chosen = {
             "JAN_GATEWAY_SECRET": secret,
             "KONG_PROXY_LISTEN": f"{HOST}:{self.ports.gateway}",
-            "KONG_ADMIN_GUI_LISTEN": "off",  # these ports may be taken here
+            "KONG_ADMIN_GUI_LISTEN": "off",  # these ports may be in use here
             "KONG_STATUS_LISTEN": "off",
         }
         written = (str(self.folder / "kong.yml"), "/etc/kong/kong.yml")
@@ -260,7 +260,7 @@ class StackOfImages(Stack):
             part,
             extra_logs=logs,
             is_ready=lambda: is_up() and gateway_is_ready(self.base_url),
-            stop_whole_group=True,  # `kong start` passes no signal on
+            stop_whole_group=True,  # `kong start` does not forward signals
         )
 
     def _inside(
@@ -271,7 +271,7 @@ class StackOfImages(Stack):
         *arguments: str,
         file: tuple[str, str] = ("", ""),
     ) -> Part:
-        """Return a part that runs in its image, with a folder of its own to write to."""
+        """Return a part that runs in its image, with its own writable folder."""
         image = self.images[name]
         data = self.data_of(name)
         image.make_volume(data)
@@ -287,16 +287,16 @@ class StackOfImages(Stack):
 
 
 def check_contents(image: Image, base: Image, empty: Path) -> None:
-    """Check what lies in an image beyond the one it stands on. Raises BrokenPromise."""
+    """Check what an image adds to its base image. Raises BrokenPromise."""
     own = image.bytes - base.bytes
     promised(own <= LARGEST_OWN_BYTES, f"{own / 2**20:.0f} MiB above the base image")
-    promised(image.config["User"].split(":")[0] not in ("", "0", "root"), "runs as no root")
+    promised(image.config["User"].split(":")[0] not in ("", "0", "root"), "does not run as root")
     found = sorted(image.programs & NOT_INSIDE - base.programs)
     promised(not found, "no compiler, pip, git or downloader inside " + ", ".join(found))
     python = "/opt/jan/bin/python"
     promised(image.run(empty, python, "-c", "import jan_media") == 0, "its Python has the package")
     promised(image.run(empty, python, "-c", "import pip") != 0, "and no pip to import")
-    promised(image.run(empty, "touch", "/opt/jan/x") != 0, "its root file system is only read")
+    promised(image.run(empty, "touch", "/opt/jan/x") != 0, "its root file system is read-only")
     promised(image.run(empty, "touch", f"{WRITES_TO[image.name]}/x") == 0, "but for one folder")
 
 
@@ -325,7 +325,7 @@ def check_service(stack: StackOfImages) -> None:
 
 
 def check_stop(stack: StackOfImages) -> None:
-    """Check that each part ends by itself when it is told to. Raises BrokenPromise."""
+    """Check that each part stops on SIGTERM. Raises BrokenPromise."""
     for part in stack.parts:
         process = part.process
         if process is None or (part.name == "gateway" and KONG not in stack.images):
