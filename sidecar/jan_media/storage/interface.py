@@ -21,8 +21,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from jan_media.media_id import parse_media_id
-
 if TYPE_CHECKING:
     from jan_media.doctor.finding import Finding
     from jan_media.storage.local_urls import LocalUrls
@@ -104,9 +102,9 @@ class Storage(Protocol):
     ) -> AbstractContextManager[Iterator[bytes]]:
         """Open the bytes ``[start, stop)``, which come in pieces of at most 256 KiB.
 
-        Raises `ObjectMissing`. What lies beyond the object's end is left out, so a range may turn
-        out empty. What was opened is read to its end even if the key is deleted or rewritten
-        meanwhile, or reading fails: bytes of two objects are never mixed.
+        Raises `ObjectMissing`. The object has ``start``, which is before ``stop``; what lies beyond
+        its end is left out. What was opened is read to its end even if the key is deleted or
+        rewritten meanwhile, or reading fails: bytes of two objects are never mixed.
         """
 
     def size(self, key: str) -> int | None:
@@ -146,21 +144,15 @@ class Storage(Protocol):
         """
 
 
-LONGEST_URL = 8192  # characters of a URL that is looked at
 MAX_KEY = 200  # characters: a file name holds 255 bytes, an S3 key 1024
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[a-z0-9_.-]+"
 _KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
 _FILENAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,100}", re.ASCII)
 
 
-def is_key(text: str) -> bool:
-    """Whether ``text`` may be a storage key."""
-    return len(text) <= MAX_KEY and _KEY.fullmatch(text) is not None
-
-
 def require_key(key: str) -> str:
     """Return ``key``. Raises `ValueError` if it is none: a mistake of the caller."""
-    if not is_key(key):
+    if len(key) > MAX_KEY or not _KEY.fullmatch(key):
         raise ValueError(f"not a storage key: {key!r}")
     return key
 
@@ -170,8 +162,3 @@ def require_filename(filename: str) -> str:
     if not _FILENAME.fullmatch(filename):
         raise ValueError(f"not a plain file name: {filename!r}")
     return filename
-
-
-def media_id_of_filename(filename: str) -> str | None:
-    """The media id in a file name such as ``jan_01hqr8v9k2x3f4g5h6j7k8m9n0.png``, or None."""
-    return parse_media_id(filename.partition(".")[0])

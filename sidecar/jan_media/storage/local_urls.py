@@ -18,18 +18,13 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlencode, urlsplit
 
 from jan_media.errors import Refused
-from jan_media.storage.interface import (
-    LONGEST_URL,
-    PresignedPost,
-    media_id_of_filename,
-    require_filename,
-    require_key,
-)
+from jan_media.media_id import parse_media_id
+from jan_media.storage.interface import PresignedPost, require_filename, require_key
 
 # What the API page's curl example sends with every form.
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -59,8 +54,6 @@ class LocalUrls:
 
     def media_id_of_url(self, url: str) -> str | None:
         """See `interface.Storage.media_id_of_url`."""
-        if len(url) > LONGEST_URL:
-            return None
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -68,7 +61,7 @@ class LocalUrls:
         origin = f"{parts.scheme}://{parts.netloc}".lower()
         if origin != self._origin or not parts.path.startswith(self._files_path):
             return None
-        return media_id_of_filename(parts.path.rpartition("/")[2])
+        return parse_media_id(parts.path.rpartition("/")[2].partition(".")[0])
 
     def presign_put(self, key: str, *, mime: str, ttl: int) -> str:
         """See `interface.TakesUploads.presign_put`."""
@@ -123,16 +116,15 @@ class LocalUrls:
             if name.lower() in form:
                 raise _refused(name, f"The field {name!r} is there twice.")
             form[name.lower()] = value
-        policy, signature = _taken(form, "policy"), _taken(form, "x-amz-signature")
+        _require(form, ("policy", "x-amz-signature"))
+        policy, signature = form.pop("policy"), form.pop("x-amz-signature")
         # Only what we signed ourselves is parsed any further.
         if not self._signed(signature, "POST", policy):
             raise Refused("access_refused", "The policy's signature is not ours.")
         promise = json.loads(base64.b64decode(policy))
         *exact, (_, _, max_bytes) = promise["conditions"]
         promised = {name: value for condition in exact for name, value in condition.items()}
-        for name in promised:
-            if name not in form:
-                raise _missing(name)
+        _require(form, promised)
         if now >= datetime.fromisoformat(promise["expiration"]).timestamp():
             raise Refused("access_expired", "The upload form has expired. Ask for a new one.")
         for name, value in form.items():
@@ -162,11 +154,7 @@ def _refused(field: str, message: str) -> Refused:
     return Refused("access_refused", message, field)
 
 
-def _missing(field: str) -> Refused:
-    return Refused("missing_field", f"{field!r} is missing.", field)
-
-
-def _taken(form: dict[str, str], name: str) -> str:
-    if name not in form:
-        raise _missing(name)
-    return form.pop(name)
+def _require(form: Mapping[str, str], fields: Iterable[str]) -> None:
+    for field in fields:
+        if field not in form:
+            raise Refused("missing_field", f"{field!r} is missing.", field)

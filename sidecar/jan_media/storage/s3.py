@@ -44,12 +44,11 @@ Beware
     they are sent only where the protocol demands them.
 """
 
-import io
 import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -59,30 +58,30 @@ from botocore import UNSIGNED
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import NoCredentialsError
 from botocore.response import StreamingBody
 from s3transfer.utils import ReadFileChunk
 
 from jan_media.doctor.finding import Finding
 from jan_media.log import about
+from jan_media.media_id import parse_media_id
 from jan_media.settings import S3Settings
 from jan_media.storage.interface import (
     CHUNK,
-    LONGEST_URL,
     ObjectMissing,
     PresignedPost,
     Storage,
     StorageUnavailable,
     TakesUploads,
-    media_id_of_filename,
     require_filename,
     require_key,
 )
-from jan_media.storage.s3_failures import failures_mapped, status_of
+from jan_media.storage.s3_failures import failures_mapped
 from jan_media.storage.sigv4 import presign
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef
 
 MIB = 1024 * 1024
 CONNECT_TIMEOUT = 2.0  # seconds
@@ -91,7 +90,7 @@ CONNECTIONS = 64
 # asks anew for temporary credentials at each use, and an issuer that is away takes seconds.
 FRESH_SECONDS = 60.0
 _MOST_DELETIONS = 1000  # of one DeleteObjects request
-_FILENAME = re.compile(r'filename="([^"]*)"')
+_FILENAME = re.compile(r'filename="([^".]*)[^"]*"')  # up to its first dot
 
 
 class _Rest(ReadFileChunk):
@@ -188,15 +187,16 @@ class S3Storage(Storage):
                 Config=self._transfer,
             )
 
+    @contextmanager
     def read(
         self, key: str, *, start: int = 0, stop: int | None = None
-    ) -> AbstractContextManager[Iterator[bytes]]:
-        return self._read(require_key(key), start, stop)
-
-    @contextmanager
-    def _read(self, key: str, start: int, stop: int | None) -> Iterator[Iterator[bytes]]:
+    ) -> Iterator[Iterator[bytes]]:
+        asked: GetObjectRequestTypeDef = {"Bucket": self.bucket, "Key": self._key(key)}
+        # RGW may answer 500 to a range of an object that is being put again.
+        if start > 0 or stop is not None:
+            asked["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         with failures_mapped("a read", key):
-            body = self._open(key, start, stop)
+            body = self.client.get_object(**asked)["Body"]
         with closing(body):
             yield _pieces(body)
 
@@ -238,8 +238,6 @@ class S3Storage(Storage):
         return self._presign("GET", key, ttl, query)
 
     def media_id_of_url(self, url: str) -> str | None:
-        if len(url) > LONGEST_URL:
-            return None
         try:
             parts = urlsplit(url)
             named = parse_qs(parts.query, max_num_fields=50).get("response-content-disposition", [])
@@ -249,10 +247,10 @@ class S3Storage(Storage):
         if not address.startswith(f"{self._public_url}/") or len(named) != 1:
             return None
         filename = _FILENAME.search(named[0])
-        return media_id_of_filename(filename[1]) if filename else None
+        return parse_media_id(filename[1]) if filename else None
 
     def presign_put(self, key: str, *, mime: str, ttl: int) -> str:
-        return self._presign("PUT", key, ttl, {}, content_type=mime)
+        return self._presign("PUT", key, ttl, content_type=mime)
 
     def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
         with failures_mapped("the renewal of credentials"):
@@ -278,22 +276,22 @@ class S3Storage(Storage):
         self._credentials = credentials
         self._fresh_until = time.monotonic() + FRESH_SECONDS
 
-    def _fresh_credentials(self) -> ReadOnlyCredentials:
-        if time.monotonic() >= self._fresh_until:
-            self.renew_credentials()
-        return self._credentials
+    def _key(self, key: str) -> str:
+        """What the bucket calls an object that is to be read."""
+        return require_key(key)
 
     def _presign(
         self,
         method: str,
         key: str,
         ttl: int,
-        query: dict[str, str],
+        query: dict[str, str] | None = None,
         content_type: str | None = None,
     ) -> str:
-        credentials = self._fresh_credentials()
+        if time.monotonic() >= self._fresh_until:
+            self.renew_credentials()
         return presign(
-            credentials,
+            self._credentials,
             self._region,
             method,
             f"{self._public_url}/{require_key(key)}",
@@ -303,23 +301,8 @@ class S3Storage(Storage):
             content_type=content_type,
         )
 
-    def _open(self, key: str, start: int, stop: int | None) -> StreamingBody | io.BytesIO:
-        # RGW may answer 500 to a range of an object that is being put again.
-        if start == 0 and stop is None:
-            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
-        if stop is not None and stop <= start:  # for which the protocol has no request
-            self.client.head_object(Bucket=self.bucket, Key=key)
-            return io.BytesIO()
-        span = f"bytes={start}-{'' if stop is None else stop - 1}"
-        try:
-            return self.client.get_object(Bucket=self.bucket, Key=key, Range=span)["Body"]
-        except ClientError as error:
-            if status_of(error) == 416:  # beyond the end
-                return io.BytesIO()
-            raise
 
-
-def _pieces(body: StreamingBody | io.BytesIO) -> Iterator[bytes]:
+def _pieces(body: StreamingBody) -> Iterator[bytes]:
     with failures_mapped("a read"):
         yield from iter(lambda: body.read(CHUNK), b"")
 

@@ -62,6 +62,7 @@ def test_names_are_ids_or_urls_of_ours_and_others_are_foreign(api: Api) -> None:
         f"{base}/v1/media/jan_x/content",
         "https://[",
         f"https://{'a' * 9000}/",
+        f"{base}/v1/media/{media_id}/content?{'a' * 9000}",
     ]
     unknown = [UNKNOWN, "jan_", f"{base}/v1/media/{UNKNOWN}/content"]
     _, answer = api.ask("/internal/resolve", {"names": ours + foreign + unknown, "fit": None})

@@ -1,11 +1,12 @@
 """What is a storage key, and that none leads out of a folder."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.storage.interface import is_key, require_key
+from jan_media.storage.interface import require_key
 
 
 @pytest.mark.parametrize("text", ["a", "a/b/c", "content/ab/0.png", "a.b", "..a", "a..", ".a", "-"])
@@ -26,6 +27,7 @@ def test_these_are_not(text: str) -> None:
 def test_a_key_stays_below_any_folder(text: str) -> None:
     inside = (Path("/folder") / text).resolve().is_relative_to("/folder/")
 
-    if is_key(text):
+    with contextlib.suppress(ValueError):
+        require_key(text)
         assert inside
         assert Path(text).parts == tuple(text.split("/"))
