@@ -1,4 +1,4 @@
-"""Request bodies: how large they say they are, what they say they are, and small JSON ones."""
+"""Request bodies: what they say they are, how they arrive, files as bodies, and small JSON ones."""
 
 import asyncio
 import json
@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from starlette.requests import ClientDisconnect, Request
 
 from jan_media.errors import ContentTooLarge, Refused
+from jan_media.library.ingest import NO_DETAILS
+from jan_media.library.spool import Spool
 
 PIECE = 256 * 1024
 BEGINNING = 64 * 1024  # about what a connection holds in any case
@@ -147,6 +149,31 @@ class Arriving:
         if left >= STALL_SECONDS:
             return f"Nothing of the body came for {STALL_SECONDS} seconds"
         return f"The body came at less than {SLOWEST} bytes a second"
+
+
+class RawBody:
+    """A way to send a file: here the file is the body."""
+
+    param: str | None = None  # the place of the file in the request
+    growth, beside = 1.0, 0  # what the body may have for each byte of the file, and besides
+    url = ""  # where to fetch the file from once the body has ended, "" if it is in the body
+    details = NO_DETAILS  # what it says of the file, once it has ended
+
+    def __init__(self, request: Request, spool: Spool) -> None:
+        """Raises `Refused` for a body that says it is too large."""
+        max_bytes = spool.max_bytes
+        limit = int(max_bytes * self.growth) + self.beside
+        refuse_announced_size(request, limit, max_bytes=max_bytes, param=self.param)
+        self.arriving = Arriving(request)
+        self.spool = spool
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes of the body and spool what they hold of the file. Blocking."""
+        self.spool.write(piece)
+
+    def close(self) -> dict[str, Any]:
+        """Say that the body has ended; returns its other fields. Raises `Refused`. Blocking."""
+        return {}
 
 
 async def read_json(

@@ -14,10 +14,11 @@ from starlette.responses import JSONResponse, Response
 from jan_media.api.bodies import content_type, number_between, refuse_content_encoding
 from jan_media.api.callers import owner_of
 from jan_media.api.download import send_bytes
+from jan_media.api.form_body import FormBody
 from jan_media.api.media import cursor_of, iso_time, page_size, parse_cursor
 from jan_media.api.ready_media import known_id, one_ready
 from jan_media.api.routes import sidecar_of
-from jan_media.api.upload import FormBody, take_in
+from jan_media.api.upload import take_in
 from jan_media.catalog.interface import Claim, Owned
 from jan_media.errors import Refused
 from jan_media.library.ingest import FileDetails

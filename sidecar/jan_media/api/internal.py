@@ -15,12 +15,12 @@ from starlette.types import ASGIApp
 
 from jan_media.api import health
 from jan_media.api.access_log import AccessLog
-from jan_media.api.bodies import read_body
+from jan_media.api.bodies import RawBody, read_body
 from jan_media.api.callers import guarded, owner_of, vouched_for
 from jan_media.api.download import serve_media
 from jan_media.api.ready_media import all_ready, fitted, one_fitted, one_ready
 from jan_media.api.routes import Path, app, contract_paths, sidecar_of
-from jan_media.api.upload import RawBody, take_in
+from jan_media.api.upload import take_in
 from jan_media.catalog.interface import Media, State
 from jan_media.errors import Refused
 from jan_media.identity.api_keys import valid_key

@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jan_media.api.bodies import RawBody
 from jan_media.api.callers import client_address
 from jan_media.api.download import serve
+from jan_media.api.form_body import FormBody, no_file
 from jan_media.api.routes import Path, sidecar_of
-from jan_media.api.upload import FormBody, RawBody, no_file, receive, spooled
+from jan_media.api.upload import receive, spooled
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.library import held_until
 from jan_media.library.resolve import not_found

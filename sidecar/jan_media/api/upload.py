@@ -6,9 +6,9 @@ spool before the next is read, so memory stays bounded, and a body that is too l
 soon as it is.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Set
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -16,32 +16,26 @@ from starlette.responses import JSONResponse, Response
 
 from jan_media.api.bodies import (
     SMALL_JSON,
-    Arriving,
+    RawBody,
     content_type,
     read_json,
-    refuse_announced_size,
     refuse_content_encoding,
     text_field,
 )
 from jan_media.api.callers import owner_of
+from jan_media.api.form_body import FormBody
+from jan_media.api.json_body import JsonBody
 from jan_media.api.media import iso_time
 from jan_media.api.routes import sidecar_of
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.content.data_url import DataUrlDecoder
-from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
-from jan_media.content.multipart import FormReader
 from jan_media.errors import Refused
 from jan_media.library.direct_upload import prepare
-from jan_media.library.ingest import NO_DETAILS, FileDetails, store
+from jan_media.library.ingest import store
 from jan_media.library.resolve import Found, link
 from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
 
 T = TypeVar("T")
-
-# What a body may hold besides the file.
-FIELDS = 64 * 1024
-LONGEST_NAME = 255  # characters of a file's name that are kept
 
 
 async def upload(request: Request) -> Response:
@@ -61,7 +55,7 @@ async def upload(request: Request) -> Response:
 
 
 async def take_in(
-    request: Request, body_kind: "type[RawBody]", *, allowed: AllowedTypes | None = None
+    request: Request, body_kind: type[RawBody], *, allowed: AllowedTypes | None = None
 ) -> Found:
     """Spool the whole file, wherever it is, and store it for the caller.
 
@@ -98,7 +92,7 @@ async def take_in(
 
 
 async def receive(
-    sidecar: Sidecar, body: "RawBody", end: Callable[[], T], *, caller: str, guest: bool = False
+    sidecar: Sidecar, body: RawBody, end: Callable[[], T], *, caller: str, guest: bool = False
 ) -> T:
     """Give the body what arrives, and return what ``end`` does; both in threads, in a slot."""
     await body.arriving.begin()
@@ -122,114 +116,6 @@ def _host(url: str) -> str:
         return ascii(urlsplit(url).hostname or "")[:100]
     except ValueError:
         return "an odd URL"
-
-
-class RawBody:
-    """A way to send a file: here the file is the body."""
-
-    param: str | None = None  # the place of the file in the request
-    growth, beside = 1.0, 0  # what the body may have for each byte of the file, and besides
-    url = ""  # where to fetch the file from once the body has ended, "" if it is in the body
-    details = NO_DETAILS  # what it says of the file, once it has ended
-
-    def __init__(self, request: Request, spool: Spool) -> None:
-        """Raises `Refused` for a body that says it is too large."""
-        max_bytes = spool.max_bytes
-        limit = int(max_bytes * self.growth) + self.beside
-        refuse_announced_size(request, limit, max_bytes=max_bytes, param=self.param)
-        self.arriving = Arriving(request)
-        self.spool = spool
-
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the body and spool what they hold of the file. Blocking."""
-        self.spool.write(piece)
-
-    def close(self) -> dict[str, Any]:
-        """Say that the body has ended; returns its other fields. Raises `Refused`. Blocking."""
-        return {}
-
-
-class FormBody(RawBody):
-    """The file is the part ``file`` of multipart/form-data."""
-
-    known: Set[str] | None = frozenset({"user_id"})  # the fields that mean something; None: all
-    param: str | None = "file"
-    beside = 2 * FIELDS
-
-    def __init__(self, request: Request, spool: Spool) -> None:
-        super().__init__(request, spool)
-        self._reader = FormReader(
-            request.headers.get("content-type", ""), spool.write, self.check, known=self.known
-        )
-
-    def feed(self, piece: bytes) -> None:
-        self._reader.feed(piece)
-
-    def close(self) -> dict[str, Any]:
-        self._reader.close()
-        name = self._reader.file_name
-        if name is None:
-            raise no_file()
-        self.details = FileDetails(name=name.replace("\0", "")[:LONGEST_NAME])
-        return dict(self._reader.fields)
-
-    def check(self, fields: Mapping[str, str]) -> None:
-        """Look at the fields in front of the file before it is read. Raises `Refused`."""
-
-
-def no_file() -> Refused:
-    """The refusal of a form without a file."""
-    return Refused("missing_field", "The form has no part named file", "file")
-
-
-class JsonBody(RawBody):
-    """The file is in a JSON object, as a data URL, or is elsewhere, at a URL that it names."""
-
-    param: str | None = "source.data_url"
-    growth, beside = 1.5, FIELDS  # base64 makes four bytes of three; escapes and line ends add some
-
-    def __init__(self, request: Request, spool: Spool) -> None:
-        super().__init__(request, spool)
-        self._decoder = DataUrlDecoder(spool.max_bytes)
-        self._body = UploadBody(FIELDS, self._take)
-
-    def feed(self, piece: bytes) -> None:
-        try:
-            self._body.feed(piece)
-        except InvalidJson:
-            self.param = None
-            raise
-
-    def _take(self, piece: bytes) -> None:
-        self.spool.write(self._decoder.feed(piece))
-
-    def close(self) -> dict[str, Any]:
-        self.param = None
-        document = self._body.close()
-        source = document.get("source")
-        if source is None:
-            raise Refused("missing_field", "source is required", "source")
-        if not isinstance(source, dict):
-            raise Refused("invalid_field", "source must be an object", "source")
-        kind = text_field(source, "type", at="source.type")
-        if kind == "remote_url":
-            self.url = text_field(source, "url", at="source.url")
-            self.param = "source.url"
-            if source.get("data_url") is not None:
-                raise Refused(
-                    "invalid_field", "A remote_url source has no data_url", "source.data_url"
-                )
-        elif kind == "data_url":
-            self.param = "source.data_url"
-            if source.get("data_url") is not STREAMED:
-                short = text_field(source, "data_url", at="source.data_url")
-                self._take(short.encode("utf-8", "surrogatepass"))
-            self._decoder.close()
-        else:
-            raise Refused(
-                "invalid_source_type", "source.type must be remote_url or data_url", "source.type"
-            )
-        return document
 
 
 def _body_kind(request: Request) -> type[RawBody]:

@@ -1,1 +1,1 @@
-"""What bytes are: their type, and the encodings they arrive in."""
+"""What bytes are: their type, and the encoding that data URLs have."""

@@ -17,11 +17,9 @@ _WHITE_SPACE = b" \t\n\f\r"
 _MAX_HEADER = 1024  # bytes before the comma; real ones have about thirty
 
 
-class InvalidDataUrl(Refused):
-    """The text is not a base64 data URL; ``message`` says what is wrong and what to do."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("invalid_base64", message)
+def _invalid(message: str) -> Refused:
+    """The refusal of what is no base64 data URL; ``message`` says what is wrong and what to do."""
+    return Refused("invalid_base64", message)
 
 
 class DataUrlDecoder:
@@ -41,13 +39,13 @@ class DataUrlDecoder:
     def feed(self, chunk: bytes) -> bytes:
         """Take the next piece of the URL and return what it decodes to.
 
-        Raises `InvalidDataUrl` and `ContentTooLarge` as soon as either is known.
+        Raises `Refused`, and `ContentTooLarge`, as soon as it is known.
         """
         if self._header is not None:
             head, comma, chunk = chunk.partition(b",")
             self._header += head
             if len(self._header) > _MAX_HEADER:
-                raise InvalidDataUrl(f"The data URL has no comma in its first {_MAX_HEADER} bytes.")
+                raise _invalid(f"The data URL has no comma in its first {_MAX_HEADER} bytes.")
             if not comma:
                 _check_scheme(self._header)
                 return b""
@@ -56,12 +54,12 @@ class DataUrlDecoder:
         return self._decode(chunk)
 
     def close(self) -> None:
-        """Say that the URL has ended. Raises `InvalidDataUrl` if it ends too early."""
+        """Say that the URL has ended. Raises `Refused` if it ends too early."""
         if self._header is not None:
             _check_scheme(self._header.ljust(5))
-            raise InvalidDataUrl("The data URL has no comma. Write data:<type>;base64,<content>.")
+            raise _invalid("The data URL has no comma. Write data:<type>;base64,<content>.")
         if self._quantum or self._escape:
-            raise InvalidDataUrl(
+            raise _invalid(
                 "The base64 content ends in the middle of a group of four characters: "
                 "it is cut off, or its padding is missing."
             )
@@ -77,18 +75,18 @@ class DataUrlDecoder:
         whole = len(text) - len(text) % 4
         quanta, self._quantum = text[:whole], text[whole:]
         if (self._padded and text) or (quanta.endswith(b"=") and self._quantum):
-            raise InvalidDataUrl("The base64 content goes on after its padding.")
+            raise _invalid("The base64 content goes on after its padding.")
         try:
             content = _decoded(quanta)
             # A group that is not full yet is checked now, not when the rest of it comes.
             binascii.a2b_base64(self._quantum.rstrip(b"=").ljust(4, b"A"), strict_mode=True)
         except binascii.Error:
-            raise InvalidDataUrl(
+            raise _invalid(
                 "The data URL's content is not valid base64: it has a character outside the "
                 "standard alphabet or wrong padding."
             ) from None
         if quanta.endswith(b"==="):  # which Python takes behind a whole group, strict or not
-            raise InvalidDataUrl("The base64 content has more padding than it needs.")
+            raise _invalid("The base64 content has more padding than it needs.")
         self._padded = self._padded or quanta.endswith(b"=")
         self._decoded += len(content)
         if self._decoded > self._max_bytes:
@@ -121,17 +119,17 @@ def _decoded(quanta: bytes) -> bytes:
 
 def _check_scheme(start: bytes) -> None:
     if not b"data:".startswith(start[:5].lower()):
-        raise InvalidDataUrl("The data URL must start with data: and have base64 content.")
+        raise _invalid("The data URL must start with data: and have base64 content.")
 
 
 def _check_header(header: bytes) -> None:
     """Whether it is ``data:<type>[;name=value]*;base64``. Bytes have their type from themselves."""
     _check_scheme(header.ljust(5))
     if not header.isascii():
-        raise InvalidDataUrl("The data URL's media type has characters outside ASCII.")
+        raise _invalid("The data URL's media type has characters outside ASCII.")
     _, semicolon, last = header.rpartition(b";")
     if not semicolon or last.strip(_WHITE_SPACE).lower() != b"base64":
-        raise InvalidDataUrl(
+        raise _invalid(
             "Only base64 data URLs are taken. Encode the content as base64 and write "
             "data:<type>;base64,<content>."
         )

@@ -10,12 +10,12 @@ READERS: dict[str, tuple[str, ...]] = {
     "connection": ("jan_media_plugin.server", "kong_pdk"),
     "content_encoding": ("jan_media.fetch",),
     "data_url": ("jan_media.content",),
-    "form": ("jan_media.content", "python_multipart"),
+    "form": ("jan_media.api.form_body", "python_multipart"),
     "image": ("jan_media.content", "PIL", "puremagic"),
     "rewriting": ("jan_media_plugin.rewrite", "jan_media.media_id"),
     "signed_form": ("jan_media.storage",),
     "token": ("jan_media_plugin.auth", "jan_media_plugin.headers", "jwt"),
-    "upload_body": ("jan_media.content",),
+    "upload_body": ("jan_media.api.json_body",),
     "url": ("jan_media.fetch",),
 }
 """The module of each here, and the packages whose coverage leads the way."""

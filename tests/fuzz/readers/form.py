@@ -4,9 +4,10 @@ import itertools
 import re
 from typing import NamedTuple
 
-from jan_media.content.multipart import FormReader, InvalidForm
+from jan_media.errors import Refused
 
 from tests.fuzz.readers.pieces import in_pieces, leading
+from tests.support.upload_bodies import AnyForm
 
 PLAIN = "multipart/form-data; boundary=b"
 WORDS = [
@@ -36,15 +37,23 @@ class Form(NamedTuple):
 
 def read(content_type: str, pieces: list[bytes]) -> Form | None:
     """The whole form; None if it is refused."""
-    taken: list[bytes] = []
     try:
-        reader = FormReader(content_type, taken.append)
-        for piece in pieces:
-            reader.feed(piece)
-        reader.close()
-        return Form(reader.fields, reader.file_name, b"".join(taken))
-    except InvalidForm:
+        return read_strictly(content_type, pieces)
+    except Refused:
         return None
+
+
+def read_strictly(content_type: str, pieces: list[bytes]) -> Form:
+    """The whole form, with or without a file. Raises `Refused` if it is no form."""
+    form = AnyForm(content_type)
+    for piece in pieces:
+        form.feed(piece)
+    try:
+        form.close()
+    except Refused as refusal:
+        if refusal.code != "missing_field":
+            raise
+    return Form(form.fields, form.file_name, form.spool.from_start().read())
 
 
 def contents_of_parts(body: bytes) -> list[bytes]:

@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
-from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
+from jan_media.errors import Refused
 
 from tests.fuzz.readers.pieces import in_pieces, leading
+from tests.support.upload_bodies import AnyJson
 
 WORDS = [
     *(b'{"source":{"data_url":"', b'"source"', b'"data_url"', b'"type"', b"true", b"null"),
@@ -26,34 +27,32 @@ _MOST_BYTES = 4096
 
 def read(body: bytes, size: int) -> dict[str, Any] | None:
     """The document, with what was handed on in its place; None if it is refused."""
-    taken: list[bytes] = []
-    reader = UploadBody(_MOST_BYTES, taken.append)
+    reader = AnyJson()
     try:
         for piece in in_pieces(body, size):
             reader.feed(piece)
-        document = reader.close()
-    except InvalidJson:
+        document = reader.document()
+    except Refused:
         return None
-    source = document.get("source")
-    if isinstance(source, dict) and source.get("data_url") is STREAMED:
-        source["data_url"] = b"".join(taken).decode("utf-8", "surrogatepass")
+    if reader.streamed:
+        document["source"]["data_url"] = reader.taken.decode("utf-8", "surrogatepass")
     else:
-        assert taken == []
+        assert not reader.taken
     return document
 
 
-class _Refused(Exception):
+class _NotTaken(Exception):
     """Not JSON, or not JSON that is taken."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
-        raise _Refused
+        raise _NotTaken
     return dict(pairs)
 
 
 def _refuse(constant: str) -> None:
-    raise _Refused(constant)
+    raise _NotTaken(constant)
 
 
 def read_whole(body: bytes) -> dict[str, Any] | None:
@@ -62,7 +61,7 @@ def read_whole(body: bytes) -> dict[str, Any] | None:
         document = json.loads(
             body.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse
         )
-    except (ValueError, RecursionError, _Refused):
+    except (ValueError, RecursionError, _NotTaken):
         return None
     return document if isinstance(document, dict) else None
 

@@ -10,45 +10,44 @@ from collections.abc import Callable, Mapping, Set
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
 
+from jan_media.api.bodies import RawBody
 from jan_media.errors import Refused
+from jan_media.library.ingest import FileDetails
+from jan_media.library.spool import Spool
 
 FILE_PART = "file"
+LONGEST_NAME = 255  # characters of a file's name that are kept
 MOST_FIELDS = 64
 MOST_FIELD_BYTES = 64 * 1024  # names and values of all fields together
 _MOST_OVERHEAD = MOST_FIELD_BYTES + 64 * 1024  # all but the file: also boundaries and headers
 _PLAIN_TRANSFER_ENCODINGS = {b"", b"7bit", b"8bit", b"binary"}
 
 
-class InvalidForm(Refused):
-    """The body is not a form that is taken here; ``message`` says why."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("invalid_form", message)
+def invalid_form(message: str) -> Refused:
+    """The refusal of what is not a form that is taken here."""
+    return Refused("invalid_form", message)
 
 
-class FormReader:
-    """Reads one form; gives the file's bytes to a callback as they come."""
+def no_file() -> Refused:
+    """The refusal of a form without a file."""
+    return Refused("missing_field", f"The form has no part named {FILE_PART}", FILE_PART)
 
-    def __init__(
-        self,
-        content_type: str,
-        on_file: Callable[[bytes], None],
-        on_file_start: Callable[[Mapping[str, str]], None] = lambda fields: None,
-        *,
-        known: Set[str] | None = None,
-    ) -> None:
-        """``content_type`` is the request's; ``on_file_start`` gets the fields before the file.
 
-        Fields that are not ``known`` are passed over, whatever they are; None means that all are.
-        Raises `InvalidForm` if the content type is not multipart/form-data with a boundary.
-        """
+class FormBody(RawBody):
+    """A form, of which one part is the file."""
+
+    # Other fields are passed over, whatever they are; None: all are known.
+    known: Set[str] | None = frozenset({"user_id"})
+    param: str | None = FILE_PART
+    beside = _MOST_OVERHEAD
+
+    def __init__(self, request: Request, spool: Spool) -> None:
+        """Raises `Refused` also if it is not multipart/form-data with a boundary."""
+        super().__init__(request, spool)
         self.fields: dict[str, str] = {}
-        # As the client wrote it: data, not to be trusted. None if there is no file.
-        self.file_name: str | None = None
-        self._on_file = on_file
-        self._on_file_start = on_file_start
-        self._known = known
+        self.file_name: str | None = None  # as the client wrote it; None if there is no file
         self._field_bytes = 0
         self._file_bytes = 0
         self._overhead = 0  # bytes that are not the file's
@@ -59,7 +58,7 @@ class FormReader:
         self._take: Callable[[bytes], None] = self._pass_over  # what the current part's bytes go to
         self._name = ""  # of the current field
         self._value = bytearray()
-        boundary = _boundary(content_type)
+        boundary = _boundary(request.headers.get("content-type", ""))
         self._opening = b"--" + boundary
         # What has come before the first boundary, which begins a line. None once it was found.
         self._start: bytes | None = b"\r\n"
@@ -78,25 +77,30 @@ class FormReader:
                 },
             )
         except FormParserError:
-            raise InvalidForm("The form's boundary is too long.") from None
+            raise invalid_form("The form's boundary is too long.") from None
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes. Raises `InvalidForm`, and whatever a callback raises."""
-        self._overhead += len(chunk)
+    def feed(self, piece: bytes) -> None:
+        self._overhead += len(piece)
         if self._start is not None:
-            chunk = self._opened(self._start + chunk)
+            piece = self._opened(self._start + piece)
         # What follows the last boundary means nothing (RFC 2046, section 5.1.1).
         try:
-            self._parser.write(chunk)
+            self._parser.write(piece)
         except FormParserError:
-            raise InvalidForm("The body is not valid multipart/form-data.") from None
+            raise invalid_form("The body is not valid multipart/form-data.") from None
         if self._overhead > _MOST_OVERHEAD:
-            raise InvalidForm(f"The form has more than {_MOST_OVERHEAD} bytes besides its file.")
+            raise invalid_form(f"The form has more than {_MOST_OVERHEAD} bytes besides its file.")
 
-    def close(self) -> None:
-        """Say that the form has ended. Raises `InvalidForm` if it ends too early."""
+    def close(self) -> dict[str, str]:
         if not self._ended:
-            raise InvalidForm("The form ends before its closing boundary.")
+            raise invalid_form("The form ends before its closing boundary.")
+        if self.file_name is None:
+            raise no_file()
+        self.details = FileDetails(name=self.file_name.replace("\0", "")[:LONGEST_NAME])
+        return self.fields
+
+    def check(self, fields: Mapping[str, str]) -> None:
+        """Look at the fields in front of the file before it is read. Raises `Refused`."""
 
     def _opened(self, start: bytes) -> bytes:
         """What has come from the first boundary on. What is before it is ignored."""
@@ -111,10 +115,10 @@ class FormReader:
 
     def _end_header(self) -> None:
         if self._header_name.startswith(self._opening):
-            raise InvalidForm("A part of the form ends among its headers.")
+            raise invalid_form("A part of the form ends among its headers.")
         name = bytes(self._header_name).strip().lower()
         if name in self._headers:
-            raise InvalidForm("A part of the form has the same header twice.")
+            raise invalid_form("A part of the form has the same header twice.")
         self._headers[name] = bytes(self._header_value).strip()
         self._header_name.clear()
         self._header_value.clear()
@@ -122,13 +126,13 @@ class FormReader:
     def _begin_part(self) -> None:
         disposition, options = parse_options_header(self._headers.get(b"content-disposition"))
         if disposition.lower() != b"form-data" or b"name" not in options:
-            raise InvalidForm("A part of the form has no Content-Disposition with a name.")
+            raise invalid_form("A part of the form has no Content-Disposition with a name.")
         name = options[b"name"].decode("utf-8", "replace")
         if name == FILE_PART:
             self._begin_file(options.get(b"filename", b""))
         elif b"filename" in options:
             self._take = self._refuse_file
-        elif self._known is None or name in self._known:
+        elif self.known is None or name in self.known:
             self._begin_field(name)
         else:
             self._take = self._pass_over
@@ -136,7 +140,7 @@ class FormReader:
     def _refuse_encoded(self) -> None:
         encoding = self._headers.get(b"content-transfer-encoding", b"").lower()
         if encoding not in _PLAIN_TRANSFER_ENCODINGS:
-            raise InvalidForm("A part of the form has a transfer encoding; send its bytes plain.")
+            raise invalid_form("A part of the form has a transfer encoding; send its bytes plain.")
 
     def _begin_file(self, name: bytes) -> None:
         self._refuse_encoded()
@@ -145,14 +149,14 @@ class FormReader:
             return
         self.file_name = name.decode("utf-8", "replace")  # in whatever charset
         self._take = self._take_file
-        self._on_file_start(dict(self.fields))
+        self.check(self.fields)
 
     def _begin_field(self, name: str) -> None:
         self._refuse_encoded()
         if name in self.fields:
-            raise InvalidForm("The form has the same field twice.")
+            raise invalid_form("The form has the same field twice.")
         if len(self.fields) == MOST_FIELDS:
-            raise InvalidForm(f"The form has more than {MOST_FIELDS} fields.")
+            raise invalid_form(f"The form has more than {MOST_FIELDS} fields.")
         self._name = name
         self.fields[name] = ""
         self._value.clear()
@@ -162,7 +166,7 @@ class FormReader:
     def _take_file(self, piece: bytes) -> None:
         self._file_bytes += len(piece)
         self._overhead -= len(piece)
-        self._on_file(piece)
+        self.spool.write(piece)
 
     def _take_value(self, piece: bytes) -> None:
         self._count_field_bytes(len(piece))
@@ -172,31 +176,31 @@ class FormReader:
         return
 
     def _refuse_file(self, piece: bytes) -> None:
-        raise InvalidForm(f"The form's file must be in the part named {FILE_PART}.")
+        raise invalid_form(f"The form's file must be in the part named {FILE_PART}.")
 
     def _refuse_second_file(self, piece: bytes) -> None:
-        raise InvalidForm("The form has more than one file.")
+        raise invalid_form("The form has more than one file.")
 
     def _end_part(self) -> None:
         if self._take != self._take_value:
             return
         if self._value.startswith(self._opening):
             # Some parsers take a boundary right behind the headers as the end of the part.
-            raise InvalidForm("A field of the form begins with the form's boundary.")
+            raise invalid_form("A field of the form begins with the form's boundary.")
         try:
             self.fields[self._name] = self._value.decode()
         except UnicodeDecodeError:
-            raise InvalidForm("The form has text that is not valid UTF-8.") from None
+            raise invalid_form("The form has text that is not valid UTF-8.") from None
 
     def _end(self) -> None:
         if not self._headers:
-            raise InvalidForm("The form has no part before its closing boundary.")
+            raise invalid_form("The form has no part before its closing boundary.")
         self._ended = True
 
     def _count_field_bytes(self, more: int) -> None:
         self._field_bytes += more
         if self._field_bytes > MOST_FIELD_BYTES:
-            raise InvalidForm(f"The form's fields have more than {MOST_FIELD_BYTES} bytes.")
+            raise invalid_form(f"The form's fields have more than {MOST_FIELD_BYTES} bytes.")
 
 
 def _given_to(take: Callable[[bytes], object]) -> Callable[[bytes, int, int], None]:
@@ -212,5 +216,5 @@ def _boundary(content_type: str) -> bytes:
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
     if kind.lower() != b"multipart/form-data" or not boundary:
-        raise InvalidForm("The Content-Type must be multipart/form-data with a boundary.")
+        raise invalid_form("The Content-Type must be multipart/form-data with a boundary.")
     return boundary

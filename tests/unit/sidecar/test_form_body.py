@@ -5,14 +5,12 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.content.multipart import (
-    MOST_FIELD_BYTES,
-    MOST_FIELDS,
-    FormReader,
-    InvalidForm,
-)
+from jan_media.api.form_body import MOST_FIELD_BYTES, MOST_FIELDS, FormBody
+from jan_media.errors import Refused
 
-from tests.fuzz.readers.form import Form
+from tests.fuzz.readers.form import Form, read_strictly
+from tests.fuzz.readers.pieces import in_pieces
+from tests.support.upload_bodies import AnyForm, a_spool, request_of
 
 BOUNDARY = "frontier"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -28,12 +26,7 @@ END = f"--{BOUNDARY}--\r\n".encode()
 
 
 def read(body: bytes, piece: int = 10, content_type: str = CONTENT_TYPE) -> Form:
-    content = bytearray()
-    reader = FormReader(content_type, content.extend)
-    for place in range(0, len(body), piece):
-        reader.feed(body[place : place + piece])
-    reader.close()
-    return Form(reader.fields, reader.file_name, bytes(content))
+    return read_strictly(content_type, in_pieces(body, piece))
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
@@ -65,27 +58,27 @@ def test_content_that_looks_like_a_boundary_comes_back(pieces: list[bytes]) -> N
 def test_the_fields_in_front_of_the_file_are_known_when_it_begins() -> None:
     seen: list[object] = []
 
-    def began(fields: Mapping[str, str]) -> None:
-        seen.append(dict(fields))
+    class Watched(AnyForm):
+        def check(self, fields: Mapping[str, str]) -> None:
+            seen.append((dict(fields), self.spool.size))
 
-    reader = FormReader(CONTENT_TYPE, seen.append, began)
-    reader.feed(part("key", b"k") + part("policy", b"p") + part("file", b"abc") + part("z", b"1"))
-    reader.feed(END)
-    assert seen == [{"key": "k", "policy": "p"}, b"abc"]
-    reader.close()
-    assert reader.fields == {"key": "k", "policy": "p", "z": "1"}
+    form = Watched(CONTENT_TYPE)
+    form.feed(part("key", b"k") + part("policy", b"p") + part("file", b"abc") + part("z", b"1"))
+    form.feed(END)
+    assert seen == [({"key": "k", "policy": "p"}, 0)]
+    assert form.close() == {"key": "k", "policy": "p", "z": "1"}
+    assert form.spool.from_start().read() == b"abc"
 
 
 def test_an_error_at_the_beginning_of_the_file_stops_before_its_first_byte() -> None:
-    taken: list[bytes] = []
+    class Refusing(AnyForm):
+        def check(self, fields: Mapping[str, str]) -> None:
+            raise PermissionError("the policy has expired")
 
-    def refuse(fields: Mapping[str, str]) -> None:
-        raise PermissionError("the policy has expired")
-
-    reader = FormReader(CONTENT_TYPE, taken.append, refuse)
+    form = Refusing(CONTENT_TYPE)
     with pytest.raises(PermissionError):
-        reader.feed(part("file", b"abc") + END)
-    assert taken == []
+        form.feed(part("file", b"abc") + END)
+    assert form.spool.size == 0
 
 
 def test_a_file_may_lack_name_and_type() -> None:
@@ -124,7 +117,7 @@ def test_what_is_before_the_first_boundary_means_nothing(preamble: bytes, piece:
 
 
 def test_a_preamble_without_an_end_is_refused() -> None:
-    with pytest.raises(InvalidForm, match="besides its file"):
+    with pytest.raises(Refused, match="besides its file"):
         read(b"x" * 200_000, 1000)
 
 
@@ -149,22 +142,23 @@ def test_a_file_may_have_any_name(name: bytes, piece: int) -> None:
     assert form.content == b"abc"
 
 
-def with_known(*known: str) -> FormReader:
-    return FormReader(CONTENT_TYPE, bytearray().extend, known={*known})
+def usual() -> FormBody:
+    """A form of which nothing is known but the user's name."""
+    return FormBody(request_of(CONTENT_TYPE), a_spool())
 
 
 def test_fields_that_mean_nothing_may_be_anything() -> None:
-    reader = with_known("user_id")
+    reader = usual()
     for _ in range(500):
         reader.feed(part("tags", b"\xff\xfe"))
     reader.feed(part("caption", b"x", headers="Content-Transfer-Encoding: base64\r\n"))
     reader.feed(part("user_id", b"u") + part("file", b"abc") + part("tags", b"a") + END)
     reader.close()
     assert (reader.fields, reader.file_name) == ({"user_id": "u"}, "")
-    with pytest.raises(InvalidForm, match="twice"):
-        with_known("user_id").feed(part("user_id", b"u") + part("user_id", b"v"))
-    with pytest.raises(InvalidForm, match="besides its file"):
-        with_known("user_id").feed(part("tags", b"x" * 200_000))
+    with pytest.raises(Refused, match="twice"):
+        usual().feed(part("user_id", b"u") + part("user_id", b"v"))
+    with pytest.raises(Refused, match="besides its file"):
+        usual().feed(part("tags", b"x" * 200_000))
 
 
 @pytest.mark.parametrize("empty", [part("thumb", b"", filename=""), part("file", b"", filename="")])
@@ -191,8 +185,8 @@ def test_an_empty_line_before_the_first_boundary_is_passed_over(piece: int) -> N
     ],
 )
 def test_a_content_type_without_a_boundary_is_refused(content_type: str) -> None:
-    with pytest.raises(InvalidForm):
-        FormReader(content_type, bytearray().extend)
+    with pytest.raises(Refused):
+        AnyForm(content_type)
 
 
 @pytest.mark.parametrize(
@@ -227,26 +221,27 @@ def test_a_content_type_without_a_boundary_is_refused(content_type: str) -> None
 )
 @pytest.mark.parametrize("piece", [1, 100_000])
 def test_a_malformed_form_is_refused(body: bytes, piece: int) -> None:
-    with pytest.raises(InvalidForm) as refused:
+    with pytest.raises(Refused) as refused:
         read(body, piece)
+    assert refused.value.code == "invalid_form"
     assert refused.value.message
 
 
 def test_fields_are_limited_in_size_and_number() -> None:
-    reader = FormReader(CONTENT_TYPE, bytearray().extend)
+    reader = AnyForm(CONTENT_TYPE)
     reader.feed(part("a", b"x" * (MOST_FIELD_BYTES - 2)))
-    with pytest.raises(InvalidForm, match=f"more than {MOST_FIELD_BYTES} bytes"):
+    with pytest.raises(Refused, match=f"more than {MOST_FIELD_BYTES} bytes"):
         reader.feed(part("b", b"1"))
-    reader = FormReader(CONTENT_TYPE, bytearray().extend)
+    reader = AnyForm(CONTENT_TYPE)
     for number in range(MOST_FIELDS):
         reader.feed(part(str(number), b""))
-    with pytest.raises(InvalidForm, match=f"more than {MOST_FIELDS} fields"):
+    with pytest.raises(Refused, match=f"more than {MOST_FIELDS} fields"):
         reader.feed(part("one more", b""))
 
 
 @given(st.binary(max_size=200), st.integers(1, 40))
 def test_random_bytes_are_refused_and_never_crash(body: bytes, piece: int) -> None:
-    with pytest.raises(InvalidForm):
+    with pytest.raises(Refused):
         read(f"--{BOUNDARY}\r\n".encode() + body, piece)
 
 
@@ -255,7 +250,7 @@ def test_random_bytes_are_refused_and_never_crash(body: bytes, piece: int) -> No
 )
 def test_everything_but_the_file_is_limited_wherever_it_stands(start: bytes) -> None:
     line_ends = b"\r\n" * 100_000
-    with pytest.raises(InvalidForm):
+    with pytest.raises(Refused):
         read(start + line_ends + b"x", 1000)
-    with pytest.raises(InvalidForm, match="besides its file"):
+    with pytest.raises(Refused, match="besides its file"):
         read(part("file", b"x" * 300_000) + END + line_ends, 1000)

@@ -8,28 +8,31 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jan_media.content.json_source import STREAMED, InvalidJson, UploadBody
+from jan_media.api import json_body
+from jan_media.api.json_body import JsonBody
+from jan_media.errors import ContentTooLarge, Refused
+
+from tests.support.upload_bodies import AnyJson, a_spool, request_of
 
 URL = "data:image/png;base64,QUJD"
+STREAMED = "what has been streamed, or might have been"
 
 
-def read(
-    body: bytes, cuts: list[int] | None = None, max_json_bytes: int = 100_000
-) -> tuple[dict[str, Any], bytes | None]:
+def read(body: bytes, cuts: list[int] | None = None) -> tuple[dict[str, Any], bytes | None]:
     """The document, and its data URL, which is streamed if it is long (None: it has none)."""
-    streamed = bytearray()
-    reader = UploadBody(max_json_bytes, streamed.extend)
+    reader = AnyJson()
     places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts or [])})
     for start, stop in itertools.pairwise(places):
         reader.feed(body[start:stop])
-    document = reader.close()
+    document = reader.document()
     source = document.get("source")
     found = source.get("data_url") if isinstance(source, dict) else None
-    if isinstance(source, dict) and isinstance(found, str):
-        assert not streamed
-        source["data_url"] = STREAMED
-        return document, found.encode("utf-8", "surrogatepass")
-    return document, bytes(streamed) if found is STREAMED else None
+    if not isinstance(source, dict) or not isinstance(found, str):
+        return document, None
+    assert reader.streamed or not reader.taken
+    source["data_url"] = STREAMED
+    whole = bytes(reader.taken) if reader.streamed else found.encode("utf-8", "surrogatepass")
+    return document, whole
 
 
 def every_byte(body: bytes) -> tuple[dict[str, Any], bytes | None]:
@@ -56,7 +59,7 @@ def test_source_data_url_is_streamed_wherever_it_stands(
 ) -> None:
     document, streamed = every_byte(json.dumps(body, indent=indent).encode())
     assert streamed == URL.encode()
-    assert document["source"]["data_url"] is STREAMED
+    assert document["source"]["data_url"] == STREAMED
     document["source"]["data_url"] = URL
     assert document == body
 
@@ -172,7 +175,7 @@ def test_a_long_string_in_any_pieces_is_the_same(
     ],
 )
 def test_a_long_string_elsewhere_is_too_much(body: bytes) -> None:
-    with pytest.raises(InvalidJson, match="besides its data URL"):
+    with pytest.raises(Refused, match="besides its data URL"):
         read(body.replace(b"%s", b"x" * 120_000))
 
 
@@ -189,7 +192,7 @@ def test_broken_documents_are_refused_as_the_standard_parser_does(
     for raw in (text.encode(), f'{{"source": {{"data_url": "{text}"}}}}'.encode()):
         try:
             document, streamed = read(raw, cuts)
-        except InvalidJson:
+        except Refused:
             continue
         if streamed is not None:
             document["source"]["data_url"] = streamed.decode("utf-8", "surrogatepass")
@@ -244,52 +247,54 @@ def test_broken_documents_are_refused_as_the_standard_parser_does(
 )
 def test_what_is_no_plain_json_object_is_refused(body: bytes) -> None:
     for cuts in ([], list(range(len(body)))):
-        with pytest.raises(InvalidJson) as refused:
+        with pytest.raises(Refused) as refused:
             read(body, cuts)
+        assert refused.value.code == "invalid_json"
         assert refused.value.message
 
 
 def test_nesting_is_limited() -> None:
     assert read(b'{"a": ' + b"[" * 32 + b"]" * 32 + b"}")[1] is None
-    with pytest.raises(InvalidJson, match="nested too deep"):
-        read(b'{"a": ' + b"[" * 99_000 + b"]" * 99_000 + b"}", max_json_bytes=1_000_000)
-    with pytest.raises(InvalidJson, match="more than 100000 bytes"):
+    with pytest.raises(Refused, match="nested too deep"):
+        read(b'{"a": ' + b"[" * 30_000 + b"]" * 30_000 + b"}")
+    with pytest.raises(Refused, match="more than 65536 bytes"):
         read(b'{"a": ' + b"[" * 1_000_000)
 
 
-def test_everything_but_the_one_string_is_limited() -> None:
+def test_everything_but_the_one_string_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_body, "FIELDS", 100)
     long = "x" * 5000
-    assert read(json.dumps({"source": {"data_url": long}}).encode(), None, 100)[1] == long.encode()
+    assert read(json.dumps({"source": {"data_url": long}}).encode())[1] == long.encode()
     for body in (
         {"source": {"data_url": "x", "y": long}},
         {"data_url": long},
         {long: 1},
         {"source": {"data_url": [long]}},
     ):
-        with pytest.raises(InvalidJson, match="more than 100 bytes"):
-            read(json.dumps(body).encode(), None, 100)
-    with pytest.raises(InvalidJson, match="more than 100 bytes"):
-        read(b"{" + b" " * 5000 + b"}", None, 100)
+        with pytest.raises(Refused, match="more than 100 bytes"):
+            read(json.dumps(body).encode())
+    with pytest.raises(Refused, match="more than 100 bytes"):
+        read(b"{" + b" " * 5000 + b"}")
 
 
-def test_an_error_of_the_callback_comes_through() -> None:
-    def full(piece: bytes) -> None:
-        raise OverflowError(len(piece))
-
-    with pytest.raises(OverflowError):
-        UploadBody(100, full).feed(b'{"source": {"data_url": "' + b"abc" * 1000)
+def test_a_string_that_is_no_good_is_refused_while_it_comes() -> None:
+    for start, problem in ((b"data:;base64,", ContentTooLarge), (b"no data URL", Refused)):
+        reader = JsonBody(request_of("application/json"), a_spool())
+        with pytest.raises(problem) as refused:
+            reader.feed(b'{"source": {"data_url": "' + start + b"AAAA" * 500_000)
+        assert refused.value.param == "source.data_url"
 
 
 @pytest.mark.parametrize("character", [b"A", b"\\/", b"\\u0041"])
 def test_memory_does_not_grow_with_the_string(character: bytes) -> None:
-    count = 0
+    class Counting(AnyJson):
+        count = 0
 
-    def take(piece: bytes) -> None:
-        nonlocal count
-        count += len(piece)
+        def take(self, piece: bytes) -> None:
+            self.count += len(piece)
 
     block = character * (60_000 // len(character))
-    reader = UploadBody(1000, take)
+    reader = Counting()
     reader.feed(b'{"source": {"data_url": "')
     tracemalloc.start()
     for _ in range(40):
@@ -297,6 +302,6 @@ def test_memory_does_not_grow_with_the_string(character: bytes) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     reader.feed(b'"}}')
-    assert reader.close() == {"source": {"data_url": STREAMED}}
-    assert count == 40 * (60_000 // len(character))
+    assert reader.document()["source"].keys() == {"data_url"}
+    assert reader.count == 40 * (60_000 // len(character))
     assert peak < 1_000_000
