@@ -26,7 +26,7 @@ _TEMPLATES = {
 }
 _QUALITY = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
-# Where Kong's words are not those of the status.
+# Statuses for which Kong does not use HTTP's phrase.
 _MESSAGES = {
     413: "Payload too large",
     414: "URI too long",
@@ -49,7 +49,7 @@ class ErrorPages:
     def page(
         self, accept: bytes | None, status: int, message: bytes | None, request_id: str
     ) -> tuple[bytes, bytes]:
-        """Return the content type and the body. message: None for what Kong says of the status."""
+        """Return the content type and the body. message: None for Kong's message of the status."""
         kind = _kind(accept)
         said = message or _message_of(status).encode()
         return _MIME[kind], _fill(self._templates[kind].encode(), said, request_id.encode())
@@ -65,7 +65,7 @@ def _message_of(status: int) -> str:
 
 
 def _fill(template: bytes, *values: bytes) -> bytes:
-    # Lua's string.format, for %s and %% alone
+    # Lua's string.format, but only %s and %%
     left = list(values)
     return b"".join(
         left.pop(0) if part == b"%s" and left else b"%" if part == b"%%" else part

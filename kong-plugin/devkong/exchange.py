@@ -1,4 +1,4 @@
-"""One request on its way through the gateway: what plugins read, set and leave for each other."""
+"""One request on its way through the gateway: the data that plugins read, set and share."""
 
 import secrets
 from typing import Any
@@ -13,7 +13,7 @@ from devkong.uri import normalize, path_of, query_of
 
 
 class ResponseExit(Exception):
-    """The answer is made, by a plugin or as an error's page: the request goes no further."""
+    """A plugin or an error page has answered: the request goes no further."""
 
 
 class Exchange:
@@ -56,7 +56,7 @@ class Exchange:
         self.own_body = b""
         """The body of an answer that is not the upstream's."""
         self.source = b"error"
-        """Who made the answer: service (the upstream), exit (a plugin) or error."""
+        """The answer's origin: service (the upstream), exit (a plugin) or error."""
         self.proxied_at = 0.0
 
     @property
@@ -69,13 +69,13 @@ class Exchange:
 
     @property
     def consumer_id(self) -> bytes | None:
-        """Who a plugin has said is calling."""
+        """The consumer that a plugin has authenticated."""
         consumer = self.lua and self.lua[b"ngx"][b"authenticated_consumer"]
         found = consumer and consumer[b"id"]
         return found if isinstance(found, bytes) else None
 
     def end(self, status: int, content_type: bytes, body: bytes) -> ResponseExit:
-        """Return what ends the request with an answer of the gateway's own."""
+        """Make the gateway's own answer, and return the exception that ends the request."""
         self.source, self.status, self.own_body = b"error", status, body
         self.answer.set(b"Content-Type", [content_type])
         return ResponseExit()

@@ -1,4 +1,4 @@
-"""What the upstream is sent: Kong's own headers, then the client's."""
+"""The head of the request to the upstream: Kong's own headers, then the client's."""
 
 import h11
 
@@ -18,7 +18,7 @@ _REPLACED = frozenset(
 
 
 def prepare(exchange: Exchange, match: Match) -> None:
-    """Note the route and what will be forwarded."""
+    """Set the route and the forwarded headers."""
     route = exchange.route = match.route
     prefix = match.path if route.strip_path else None
     sent_for = exchange.headers.get(b"x-forwarded-for")

@@ -1,4 +1,4 @@
-"""A request's way: route, plugins, upstream, answer. The order of things is Kong's runloop's."""
+"""Serves a request: route, plugins, upstream, answer, in the order of Kong's runloop."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from devkong.uri import is_refused_by_nginx
 
 _log = logging.getLogger("devkong")
 
-# an upstream's framing and hop-by-hop headers are nginx's own business
+# nginx sets its own framing and hop-by-hop headers
 _NOT_PASSED_ON = frozenset(
     b"connection keep-alive transfer-encoding trailer x-pad x-accel-expires "
     b"x-accel-redirect x-accel-limit-rate x-accel-buffering x-accel-charset".split()
@@ -68,7 +68,7 @@ class Gateway:
             exchange.body.close()
 
     async def refuse(self, connection: ClientConnection, status: int) -> None:
-        """Answer bytes that are no request."""
+        """Answer bytes that are not a request."""
         request = InboundRequest(b"GET", b"/", 1, Headers(), False, None, "", 0, time.time())
         exchange = Exchange(request, connection, self._settings, self._pages)
         self._error(exchange, status)
@@ -96,7 +96,7 @@ class Gateway:
         route: Route,
         service: Service,
     ) -> None:
-        if exchange.upstream_scheme not in (b"http", b"https"):  # what nginx's proxy_pass knows
+        if exchange.upstream_scheme not in (b"http", b"https"):  # as in nginx's proxy_pass
             scheme = exchange.upstream_scheme.decode("utf-8", "replace")
             _log.error("invalid URL prefix in %r: upstream of %s", f"{scheme}://", route.name)
             raise self._error(exchange, 500)
@@ -133,7 +133,7 @@ def _cancel(task: "asyncio.Task[None]") -> None:
 
 
 def _running(plugins: Iterable[Bound], phase: str, exchange: Exchange) -> Iterable[Bound]:
-    """Yield the plugins that run in a phase, each with its turn noted."""
+    """Yield the plugins that run in a phase, and set each as the current one."""
     for bound in plugins:
         for_consumer = bound.entry.consumer_id
         of_another = for_consumer and for_consumer.encode() != exchange.consumer_id
@@ -143,7 +143,7 @@ def _running(plugins: Iterable[Bound], phase: str, exchange: Exchange) -> Iterab
 
 
 async def _access(plugins: tuple[Bound, ...], exchange: Exchange) -> None:
-    """Run the access phase. Raises ResponseExit: what a plugin answered, or 500 if one failed."""
+    """Run the access phase. Raises ResponseExit if a plugin answers, or fails (500)."""
     for plugin, entry in _running(plugins, "access", exchange):
         try:
             await plugin.access(exchange, entry)
@@ -177,7 +177,7 @@ async def _pass_back(
     plugins: tuple[Bound, ...],
     answer: Answer,
 ) -> None:
-    """Send the upstream's answer as it comes."""
+    """Send the upstream's answer as it arrives."""
     exchange.status, exchange.reason = answer.status, answer.reason
     _take_headers(exchange, answer.headers)
     _header_filter(plugins, exchange)
@@ -203,7 +203,7 @@ async def _pass_back(
 async def _send_own(
     exchange: Exchange, connection: ClientConnection, plugins: tuple[Bound, ...]
 ) -> None:
-    """Send an answer that was made here."""
+    """Send an answer that the gateway has made."""
     _header_filter(plugins, exchange)
     _add_kongs_headers(exchange)
     for framing in (b"content-length", b"connection", b"transfer-encoding"):
@@ -218,7 +218,7 @@ async def _send_own(
 
 
 def _take_headers(exchange: Exchange, headers: Headers) -> None:
-    """Take over the upstream's headers, but for those that are between it and nginx."""
+    """Copy the upstream's headers, except those that concern only it and nginx."""
     dropped = _NOT_PASSED_ON
     connection = headers.get(b"connection")
     if connection and connection.lower() not in (b"keep-alive", b"close", b"upgrade"):
@@ -231,7 +231,7 @@ def _take_headers(exchange: Exchange, headers: Headers) -> None:
 
 
 def _add_kongs_headers(exchange: Exchange) -> None:
-    """Add what KONG_HEADERS=latency_tokens,X-Kong-Request-Id has Kong tell."""
+    """Add the headers that Kong adds with KONG_HEADERS=latency_tokens,X-Kong-Request-Id."""
     now, began, proxied = time.time(), exchange.request.started, exchange.proxied_at
     spans = {b"Response": now - began}
     if proxied:

@@ -1,7 +1,7 @@
-"""Proxying: the request to the upstream, with nginx's rules for trying again.
+"""Sends the request to the upstream, with nginx's rules for retries.
 
-Each request has a connection of its own to the upstream. An answer is passed on as soon as it
-comes, also before its request has been sent whole, which httpx does not do.
+Each request has its own connection to the upstream. An answer is passed on as soon as it arrives,
+even before the whole request has been sent; httpx cannot do that.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _LARGEST_RESPONSE_HEAD = 128 * 1024
 
 
 class ProxyFailed(Exception):
-    """No answer. status: 502, or 504 when the upstream was too slow."""
+    """No answer. status: 502, or 504 if the upstream was too slow."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class ProxyFailed(Exception):
 
 
 class Answer(NamedTuple):
-    """An answer whose head is here, and the connection on which its body arrives."""
+    """An answer whose head has arrived, and the connection on which its body follows."""
 
     status: int
     reason: bytes
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
             raise Aborted(f"the upstream's answer: {error}") from error
 
     async def close(self) -> None:
-        """Close the connection, also if the upstream has not read all of the request."""
+        """Close the connection, even if the upstream has not read the whole request."""
         self.wire.close()
         await _end(self.upload)
 
@@ -76,7 +76,7 @@ async def _connect(exchange: Exchange, service: Service) -> Wire:
     tls = server_name = None
     if service.protocol == "https":
         tls = ssl.create_default_context()
-        if not service.tls_verify:  # Kong verifies upstreams only if told to
+        if not service.tls_verify:  # Kong verifies upstreams only if configured
             tls.check_hostname = False
             tls.verify_mode = ssl.CERT_NONE
         server_name = exchange.upstream_host.partition(b":")[0].decode("latin-1")

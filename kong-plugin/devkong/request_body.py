@@ -1,4 +1,4 @@
-"""A request's body: read whole into memory or a temporary file, or passed on as it arrives."""
+"""A request's body: read into memory or a temporary file, or passed on as it arrives."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -28,18 +28,18 @@ class RequestBody:
 
     @property
     def is_read(self) -> bool:
-        """Say whether all of it is here."""
+        """Whether the whole body has been read."""
         return self._bytes is not None or self._spool is not None
 
     @property
     def in_memory(self) -> bool:
-        """Say whether nginx would have kept it out of a temporary file."""
+        """Whether nginx would have kept it in memory, not in a temporary file."""
         return self._bytes is not None
 
     async def read_whole(self) -> None:
-        """Wait for all of it.
+        """Read the whole body.
 
-        Raises Aborted when the client goes away; BadMessage, with 413 for a body that is too large.
+        Raises Aborted if the client goes away; BadMessage, with 413 for a body that is too large.
         """
         if self.is_read:
             return
@@ -55,19 +55,19 @@ class RequestBody:
             self._spool = spool
 
     def whole(self) -> bytes:
-        """Return all of it, after read_whole."""
+        """Return the whole body, after read_whole."""
         if self._spool:
             self._spool.seek(0)
             return self._spool.read()
         return self._bytes or b""
 
     def replace(self, data: bytes) -> None:
-        """Put other bytes in its place, after read_whole."""
+        """Replace the body, after read_whole."""
         self.close()
         self._bytes, self.length = data, len(data)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield it, from the spool or as it arrives. Raises as read_whole does."""
+        """Yield it in pieces, from the spool or as it arrives. Raises what read_whole raises."""
         if self._spool:
             self._spool.seek(0)
             while piece := self._spool.read(_PIECE):
@@ -84,7 +84,7 @@ class RequestBody:
                 yield piece
 
     def close(self) -> None:
-        """Drop the temporary file."""
+        """Delete the temporary file."""
         if self._spool:
             self._spool.close()
             self._spool = None

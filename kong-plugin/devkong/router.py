@@ -1,7 +1,7 @@
-"""Which route a request takes: Kong's traditional_compatible router, for paths, methods and hosts.
+"""Finds a request's route: Kong's traditional_compatible router, for paths, methods and hosts.
 
 A route is split by path: one candidate for all its regexes, one for each length of its prefixes.
-The first candidate that matches wins, in the order of `_priority`. Between equals Kong goes by
+The first candidate that matches wins, in the order of `_priority`. Between equals Kong compares
 the routes' random ids; here the one declared first wins.
 """
 
@@ -50,13 +50,13 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         candidates = [candidate for route in routes for candidate in _split(route)]
-        # sort is stable: what was declared first stays first
+        # sort is stable: routes keep the order of their declaration
         self._candidates = sorted(candidates, key=lambda c: c.priority, reverse=True)
 
     def find(self, method: bytes, host: bytes, path: bytes) -> Match | None:
         """Return the match with the highest priority.
 
-        host: in lower case, without a port. path: normalised.
+        host: in lower case, without a port. path: normalized.
         """
         matches = (candidate.match(method, host, path) for candidate in self._candidates)
         return next((match for match in matches if match), None)

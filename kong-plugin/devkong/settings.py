@@ -1,4 +1,4 @@
-"""Settings: Kong's own variables, KONG_*."""
+"""Reads the settings from Kong's own variables, KONG_*."""
 
 import re
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ _FIRST_HEAD_BUFFER = 1024  # client_header_buffer_size
 
 
 class BadSettings(Exception):
-    """Settings are wrong; one line of the message for each."""
+    """Some settings are wrong; the message has a line for each."""
 
 
 class PluginServerSettings(NamedTuple):
-    """How one external plugin server is asked and started. start: None if others run it."""
+    """The commands that query and start a plugin server. start: None if Kong does not start it."""
 
     name: str
     socket: str
@@ -25,7 +25,7 @@ class PluginServerSettings(NamedTuple):
 
 
 class Listen(NamedTuple):
-    """Where clients connect."""
+    """The address on which to listen."""
 
     host: str
     port: int
@@ -35,20 +35,20 @@ class Listen(NamedTuple):
 
 
 class HeadLimits(NamedTuple):
-    """nginx's large_client_header_buffers: how many, and how many bytes each."""
+    """nginx's large_client_header_buffers: their number, and the bytes of each."""
 
     buffers: int = 4
     size: int = 8 * 1024
 
     @property
     def whole(self) -> int:
-        """More bytes than this are never a head."""
+        """The largest head, in bytes."""
         return _FIRST_HEAD_BUFFER + self.buffers * self.size
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything apart from kong.yml. Sizes in bytes, times in seconds."""
+    """All settings outside kong.yml. Sizes in bytes, times in seconds."""
 
     config: Path
     prefix: Path

@@ -1,4 +1,4 @@
-"""`devkong start`: everything from settings to a listening gateway, and a clean stop."""
+"""`devkong start`: builds the gateway from its settings, runs it, and stops it cleanly."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from devkong.plugins.process import PluginServerProcess, query
 from devkong.settings import BadSettings, Listen, Settings
 
 BUNDLED = ("acl", "cors", "rate-limiting", "request-termination")
-"""Those of Kong's bundled plugins that are here, written anew in Lua: lua/kong/plugins."""
+"""Kong's bundled plugins that devkong has, rewritten in Lua: lua/kong/plugins."""
 
 _STOP_SECONDS = 5.0
 _START_SECONDS = 10.0
@@ -67,9 +67,9 @@ class Devkong:
         self.address = Listen(listen.host, self._server.sockets[0].getsockname()[1])
 
     async def wait_for_plugin_servers(self) -> None:
-        """Wait until each one that was started listens, ten seconds at most.
+        """Wait, at most ten seconds, until each server that was started listens.
 
-        Kong does not wait: what comes earlier is answered 500.
+        Kong does not wait: it answers earlier requests with 500.
         """
         for server in self._settings.plugin_servers:
             if server.start:
@@ -77,7 +77,7 @@ class Devkong:
                     await asyncio.wait_for(_until_it_listens(server.socket), _START_SECONDS)
 
     async def stop(self) -> None:
-        """Finish the requests under way, then close everything."""
+        """Finish the requests in progress, then close everything."""
         if self._server:
             self._server.close()
         for connection in list(self._connections):

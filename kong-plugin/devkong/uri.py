@@ -1,4 +1,4 @@
-"""Kong's normal form of a request path, and the path that the upstream is asked for."""
+"""Kong's normal form of a request path, and the path of the request to the upstream."""
 
 import re
 
@@ -9,7 +9,7 @@ _BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
 
 
 def path_of(target: bytes) -> bytes:
-    """Return a request target without its query, as Kong cuts it."""
+    """Return a request target without its query, as Kong does."""
     end = target.find(b"?", 1)
     return target if end < 0 else target[:end]
 
@@ -20,7 +20,7 @@ def query_of(target: bytes) -> bytes:
 
 
 def is_refused_by_nginx(path: bytes) -> bool:
-    """Say whether nginx answers 400: a broken escape, a NUL, or a way above the root."""
+    """Whether nginx answers 400: for a broken escape, a NUL, or a path above the root."""
     if _BAD_PERCENT.search(path):
         return True
     if b"." not in path and b"%2" not in path:
@@ -37,7 +37,7 @@ def is_refused_by_nginx(path: bytes) -> bool:
 
 
 def normalize(path: bytes) -> bytes:
-    """Decode what needs no escape, resolve dot segments, and merge slashes."""
+    """Decode needless escapes, resolve dot segments, and merge slashes."""
     if path in (b"", b"/"):
         return path
     if b"%" in path:
@@ -62,15 +62,15 @@ def normalize(path: bytes) -> bytes:
 
 
 def escape(path: bytes) -> bytes:
-    """Percent-encode what may not stand in a path."""
+    """Percent-encode the characters that a path may not contain."""
     return _TO_ESCAPE.sub(lambda m: b"%%%02X" % m[0][0], path)
 
 
 def upstream_path(base: bytes, path: bytes, prefix: bytes | None, strip: bool) -> bytes:
-    """Join a service's path with what is left of the request's (path_handling v0).
+    """Join a service's path with the rest of the request's (path_handling v0).
 
-    base: the service's path, "/" if it has none. path: the normalised request path.
-    prefix: what the route matched, if it is to be stripped.
+    base: the service's path, "/" if it has none. path: the normalized request path.
+    prefix: the part that the route matched, if it is to be stripped.
     """
     rest = _without_dots(path[len(prefix if prefix is not None else b"/") :])
     if base.endswith(b"/"):

@@ -1,4 +1,4 @@
-"""kong.yml, checked whole: every fault is named at once, each with its line."""
+"""Reads kong.yml and reports all its errors at once, each with its line."""
 
 import os
 import re
@@ -30,7 +30,7 @@ _IDS = uuid.UUID("5a2cd2c5-5f4c-4a3b-9c53-3f1f3a3d6c11")
 
 
 class BadConfig(Exception):
-    """kong.yml has faults; one line of the message for each."""
+    """kong.yml has errors; the message has a line for each."""
 
 
 def load(
@@ -38,7 +38,7 @@ def load(
     schemas: Mapping[str, PluginSchema],
     environment: Mapping[str, str] = os.environ,
 ) -> Declared:
-    """Read kong.yml. schemas: the plugins that are enabled. Raises BadConfig, OSError."""
+    """Read kong.yml. schemas: of the enabled plugins. Raises BadConfig, OSError."""
     try:
         document = yaml_lines.read(path)
     except yaml_lines.NotYaml as error:
@@ -214,7 +214,7 @@ class _Reading:
 
 
 def _entity(kind: Any, record: dict[str, Any], name: str, place: Place, **known: Any) -> Any:
-    """Return an entity of a checked record, with an id that stays the same from start to start."""
+    """Return the entity of a checked record, with an id that is the same at each start."""
     record["id"] = record["id"] or _id(name, record["name"] or str(place))
     table = {key: value for key, value in record.items() if value is not None}
     lists: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What kong.yml describes: services, routes and plugins, and Kong's schemas of them."""
+"""The entities in kong.yml: services, routes and plugins, with Kong's schemas of them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +56,7 @@ ROUTE_FIELDS: Fields = [
     {"strip_path": _boolean(True)},
     {"preserve_host": _boolean(False)},
     {"request_buffering": _boolean(True)},
-    {"response_buffering": _boolean(True)},  # answers stream through either way
+    {"response_buffering": _boolean(True)},  # devkong always streams responses
     {"tags": _TAGS},
     {"service": _REFERENCE},
     {"methods": {"type": "set", "elements": _METHOD}},
@@ -119,7 +119,7 @@ class Route:
 
 @dataclass(frozen=True, eq=False)
 class PluginEntry:
-    """One use of a plugin. config is as a running plugin sees it, secrets resolved."""
+    """One use of a plugin. config: as the running plugin sees it, with secrets resolved."""
 
     id: str
     name: str
@@ -133,7 +133,7 @@ class PluginEntry:
 
 @dataclass(frozen=True)
 class Declared:
-    """All that a kong.yml says."""
+    """Everything in a kong.yml."""
 
     services: list[Service] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)

@@ -1,7 +1,7 @@
-"""Kong's schemas: a list of one-key maps that says which fields a record may have.
+"""Kong's schemas: a list of one-key maps, one for each field that a record may have.
 
-Plugins of either kind and Kong's own entities are all described in this form, so one checker
-serves them all. The words of a fault are Kong's.
+Lua plugins, external plugins and Kong's own entities all have schemas in this form, so one checker
+serves them all. The error messages are Kong's.
 """
 
 import copy
@@ -20,20 +20,20 @@ _REFERENCE = re.compile(r"\{vault://(?P<vault>[^/]+)/(?P<name>[^/}]+)(?:/(?P<key
 
 
 class PluginSchema(NamedTuple):
-    """What a plugin's config may hold. checks: what must hold between its fields."""
+    """The fields of a plugin's config. checks: the conditions that several fields must meet."""
 
     fields: Fields
     checks: Sequence[Mapping[str, Sequence[str]]] = ()
 
 
 def schema_of(declared: Mapping[str, Any]) -> PluginSchema:
-    """Return the part of a plugin's schema that is about config. Raises LookupError, TypeError."""
+    """Return the schema of a plugin's config. Raises LookupError, TypeError."""
     config = next(entry["config"] for entry in declared["fields"] if "config" in entry)
     return PluginSchema(config.get("fields", []), declared.get("entity_checks", ()))
 
 
 def process_config(schema: PluginSchema, value: Any, place: Place, report: Report) -> Any:
-    """Check a plugin's config, report every fault, and return it with its defaults filled in."""
+    """Check a plugin's config, report every error, and return it with its defaults filled in."""
     faults: list[tuple[Place, str]] = []
     config = process_record(schema.fields, value, place, lambda *fault: faults.append(fault))
     for fault in faults:
@@ -54,7 +54,7 @@ def process_config(schema: PluginSchema, value: Any, place: Place, report: Repor
 
 
 def process_record(fields: Fields, value: Any, place: Place, report: Report) -> dict[str, Any]:
-    """Check a record, report every fault, and return it with its defaults filled in."""
+    """Check a record, report every error, and return it with its defaults filled in."""
     if not isinstance(value, dict):
         report(place, "expected a record")
         return {}
@@ -71,7 +71,7 @@ def process_record(fields: Fields, value: Any, place: Place, report: Report) -> 
 def resolve_references(fields: Fields, value: Any, environment: Mapping[str, str]) -> Any:
     """Return a processed record as a running plugin sees it.
 
-    References in referenceable fields become secrets, and fields without a value are gone.
+    References in referenceable fields become secrets; fields without a value are removed.
     """
     return {
         name: _resolve(field, value[name], environment)
@@ -89,7 +89,7 @@ def _process(name: str, field: Mapping[str, Any], value: Any, place: Place, repo
     if value is None:
         value = copy.deepcopy(field.get("default"))
         if value is None and field["type"] == "record" and field.get("required", True):
-            value = {}  # Kong makes records of all, so that their defaults show
+            value = {}  # Kong creates missing records, so that their defaults apply
         if value is None:
             if field.get("required"):
                 report(place, f"{name}: required field missing")
@@ -152,7 +152,7 @@ def _constraint_broken(field: Mapping[str, Any], value: Any) -> str | None:
             return f"length must be at most {field['len_max']}"
     if isinstance(value, str) and not value.startswith(field.get("starts_with", "")):
         return f"should start with: {field['starts_with']}"
-    # A pattern of Python's, in devkong's own schemas. Lua's `match` is for Kong to check.
+    # A Python pattern, in devkong's own schemas. Only Kong checks Lua's `match`.
     if field.get("pattern") and not re.search(field["pattern"], value):
         return str(field["pattern_says"])
     return None
@@ -173,13 +173,13 @@ def _resolve(field: Mapping[str, Any], value: Any, environment: Mapping[str, str
 
 
 def _reference(field: Mapping[str, Any], value: Any) -> "re.Match[str] | None":
-    """Return what {vault://env/my-secret} says; it stands for $MY_SECRET."""
+    """Return the parts of a reference such as {vault://env/my-secret}, which means $MY_SECRET."""
     is_possible = field.get("referenceable") and isinstance(value, str)
     return _REFERENCE.match(value) if is_possible else None
 
 
 def _secret(reference: "re.Match[str]", environment: Mapping[str, str]) -> str:
-    """Return the secret, or "" when it is not set, as Kong does."""
+    """Return the secret, or "" if it is not set, as Kong does."""
     value = environment.get(reference["name"].upper().replace("-", "_"), "")
     if not reference["key"]:
         return value

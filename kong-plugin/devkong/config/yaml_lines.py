@@ -1,4 +1,4 @@
-"""YAML that remembers where each value stood."""
+"""Reads YAML and records the line of each value."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,21 +9,21 @@ Place = tuple[str | int, ...]
 
 
 class Document(NamedTuple):
-    """A file's value, and the line on which each part of it begins."""
+    """A file's value, and the line on which each part begins."""
 
     name: str
     value: Any
     lines: dict[Place, int]
 
     def line(self, place: Place) -> int:
-        """Return the line of a place, or of the nearest thing around it that has one."""
+        """Return the line of a place, or of the nearest enclosing place that has one."""
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)
 
 
 class NotYaml(Exception):
-    """The file is no YAML; the message has the line."""
+    """The file is not YAML; the message has the line."""
 
 
 def read(path: Path) -> Document:

@@ -1,1 +1,1 @@
-"""HTTP/1.1 on both sides, byte for byte: clients in front, upstreams behind."""
+"""HTTP/1.1 to clients and upstreams, byte for byte."""

@@ -1,4 +1,4 @@
-"""A list of header lines as bytes: order, spelling and duplicates stay as they came."""
+"""A list of header lines as bytes, with their order, spelling and duplicates kept."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ class Headers:
         self._lines = [(name.lower(), name, value) for name, value in lines]
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """Yield each line: the lower-case name, the name as spelt, the value."""
+        """Yield each line: the lower-case name, the original name, the value."""
         return iter(self._lines)
 
     def get(self, lower: bytes) -> bytes | None:
@@ -28,7 +28,7 @@ class Headers:
         self._lines.append((name.lower(), name, value))
 
     def set(self, name: bytes, values: Iterable[bytes]) -> None:
-        """Replace every line of this name; the first keeps its place, as nginx does it."""
+        """Replace every line of this name; the first keeps its position, as in nginx."""
         lower = name.lower()
         place = next((i for i, line in enumerate(self._lines) if line[0] == lower), None)
         kept = [line for line in self._lines if line[0] != lower]
@@ -40,7 +40,7 @@ class Headers:
         self.set(name, ())
 
     def as_table(self, most: int) -> dict[bytes, bytes | list[bytes]]:
-        """Return the first lines by lower-case name, a list for several of one name."""
+        """Return the first lines by lower-case name; several values of a name are a list."""
         table: dict[bytes, list[bytes]] = {}
         for lower, _, value in self._lines[:most]:
             table.setdefault(lower, []).append(value)

@@ -1,4 +1,4 @@
-"""The front: client connections, one request at a time on each, answers streamed."""
+"""Client connections: one request at a time on each, with streamed answers."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ Refuse = Callable[["ClientConnection", int], Coroutine[Any, Any, None]]
 
 
 class ClientProtocol(asyncio.StreamReaderProtocol):
-    """Streams that tell at once when the client is gone, also while nobody reads."""
+    """Streams that report a lost client at once, even if nothing reads them."""
 
     def __init__(self, connected: Callable[["ClientConnection"], Any]) -> None:
         self.connection: ClientConnection | None = None
@@ -51,12 +51,12 @@ class ClientProtocol(asyncio.StreamReaderProtocol):
         super().__init__(asyncio.StreamReader(), run)
 
     def eof_received(self) -> bool:
-        """A client that has closed its side is gone, as to nginx."""
+        """Treat a client that has closed its side as gone, as nginx does."""
         super().eof_received()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever is answering."""
+        """Tell the connection."""
         super().connection_lost(exc)
         if self.connection:
             self.connection.was_lost()
@@ -110,7 +110,7 @@ class ClientConnection:
         return self.answered and await self._is_ready_for_another()
 
     def _request(self, event: h11.Request, limits: HeadLimits) -> InboundRequest:
-        """Return the request. Raises BadMessage for one that h11 takes and nginx does not."""
+        """Return the request. Raises BadMessage for one that h11 accepts and nginx refuses."""
         lines = event.headers.raw_items()
         headers = Headers(lines)
         if len(event.target) > limits.size:
@@ -152,9 +152,9 @@ class ClientConnection:
         return True
 
     async def read_body(self) -> bytes:
-        """Return what has come of the request's body, b"" at its end. Raises Aborted, BadMessage.
+        """Return the next part of the request's body, b"" at its end. Raises Aborted, BadMessage.
 
-        A client that waits to be asked for it is asked.
+        It first sends 100 Continue if the client waits for that.
         """
         if self._wire.h11.they_are_waiting_for_100_continue:
             self._wire.send(
@@ -165,7 +165,7 @@ class ClientConnection:
     async def send_head(
         self, status: int, reason: bytes, headers: Headers, length: int | None
     ) -> None:
-        """Send the head of the answer. length: None when it is not known, or there is no body."""
+        """Send the head of the answer. length: None if it is unknown, or there is no body."""
         lines = [(name, value) for _, name, value in headers]
         if headers.get(b"date") is None:
             lines.insert(0, (b"Date", formatdate(usegmt=True).encode()))
@@ -178,33 +178,33 @@ class ClientConnection:
         await self._writer.drain()
 
     async def send_chunk(self, chunk: bytes) -> None:
-        """Send a part of the body, waiting while the client reads slowly."""
+        """Send a part of the body, and wait while the client reads slowly."""
         self._wire.send(h11.Data(data=chunk))
         await self._writer.drain()
 
     def end_body(self) -> None:
-        """The body is complete."""
+        """Mark the body as complete."""
         self._wire.send(h11.EndOfMessage())
 
     def cut_off(self) -> None:
-        """Close without ending the body: what was sent is not all there was."""
+        """Close without ending the body, so that the client sees that it is incomplete."""
         self.answered = False
         self._wire.close()
 
     def was_lost(self) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         self.lost = True
         if self.on_lost:
             self.on_lost()
 
     def stop(self) -> None:
-        """Close when the answer under way is out."""
+        """Close after the current answer."""
         self._stopping = True
         if self._idle:
             self.cancel()
 
     def cancel(self) -> None:
-        """Give up the answer under way."""
+        """Abort the current answer."""
         if self.task:
             self.task.cancel()
         self._writer.transport.abort()

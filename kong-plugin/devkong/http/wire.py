@@ -8,7 +8,7 @@ _READ = 64 * 1024
 
 
 class BadMessage(Exception):
-    """The peer sent something that is refused. status: what a client is answered."""
+    """The peer sent a message that is refused. status: of the answer to a client."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -16,7 +16,7 @@ class BadMessage(Exception):
 
 
 class Aborted(Exception):
-    """The peer is gone before its message was complete."""
+    """The peer went away before its message was complete."""
 
 
 class Wire:
@@ -60,7 +60,7 @@ class Wire:
             self.h11.receive_data(data)
 
     async def body(self, seconds: float | None = None) -> bytes:
-        """Return the next part of the body, b"" at its end. Raises as receive does."""
+        """Return the next part of the body, b"" at its end. Raises what receive raises."""
         while True:
             event = await self.receive(seconds)
             if isinstance(event, h11.EndOfMessage):
@@ -71,11 +71,11 @@ class Wire:
                 return bytes(event.data)
 
     def send(self, event: h11.Event) -> None:
-        """Send an event. Raises h11.LocalProtocolError for what is no HTTP."""
+        """Send an event. Raises h11.LocalProtocolError for one that is not valid HTTP."""
         data = self.h11.send(event)
         if data and not self.writer.is_closing():
             self.writer.write(data)
 
     def close(self) -> None:
-        """Close at once, whatever has not been sent yet."""
+        """Close at once, and drop what has not been sent yet."""
         self.writer.transport.abort()

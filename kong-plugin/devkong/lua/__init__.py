@@ -1,1 +1,1 @@
-"""Kong's kit for plugins, in Lua, and what it asks of Python; a LuaJIT that runs both."""
+"""Kong's plugin development kit (PDK) in Lua, its Python side, and the LuaJIT that runs it."""

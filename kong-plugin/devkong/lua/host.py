@@ -1,4 +1,4 @@
-"""What Lua asks of Python: the request, its answer, and a few things of nginx's."""
+"""The functions that Lua calls in Python: the request, its answer, and some of nginx."""
 
 import json
 import logging
@@ -20,29 +20,29 @@ _log = logging.getLogger("devkong.plugin")
 
 
 def get(exchange: Exchange, name: bytes) -> Any:
-    """Return what the kit has a function for and the exchange an attribute."""
+    """Return an attribute of the exchange."""
     return getattr(exchange, name.decode())
 
 
 def request_header(exchange: Exchange, name: bytes) -> bytes | None:
-    """Return a header's first value. nginx looks up $http_x_y, so X_Y answers for X-Y too."""
+    """Return a header's first value. nginx looks up $http_x_y, so X_Y matches X-Y too."""
     wanted = name.lower().replace(b"-", b"_")
     return next((v for key, _, v in exchange.headers if key.replace(b"-", b"_") == wanted), None)
 
 
 def headers(exchange: Exchange, side: bytes, most: int) -> dict[bytes, Any]:
-    """Return header lines by lower-case name, a list for several."""
+    """Return header values by lower-case name; several of one name are a list."""
     return _side(exchange, side).as_table(most)
 
 
 def set_header(exchange: Exchange, side: bytes, name: bytes, lines: list[bytes]) -> None:
-    """Put lines in the place of all that there are of a name."""
+    """Replace all lines of a name."""
     if side == b"request":
         if name.lower() == b"host" and lines:
             exchange.upstream_host = lines[0]
         exchange.headers.set(name, map(_escaped, lines))
     elif name.lower() not in (b"transfer-encoding", b"transfer_encoding"):
-        # OpenResty turns underscores into hyphens here, and nginx frames the answer itself.
+        # OpenResty turns underscores into hyphens here, and nginx sets the answer's framing itself.
         exchange.answer.set(name.replace(b"_", b"-"), map(_escaped, lines))
 
 
@@ -53,7 +53,7 @@ def add_header(exchange: Exchange, side: bytes, name: bytes, lines: list[bytes])
 
 
 def raw_body(exchange: Exchange, limit: int | None = None) -> Any:
-    """Return the body, which has been read; or nil and why."""
+    """Return the body, which has been read, or nil and the reason."""
     body = exchange.body
     if body.in_memory:
         return body.whole()
@@ -78,7 +78,7 @@ def set_status(exchange: Exchange, status: int) -> None:
 
 
 def exit_with(exchange: Exchange, status: int, body: bytes) -> None:
-    """Note the answer that a plugin makes."""
+    """Store a plugin's answer."""
     exchange.status, exchange.own_body, exchange.source = status, body, b"exit"
 
 
@@ -104,7 +104,7 @@ def variable(exchange: Exchange, name: bytes) -> Any:
 
 
 def set_upstream_scheme(exchange: Exchange, scheme: bytes) -> None:
-    """Set $upstream_scheme: one that is neither http nor https leads nowhere."""
+    """Set $upstream_scheme: any but http and https makes the request fail."""
     exchange.upstream_scheme = scheme
 
 
@@ -114,7 +114,7 @@ def now(_exchange: Exchange) -> float:
 
 
 def log(exchange: Exchange, level: bytes, message: bytes) -> None:
-    """Log a line of a plugin's."""
+    """Log a plugin's line."""
     words = message.decode("utf-8", "replace")
     client = exchange.client_ip.decode()
     _log.log(_LEVELS.get(level, logging.CRITICAL), "%s, client: %s", words, client)
@@ -127,7 +127,7 @@ def json_encode(_exchange: Exchange, value: Any) -> bytes:
 
 
 def json_decode(_exchange: Exchange, text: bytes) -> Any:
-    """Decode JSON, nil if it is none. A null is nil."""
+    """Decode JSON; nil for invalid JSON and for null."""
     try:
         return json.loads(text)
     except ValueError:
@@ -139,7 +139,7 @@ def _side(exchange: Exchange, side: bytes) -> Headers:
 
 
 def _escaped(line: bytes) -> bytes:
-    # OpenResty escapes what would start a new line.
+    # OpenResty escapes line breaks.
     return line.strip().replace(b"\r", b"%0D").replace(b"\n", b"%0A")
 
 

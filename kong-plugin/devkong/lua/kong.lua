@@ -1,14 +1,14 @@
--- Kong's plugin development kit, as much of it as the plugins here use, and how Kong runs a plugin:
--- in a coroutine.
+-- The part of Kong's plugin development kit (PDK) that the plugins here use, and the runner of
+-- plugins: like Kong, it runs each in a coroutine.
 --
--- What a plugin wants of Python it yields to `drive`, which asks on the main thread: lupa would keep
--- a pointer to the coroutine's stack, and use it after the coroutine is gone.
+-- A plugin yields its calls of Python to `go_on`, which makes them on the main thread: otherwise
+-- lupa would keep a pointer to the coroutine's stack, and use it after the coroutine is gone.
 local host, path = ...
 
 local resume, yield, status = coroutine.resume, coroutine.yield, coroutine.status
 local ASK, BODY, EXIT = {}, {}, {}
 local context -- of the request whose plugin runs now: the tables shared, ngx and plugins
-local own -- kong.ctx.plugin of that plugin
+local own -- that plugin's kong.ctx.plugin
 
 local function ask(name, ...)
   return yield(ASK, host[name], ...)
@@ -36,7 +36,7 @@ local function status_code(code, least)
   return code
 end
 
--- The lines of a header, from what a plugin gives as its value.
+-- The lines of a header, from the value that a plugin passes.
 local function lines(name, value)
   local given, found = type(value) == "table" and value or { value }, {}
   for at, line in ipairs(given) do
@@ -52,7 +52,7 @@ local function lines(name, value)
   return found
 end
 
--- Functions that change headers: those of the request to the upstream, or of the answer.
+-- Functions that change headers, of the request to the upstream or of the answer.
 local function changing(headers)
   local function set_header(name, value)
     ask("set_header", headers, name, lines(name, value))
@@ -69,7 +69,7 @@ local function changing(headers)
   }
 end
 
--- A table of headers answers to any case, and to underscores for hyphens.
+-- Makes a table of headers accept names in any case, and with underscores for hyphens.
 local any_spelling = {
   __index = function(headers, name)
     return type(name) == "string" and rawget(headers, (name:lower():gsub("_", "-"))) or nil
@@ -80,7 +80,7 @@ local function headers_of(side)
   return function(most) return setmetatable(ask("headers", side, most or 100), any_spelling) end
 end
 
--- cjson's null is an empty userdata in Kong; here a table that nobody else has.
+-- cjson's null is an empty userdata in Kong; here it is a unique table.
 local cjson = { null = {}, decode = asks("json_decode") }
 function cjson.encode(value)
   return value == cjson.null and "null" or ask("json_encode", value)
@@ -119,8 +119,8 @@ for _, level in ipairs({ "debug", "info", "notice", "warn", "err", "crit", "aler
   end
 end
 
--- limit: the largest body to read back from a temporary file, 0 for any; without it a body that is
--- not in memory is a failure.
+-- limit: the largest body to read back from a temporary file, 0 for any; without a limit, a body
+-- that is not in memory is an error.
 function kong.request.get_raw_body(limit)
   yield(BODY)
   return ask("raw_body", limit)
@@ -161,7 +161,7 @@ function response.get_header(name)
   return type(value) == "table" and value[1] or value
 end
 
--- Answers at once: nothing after it runs.
+-- Answers at once: the plugin goes no further.
 function response.exit(code, body, headers)
   status_code(code, 100)
   if type(body) == "table" then
@@ -173,7 +173,7 @@ function response.exit(code, body, headers)
   yield(EXIT)
 end
 
--- The same with an error's body, in the form that the client accepts.
+-- The same with an error page, in the format that the client accepts.
 function response.error(code, message, headers)
   local content_type, body = ask("error_page", status_code(code, 400), message)
   response.set_header("Content-Type", content_type)
@@ -187,7 +187,7 @@ ngx = {
   var = setmetatable({}, {
     __index = function(_, name) return ask("variable", name) end,
     __newindex = function(_, name, value)
-      if name ~= "upstream_scheme" then -- the one of nginx's changeable ones that is here
+      if name ~= "upstream_scheme" then -- the only changeable variable that devkong has
         error("variable \"" .. name .. "\" not changeable", 2)
       end
       ask("set_upstream_scheme", tostring(value))
@@ -195,7 +195,7 @@ ngx = {
   }),
 }
 
-function response.get_raw_body() -- all of it with the last piece, nil before
+function response.get_raw_body() -- the whole body at the last piece, nil before
   own.devkong_body = (own.devkong_body or "") .. (ngx.arg[1] or "")
   ngx.arg[1] = nil
   return ngx.arg[2] and own.devkong_body or nil
@@ -205,8 +205,8 @@ function response.set_raw_body(body)
   ngx.arg[1] = body
 end
 
--- What an external plugin may call: functions of the kit, and any that another plugin has left in
--- kong.ctx.shared. Kong keeps the first that it finds under a name for as long as its worker lives.
+-- What an external plugin may call: functions of the PDK, and any that another plugin has left in
+-- kong.ctx.shared. As long as its worker lives, Kong keeps the first that it finds under a name.
 local found = {
   ["kong.ctx.shared.get"] = function(key) return context.shared[key] end,
   ["kong.ctx.shared.set"] = function(key, value) context.shared[key] = value end,
@@ -230,8 +230,8 @@ local function pack(...)
   return { n = select("#", ...), ... }
 end
 
--- Runs a coroutine until it ends ("done", its first result), fails ("error", message), has made its
--- answer ("exit"), needs the client's body ("body", the coroutine), or yields by itself ("yield").
+-- Runs a coroutine until it ends ("done", its first result), fails ("error", message), has answered
+-- ("exit"), needs the client's body ("body", the coroutine), or yields by itself ("yield").
 local function go_on(request_context, plugin_id, thread, ...)
   context = request_context
   context.plugins[plugin_id] = context.plugins[plugin_id] or {}
@@ -264,7 +264,7 @@ local function new_context()
   return { shared = {}, ngx = {}, plugins = {} }
 end
 
--- The handler and the schema of a plugin on the path, or nothing.
+-- The handler and the schema of a plugin, or nothing if it is not on the path.
 local function plugin(name)
   local handler = "kong.plugins." .. name .. ".handler"
   if package.searchpath(handler, package.path) then

@@ -1,4 +1,4 @@
-"""Lua plugins and Kong's development kit, run by a real LuaJIT. Strings of Lua's are bytes here."""
+"""Runs Lua plugins and the PDK in a real LuaJIT. Lua's strings are bytes here."""
 
 from importlib import resources
 from typing import Any
@@ -10,15 +10,15 @@ from devkong.lua import host
 
 
 class LuaFailed(Exception):
-    """Lua raised an error, or did what cannot be done in its phase."""
+    """Lua raised an error, or did something that its phase does not allow."""
 
 
 class PluginLeft(Exception):
-    """Lua yielded in the access phase: to Kong the plugin is over, and the next has its turn."""
+    """Lua yielded in the access phase: Kong abandons the plugin and runs the next one."""
 
 
 class Lua:
-    """One interpreter. Plugins of several requests take turns in it, never at the same time."""
+    """One interpreter. Plugins of several requests take turns in it."""
 
     def __init__(self, package_path: str) -> None:
         self._lua: Any = luajit.LuaRuntime(
@@ -28,14 +28,14 @@ class Lua:
             register_builtins=False,
         )
         self._exchange: Exchange | None = None
-        """Whose plugin runs now."""
+        """The exchange whose plugin runs now."""
         here = resources.files("devkong.lua")
         path = f"{package_path.replace(';;', ';')};{here}/?.lua".encode()
         functions = {name: self._answering(each) for name, each in host.FUNCTIONS.items()}
         load = self._lua.execute(b"return function(source) return load(source, '=kong.lua') end")
         self._kong = load(here.joinpath("kong.lua").read_bytes())(self.table(functions), path)
         self.call = self._kong[b"call"]
-        """Calls a function of the kit, which is named first."""
+        """Calls a function of the PDK; its first argument is the name."""
 
     def plugin(self, name: str) -> tuple[Any, Any] | None:
         """Return the handler and the schema of a plugin, None if it is not on the path.
@@ -77,7 +77,7 @@ class Lua:
     def body_filter(
         self, exchange: Exchange, function: Any, piece: bytes, last: bool, *args: Any
     ) -> bytes:
-        """Run a function over a piece of the answer; return what is sent in its place."""
+        """Run a function over a piece of the answer; return the piece to send instead."""
         what, result = self._enter(exchange, b"filter", piece, last, function, *args)
         result = self._result(b"yield" if what == b"exit" else what, result)
         return result if isinstance(result, bytes) else b""
@@ -100,8 +100,8 @@ class Lua:
 
     def _answering(self, function: Any) -> Any:
         def answer(*args: Any) -> Any:
-            # Lua has no exchange to give: a Python object that comes to Lua again and again may be
-            # another one there, once the first has been collected.
+            # Lua does not pass the exchange: a Python object that goes to Lua again and again may
+            # be another object there, once the first has been collected.
             result = function(self._exchange, *map(plain, args))
             return result if isinstance(result, tuple) else self.table(result)
 
@@ -119,7 +119,7 @@ def plain(value: Any) -> Any:
 
 
 def text(value: Any) -> Any:
-    """Return a value with str in the place of bytes, deeply; bytes that are no UTF-8 survive."""
+    """Return a value with all bytes in it as str; bytes that are not UTF-8 survive."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""Plugins, written in Lua or in a plugin server, and which of them a request meets."""
+"""Plugins, in Lua or in a plugin server, and the choice of those that a request meets."""

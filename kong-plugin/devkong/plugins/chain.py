@@ -1,4 +1,4 @@
-"""Which plugins a request meets, in which order, with which of their configs."""
+"""Chooses the plugins that a request meets, their order, and the config of each."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -16,15 +16,15 @@ class Plugin:
         self.phases = frozenset(phases)
 
     async def access(self, exchange: Exchange, entry: PluginEntry) -> None:
-        """Look at the request. Raises ResponseExit to answer it, PluginLeft."""
+        """Handle the request. Raises ResponseExit to answer it, PluginLeft."""
 
     def header_filter(self, exchange: Exchange, entry: PluginEntry) -> None:
-        """Look at the head of the answer."""
+        """Handle the head of the answer."""
 
     def body_filter(
         self, exchange: Exchange, entry: PluginEntry, piece: bytes, last: bool
     ) -> bytes:
-        """Return what is sent in the place of a piece of the answer."""
+        """Return the piece to send instead of a piece of the answer."""
         return piece
 
 
@@ -36,10 +36,10 @@ class Bound(NamedTuple):
 
 
 class PluginChain:
-    """The plugins of every route, by falling priority.
+    """The plugins of every route, by descending priority.
 
-    Of several configs of one plugin the most specific counts: of the route, of the service, then
-    the global one. Those for a consumer are added: whoever runs them asks whose request it is.
+    Of several configs of one plugin the most specific applies: the route's, else the service's,
+    else the global one. Configs for a consumer are added; their runner checks whose request it is.
     """
 
     def __init__(self, plugins: Iterable[Plugin], entries: Sequence[PluginEntry]) -> None:

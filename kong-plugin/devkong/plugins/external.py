@@ -1,6 +1,6 @@
-"""An external plugin as Kong runs it: instances started on demand, events stepped to their end.
+"""An external plugin, run as in Kong: instances start on demand, events are stepped to their end.
 
-When the plugin server does not answer, the request goes on as if the plugin were not there: it
+If the plugin server does not answer, the request goes on as if the plugin were not there: it
 fails open, exactly as in Kong.
 """
 
@@ -32,7 +32,7 @@ _CLAIM_SECONDS = 10.0
 
 
 class ExternalPlugin(Plugin):
-    """The plugin of a plugin server. read_timeout: seconds that an answer is waited for."""
+    """The plugin of a plugin server. read_timeout: seconds to wait for an answer."""
 
     def __init__(self, info: PluginInfo, lua: Lua, read_timeout: float) -> None:
         super().__init__(info.name, info.priority, {"access"})
@@ -44,9 +44,9 @@ class ExternalPlugin(Plugin):
     async def access(self, exchange: Exchange, entry: PluginEntry) -> None:
         """Run an event to its end.
 
-        Raises ResponseExit when the plugin answers, PluginLeft when Lua that it calls yields,
-        LuaFailed and RpcBroken where Lua would raise an error, RpcError when an instance cannot be
-        started. Every other failure of the plugin server is logged and no more.
+        Raises ResponseExit if the plugin answers, PluginLeft if a Lua function that it calls
+        yields, LuaFailed and RpcBroken where Lua would raise an error, RpcError if an instance
+        cannot be started. Any other failure of the plugin server is only logged.
         """
         while True:
             instance_id = await self._instance_id(entry)
@@ -67,7 +67,7 @@ class ExternalPlugin(Plugin):
         self._client.close()
 
     async def _instance_id(self, entry: PluginEntry) -> Any:
-        """Return the id of a config's instance, None if another request is long in starting it."""
+        """Return the id of a config's instance, None if another request is slow to start it."""
         try:
             await asyncio.wait_for(self._starting[entry.id].acquire(), _CLAIM_SECONDS)
         except TimeoutError:
@@ -94,7 +94,7 @@ class ExternalPlugin(Plugin):
             step = await self._client.call(_STEP.get(method.decode(), "plugin.Step"), answer)
 
     async def _call(self, exchange: Exchange, method: bytes, args: list[Any]) -> Any:
-        """Call a function of the kit. Only the first of Lua's values comes back."""
+        """Call a function of the PDK, and return the first of its results."""
         arguments = [self._lua.table(argument) for argument in args]
         result = await self._lua.access(exchange, self._lua.call, method, *arguments)
         if method == b"kong.request.get_raw_body":

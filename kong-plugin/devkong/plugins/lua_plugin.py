@@ -1,4 +1,4 @@
-"""An ordinary Lua plugin, found as Kong finds it: kong/plugins/NAME on the lua_package_path."""
+"""An ordinary Lua plugin, found as in Kong: kong/plugins/NAME on the lua_package_path."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ PHASES = ("access", "header_filter", "body_filter")
 
 
 class LuaPlugin(Plugin):
-    """A plugin, from what its handler's module returns."""
+    """A plugin, made from the table that its handler module returns."""
 
     def __init__(self, name: str, handler: Any, lua: Lua) -> None:
         phases = (phase for phase in PHASES if handler[phase.encode()])

@@ -1,4 +1,4 @@
-"""The plugin server's process: asked what it is, started, watched, started again."""
+"""Queries, starts, watches and restarts the plugin server's process."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ class BadPluginServer(Exception):
 
 
 class PluginInfo(NamedTuple):
-    """What a plugin server says about its plugin."""
+    """A plugin server's description of its plugin."""
 
     name: str
     priority: int
@@ -63,12 +63,12 @@ class PluginServerProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process that runs now."""
+        """The current process's id, None if none runs."""
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if self._process and running else None
 
     def start(self) -> None:
-        """Start it, and again whenever it dies; nothing if Kong would leave that to others."""
+        """Start it, and restart it whenever it dies. Nothing if Kong is not to start it."""
         if self._server.start:
             self._task = asyncio.get_running_loop().create_task(self._keep_running())
 
@@ -113,7 +113,7 @@ class PluginServerProcess:
             try:
                 line = await process.stdout.readline()
             except ValueError:
-                # longer than the reader's buffer; what it held is dropped
+                # the line is longer than the reader's buffer, which drops it
                 continue
             if not line:
                 return

@@ -1,9 +1,8 @@
 """The MsgPack protocol as Kong speaks it (kong/runloop/plugin_servers/rpc/mp_rpc.lua).
 
-Every call takes any idle connection, and gives it back whatever came of the call, so a
-connection on which an answer is still missing goes back as well and breaks the next call: Kong
-does that. What is not imitated is the cost of a large answer, which grows with its square in
-Kong.
+Every call takes any idle connection and gives it back afterwards, whatever happened. So, as in
+Kong, a connection with an outstanding answer is given back too, and breaks the next call. One thing
+differs: in Kong the cost of an answer grows with the square of its size.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ class RpcError(Exception):
 
 
 class RpcBroken(Exception):
-    """The answer is to another call: Lua's assert fails, and the client gets 500."""
+    """The answer belongs to another call: Lua's assert fails, and the client gets 500."""
 
 
 class _Connection(NamedTuple):
@@ -32,7 +31,7 @@ class _Connection(NamedTuple):
 class PluginServerClient:
     """Calls to one plugin server.
 
-    read_timeout: seconds until an answer is given up (lua_socket_read_timeout).
+    read_timeout: seconds to wait for an answer (lua_socket_read_timeout).
     """
 
     def __init__(self, socket: str, read_timeout: float) -> None:
@@ -79,7 +78,7 @@ class PluginServerClient:
         while data := await connection.reader.read(_READ):
             unpacker.feed(data)
             for message in unpacker:
-                if message[0] != 2:  # what is said unasked
+                if message[0] != 2:  # 2: a notification
                     return list(message)
         raise EOFError
 
@@ -100,7 +99,7 @@ class PluginServerClient:
         self._idle[connection] = asyncio.create_task(self._rest(connection))
 
     async def _rest(self, connection: _Connection) -> None:
-        """Wait for the next call. Bytes that come while nobody asks close it, as in nginx."""
+        """Wait for the next call. Unexpected bytes close the connection, as in nginx."""
         with contextlib.suppress(OSError):  # and TimeoutError is one
             await asyncio.wait_for(connection.reader.read(1), _IDLE_SECONDS)
         self._idle.pop(connection, None)
@@ -108,5 +107,5 @@ class PluginServerClient:
 
 
 def _pack(value: Any) -> bytes:
-    # header bytes that are no UTF-8 go out as a MsgPack string all the same, as from Lua
+    # header bytes that are not UTF-8 are still sent as a MsgPack string, as from Lua
     return cast(bytes, msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape"))

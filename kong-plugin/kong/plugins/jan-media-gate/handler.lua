@@ -1,17 +1,17 @@
--- jan-media-gate: what has to happen inside Kong for the plugin jan-media, which runs in Python.
--- `access` runs right before jan-media. It gathers what jan-media wants to know of the request, so
--- that jan-media asks once, and closes the way to the upstream, with a scheme that nginx does not
--- know. jan-media's last call, `admit`, does what was decided and opens the way. Should jan-media
--- never get there (its server is dead, still starting or too slow), the client gets a 503.
--- `header_filter` and `body_filter` look after the answer: every error in one shape, a request id,
--- and no address of the inner network in Location.
+-- jan-media-gate: the part of the plugin jan-media that must run inside Kong; the rest is Python.
+-- `access` runs right before jan-media. It gathers what jan-media needs to know about the request,
+-- so that one question is enough, and closes the way to the upstream, with a scheme that nginx does
+-- not know. jan-media's last call, `admit`, applies its decision and opens the way. If jan-media
+-- never calls it (its server is dead, still starting or too slow), the client gets a 503.
+-- `header_filter` and `body_filter` change the response: every error has one shape, every response
+-- a request id, and no Location an internal address.
 local cjson = require "cjson.safe"
 
-local SMALL = 65536 -- bytes of a body that is read here; jan-media asks for a larger one
-local DECIDED = "X-Jan-Media-Decided" -- on jan-media's own error answers; clients do not see it
-local ANTHROPIC = "anthropic-version" -- clients of that API want a type beside `error`, too
+local SMALL = 65536 -- the largest body that is read here, in bytes; jan-media asks for larger ones
+local DECIDED = "X-Jan-Media-Decided" -- marks jan-media's own errors; clients do not see it
+local ANTHROPIC = "anthropic-version" -- clients that send it expect a type beside `error`
 
--- By status: type and code of an error that was made in Kong, and what to say of one of nginx's.
+-- By status: type and code of an error that Kong has made, and the message for one of nginx's.
 local KINDS = {
   [401] = { "authentication_error", "unauthenticated" },
   [403] = { "permission_error", "access_refused" },
@@ -27,7 +27,7 @@ local ANY_4XX = { "invalid_request_error", "invalid_request", "Malformed or too 
 local ANY_5XX = { "api_error", "gateway_error", "The gateway could not do this. Try again." }
 local REFUSED = "The gateway refused this."
 
--- What acl and rate-limiting say, and what a client can do about it.
+-- Messages of acl and rate-limiting, and what to tell a client instead.
 local MESSAGES = {
   ["Unauthorized"] = "Send a token: Authorization: Bearer <token>.",
   ["You cannot consume this service"] = "Your groups do not admit you. Ask the gateway's operator.",
@@ -41,7 +41,7 @@ local function error_body(kind, message, param)
     encode(kind[1]), encode(kind[2]), encode(message), encode(param or cjson.null))
 end
 
--- Whether jan-media has to look at a body, by the test that it applies itself.
+-- Whether jan-media must inspect a body, by jan-media's own test.
 local function may_concern(headers, body)
   return headers["content-encoding"]
     or body:sub(1, 4):find("[%z\254\255]") -- UTF-16 or UTF-32
@@ -51,8 +51,8 @@ local function may_concern(headers, body)
     or body:lower():find("jan_", 1, true)
 end
 
--- The body for jan-media; "" if nothing in it concerns jan-media, and nil if it is to ask for the
--- body when it knows who is calling: for a large one, and where the body streams through.
+-- The body for jan-media; "" if it does not concern jan-media. Nil if it is large or streams
+-- through: then jan-media asks for it once it knows who is calling.
 local function gathered_body(headers, route)
   local length = tonumber(headers["content-length"])
   if not length then
@@ -65,20 +65,20 @@ local function gathered_body(headers, route)
   return may_concern(headers, body) and body or ""
 end
 
--- jan-media sends long texts in pieces, since one answer of it costs Kong the square of its length.
+-- jan-media sends long texts in pieces: Kong's time for one message grows with its length squared.
 local function piece(text)
   table.insert(kong.ctx.shared.jan_media_pieces, text)
 end
 
--- The next `count` pieces, joined. Nil if there are not so many.
+-- The next `count` pieces, joined. Nil if there are fewer.
 local function joined(count, taken)
   local pieces, last = kong.ctx.shared.jan_media_pieces, taken + count
   return last <= #pieces and table.concat(pieces, "", taken + 1, last) or nil
 end
 
--- The body with each edit made, which is {from, to, replacement}: bytes from+1 to `to` go. Edits
--- are in rising order. A replacement that is a number stands for so many pieces. Nil if one does
--- not fit: a request is never sent on half edited.
+-- The body with all edits applied. An edit {from, to, replacement} replaces the bytes from+1 to
+-- `to`; edits are in ascending order. A number as replacement stands for that many pieces. Nil if
+-- an edit does not fit: a request is never sent on half edited.
 local function edited(body, edits)
   local parts, kept, taken = {}, 0, 0
   for _, edit in ipairs(edits) do
@@ -96,9 +96,9 @@ local function edited(body, edits)
   return table.concat(parts)
 end
 
--- jan-media's last call. What was not decided is false. `edits` is a list for `edited`, or how many
--- pieces are another body. Kong runs a plugin as a coroutine, and one that yields is over, as
--- kong.response.exit ends one: so no answer goes back to jan-media.
+-- jan-media's last call. An argument is false if nothing changes. `edits` is a list for `edited`,
+-- or the number of pieces of a new body. Kong runs a plugin as a coroutine and abandons one that
+-- yields, which is how kong.response.exit works: so no answer goes back to jan-media.
 local function admit(headers, groups, edits, consumer, credential)
   local shared = kong.ctx.shared
   shared.jan_media_decided = true
@@ -121,7 +121,7 @@ local function admit(headers, groups, edits, consumer, credential)
   coroutine.yield()
 end
 
--- Whether `authority` (host, or host:port) is that of the upstream, by one of its names.
+-- Whether `authority` (host, or host:port) is one of the upstream's names.
 local function is_upstream(scheme, authority)
   local port = scheme == "https" and ":443" or ":80"
   local function full(name)
@@ -135,14 +135,14 @@ local function is_upstream(scheme, authority)
     or (reached and reached.ip and wanted == full(reached.ip .. ":" .. reached.port))
 end
 
--- An upstream's Location as a path of the gateway, if it names the upstream; nil otherwise.
+-- An upstream's Location as a path on the gateway, if it names the upstream; nil otherwise.
 local function outer_location(location)
   local scheme, authority, path = location:match("^(%a*):?//([^/?#]*)(.*)$")
   if not authority or not is_upstream(scheme:lower(), authority) then
     return nil
   end
   path = path:sub(1, 1) == "/" and path or "/" .. path
-  -- What the request's own path has in front here, and what stood there when it was sent on.
+  -- The prefix of the request's path at the gateway, and the one that replaced it at the upstream.
   local here, there = kong.request.get_raw_path(), ngx.var.upstream_uri:match("^[^?]*")
   local same = 0
   while same < #here and same < #there and here:byte(-1 - same) == there:byte(-1 - same) do
@@ -152,7 +152,7 @@ local function outer_location(location)
   return path:sub(1, #there) == there and here .. path:sub(#there + 1) or path
 end
 
--- The body of an error that another plugin made, in the one shape.
+-- The body of another plugin's error, in the one shape.
 local function shaped(kind, body)
   local given = cjson.decode(body)
   given = type(given) == "table" and given or {}
@@ -165,7 +165,7 @@ local function shaped(kind, body)
   return error_body(kind, MESSAGES[said] or said)
 end
 
--- Right before jan-media (1100): what another plugin answers before is none of its business.
+-- Right before jan-media (1100): the answer of an earlier plugin does not concern it.
 local Gate = { VERSION = "0.1.0", PRIORITY = 1101 }
 
 function Gate:access(conf)
@@ -191,14 +191,14 @@ end
 
 function Gate:header_filter(conf)
   local response, shared, status = kong.response, kong.ctx.shared, kong.response.get_status()
-  local own, source = kong.ctx.plugin, response.get_source() -- exit: a plugin; error: nginx
+  local own, source = kong.ctx.plugin, response.get_source() -- "exit": a plugin; "error": nginx
   local is_own = source ~= "service" and response.get_header(DECIDED)
   local is_undecided = shared.jan_media_gathered and not shared.jan_media_decided and not is_own
   set_if_missing("X-Request-Id", ngx.var.kong_request_id)
   if kong.request.get_header(ANTHROPIC) then
-    set_if_missing("Request-Id", ngx.var.kong_request_id) -- the name that Anthropic's clients know
+    set_if_missing("Request-Id", ngx.var.kong_request_id) -- as Anthropic's clients call it
   end
-  -- 4xx from nginx: what is wrong with a body that jan-media asked for.
+  -- A 4xx of nginx stays: it says what is wrong with a body that jan-media asked for.
   if is_undecided and (source ~= "error" or status >= 500) then
     response.set_status(503)
     response.clear_header("WWW-Authenticate")
@@ -217,7 +217,7 @@ function Gate:header_filter(conf)
     end
   end
   response.clear_header(DECIDED)
-  if shared.jan_media_ids then -- of media that were stored from the request's body
+  if shared.jan_media_ids then -- ids of inline media that were stored
     response.set_header("X-Jan-Media", shared.jan_media_ids)
   end
   if own.error or own.shaping then

@@ -1,4 +1,4 @@
-local GUARDS = "Hold requests back until jan-media admits them. false: on routes without jan-media."
+local GUARDS = "Hold requests until jan-media admits them. Set false on routes without jan-media."
 local guards = { type = "boolean", required = true, default = true, description = GUARDS }
 
 return {

@@ -1,7 +1,7 @@
--- acl: only callers of the allowed groups pass. Consumers have no groups of their own in devkong.
+-- acl: admits only callers of the allowed groups. In devkong, consumers have no groups.
 local Acl = { VERSION = "0", PRIORITY = 950 }
 
--- What an authenticating plugin has left, in either place.
+-- The groups that an authenticating plugin has left, in either place.
 local function authenticated_groups()
   for _, groups in ipairs({ kong.ctx.shared.authenticated_groups or false,
                             ngx.ctx.authenticated_groups or false }) do

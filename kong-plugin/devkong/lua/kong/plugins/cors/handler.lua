@@ -3,7 +3,7 @@ local Cors = { VERSION = "0", PRIORITY = 2000 }
 
 local response = kong.response
 
--- Says which origin may read the answer, and whether with credentials.
+-- Sets the headers that say which origin may read the answer, and whether with credentials.
 local function allow_origin(conf)
   local origins, sent = conf.origins or {}, kong.request.get_header("origin")
   local any = #origins == 0
