@@ -29,8 +29,9 @@ def of(body: bytes, content_type: str = "application/json", **more: str) -> tupl
 @settings(max_examples=examples(100), deadline=None)
 def test_a_body_is_left_behind_only_if_there_is_no_candidate_in_it(body: bytes) -> None:
     gathered, _ = of(body)
-    assert isinstance(gathered, str)
-    if gathered == "":
+    if gathered is None:
+        assert len(body) > 65536  # jan-media asks for it
+    elif gathered == "":
         assert candidates(body) == []
     else:
         assert gathered.encode("utf-8", "surrogateescape") == body
