@@ -351,29 +351,37 @@ class Catalog(ApiKeys, Transfer):
         fewer than ``limit`` at a time. All zeros mean that nothing was left to do.
         """
         tx.lock(["sweep"])
-        over = tx.rows(
+        limit = min(limit, BATCH)
+        media = tx.rows(
             "SELECT id, sha256 FROM media WHERE expires_at <= ? ORDER BY expires_at, id LIMIT ?",
-            *(now, min(limit, BATCH)),
+            *(now, limit),
         )
-        if not over:
-            return _expire_claims(tx, now=now, limit=min(limit, BATCH))
+        over = media or tx.rows(
+            "SELECT k.id, m.sha256 FROM claims k JOIN media m ON m.id = k.id"
+            " WHERE k.expires_at <= ? AND m.sha256 IS NOT NULL ORDER BY k.expires_at, k.id LIMIT ?",
+            *(now, limit),
+        )
         ids = [id for id, _ in over]
         hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
         steps.lock_content(tx, *hashes)
-        # Renewed or completed since it was read: no longer over, or of a content not locked.
-        going = tx.hold(
-            f"SELECT id FROM media WHERE id IN ({marks(ids)}) AND expires_at <= ?"
-            f" AND (sha256 IS NULL OR sha256 IN ({marks(hashes)}))",
-            *(*ids, now, *hashes),
-        )
-        if not going:
-            raise Overtaken  # others may be over: all zeros would say that none is
-        _, states = steps.end_claims(tx, [id for (id,) in going])
+        if media:
+            # Renewed or completed since it was read: no longer over, or of a content not locked.
+            held = tx.hold(
+                f"SELECT id FROM media WHERE id IN ({marks(ids)}) AND expires_at <= ?"
+                f" AND (sha256 IS NULL OR sha256 IN ({marks(hashes)}))",
+                *(*ids, now, *hashes),
+            )
+            if not held:
+                raise Overtaken  # others may be over: all zeros would say that none is
+            ids = [id for (id,) in held]
+        which = ("TRUE",) if media else ("k.expires_at <= ?", now)  # one may have been renewed
+        ended, states = steps.end_claims(tx, ids, *which)
         ready = states.count(State.READY)
         return Expired(
             media=ready,
             uploads=len(states) - ready,
             contents=steps.drop_unreferenced(tx, hashes, now=now),
+            claims=0 if media else ended,
         )
 
     def count_expired(self, *, now: int) -> Expired:
@@ -465,20 +473,3 @@ def _claim_live(
     )
     steps.add_claim(tx, id, claim, bytes=content.bytes, quota=quota)
     return Claimed(steps.media_of(tx, id), deduped=True)
-
-
-def _expire_claims(tx: Transaction, *, now: int, limit: int) -> Expired:
-    """End claims that were to end before their media."""
-    over: dict[str, str] = dict(
-        tx.rows(
-            "SELECT k.id, m.sha256 FROM claims k JOIN media m ON m.id = k.id"
-            " WHERE k.expires_at <= ? AND m.sha256 IS NOT NULL ORDER BY k.expires_at, k.id LIMIT ?",
-            *(now, limit),
-        )
-    )
-    hashes = sorted(set(over.values()))
-    steps.lock_content(tx, *hashes)
-    # Unless they were renewed since they were read.
-    claims, gone = steps.end_claims(tx, sorted(over), "k.expires_at <= ?", now)
-    contents = steps.drop_unreferenced(tx, hashes, now=now) if gone else 0
-    return Expired(media=len(gone), uploads=0, contents=contents, claims=claims)
