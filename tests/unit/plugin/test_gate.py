@@ -34,6 +34,7 @@ def test_a_body_is_left_behind_only_if_there_is_no_candidate_in_it(body: bytes) 
     elif gathered == "":
         assert candidates(body) == []
     else:
+        assert isinstance(gathered, str)
         assert gathered.encode("utf-8", "surrogateescape") == body
 
 
