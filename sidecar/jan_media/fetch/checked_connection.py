@@ -21,8 +21,8 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
+from jan_media.errors import Refused
 from jan_media.fetch.addresses import Address, parse_address
-from jan_media.fetch.errors import FetchFailed, FetchTimeout, UrlNotAllowed, broke_off
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.url import RemoteUrl
 
@@ -65,11 +65,11 @@ class Intake:
         """How many bytes the next read may take.
 
         They are few until content has come, because whatever one read brings is parsed without a
-        pause. Raises `FetchFailed` if too little of what came is content.
+        pause. Raises `Refused` if too little of what came is content.
         """
         around = self.received - self.content
         if around > _MOST_AROUND + self.content // _CONTENT_FOR_ONE_AROUND:
-            raise FetchFailed("The server sent too much that is not content.")
+            raise Refused("remote_fetch_failed", "The server sent too much that is not content.")
         return _FIRST_READ + self.content
 
 
@@ -82,25 +82,25 @@ class CheckedNetwork:
         self._tls = tls
         self._tls.set_alpn_protocols(["http/1.1"])
 
-    async def connect(self, url: RemoteUrl, intake: Intake) -> ByteStream:
+    @contextlib.asynccontextmanager
+    async def connected(self, url: RemoteUrl, intake: Intake) -> AsyncIterator[ByteStream]:
         """A connection for ``url``, under TLS if it says https. ``intake`` counts what comes.
 
-        Raises `UrlNotAllowed`, `FetchFailed` and `FetchTimeout`.
+        Raises `Refused`.
         """
         async with failing(url.host, _SECONDS):
             addresses = await self._admitted_addresses(url.host, url.port)
             plain = await _connect(addresses[:_MOST_ATTEMPTS], url.port, intake)
-        if url.scheme == "http":
-            return plain
-        try:
+        async with plain:
+            if url.scheme == "http":
+                yield plain
+                return
             async with failing(url.host, _SECONDS):
                 # Many servers end without a word: not compatible to the standard means that.
-                return await TLSStream.wrap(
+                tls = await TLSStream.wrap(
                     plain, hostname=url.host, ssl_context=self._tls, standard_compatible=False
                 )
-        except BaseException:
-            await plain.aclose()
-            raise
+            yield tls
 
     async def _admitted_addresses(self, host: str, port: int) -> list[Address]:
         self._policy.check_host(host)
@@ -108,33 +108,28 @@ class CheckedNetwork:
             found = await self._resolver(host)
             addresses = [parse_address(text) for text in dict.fromkeys(found)]
         except (OSError, UnicodeError):
-            raise FetchFailed(f"The host {host} could not be found.") from None
+            raise Refused("remote_fetch_failed", f"The host {host} could not be found.") from None
         except ValueError:
-            raise UrlNotAllowed(f"The host {host} does not lead to a public address.") from None
+            why = f"The host {host} does not lead to a public address."
+            raise Refused("url_not_allowed", why) from None
         if not addresses or len(addresses) > _MOST_ADDRESSES:
-            raise FetchFailed(f"The host {host} could not be found.")
+            raise Refused("remote_fetch_failed", f"The host {host} could not be found.")
         for address in addresses:
             self._policy.check_address(host, port, address)
         return addresses
 
 
 async def _connect(addresses: list[Address], port: int, intake: Intake) -> "CountedSocket":
-    """To the first address that answers. Raises the `OSError` of the last."""
-    for address in addresses[:-1]:
-        with contextlib.suppress(OSError):
-            return CountedSocket(await _connected_socket(address, port), intake)
-    return CountedSocket(await _connected_socket(addresses[-1], port), intake)
-
-
-async def _connected_socket(address: Address, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+    """To the first address that answers. Raises `OSError` if none does."""
+    for address in addresses:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as unless_connected:
+            sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+            unless_connected.enter_context(sock)
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+            unless_connected.pop_all()
+            return CountedSocket(sock, intake)
+    raise OSError("no address answers")
 
 
 class CountedSocket(ByteStream):
@@ -146,7 +141,7 @@ class CountedSocket(ByteStream):
         self._loop = asyncio.get_running_loop()
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """The next bytes. Raises `anyio.EndOfStream`, `OSError` and `FetchFailed`."""
+        """The next bytes. Raises `anyio.EndOfStream`, `OSError` and `Refused`."""
         size = min(max_bytes, self._intake.most_to_read())
         data = await self._loop.sock_recv(self._sock, size)
         if not data:
@@ -174,6 +169,13 @@ async def failing(host: str, seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise FetchTimeout(f"The server at {host} did not answer in time.") from None
+        why = f"The server at {host} did not answer in time."
+        raise Refused("remote_fetch_timeout", why) from None
     except (OSError, anyio.BrokenResourceError, anyio.EndOfStream):
         raise broke_off(host) from None
+
+
+def broke_off(host: str) -> Refused:
+    """The failure of a connection, or of its protocol."""
+    why = f"The server at {host} could not be reached or broke off."
+    return Refused("remote_fetch_failed", why)

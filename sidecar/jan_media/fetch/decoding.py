@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
-from jan_media.fetch.errors import FetchFailed
+from jan_media.errors import Refused
 
 _PIECE = 64 * 1024
 _MOST_MEMBERS = 1000
@@ -34,7 +34,7 @@ class Decoder:
         """The decoded bytes of the next piece, in pieces of at most 64 KiB, made on demand; or
         ``data`` as it is.
 
-        Raises `FetchFailed` for what is not compressed data.
+        Raises `Refused` for what is not compressed data.
         """
         if self._padded:
             return  # a decoder would keep it, and copy it with each piece
@@ -56,7 +56,9 @@ class Decoder:
             try:
                 piece = self._decoder.decompress(data, _PIECE)
             except zlib.error:
-                raise FetchFailed("The server sent compressed content that is damaged.") from None
+                raise Refused(
+                    "remote_fetch_failed", "The server sent compressed content that is damaged."
+                ) from None
             if piece:
                 yield piece
             data = self._decoder.unconsumed_tail
@@ -68,13 +70,16 @@ class Decoder:
                 # Gzip may have several members (RFC 1952, section 2.2); a bomb may have millions.
                 self._members_left -= 1
                 if not self._members_left:
-                    raise FetchFailed("The server sent compressed content in too many parts.")
+                    raise Refused(
+                        "remote_fetch_failed",
+                        "The server sent compressed content in too many parts.",
+                    )
                 self._decoder = zlib.decompressobj(_GZIP)
 
     def close(self) -> None:
-        """Say that the response has ended. Raises `FetchFailed` if compressed content has not."""
+        """Say that the response has ended. Raises `Refused` if compressed content has not."""
         if not self.as_it_is and (self._decoder is None or not self._decoder.eof):
-            raise FetchFailed("The server's compressed content was cut off.")
+            raise Refused("remote_fetch_failed", "The server's compressed content was cut off.")
 
 
 def _window(start: bytes, *, gzip: bool) -> int | None:

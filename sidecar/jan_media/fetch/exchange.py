@@ -13,8 +13,8 @@ import h11
 from anyio.abc import ByteStream
 
 from jan_media import __version__
-from jan_media.fetch.checked_connection import failing
-from jan_media.fetch.errors import FetchFailed, broke_off
+from jan_media.errors import Refused
+from jan_media.fetch.checked_connection import broke_off, failing
 from jan_media.fetch.url import RemoteUrl
 
 _SECONDS = 10.0  # until a request is taken, and until something comes
@@ -26,7 +26,7 @@ _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(:[^\0\r\n]*)")
 class Exchange:
     """A GET over a connection of its own.
 
-    Its methods raise `FetchFailed`, `FetchTimeout`, and h11's `RemoteProtocolError`.
+    Its methods raise `Refused`, and h11's `RemoteProtocolError`.
     """
 
     def __init__(self, connection: ByteStream, url: RemoteUrl) -> None:
@@ -72,7 +72,8 @@ class Exchange:
                 raise broke_off(self._url.host)
             self._received += data
             if len(self._received) > _LONGEST_HEAD:
-                raise FetchFailed("The server sent too much that is not content.")
+                why = "The server sent too much that is not content."
+                raise Refused("remote_fetch_failed", why)
         head, self._received = self._received[: end.start()], self._received[end.end() :]
         return head
 

@@ -2,8 +2,8 @@
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from jan_media.errors import Refused
 from jan_media.fetch.addresses import Address, end_of, is_public
-from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
 from jan_media.fetch.url import normal_host
 
 _PORTS = {80, 443}
@@ -23,24 +23,24 @@ class FetchPolicy:
     def check_host(self, host: str) -> None:
         """Before anything is looked up: ``host`` as `normal_host` gives it.
 
-        Raises `UrlNotAllowed`.
+        Raises `Refused`.
         """
         if self._denied.has_host(host):
-            raise UrlNotAllowed(f"Fetching from {host} is not allowed here.")
+            raise Refused("url_not_allowed", f"Fetching from {host} is not allowed here.")
 
     def check_address(self, host: str, port: int, address: Address) -> None:
         """Before connecting: one of the addresses that ``host`` stands for.
 
-        Raises `UrlNotAllowed`.
+        Raises `Refused`.
         """
         if self._denied.has_address(address) or self._denied.has_address(end_of(address)):
-            raise UrlNotAllowed(f"Fetching from {host} is not allowed here.")
+            raise Refused("url_not_allowed", f"Fetching from {host} is not allowed here.")
         if self._allowed.has_host(host) or self._allowed.has_address(address):
             return
         if not is_public(address):
-            raise UrlNotAllowed(f"The host {host} does not lead to a public address.")
+            raise Refused("url_not_allowed", f"The host {host} does not lead to a public address.")
         if port not in _PORTS:
-            raise UrlNotAllowed(f"Port {port} is not allowed; only 80 and 443 are.")
+            raise Refused("url_not_allowed", f"Port {port} is not allowed; only 80 and 443 are.")
 
 
 class _Places:
@@ -54,7 +54,7 @@ class _Places:
         for entry in filter(None, (part.strip().lower() for part in text.split(","))):
             try:
                 self._add(entry)
-            except (ValueError, InvalidUrl):
+            except (ValueError, Refused):
                 wrong.append(entry)
         if wrong:
             raise ValueError(f"neither a network nor a host name: {', '.join(wrong)}")

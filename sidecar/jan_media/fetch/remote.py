@@ -11,16 +11,15 @@ from collections.abc import Awaitable, Callable
 import certifi
 import h11
 
-from jan_media.errors import ContentTooLarge
-from jan_media.fetch.checked_connection import CheckedNetwork, Intake, Resolver, system_resolver
-from jan_media.fetch.decoding import Decoder
-from jan_media.fetch.errors import (
-    FetchFailed,
-    FetchTimeout,
-    InvalidUrl,
-    UrlNotAllowed,
+from jan_media.errors import ContentTooLarge, Refused
+from jan_media.fetch.checked_connection import (
+    CheckedNetwork,
+    Intake,
+    Resolver,
     broke_off,
+    system_resolver,
 )
+from jan_media.fetch.decoding import Decoder
 from jan_media.fetch.exchange import Exchange
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.url import RemoteUrl, parse_url
@@ -58,8 +57,9 @@ class RemoteFetcher:
     async def fetch(self, url: str, sink: Sink) -> None:
         """Give the decoded content to ``sink`` as it comes, in pieces of 64 to 128 KiB.
 
-        Raises `InvalidUrl`, `UrlNotAllowed`, `FetchFailed`, `FetchTimeout`, `ContentTooLarge`, and
-        whatever ``sink`` raises. After an error, what ``sink`` was given must be thrown away.
+        Raises `Refused` (``invalid_url``, ``url_not_allowed``, ``remote_fetch_failed``,
+        ``remote_fetch_timeout``), `ContentTooLarge`, and whatever ``sink`` raises. After an error,
+        what ``sink`` was given must be thrown away.
         """
         target = parse_url(url)
         timeout = asyncio.timeout(self._timeout)
@@ -69,9 +69,8 @@ class RemoteFetcher:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            raise FetchTimeout(
-                f"Fetching from {target.host} took longer than {self._timeout:g} seconds."
-            ) from None
+            why = f"Fetching from {target.host} took longer than {self._timeout:g} seconds."
+            raise Refused("remote_fetch_timeout", why) from None
 
     async def _follow(self, url: RemoteUrl, sink: Sink) -> None:
         for _ in range(MAX_REDIRECTS + 1):
@@ -79,26 +78,29 @@ class RemoteFetcher:
             if location is None:
                 return
             if not location:
-                raise FetchFailed(f"The server at {url.host} redirects without saying where.")
+                why = f"The server at {url.host} redirects without saying where."
+                raise Refused("remote_fetch_failed", why)
             try:
                 url = url.join(location)
-            except InvalidUrl as error:
+            except Refused as error:
                 # The caller's URL was fine: it is the server that leads astray.
-                raise UrlNotAllowed(f"A redirect was refused. {error.message}") from None
-        raise FetchFailed(f"The URL redirects more than {MAX_REDIRECTS} times.")
+                why = f"A redirect was refused. {error.message}"
+                raise Refused("url_not_allowed", why) from None
+        raise Refused("remote_fetch_failed", f"The URL redirects more than {MAX_REDIRECTS} times.")
 
     async def _get(self, url: RemoteUrl, sink: Sink) -> str | None:
         """One request: hand on its content, or return where it redirects to."""
         intake = Intake()
         # A connection never outlives the check that admitted it.
-        async with await self._network.connect(url, intake) as connection:
+        async with self._network.connected(url, intake) as connection:
             exchange = Exchange(connection, url)
             try:
                 response = await exchange.ask()
                 if response.status_code in _REDIRECTS:
                     return _header(response, b"location")
                 if response.status_code not in _WITH_CONTENT:
-                    raise FetchFailed(f"The server at {url.host} answered {response.status_code}.")
+                    why = f"The server at {url.host} answered {response.status_code}."
+                    raise Refused("remote_fetch_failed", why)
                 await self._hand_on(exchange, response, sink, intake)
                 return None
             except h11.ProtocolError:

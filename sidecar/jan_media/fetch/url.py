@@ -2,12 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import quote, urljoin
 
 import idna
 
-from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
+from jan_media.errors import Refused
 
 _MAX_LENGTH = 8192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -22,7 +22,7 @@ _URL = re.compile(
 )
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_UNFIT = re.compile(r'[^!-~]|["<>`{}]')  # never sent as they are
+_SENT_AS_IT_IS = "!#$%&'()*+,/:;=?@[\\]^|"  # and letters, digits, "_.-~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +47,33 @@ class RemoteUrl:
         Bytes that are no UTF-8, given as surrogates, are sent on as browsers and curl do.
         """
         try:
-            return parse_url(urljoin(self.text, location), surrogates="surrogateescape")
+            joined = urljoin(self.text, location)
         except ValueError:
-            raise InvalidUrl("The server redirects to a URL that is not valid.") from None
+            why = "The server redirects to a URL that is not valid."
+            raise Refused("invalid_url", why) from None
+        return parse_url(joined, surrogates="surrogateescape")
 
 
 def parse_url(text: str, *, surrogates: str = "strict") -> RemoteUrl:
-    """Raises `InvalidUrl`, and `UrlNotAllowed` for a URL that carries credentials."""
+    """Raises `Refused` with ``invalid_url``, or ``url_not_allowed`` if it carries credentials."""
     if len(text) > _MAX_LENGTH:
-        raise InvalidUrl(f"The URL is longer than {_MAX_LENGTH} characters.")
+        raise Refused("invalid_url", f"The URL is longer than {_MAX_LENGTH} characters.")
     parts = _URL.fullmatch(text)
     if parts is None:
-        raise InvalidUrl("The URL must start with http:// or https://.")
+        raise Refused("invalid_url", "The URL must start with http:// or https://.")
     scheme, authority, path, query = parts[1].lower(), parts[2], parts[3] or "/", parts[4] or ""
     if "@" in authority:
-        raise UrlNotAllowed("The URL must not carry a user name or password.")
+        raise Refused("url_not_allowed", "The URL must not carry a user name or password.")
     place = _HOST_AND_PORT.fullmatch(authority)
     if place is None or _CONTROL.search(text):
-        raise InvalidUrl("The provided URL is not valid.")
+        raise Refused("invalid_url", "The provided URL is not valid.")
     port = int(place[2] or _DEFAULT_PORTS[scheme])
     if not 0 < port < 65536:
-        raise InvalidUrl("The URL's port is not valid.")
+        raise Refused("invalid_url", "The URL's port is not valid.")
     try:
-        target = _UNFIT.sub(
-            lambda found: quote(found[0], safe="", errors=surrogates), _resolved(path) + query
-        ).encode()
+        target = quote(_resolved(path) + query, _SENT_AS_IT_IS, errors=surrogates).encode()
     except UnicodeEncodeError:  # half of a surrogate pair
-        raise InvalidUrl("The provided URL is not valid.") from None
+        raise Refused("invalid_url", "The provided URL is not valid.") from None
     return RemoteUrl(scheme, normal_host(place[1]), port, target, text)
 
 
@@ -93,17 +93,17 @@ def _resolved(path: str) -> str:
 def normal_host(host: str) -> str:
     """A host name or address in the one form that policies are compared in.
 
-    Raises `InvalidUrl` for what is neither, for IPv4 in any other notation than four decimal
-    numbers, and for IPv6 with a scope.
+    Raises `Refused` with ``invalid_url`` for what is neither, for IPv4 in any other notation than
+    four decimal numbers, and for IPv6 with a scope.
     """
     host = _ascii(host.lower()).lower()
     if ":" in host:
-        return str(_address(host.removeprefix("[").removesuffix("]")))
+        return _address(host.removeprefix("[").removesuffix("]"))
     host = host.removesuffix(".")
     if _NUMERIC.fullmatch(host.rpartition(".")[2]):
-        return str(_address(host))
+        return _address(host)
     if len(host) > 253 or not _HOST_NAME.fullmatch(host):
-        raise InvalidUrl("The URL's host is not valid.")
+        raise Refused("invalid_url", "The URL's host is not valid.")
     return host
 
 
@@ -118,18 +118,18 @@ def _ascii(host: str) -> str:
         mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
         return ".".join(map(_label, mapped.split(".")))
     except UnicodeError:
-        raise InvalidUrl("The URL's host is not valid.") from None
+        raise Refused("invalid_url", "The URL's host is not valid.") from None
 
 
 def _label(label: str) -> str:
     return label if label.isascii() else f"xn--{label.encode('punycode').decode()}"
 
 
-def _address(text: str) -> IPv4Address | IPv6Address:
+def _address(text: str) -> str:
     try:
         address = ip_address(text)
     except ValueError:
-        raise InvalidUrl("The URL's host is not a valid IP address.") from None
+        raise Refused("invalid_url", "The URL's host is not a valid IP address.") from None
     if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise InvalidUrl("The URL's host is an IPv6 address with a scope.")
-    return address
+        raise Refused("invalid_url", "The URL's host is an IPv6 address with a scope.")
+    return str(address)

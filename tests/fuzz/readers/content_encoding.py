@@ -3,8 +3,8 @@
 import gzip
 import zlib
 
+from jan_media.errors import Refused
 from jan_media.fetch.decoding import Decoder
-from jan_media.fetch.errors import FetchFailed
 
 from tests.fuzz.readers.pieces import in_pieces, leading
 
@@ -23,7 +23,7 @@ def decoded(encoding: str, pieces: list[bytes]) -> bytes | None:
                 assert len(given_out) <= _MOST_AT_ONCE
                 content += given_out
         decoder.close()
-    except FetchFailed:
+    except Refused:
         return None
     return content
 

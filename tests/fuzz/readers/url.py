@@ -6,8 +6,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import httpx
+from jan_media.errors import Refused
 from jan_media.fetch.addresses import Address
-from jan_media.fetch.errors import InvalidUrl, UrlNotAllowed
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.url import RemoteUrl, parse_url
 
@@ -43,7 +43,7 @@ def taken(text: str) -> RemoteUrl | None:
     """The URL, or None if it is refused."""
     try:
         return parse_url(text)
-    except (InvalidUrl, UrlNotAllowed):
+    except Refused:
         return None
 
 
@@ -100,7 +100,7 @@ def assert_allowed_only_if_public(url: RemoteUrl) -> None:
     try:
         address = ip_address(url.host)
         _POLICY.check_address(url.host, url.port, address)
-    except (ValueError, UrlNotAllowed):
+    except (ValueError, Refused):
         return
     assert address.is_global
     assert url.port in (80, 443)
@@ -114,5 +114,5 @@ def check(data: bytes) -> None:
             continue
         assert_leads_where_it_says(url)
         assert_allowed_only_if_public(url)
-        with contextlib.suppress(InvalidUrl, UrlNotAllowed):
+        with contextlib.suppress(Refused):
             assert_leads_where_it_says(url.join(location))

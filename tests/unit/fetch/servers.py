@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import pytest
+from jan_media.errors import Refused
+
 Handler = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -78,3 +81,8 @@ class Names:
                 return [host]
             raise OSError("no such name")
         return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+def refused_as(code: str, match: str | None = None) -> "pytest.RaisesExc[Refused]":
+    """Expects that what happens inside is refused with ``code``."""
+    return pytest.raises(Refused, match=match, check=lambda error: error.code == code)
