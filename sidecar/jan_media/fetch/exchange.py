@@ -13,14 +13,13 @@ import h11
 from anyio.abc import ByteStream
 
 from jan_media import __version__
-from jan_media.errors import Refused
 from jan_media.fetch.checked_connection import broke_off, failing
 from jan_media.fetch.url import RemoteUrl
 
 _SECONDS = 10.0  # until a request is taken, and until something comes
-_LONGEST_HEAD = 256 * 1024  # bytes; the intake has its own, smaller limit for what is no content
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(:[^\0\r\n]*)")
+_NAME, _LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+", rb"[^\0\r\n]*"
+_FIELD = re.compile(rb"^(%b)[ \t]*(:%b(?:\r?\n[ \t]%b)*)\r?$" % (_NAME, _LINE, _LINE), re.MULTILINE)
 
 
 class Exchange:
@@ -32,7 +31,7 @@ class Exchange:
     def __init__(self, connection: ByteStream, url: RemoteUrl) -> None:
         self._connection = connection
         self._url = url
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        self._http = h11.Connection(h11.CLIENT)
         self._received = b""  # before or behind a head
 
     async def ask(self) -> h11.Response:
@@ -71,9 +70,6 @@ class Exchange:
             if not data:
                 raise broke_off(self._url.host)
             self._received += data
-            if len(self._received) > _LONGEST_HEAD:
-                why = "The server sent too much that is not content."
-                raise Refused("remote_fetch_failed", why)
         head, self._received = self._received[: end.start()], self._received[end.end() :]
         return head
 
@@ -87,16 +83,6 @@ class Exchange:
 
 def _by_the_book(head: bytes) -> bytes:
     """The status line and the header fields; a folded line goes with its field."""
-    status, *lines = re.split(rb"\r?\n", head)
-    kept = [status]
-    is_kept = False
-    for line in lines:
-        if line[:1] in (b" ", b"\t"):
-            if is_kept:
-                kept.append(line.replace(b"\0", b""))
-            continue
-        field = _FIELD.fullmatch(line)
-        is_kept = field is not None
-        if field is not None:
-            kept.append(field[1] + field[2])
-    return b"\r\n".join(kept) + b"\r\n\r\n"
+    status, _, lines = head.partition(b"\n")
+    fields = [name + rest for name, rest in _FIELD.findall(lines)]
+    return b"\r\n".join([status.removesuffix(b"\r"), *fields, b"", b""])
