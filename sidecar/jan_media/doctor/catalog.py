@@ -1,6 +1,7 @@
 """The catalog: whether it answers, knows its schema, and has room for every sidecar's pool."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -96,17 +97,15 @@ def _connections(settings: Settings, *, room: int, others: int) -> Finding:
 
 
 def _schema(settings: Settings) -> Finding:
-    catalog = open_catalog(settings.database_url)
     try:
-        version, newest = catalog.schema_version(), newest_version()
+        with closing(open_catalog(settings.database_url)) as catalog:
+            version, newest = catalog.schema_version(), newest_version()
     except CatalogUnavailable as error:
         return problem(
             SUBJECT,
             f"It does not answer: {error}. Check MEDIA_DATABASE_URL and the permissions of what "
             "it names.",
         )
-    finally:
-        catalog.close()
     if version > newest:
         return problem(
             SUBJECT,

@@ -80,8 +80,8 @@ class Route:
 
     @property
     def issuers(self) -> Sequence[Entity]:
-        """The issuers that it believes."""
-        return (self.jan_media.get("issuers") or ()) if self.asks_who_calls else ()
+        """The issuers that it believes, if it asks who calls."""
+        return self.jan_media.get("issuers") or ()
 
 
 def routes_of(document: Any) -> Iterator[Route]:

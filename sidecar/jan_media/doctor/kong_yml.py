@@ -41,9 +41,10 @@ def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]
     for route in with_plugin:
         findings += _guard(route)
         findings += _secret(route, settings, environment)
-        findings += _issuers_of_the_sidecar(route, settings)
-        findings += _issuers(route)
-        findings += _guests_at_a_model(route, settings)
+        if route.asks_who_calls:
+            findings += _issuers_of_the_sidecar(route, settings)
+            findings += _issuers(route)
+            findings += _guests_at_a_model(route, settings)
     findings += _ways_around(routes)
     if all(finding.verdict is not Verdict.PROBLEM for finding in findings):
         names = ", ".join(route.name for route in with_plugin if route.asks_who_calls)
@@ -203,8 +204,6 @@ def _secret(route: Route, settings: Settings, environment: Mapping[str, str]) ->
 
 def _issuers_of_the_sidecar(route: Route, settings: Settings) -> Iterator[Finding]:
     """Whose tokens the sidecar, or its console, has people send."""
-    if not route.asks_who_calls:
-        return
     believed = {each.get("issuer"): each.get("audience") or () for each in route.issuers}
     if settings.guest_login and settings.issuer not in believed:
         yield route.warning(
@@ -231,10 +230,8 @@ def _issuers_of_the_sidecar(route: Route, settings: Settings) -> Iterator[Findin
 
 def _guests_at_a_model(route: Route, settings: Settings) -> Iterator[Finding]:
     """Anybody can become a guest. Whoever pays for the model should know that guests use it."""
-    if not route.asks_who_calls or route.upstream is None:
-        return
-    if route.upstream.port == settings.listen.port:
-        return  # it leads to the sidecar
+    if route.upstream is None or route.upstream.port == settings.listen.port:
+        return  # it leads to no model, or to the sidecar
     has_limit = "rate-limiting" in route.plugins
     if route.jan_media.get("auth") == "optional" and not has_limit:
         yield route.warning(
