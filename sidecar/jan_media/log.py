@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-FORMATS = ("text", "json")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -42,9 +41,9 @@ def begin(request_id: str) -> About:
 
 
 def set_up(format: str) -> None:
-    """Write the log to stderr: as ``text``, or as ``json``."""
+    """Write the log to stderr, in one of `FORMATS`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter(format))
+    handler.setFormatter(FORMATS[format])
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     # Threads, processes and source lines are not in the format: do not look them up each time.
     logging.logThreads = logging.logProcesses = False
@@ -55,15 +54,7 @@ def set_up(format: str) -> None:
         logging.getLogger(parser).setLevel(logging.CRITICAL)
 
 
-def formatter(format: str) -> logging.Formatter:
-    """What makes lines of records."""
-    return _Json() if format == "json" else _Text()
-
-
 class _Text(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
-
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
         known = about.get()
@@ -90,3 +81,9 @@ class _Json(logging.Formatter):
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
         return json.dumps(said)
+
+
+FORMATS: dict[str, logging.Formatter] = {
+    "text": _Text("%(asctime)s %(levelname)s %(name)s %(message)s"),
+    "json": _Json(),
+}

@@ -16,7 +16,7 @@ def lines(format: str, say: Callable[[logging.Logger], None]) -> str:
     """What is written when ``say`` is called."""
     out = io.StringIO()
     handler = logging.StreamHandler(out)
-    handler.setFormatter(log.formatter(format))
+    handler.setFormatter(log.FORMATS[format])
     logger = logging.Logger("jan_media.test")
     logger.addHandler(handler)
     contextvars.copy_context().run(say, logger)
