@@ -22,7 +22,7 @@ _URL = re.compile(
 )
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SENT_AS_IT_IS = "!#$%&'()*+,/:;=?@[\\]^|"  # and letters, digits, "_.-~"
+_SENT_AS_IT_IS = "!#$%&'*+,()/:;=?@[\\]^|"  # and letters, digits, "_.-~"
 
 
 @dataclass(frozen=True, slots=True)
