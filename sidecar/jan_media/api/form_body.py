@@ -19,9 +19,7 @@ from jan_media.library.spool import Spool
 
 FILE_PART = "file"
 LONGEST_NAME = 255  # characters of a file's name that are kept
-MOST_FIELDS = 64
-MOST_FIELD_BYTES = 64 * 1024  # names and values of all fields together
-_MOST_OVERHEAD = MOST_FIELD_BYTES + 64 * 1024  # all but the file: also boundaries and headers
+MOST_BESIDE = 128 * 1024  # bytes of all but the file: fields, headers, boundaries
 _PLAIN_TRANSFER_ENCODINGS = {b"", b"7bit", b"8bit", b"binary"}
 
 
@@ -41,14 +39,13 @@ class FormBody(RawBody):
     # Other fields are passed over, whatever they are; None: all are known.
     known: Set[str] | None = frozenset({"user_id"})
     param: str | None = FILE_PART
-    beside = _MOST_OVERHEAD
+    beside = MOST_BESIDE
 
     def __init__(self, request: Request, spool: Spool) -> None:
         """Raises `Refused` also if it is not multipart/form-data with a boundary."""
         super().__init__(request, spool)
         self.fields: dict[str, str] = {}
         self.file_name: str | None = None  # as the client wrote it; None if there is no file
-        self._field_bytes = 0
         self._file_bytes = 0
         self._overhead = 0  # bytes that are not the file's
         self._ended = False
@@ -88,8 +85,8 @@ class FormBody(RawBody):
             self._parser.write(piece)
         except FormParserError:
             raise invalid_form("The body is not valid multipart/form-data.") from None
-        if self._overhead > _MOST_OVERHEAD:
-            raise invalid_form(f"The form has more than {_MOST_OVERHEAD} bytes besides its file.")
+        if self._overhead > MOST_BESIDE:
+            raise invalid_form(f"The form has more than {MOST_BESIDE} bytes besides its file.")
 
     def close(self) -> dict[str, str]:
         if not self._ended:
@@ -155,13 +152,10 @@ class FormBody(RawBody):
         self._refuse_encoded()
         if name in self.fields:
             raise invalid_form("The form has the same field twice.")
-        if len(self.fields) == MOST_FIELDS:
-            raise invalid_form(f"The form has more than {MOST_FIELDS} fields.")
         self._name = name
         self.fields[name] = ""
         self._value.clear()
         self._take = self._take_value
-        self._count_field_bytes(len(name))
 
     def _take_file(self, piece: bytes) -> None:
         self._file_bytes += len(piece)
@@ -169,7 +163,6 @@ class FormBody(RawBody):
         self.spool.write(piece)
 
     def _take_value(self, piece: bytes) -> None:
-        self._count_field_bytes(len(piece))
         self._value += piece
 
     def _pass_over(self, piece: bytes) -> None:
@@ -196,11 +189,6 @@ class FormBody(RawBody):
         if not self._headers:
             raise invalid_form("The form has no part before its closing boundary.")
         self._ended = True
-
-    def _count_field_bytes(self, more: int) -> None:
-        self._field_bytes += more
-        if self._field_bytes > MOST_FIELD_BYTES:
-            raise invalid_form(f"The form's fields have more than {MOST_FIELD_BYTES} bytes.")
 
 
 def _given_to(take: Callable[[bytes], object]) -> Callable[[bytes, int, int], None]:
