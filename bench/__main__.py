@@ -1,6 +1,6 @@
-"""All benches, one after the other: ``python -m bench`` (make bench), in under ten minutes.
+"""Runs all benches, one after the other: ``python -m bench`` (make bench), in under ten minutes.
 
-With ``--docs`` nothing is measured: the last tables are written into docs/performance.md.
+With ``--docs`` it measures nothing, and writes the last tables into docs/performance.md.
 """
 
 import argparse
@@ -18,7 +18,7 @@ SHOWN = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- end of bench -->)", re.DO
 
 
 def main() -> int:
-    """Run what the command line names; return the exit status."""
+    """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", choices=[[], *BENCHES], metavar="NAME", help="or all")
     parser.add_argument("--docs", action="store_true", help="write the last tables into docs")

@@ -1,4 +1,4 @@
-"""The plugin that the plugin server's bench runs: five PDK calls, and a server for each side.
+"""The plugin for the plugin server's bench: five PDK calls, and a server for each side.
 
 ``python -m bench.five_calls`` serves it on the project's plugin server, and
 ``python -m bench.five_calls stock [-g]`` on kong-pdk's own.
@@ -14,7 +14,7 @@ GRANT = ("authenticated_groups", ["jan-users"])
 
 
 class Plugin:
-    """Reads headers and body, authenticates, sets headers and the groups: a chat's least."""
+    """Reads headers and body, authenticates, sets headers and groups: the minimum of a chat."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         pass
@@ -29,7 +29,7 @@ class Plugin:
 
 
 class StockPlugin(Plugin):
-    """The same for kong-pdk, whose PDK does not wait by await."""
+    """The same for kong-pdk, whose PDK has blocking calls."""
 
     def access(self, kong: Any) -> None:  # type: ignore[override]
         """Make the five calls."""

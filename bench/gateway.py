@@ -1,4 +1,4 @@
-"""What the gateway adds to a request: from the model alone to ids that nobody has asked for yet.
+"""Measures what the gateway adds to a request: from the bare model to ids that are not cached.
 
 ``python -m bench.gateway`` loads a gateway with wrk over one connection and over 16.
 """
@@ -21,7 +21,7 @@ DIRECT, NO_PLUGIN = "model, direct", "gateway without the plugin"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one side in one pass."""
+    """The figures of one side in one pass."""
 
     alone: Speed
     busy: Speed
@@ -39,7 +39,7 @@ def measure(options: Options) -> list[Table]:
             for name, load in loads.items()
         }
         for side in sides.values():
-            side()  # instances, tokens and URLs are known from here on
+            side()  # a warm-up: it starts instances and fills the caches of tokens and URLs
         taken = in_turn(sides, options.passes)
     return [_table(taken, gateway.name)]
 

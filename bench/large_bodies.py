@@ -1,7 +1,7 @@
-"""Requests of 10 MiB, one at a time: by id, with the bytes put in, and with images sent inline.
+"""Requests of 10 MiB, one at a time: by id, with the bytes inserted, and with inline images.
 
-``python -m bench.large_bodies`` sends each to the gateway without the plugin and to a route of the
-plugin, in turn, and says what the plugin adds, and how much of it reached the model.
+``python -m bench.large_bodies`` sends each to the gateway without the plugin and to a route with
+it, in turn, and prints what the plugin adds, and how much of the request reached the model.
 """
 
 import base64
@@ -70,14 +70,14 @@ def measure(options: Options) -> list[Table]:
 
 
 def _inline(mib: int) -> bytes:
-    """A request with 10 images inline that nobody has sent yet, of a MiB each."""
+    """A request with 10 new inline images of a MiB each."""
     images = [base64.b64encode(large_picture(mib)).decode() for _ in range(IMAGES)]
     return _encoded(chat(*(image(f"data:image/bmp;base64,{each}") for each in images)))
 
 
 def _slow(media_id: str, size: int) -> bytes:
-    """A request with as much as is accepted of all that takes time: objects, members, a key twice,
-    what looks like ids, and escapes."""
+    """A request with the most that is accepted of everything slow: objects, members, duplicate
+    keys, strings that look like ids, and escapes."""
     parts = min(90_000, size // 400)
     text = json.dumps(
         {

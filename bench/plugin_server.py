@@ -49,10 +49,10 @@ SCRIPT = Script.of(
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What events cost one server."""
+    """The cost of events on one server."""
 
     rate: float  # events a second
-    processor_us: float  # of the plugin server alone, for one event
+    processor_us: float  # per event, of the plugin server only
 
 
 def measure(options: Options) -> list[Table]:

@@ -1,4 +1,4 @@
-"""What processes have used, as Linux counts it (proc(5))."""
+"""The processor time and memory of processes, as Linux counts them (proc(5))."""
 
 import contextlib
 import os
@@ -8,12 +8,12 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _RESET_PEAKS = "5"
-# Of the fields of stat after the name: the group, times of the process, and of ended children.
+# Fields of stat after the name: the group, times of the process, times of ended children.
 _GROUP, _OWN, _ENDED = 2, slice(11, 13), slice(13, 15)
 
 
 class Processes:
-    """A running process and the children that it has now."""
+    """A running process and its current children."""
 
     def __init__(self, pid: int) -> None:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -21,34 +21,34 @@ class Processes:
         self._folders = [Path(f"/proc/{each}") for each in (pid, *self.children)]
 
     def cpu_seconds(self, *, ended: bool = False) -> float:
-        """Processor time of all of them, in user and in kernel mode.
+        """Processor time of all of them, in user and kernel mode.
 
-        With ``ended`` also of the children that have ended.
+        ``ended`` adds that of children that have ended.
         """
         ticks = sum(_ticks(folder, _OWN) for folder in self._folders)
         return (ticks + (_ticks(self._folders[0], _ENDED) if ended else 0)) / _TICKS
 
     def reset_peaks(self) -> None:
-        """Let `peak_bytes` count from now."""
+        """Restart the peaks of `peak_bytes`."""
         for folder in self._folders:
             (folder / "clear_refs").write_text(_RESET_PEAKS)
 
     def peak_bytes(self) -> int:
-        """The peaks of their resident memory, added. Pages that they share count for each."""
+        """The sum of their peaks of resident memory. A shared page counts once for each."""
         return sum(_bytes(folder / "status", "VmHWM") for folder in self._folders)
 
     def resident_bytes(self) -> int:
-        """Their resident memory now, added as in `peak_bytes`."""
+        """Their current resident memory, summed as in `peak_bytes`."""
         return sum(_bytes(folder / "status", "VmRSS") for folder in self._folders)
 
     def proportional_bytes(self) -> int:
-        """What they hold now, a page that several processes share counted once among those."""
+        """Their current memory (PSS): a shared page is divided among those that share it."""
         return sum(_bytes(folder / "smaps_rollup", "Pss") for folder in self._folders)
 
     def alone_bytes(self) -> int:
-        """What `proportional_bytes` would be if no other program had loaded the same libraries.
+        """`proportional_bytes` as if no other program had loaded the same libraries.
 
-        About: the process that has most of the libraries' pages is taken to have them all.
+        An estimate: it takes the process with the most pages of the libraries to have them all.
         """
         rollups = [folder / "smaps_rollup" for folder in self._folders]
         files = max(_bytes(rollup, "Rss") - _bytes(rollup, "Anonymous") for rollup in rollups)
@@ -56,18 +56,18 @@ class Processes:
 
 
 def group_cpu_seconds(group: int) -> float:
-    """Processor time of what now runs in a process group: a gateway and its plugin server."""
+    """Processor time of a process group's current processes: a gateway and its plugin server."""
     return sum(_ticks(folder, _OWN) for folder in _of_group(group)) / _TICKS
 
 
 def reset_group_peaks(group: int) -> None:
-    """Let `group_peak_bytes` count from now."""
+    """Restart the peaks of `group_peak_bytes`."""
     for folder in _of_group(group):
         (folder / "clear_refs").write_text(_RESET_PEAKS)
 
 
 def group_peak_bytes(group: int) -> int:
-    """The peaks of resident memory of what runs in a process group, added."""
+    """The sum of the peaks of resident memory of a process group's processes."""
     return sum(_bytes(folder / "status", "VmHWM") for folder in _of_group(group))
 
 
@@ -80,7 +80,7 @@ def _of_group(group: int) -> Iterator[Path]:
 
 
 def _stat(folder: Path) -> list[str]:
-    # The second field, the name, may hold spaces and brackets.
+    # The second field, the name, may contain spaces and brackets.
     return (folder / "stat").read_text().rpartition(")")[2].split()
 
 

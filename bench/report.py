@@ -1,7 +1,7 @@
-"""What every bench shares: sides measured in turn, tables in Markdown, and the command line.
+"""What all benches share: sides measured in turn, tables in Markdown, and the command line.
 
-Taking turns lets whatever else the machine does fall on all sides alike, so that ratios stand where
-absolute figures shake.
+The sides take turns, so that other load on the machine affects all of them alike. Then ratios are
+steady even if absolute figures are not.
 """
 
 import argparse
@@ -27,12 +27,12 @@ class Options:
 
     passes: int
     seconds: float  # of one side in one pass
-    quick: bool  # only see that it runs: the figures mean nothing
+    quick: bool  # only check that it runs: the figures mean nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of what the passes said, and the least and the most of it."""
+    """The median, the minimum and the maximum of the passes' values."""
 
     median: float
     least: float
@@ -51,7 +51,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; its first column is text and stands left, the others are figures."""
+    """A table. Its first column is text, aligned left; the others are figures."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -74,7 +74,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def in_turn(sides: Mapping[str, Callable[[], T]], passes: int) -> dict[str, list[T]]:
-    """Measure every side once in each pass, one after the other; return each side's figures."""
+    """In each pass, measure every side once, one after the other; return each side's figures."""
     taken: dict[str, list[T]] = {name: [] for name in sides}
     for _ in range(passes):
         for name, measure in sides.items():
@@ -83,7 +83,7 @@ def in_turn(sides: Mapping[str, Callable[[], T]], passes: int) -> dict[str, list
 
 
 def machine() -> str:
-    """Say what this ran on, and how busy that was with other things."""
+    """Describe the machine and its load."""
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
     return (
@@ -103,13 +103,13 @@ def run(
 ) -> None:
     """Measure as the command line says; print the tables and keep them in bench/results.
 
-    ``passes`` and ``seconds`` are what the command line says unless told otherwise.
+    ``passes`` and ``seconds`` are the command line's defaults.
     """
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--passes", type=int, default=passes, help=f"{passes} unless given")
     parser.add_argument("--seconds", type=float, default=seconds, help=f"{seconds} unless given")
-    parser.add_argument("--quick", action="store_true", help="only see that it runs")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where figures are kept")
+    parser.add_argument("--quick", action="store_true", help="only check that it runs")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures")
     given = parser.parse_args()
     options = Options(given.passes, given.seconds, quick=False)
     tables = measure(Options(1, 1, quick=True) if given.quick else options)

@@ -1,6 +1,6 @@
 """A gateway to measure: all parts, an upstream that answers at once, and routes for the benches.
 
-The gateway is devkong, or the Kong that KONG_BIN names: then the figures are those of production.
+The gateway is devkong, or the Kong that KONG_BIN names, which gives production figures.
 """
 
 import copy
@@ -54,8 +54,8 @@ class Gateway:
 def running_gateway(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Gateway]:
     """Start everything, with kong.yml's routes and a few more.
 
-    ``routes`` says by the name of a route (``cold``: its path is /cold/) which fields of jan-media
-    differ there from kong.yml's route to the model. ``/plain/`` has no plugin at all.
+    ``routes`` maps the name of a route (``cold`` has the path /cold/) to the fields of jan-media
+    that differ from kong.yml's route to the model. ``/plain/`` has no plugin at all.
     """
     kong = chosen_kong(os.environ)
     with (
@@ -83,7 +83,7 @@ def _with_routes(written: str, routes: Mapping[str, Mapping[str, Any]]) -> str:
     config: dict[str, Any] = yaml.safe_load(written)
     (llm,) = (each for each in config["services"] if each["name"] == "jan-llm")
     usual = copy.deepcopy(next(each for each in llm["routes"] if each["name"] == "llm"))
-    # A load of one guest is what rate limits are made against.
+    # Rate limits would stop a load from one guest.
     for limited in (config, *llm["routes"]):
         _without_limits(limited)
     llm["routes"].append({"name": "plain", "paths": ["/plain/"], "strip_path": True})

@@ -1,9 +1,9 @@
 """The sidecar's requests a second on PostgreSQL and Ceph, with two workers and 16 connections.
 
 ``python -m bench.sidecar`` starts the database, the S3 service and ``jan-media serve``, and loads
-each kind of request in turn with wrk. Beside the rate stands the processor time that a request
-costs the sidecar's own processes and the services, which remains true on a machine that others use.
-The peer is a compiled service with the same task, on the same kind of machine.
+each kind of request in turn with wrk. Besides the rate it prints the processor time that a request
+costs the sidecar's processes and the services, which is reliable even on a shared machine.
+The peer is a compiled service for the same task, on the same kind of machine.
 """
 
 import base64
@@ -36,9 +36,9 @@ USER = {  # as the gateway sends it
     "X-Kong-Request-Id": "a" * 32,
 }
 JSON = {"Content-Type": "application/json"}
-NEW_BYTES = 24  # of an image, which make it one that nobody has uploaded
+NEW_BYTES = 24  # of an image; they make it a new one
 NEW_CHARACTERS = NEW_BYTES * 4 // 3
-PEER = {  # requests a second of the compiled peer on two cores: as it came, and tuned
+PEER = {  # requests a second of the compiled peer on two cores: untuned, and tuned
     "resolve, 1 id in 2 KB": (2900, 6400),
     "resolve, 8 ids in 2 KB": (1300, 1400),
     "presign": (3600, 9300),
@@ -49,7 +49,7 @@ PEER = {  # requests a second of the compiled peer on two cores: as it came, and
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """A database and an S3 service, each started here."""
+    """The database and the S3 service that this bench has started."""
 
     database: postgres.PostgresServer
     s3: ceph.Ceph
@@ -62,7 +62,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one kind of request in one pass."""
+    """The figures of one kind of request in one pass."""
 
     rate: float  # requests a second
     milliseconds: float  # median
@@ -111,14 +111,14 @@ def sidecar_on(services: Services, folder: Path) -> Iterator[RunningSidecar]:
 
 
 def loads_of(sidecar: RunningSidecar) -> dict[str, Load]:
-    """Return every kind of request by its name, with the media that it needs uploaded."""
+    """Upload the media that the requests need; return every kind of request by name."""
     with httpx.Client(base_url=sidecar.public_url, headers=USER, timeout=30) as http:
         ids = []
         for _ in range(256):
             answer = http.post("/v1/media", content=upload_json(picture()), headers=JSON)
             ids.append(str(answer.raise_for_status().json()["id"]))
     known = upload_json(picture())
-    # The comment comes after the start of image and its own head: 6 bytes, 8 characters.
+    # The comment follows the start of image and its own head: 6 bytes, 8 characters.
     fresh = known.index(b"base64,") + len("base64,") + 8
     media = f"{sidecar.public_url}/v1/media"
 
@@ -178,7 +178,7 @@ def _table(taken: dict[str, list[Figures]]) -> Table:
 
 
 def picture(size: int = 50_000) -> bytes:
-    """Return a JPEG of about ``size`` bytes with a comment of its own."""
+    """Return a JPEG of about ``size`` bytes with a comment that makes it unique."""
     side = int((size / 1.45) ** 0.5)
     image = Image.frombytes("RGB", (side, side), os.urandom(side * side * 3))
     out = io.BytesIO()

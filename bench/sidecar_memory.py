@@ -1,9 +1,9 @@
 """Time and memory of large bodies: the sidecar on PostgreSQL and Ceph, with two workers.
 
-``python -m bench.sidecar_memory`` says what the sidecar's processes hold after the start, uploads
-new 15 MB images as a data URL and from a URL, then offers a 199 MB body, once with its length
-announced and once in chunks without. Memory is that of all processes, added: in RSS a page that
-several of them share counts for each, in PSS it is divided among all that have it.
+``python -m bench.sidecar_memory`` prints the memory of the sidecar's processes after the start,
+uploads new 15 MB images as a data URL and from a URL, then sends a 199 MB body, once with a
+Content-Length and once in chunks. Memory is the sum over all processes: in RSS a shared page counts
+once for each process, in PSS it is divided among the processes that share it.
 """
 
 import functools
@@ -35,7 +35,7 @@ PEER = {"15 MB image as a data URL": "257 ms, 119 MiB", "199 MB body, announced"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one request."""
+    """The figures of one request."""
 
     milliseconds: float
     peak: float  # MiB, as RSS
@@ -51,7 +51,7 @@ def measure(options: Options) -> list[Table]:
         running_services() as services,
         sidecar_on(services, Path(folder)) as sidecar,
     ):
-        for _ in range(4):  # until the workers have opened what they need
+        for _ in range(4):  # a warm-up of the workers
             _upload(sidecar, large_picture(100_000))
             _upload_from(site, sidecar, large_picture(100_000))
         kinds: dict[str, Callable[[], float]] = {
@@ -102,7 +102,7 @@ def website() -> Iterator["Website"]:
 
 
 class Website(ThreadingHTTPServer):
-    """Gives ``page`` for any URL."""
+    """Serves ``page`` at any URL."""
 
     page = b""
 
@@ -150,7 +150,7 @@ def _send(
         try:
             connection.request("POST", "/v1/media", body, headers)
         except (BrokenPipeError, ConnectionResetError):
-            return time.perf_counter() - since  # refused before all was sent
+            return time.perf_counter() - since  # refused before the whole body was sent
         answered = connection.getresponse().status
     finally:
         connection.close()

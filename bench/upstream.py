@@ -1,7 +1,7 @@
-"""A model that answers at once, so that it is not what a bench of the gateway measures.
+"""A model that answers at once, so that a bench measures the gateway and not the model.
 
-``python -m bench.upstream`` serves on a free port of loopback and prints its URL. Its answer says
-in ``X-Received-Bytes`` how long the request's body was.
+``python -m bench.upstream`` serves on a free port of loopback and prints its URL. Its answer has
+the length of the request's body in ``X-Received-Bytes``.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _ANSWER = (
 
 
 class _Connection(asyncio.Protocol):
-    """Answers each request once its body is there."""
+    """Answers each request when its body is complete."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -55,7 +55,7 @@ async def _serve() -> None:
 
 @contextlib.contextmanager
 def running_upstream() -> Iterator[str]:
-    """Run it in a process of its own; return its URL."""
+    """Run it in a separate process; return its URL."""
     command = [sys.executable, "-m", "bench.upstream"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -1,7 +1,6 @@
-"""Load by wrk (https://github.com/wg/wrk): requests made beforehand, over connections that stay.
+"""Load by wrk (https://github.com/wg/wrk): prepared requests over persistent connections.
 
-An answer that is an error ends the bench: a refused request is quick, and would pass for a good
-figure.
+An error ends the bench: a refused request is quick, and would pass for a good figure.
 """
 
 import json
@@ -22,19 +21,19 @@ class Load:
     bodies: Sequence[bytes] = ()
     paths: Sequence[str] = ()
     renew: tuple[int, int] | None = None
-    """Where a body's base64 begins that is other in each request, and how long it is."""
+    """Position and length of the base64 in a body that differs in each request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What came of it."""
+    """The result of a load."""
 
     rate: float  # requests a second
     median_us: float  # of the time to an answer
 
 
 def drive(load: Load, folder: Path, *, connections: int, seconds: float) -> Speed:
-    """Load for ``seconds``, whole ones; ``folder`` takes wrk's script and the bodies.
+    """Load for ``seconds``, a whole number; wrk's script and the bodies go into ``folder``.
 
     Raises RuntimeError if an answer was an error.
     """

@@ -1,4 +1,4 @@
-"""Where each part of the stack listens."""
+"""The address of each part of the stack."""
 
 import socket
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def url(port: int, path: str = "") -> str:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port at this moment."""
+    """Whether nobody listens on a port now."""
     try:
         socket.create_server((HOST, port)).close()
     except OSError:
@@ -46,7 +46,7 @@ def with_free_inner_ports(gateway: int) -> Ports:
 
 
 def free_ports() -> Ports:
-    """Five ports that nobody uses at this moment."""
+    """Five ports that nobody uses now."""
     sockets = [socket.create_server((HOST, 0)) for _ in range(5)]
     try:
         gateway, public, internal, llm, metrics = (each.getsockname()[1] for each in sockets)

@@ -1,4 +1,4 @@
-"""The APIs that the demo model speaks: how each names media, and how each is answered.
+"""The APIs that the demo model speaks: how each names media, and the form of its answers.
 
 Chat Completions   https://platform.openai.com/docs/api-reference/chat
 Responses          https://platform.openai.com/docs/api-reference/responses
@@ -24,7 +24,7 @@ Events = AsyncIterator[str]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the model says, and what that would have cost in tokens."""
+    """What the model says, and its cost in tokens."""
 
     model: str
     text: str
@@ -42,7 +42,7 @@ class Said:
         return self.input_tokens, self.output_tokens, self.input_tokens + self.output_tokens
 
     async def words(self) -> AsyncIterator[str]:
-        """The text a word at a time, with pauses, so that a reader sees a stream and no block."""
+        """The text word by word, with pauses, so that a reader sees that it streams."""
         words = self.text.split(" ")
         for at, word in enumerate(words):
             yield word if at == len(words) - 1 else word + " "
@@ -59,14 +59,14 @@ class Dialect(Protocol):
         """Return the answer in one piece."""
 
     def events(self, said: Said) -> Events:
-        """Return the answer as it is made."""
+        """Return the answer as a stream."""
 
     def refusal(self, status: int, code: str, message: str) -> Any:
         """Return an error's body."""
 
 
 class ChatCompletions:
-    """OpenAI's Chat Completions, and what other servers make of them."""
+    """OpenAI's Chat Completions, with the variants of other servers."""
 
     def media(self, body: dict[str, Any]) -> Iterator[Medium]:
         return _openai_media(body)
@@ -154,7 +154,7 @@ class Responses:
             "instructions": None,
             "metadata": {},
             "output": output,
-            "output_text": said.text if output else "",  # SDKs make it of the output
+            "output_text": said.text if output else "",  # SDKs derive it from the output
             "parallel_tool_calls": True,
             "temperature": 1.0,
             "tool_choice": "auto",
@@ -285,7 +285,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _openai_media(body: dict[str, Any]) -> Iterator[Medium]:
-    """Yield the media of both of OpenAI's APIs: many servers take the parts of either in both."""
+    """Yield the media of both of OpenAI's APIs: many servers accept either's parts in both."""
     for part in _objects(body):
         match part.get("type"):
             case "image_url" | "input_image":
@@ -306,7 +306,7 @@ def _image(reference: Any) -> Medium:
 
 
 def _text(members: Any, *names: str) -> str:
-    """Return the first of the members that is a text. Raises `Unseen` if there is none."""
+    """Return the first of the members that is text. Raises `Unseen` if none is."""
     for name in names:
         if isinstance(members, dict) and isinstance(members.get(name), str):
             return str(members[name])
@@ -339,4 +339,4 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {
     "/v1/messages": Messages,
     "/v1/messages/count_tokens": TokenCount,
 }
-"""By path. Gemini's paths hold the model's name, so it has routes of its own."""
+"""By path. Gemini is not among them: its paths contain the model's name, so it has other routes."""

@@ -15,7 +15,7 @@ FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "
 
 
 def drawn(name: str, width: int = 320, height: int = 200) -> bytes:
-    """An image in the format that the name's ending says. The same name is the same bytes."""
+    """An image in the format of the name's extension. The same name gives the same bytes."""
     ending = name.rpartition(".")[2].lower()
     digest = hashlib.sha256(name.encode()).digest()
     image = Image.new("RGB", (width, height), (digest[0], digest[1], digest[2]))
@@ -31,7 +31,7 @@ def drawn(name: str, width: int = 320, height: int = 200) -> bytes:
 
 
 def screenshot(number: int, width: int = 1200, height: int = 900) -> bytes:
-    """A PNG that packs badly, as screenshots of pages with photos do: 3.2 MB at 1200×900."""
+    """A PNG that compresses badly, like a screenshot of a page with photos: 3.2 MB at 1200×900."""
     noise = random.Random(number).randbytes(width * height * 3)  # noqa: S311
     image = Image.frombytes("RGB", (width, height), noise)
     pen = ImageDraw.Draw(image)

@@ -9,7 +9,7 @@ from demo.addresses import url
 
 
 class ServedInThread:
-    """Serves within a ``with``. ``server`` has a socket already."""
+    """A context manager that serves. ``server`` already has a socket."""
 
     def __init__(self, server: HTTPServer) -> None:
         self._server = server

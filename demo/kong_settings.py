@@ -1,7 +1,7 @@
 """kong.yml and Kong's own settings for one machine, the same for Kong and for devkong.
 
-kong.yml at the top of the repository is what an operator edits. To run it on other ports, only
-addresses in it are replaced; everything else, comments included, stays as it is.
+An operator edits kong.yml at the top of the repository. To run it on other ports, only its
+addresses are replaced; everything else, including comments, stays as it is.
 """
 
 import os
@@ -42,10 +42,10 @@ def kong_yml_for(written: str, ports: Ports, issuer: str, llm_upstream: str | No
 def kong_environment(
     prefix: Path, declarative_config: Path, ports: Ports, gateway_secret: str
 ) -> dict[str, str]:
-    """Kong's settings as environment variables. kong.conf.default explains each of them."""
+    """Kong's settings as environment variables. kong.conf.default explains each one."""
     plugin_server = f"{shlex.quote(sys.executable)} -m jan_media_plugin"
     settings = {
-        # What may be changed from outside, by setting the same variable.
+        # These may be overridden by setting the same variable.
         "KONG_LOG_LEVEL": "notice",
         # Request lines hold signed URLs, so they are not logged.
         "KONG_PROXY_ACCESS_LOG": "off",
@@ -54,14 +54,14 @@ def kong_environment(
         "KONG_ANONYMOUS_REPORTS": "off",
         # A usual chat body stays in memory; a larger one goes through a temporary file.
         "KONG_NGINX_HTTP_CLIENT_BODY_BUFFER_SIZE": "1m",
-        # Ends bodies without a length, which Kong would store until the disk is full. Above the
+        # Limits bodies without a length, which Kong would store until the disk is full. Above the
         # largest max_body_bytes, so that the plugin's own answer comes first.
         "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE": "64m",
         # Above max_header_bytes, for the same reason: nginx's refusal names no limit.
         "KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS": "4 32k",
         # nginx's own refusals of odd requests get Kong's error page, and so JSON.
         "KONG_NGINX_PROXY_ERROR_PAGE": "501 505 /kong_error_handler",
-        # Nobody is told Kong's version, and nobody may ask for a request's timings.
+        # Clients learn neither Kong's version nor a request's timings.
         "KONG_HEADERS": "latency_tokens,X-Kong-Request-Id",
         "KONG_REQUEST_DEBUG": "off",
     }

@@ -1,7 +1,7 @@
 """What the providers of hosted models refuse, so that the demo model can refuse it too.
 
-Each record says where its figures were read, and when. They are the providers' published limits of
-a request with images; what is not published is not here.
+Each record names the source of its figures and their date. They are the providers' published limits
+for requests with images; unpublished limits are not here.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one provider. None and an empty tuple: there is no such limit."""
+    """The limits of one provider. None or an empty tuple: no such limit."""
 
     types: tuple[str, ...] = ()  # Pillow's names of formats
     max_bytes: int | None = None  # of one image
@@ -41,7 +41,7 @@ class Limits:
         return None
 
     def refuses_unknown(self) -> str | None:
-        """Return why something that is no image of an accepted type is refused, or None."""
+        """Return why something is refused that is not an image of an accepted type, or None."""
         if not self.types:
             return None
         return f"unsupported image: send a file of the types {', '.join(self.types)}"

@@ -1,14 +1,14 @@
-"""A stand-in for a vision model: it fetches each image it is given and says exactly what it got.
+"""A stand-in for a vision model: it fetches each image of a request and says exactly what it got.
 
-Clients and tests prove with it that the right bytes arrived. Nothing about it is intelligent.
+Clients and tests use it to prove that the right bytes arrived. It has no intelligence.
 
     POST /v1/chat/completions, /v1/responses, /v1/messages      see demo/dialects.py
     POST /v1/messages/count_tokens
     POST /v1beta/models/{model}:generateContent, :streamGenerateContent (below /v1 too)
     GET  /v1/models, /v1/models/{model}
     GET  /v1/received           the latest requests as they arrived: path, headers, body;
-                                with ?last=1 the last one alone
-    GET  /received              the same, for those who reach this server without the gateway
+                                with ?last=1 only the last one
+    GET  /received              the same, for direct requests to this server
     GET  /healthz
 
 With ``--limits anthropic`` (or openai, gemini, qwen) it refuses what that provider refuses.
@@ -110,7 +110,7 @@ def demo_llm(limits: Limits = PROVIDERS["none"]) -> Starlette:
 
 
 def _nothing_here(request: Request, problem: Exception) -> Response:
-    """The answer to a path or a method that there is not."""
+    """The answer to an unknown path or method."""
     assert isinstance(problem, HTTPException)
     message = f"{request.method} {request.url.path} is nothing that this model answers."
     refusal = DIALECTS["/v1/chat/completions"]().refusal(problem.status_code, "not_found", message)
@@ -118,7 +118,7 @@ def _nothing_here(request: Request, problem: Exception) -> Response:
 
 
 def _object(raw: bytes) -> dict[str, Any]:
-    """Return the object of a request's body. Raises ValueError with words for the caller."""
+    """Return the JSON object in a request's body. Raises ValueError, worded for the caller."""
     try:
         body = json.loads(raw)
     except ValueError:
@@ -137,7 +137,7 @@ def _text(seen: list[Seen]) -> str:
 
 
 def _letters(value: Any) -> int:
-    """Return how many characters of a request are text for a model, and no media."""
+    """Return how many characters of a request are text for the model, not media."""
     if isinstance(value, str):
         return 0 if len(value) > 10_000 or "://" in value[:40] else len(value)
     if isinstance(value, dict):
@@ -160,7 +160,7 @@ def main() -> None:
     arguments.add_argument("--limits", choices=list(PROVIDERS), default="none")
     chosen = arguments.parse_args()
     app = demo_llm(PROVIDERS[chosen.limits])
-    # No websockets, whatever else is installed: a POST that asks for an upgrade is a POST.
+    # No websockets, even if a library for them is installed: a POST with Upgrade stays a POST.
     uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning", ws="none")
 
 

@@ -16,9 +16,9 @@ READY_WITHIN_SECONDS = 60.0
 STOPPED_WITHIN_SECONDS = 10.0
 LOG_TAIL_LINES = 30
 
-# Ends a process group, first politely, when its input ends before a line comes. The input ends also
-# if this stack is killed and cannot stop its parts. A signal at the death of the parent would reach
-# only the first of `kong start`'s processes, which passes none on.
+# Ends a process group, first with SIGTERM, when its input ends before a line comes. The input also
+# ends if this stack is killed and cannot stop its parts. A parent-death signal would reach only the
+# first of `kong start`'s processes, which forwards no signals.
 WATCHDOG = """
 read -r stopped && exit
 kill -s TERM -- "-$1"
@@ -31,12 +31,12 @@ kill -s KILL -- "-$1"
 
 
 class PartFailed(Exception):
-    """A part died, or was not ready in time. The message carries the end of its log."""
+    """A part died, or was not ready in time. The message includes the end of its log."""
 
 
 @dataclass
 class Part:
-    """A process with a name, a log file and a question that tells whether it is ready."""
+    """A process with a name, a log file and a check of whether it is ready."""
 
     name: str
     command: Sequence[str]
@@ -44,7 +44,7 @@ class Part:
     log: Path
     is_ready: Callable[[], bool]
     extra_logs: Sequence[Path] = ()
-    # For a command that starts the real process below itself and passes no signal on.
+    # For a command that starts the real process as a child and forwards no signals.
     stop_whole_group: bool = False
     process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _watchdog: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
@@ -57,7 +57,7 @@ class Part:
         return self.process.pid
 
     def start(self) -> None:
-        """Starts the process in a group of its own, so that Ctrl-C reaches only the stack."""
+        """Starts the process in its own group, so that Ctrl-C reaches only the stack."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -79,7 +79,7 @@ class Part:
     def wait_until_ready(self, go_on: Callable[[], None] = lambda: None) -> None:
         """Returns when the part is ready. Raises PartFailed when it dies or takes too long.
 
-        ``go_on`` is called again and again meanwhile; what it raises ends the waiting.
+        ``go_on`` is called again and again meanwhile; an exception from it ends the wait.
         """
         give_up = time.monotonic() + READY_WITHIN_SECONDS
         while not self.is_ready():
@@ -94,7 +94,7 @@ class Part:
         self.check()
 
     def check(self) -> None:
-        """Raises PartFailed when the process is gone."""
+        """Raises PartFailed if the process has ended."""
         if self.process is not None and self.process.poll() is not None:
             raise PartFailed(
                 f"{self.name} stopped with status {self.process.returncode}.\n{self.log_tail()}"
@@ -110,7 +110,7 @@ class Part:
         return "\n".join(tails)
 
     def stop(self) -> None:
-        """Ends the process and what it started, first politely."""
+        """Ends the process and its children, first with SIGTERM."""
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -134,12 +134,12 @@ class Part:
             os.killpg(self.pid, which)
 
 
-# All is plain HTTP here. httpx would read the world's certificates before each question.
+# All URLs here are plain HTTP. httpx would load the certificate authorities before each request.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def answers(url: str, status: int = 200) -> Callable[[], bool]:
-    """A question for Part.is_ready: does this URL answer with this status?"""
+    """A check for Part.is_ready: does this URL answer with this status?"""
 
     def ask() -> bool:
         try:

@@ -3,8 +3,8 @@
     python -m demo.stack        (make up)
 
 GATEWAY_PORT      the gateway's port, 8000 unless set
-KONG_BIN          a Kong executable to run in devkong's place
-LLM_UPSTREAM_URL  a model to put behind /v1 in the demo LLM's place
+KONG_BIN          a Kong executable to run instead of devkong
+LLM_UPSTREAM_URL  a model to put behind /v1 instead of the demo LLM
 MEDIA_…           any of the sidecar's settings, see docs/configuration.md
 """
 
@@ -27,15 +27,15 @@ from demo.addresses import HOST, Ports, free_ports, is_free, url, with_free_inne
 from demo.kong_settings import ROOT, kong_environment, kong_yml_for
 from demo.part import Part, PartFailed, answers
 
-# Unix socket paths may have 107 bytes; the plugin server's socket is below Kong's prefix.
+# Unix socket paths are at most 107 bytes; the plugin server's socket is below Kong's prefix.
 LONGEST_PREFIX = 107 - len("/jan-media.sock")
 
 
 @dataclass
 class Stack:
-    """The parts, started in the order in which they need each other.
+    """The parts, started in the order of their dependencies.
 
-    Use it as a context manager: leaving it stops everything that was started.
+    Use it as a context manager: leaving it stops everything that it has started.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Stack:
     media_settings: Mapping[str, str] = field(default_factory=dict)
     kong_yml: Path = ROOT / "kong.yml"
     go_on: Callable[[], None] = lambda: None
-    """Called again and again during the start; what it raises ends the start."""
+    """Called again and again during the start; an exception from it ends the start."""
     parts: list[Part] = field(default_factory=list, init=False)
     _short_prefix: Path | None = field(default=None, init=False)
 
@@ -101,7 +101,7 @@ class Stack:
         gateway.wait_until_ready(self.go_on)
 
     def stop(self) -> None:
-        """Stops the parts, the gateway first, so that nobody is sent to a part that is gone."""
+        """Stops the parts, the gateway first, so that no request goes to a stopped part."""
         for part in reversed(self.parts):
             part.stop()
         if self._short_prefix is not None:
@@ -153,7 +153,7 @@ class Stack:
         )
         prefix = self._kong_prefix()
         plugin_server = prefix / "jan-media.sock"
-        plugin_server.unlink(missing_ok=True)  # of a stack that was killed
+        plugin_server.unlink(missing_ok=True)  # left by a stack that was killed
         environment = {
             **os.environ,
             **kong_environment(prefix, config, self.ports, secret),
@@ -186,7 +186,7 @@ class Stack:
 
 
 def gateway_is_ready(base_url: str) -> bool:
-    """True when routes lead to the sidecar and the plugin answers (not only its guard)."""
+    """True if routes lead to the sidecar and the plugin itself answers, not only its guard."""
     try:
         health = httpx.get(f"{base_url}/media/healthz", timeout=2, trust_env=False)
         refusal = httpx.get(f"{base_url}/v1/models", timeout=5, trust_env=False)
@@ -220,10 +220,10 @@ def chosen_kong(environment: Mapping[str, str]) -> str | None:
 
 
 class _ToldToStop:
-    """Notes SIGINT and SIGTERM, and raises only where it is asked.
+    """Notes SIGINT and SIGTERM, and raises only in `check`.
 
-    An exception out of a signal handler comes up anywhere, also where Python drops it (in its
-    callbacks around a fork), or where it ends a stopping that is under way.
+    An exception from a signal handler can occur anywhere: where Python drops it (in its callbacks
+    around a fork), or where it interrupts a stop in progress.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,8 @@
 """`make demo`: the whole path on one machine, each step shown and checked.
 
-The steps are those of "Complete Flow" and "Multiple Images" in docs/media-api-examples.md, and
-beside them deduplication, a direct upload, a stream and a refusal. The last is what the gateway is
-for: a conversation that grows by a screenshot in each turn, with a model that has Anthropic's
-limits.
+The steps are those of "Complete Flow" and "Multiple Images" in docs/media-api-examples.md, plus
+deduplication, a direct upload, a stream and a refusal. The last step shows the gateway's purpose: a
+conversation that grows by a screenshot in each turn, with a model that has Anthropic's limits.
 """
 
 import base64
@@ -28,11 +27,11 @@ JSON = {"Content-Type": "application/json"}
 
 
 class WrongStep(Exception):
-    """A step ended otherwise than it should."""
+    """A step did not end as expected."""
 
 
 def check(holds: bool, expectation: str) -> None:
-    """Raises WrongStep with the expectation that did not hold."""
+    """Prints an expectation that holds. Raises WrongStep with one that does not."""
     if not holds:
         raise WrongStep(expectation)
     print(f"   ✓ {expectation}")
@@ -50,7 +49,7 @@ def shown(label: str, value: Any) -> None:
 
 
 def successful(answer: httpx.Response, status: int = 200) -> Any:
-    """The JSON of an answer. Raises WrongStep for any other status."""
+    """The JSON of a successful response. Raises WrongStep for any other status."""
     if answer.status_code != status:
         raise WrongStep(f"expected {status}, got {answer.status_code}: {answer.text}")
     return answer.json() if answer.content else None
@@ -70,7 +69,7 @@ SWITCHED_ON = {
 
 
 def switched_on(kong_yml: str) -> str:
-    """kong.yml with media stored that come inline, and made to fit. Raises WrongStep."""
+    """kong.yml with inline media stored and converted to fit. Raises WrongStep."""
     for before, after in SWITCHED_ON.items():
         if kong_yml.count(before) != 1:
             raise WrongStep(f"kong.yml has one {before.strip()!r}")
@@ -79,11 +78,11 @@ def switched_on(kong_yml: str) -> str:
 
 
 TURNS = 10
-TALL = TURNS  # the last screenshot is that of a whole page, taller than the model takes
+TALL = TURNS  # the last screenshot is of a whole page, taller than the model accepts
 
 
 def said(turn: int) -> dict[str, Any]:
-    """What a turn adds to a conversation of Anthropic's Messages: a screenshot, inline."""
+    """A turn's addition to a conversation in Anthropic's Messages: an inline screenshot."""
     shot = screenshot(turn, 120, 9000) if turn == TALL else screenshot(turn)
     data = base64.b64encode(shot).decode()
     source = {"type": "base64", "media_type": "image/png", "data": data}
@@ -100,14 +99,14 @@ def chat_body(question: str, ids: list[str], stream: bool = False) -> bytes:
 
 
 class Story:
-    """The steps, told by one client who has nothing but the gateway's address."""
+    """The steps, as one client who knows only the gateway's address."""
 
     def __init__(self, gateway: str, images: str, model: str) -> None:
         self.images = images
         self.model = model
         self.client = httpx.Client(base_url=gateway, timeout=30, trust_env=False)
-        # For the model itself, past the gateway: what reached it, and what it would say.
-        # A connection each time: the model closes one that was idle for five seconds.
+        # To the model directly, not through the gateway: what reached it, and what it would say.
+        # A new connection each time: the model closes one that was idle for five seconds.
         none_kept = httpx.Limits(max_keepalive_connections=0)
         self.observer = httpx.Client(timeout=30, trust_env=False, limits=none_kept)
 
@@ -242,7 +241,7 @@ class Story:
         return self.client.post("/v1/chat/completions", content=body, headers=JSON)
 
     def last_received(self) -> str:
-        """The body of the model's latest request, asked of the model itself."""
+        """The body of the latest request that the model has received, as the model reports it."""
         answer = self.observer.get(f"{self.model}/received", params={"last": 1})
         return str(answer.json()[0]["body"])
 

@@ -1,4 +1,4 @@
-"""What the demo model sees: it fetches or decodes each medium of a request and names it exactly."""
+"""The demo model's eyes: they fetch or decode each medium of a request and describe it exactly."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from demo.limits import Limits
 
-Image.MAX_IMAGE_PIXELS = None  # the limits of a provider decide, and nothing is decoded here
+Image.MAX_IMAGE_PIXELS = None  # the provider's limits decide, and no image is decoded here
 
 
 class Unseen(Exception):
@@ -42,8 +42,8 @@ class Seen:
 
 
 async def see(media: Sequence[Medium], limits: Limits) -> list[Seen]:
-    """Look at each medium of a request, all at a time. Raises `Unseen` for the first that fails."""
-    # The environment's proxies are not for media: these come from the gateway's own storage.
+    """Look at all media of a request in parallel. Raises `Unseen` for the first that fails."""
+    # The environment's proxies are not for media, which come from the gateway's own storage.
     async with httpx.AsyncClient(timeout=15, trust_env=False, follow_redirects=True) as client:
         contents = await asyncio.gather(*(_content(medium, client) for medium in media))
     images = sum(medium.kind == "Image" for medium in media)
