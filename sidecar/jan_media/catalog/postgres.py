@@ -110,7 +110,7 @@ class PostgresCatalog(Catalog):
 
     def __init__(self, url: str, *, connections: int = CONNECTIONS) -> None:
         self._url = url
-        self._pool = _Pool(
+        self._pool = ConnectionPool(
             url,
             connection_class=_Connection,
             kwargs={
@@ -157,11 +157,11 @@ class PostgresCatalog(Catalog):
         self._pool.close()
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
-        with _in_time(_READ), self._pool.connection() as db:
+        with self._in_time(_READ), self._pool.connection() as db:
             return work(_Statements(db))
 
     def _transact(self, work: Callable[[Transaction], T], seconds: float = _WRITE) -> T:
-        with _in_time(seconds):
+        with self._in_time(seconds):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     with self._pool.connection() as db, db.transaction():
@@ -174,13 +174,20 @@ class PostgresCatalog(Catalog):
                     time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 (spreads attempts)
             raise CatalogUnavailable("the catalog is too busy: other transactions kept winning")
 
+    @contextmanager
+    def _in_time(self, seconds: float) -> Iterator[None]:
+        """Whatever waits for the server inside must be done within ``seconds``.
 
-class _Pool(ConnectionPool["_Connection"]):
-    """A pool that opens with its first use, so that a catalog can be made before a fork."""
-
-    def getconn(self, timeout: float | None = None) -> "_Connection":
-        self.open()
-        return super().getconn(timeout)
+        Raises `CatalogUnavailable` if it is not, or fails.
+        """
+        token = _give_up_at.set(time.monotonic() + seconds)
+        try:
+            self._pool.open()  # with the first use, so that a catalog can be made before a fork
+            yield
+        except _AWAY as error:
+            raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
+        finally:
+            _give_up_at.reset(token)
 
 
 class _Connection(psycopg.Connection[Row]):
@@ -231,21 +238,6 @@ def _configure(db: _Connection) -> None:
     db.isolation_level = IsolationLevel.READ_COMMITTED
     milliseconds = [str(int(seconds * 1000)) for seconds in (_LOCK, _STATEMENT, 2 * _WRITE)]
     db.execute(_SESSION, milliseconds)
-
-
-@contextmanager
-def _in_time(seconds: float) -> Iterator[None]:
-    """Whatever waits for the server inside must be done within ``seconds``.
-
-    Raises `CatalogUnavailable` if it is not, or fails.
-    """
-    token = _give_up_at.set(time.monotonic() + seconds)
-    try:
-        yield
-    except _AWAY as error:
-        raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
-    finally:
-        _give_up_at.reset(token)
 
 
 def _lock_key(name: str) -> int:
