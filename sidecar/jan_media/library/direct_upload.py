@@ -15,7 +15,7 @@ from jan_media.library.library import Library, held_until, under_fresh_key, uplo
 from jan_media.library.owners import require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
-from jan_media.storage.interface import PresignedPost
+from jan_media.storage.interface import ObjectMissing, PresignedPost
 
 OVERDUE_BATCH = 500
 
@@ -76,14 +76,17 @@ def complete(library: Library, media: Media) -> Claimed | None:
     if media.state is not State.PENDING:
         return Claimed(media, deduped=False)
 
-    def attempt(key: str) -> Claimed | None:
-        size = library.storage.size(media.storage_key)
-        if size is None:
+    size = library.storage.size(media.storage_key)
+    if size is None:
+        return _as_it_is_now(library, media)
+    if size > library.rules.max_bytes:  # not even worth copying
+        return _reject(library, media, ContentTooLarge(library.rules.max_bytes))
+
+    def write(key: str) -> Claimed | None:
+        try:
+            library.storage.copy(media.storage_key, key, mime=media.mime)
+        except ObjectMissing:  # somebody else was faster
             return _as_it_is_now(library, media)
-        if size > library.rules.max_bytes:  # not even worth copying
-            return _reject(library, media, ContentTooLarge(library.rules.max_bytes))
-        library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
-        library.storage.copy(media.storage_key, key, mime=media.mime)
         try:
             settled = _settle(library, media, key)
         except Refused as refusal:
@@ -98,7 +101,7 @@ def complete(library: Library, media: Media) -> Claimed | None:
             discard(library, media.storage_key)
         return Claimed(settled, deduped)
 
-    return under_fresh_key(attempt)
+    return under_fresh_key(library, write)
 
 
 def overdue(library: Library, *, now: int, ahead_ms: int = 0) -> Iterator[Media]:

@@ -79,14 +79,14 @@ def _store(
         own_end = None if details.lifetime is None else end
         return Claim(owner, now, own_end, details.name, details.purpose), end
 
-    def attempt(key: str) -> Claimed:
-        claim, end = claim_now()
-        known = library.catalog.claim_known(content, claim, expires_at=end, quota=quota)
-        if known is not None:
-            return known
-        if quota != NO_QUOTA:  # the commit will look again, but the bytes would be written by then
-            quota.require_room(library.catalog.usage(owner), bytes=content.bytes, files=1)
-        library.catalog.intend(key, due_at=claim.created_at + library.rules.hold_ms)
+    claim, end = claim_now()
+    known = library.catalog.claim_known(content, claim, expires_at=end, quota=quota)
+    if known is not None:
+        return known
+    if quota != NO_QUOTA:  # the commit will look again, but the bytes would be written by then
+        quota.require_room(library.catalog.usage(owner), bytes=content.bytes, files=1)
+
+    def write(key: str) -> Claimed:
         library.storage.put(key, spool.from_start(), mime=content.mime)
         claim, end = claim_now()
         new_id = new_media_id(claim.created_at)
@@ -101,7 +101,7 @@ def _store(
             discard(library, key)
         return claimed
 
-    return under_fresh_key(attempt)
+    return under_fresh_key(library, write)
 
 
 def examine(library: Library, spool: Spool, allowed: AllowedTypes) -> Content:

@@ -110,14 +110,17 @@ def fresh_content_key() -> str:
     return f"{CONTENTS}{name[:2]}/{name}"
 
 
-def under_fresh_key(work: Callable[[str], T]) -> T:
-    """Call ``work`` with a key for its bytes; again, with another, if a sweep took them meanwhile.
+def under_fresh_key(library: Library, write: Callable[[str], T]) -> T:
+    """Intend a key, and have ``write`` write bytes under it and commit them; again, with another
+    key, if a sweep took it meanwhile.
 
     Raises `StorageUnavailable` after a few times.
     """
     for _ in range(ATTEMPTS):
+        key = fresh_content_key()
+        library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
         with contextlib.suppress(IntentLapsed, ObjectMissing):
-            return work(fresh_content_key())
+            return write(key)
     raise StorageUnavailable("writing takes longer than MEDIA_SWEEP_GRACE allows")
 
 

@@ -9,7 +9,6 @@ A pending upload goes along with what has been uploaded for it. Its form leads t
 though: what is sent there after the move does not arrive.
 """
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from jan_media.catalog.catalog import Catalog
-from jan_media.catalog.interface import ApiKey, IntentLapsed, Rendition, State
+from jan_media.catalog.interface import ApiKey, Rendition, State
 from jan_media.catalog.transfer import Record
 from jan_media.errors import ContentTooLarge
-from jan_media.library.library import Counts, Library, fresh_content_key, under_fresh_key
+from jan_media.library.library import Counts, Library, under_fresh_key
 from jan_media.library.spool import Spool
 from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
 
@@ -122,18 +121,20 @@ class _Move:
     def bring_rendition(self, of: tuple[str, str], rendition: Rendition) -> Moved:
         """Make the target hold a rendition, if it has its original. One that cannot be brought is
         made anew there when it is asked for."""
-        (sha256, fit), catalog, brought = of, self.target.catalog, Moved()
+        (sha256, fit), catalog, from_key = of, self.target.catalog, rendition.storage_key
         if of in catalog.renditions([sha256]):
-            return brought
-        with contextlib.suppress(_Damaged, IntentLapsed):
-            if rendition.storage_key:
-                key = fresh_content_key()
-                self._intend(key)
-                size = self._copy(rendition.storage_key, key, rendition.mime, size=rendition.bytes)
-                brought = Moved(copied_objects=1, copied_bytes=size)
-                rendition = replace(rendition, storage_key=key)
-            catalog.keep_rendition(sha256, fit, rendition, now=self.target.clock())
-        return brought
+            return Moved()
+
+        def write(key: str) -> Moved:
+            size = self._copy(from_key, key, rendition.mime, size=rendition.bytes) if key else 0
+            brought = replace(rendition, storage_key=key)
+            catalog.keep_rendition(sha256, fit, brought, now=self.target.clock())
+            return Moved(copied_objects=int(key != ""), copied_bytes=size)
+
+        try:
+            return under_fresh_key(self.target, write) if from_key else write("")
+        except _Damaged:
+            return Moved()
 
     def _bring_ready(self, record: Record) -> int | None:
         """Returns how many bytes were copied for it; None if the target had them."""
@@ -141,15 +142,14 @@ class _Move:
         if take_in(record, storage_key=None, now=now()):
             return None
 
-        def attempt(key: str) -> int:
-            self._intend(key)
+        def write(key: str) -> int:
             size = self._copy(
                 media.storage_key, key, media.mime, size=media.bytes, sha256=media.sha256
             )
             take_in(record, storage_key=key, now=now())
             return size
 
-        return under_fresh_key(attempt)
+        return under_fresh_key(self.target, write)
 
     def _bring_unready(self, record: Record, ours: Record | None) -> int | None:
         """Also what has been uploaded for it, under the upload's own key."""
@@ -163,10 +163,6 @@ class _Move:
         if self.target.storage.size(media.storage_key) == size:
             return None
         return self._copy(media.storage_key, media.storage_key, media.mime)
-
-    def _intend(self, key: str) -> None:
-        target = self.target
-        target.catalog.intend(key, due_at=target.clock() + target.rules.hold_ms)
 
     def _copy(
         self, key: str, target_key: str, mime: str, *, size: int = 0, sha256: str = ""

@@ -91,15 +91,13 @@ def _make(library: Library, media: Media, fit: Fit) -> Rendition:
         message = f"The image cannot be converted to what the model takes. {refusal.message}"
         made = Rendition("", media.mime, 0, failure_code=refusal.code, failure_message=message)
 
-    def keep(key: str) -> Rendition | None:
-        done = made
+    def write(key: str) -> Rendition | None:
         if content is not None:
-            library.catalog.intend(key, due_at=library.clock() + library.rules.hold_ms)
             library.storage.put(key, io.BytesIO(content), mime=made.mime)
-            done = replace(made, storage_key=key)
+        done = replace(made, storage_key=key)
         return library.catalog.keep_rendition(media.sha256, fit.key, done, now=library.clock())
 
-    kept = under_fresh_key(keep)
+    kept = write("") if content is None else under_fresh_key(library, write)
     if kept is None:
         raise not_found()
     if late:

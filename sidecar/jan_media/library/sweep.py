@@ -123,15 +123,6 @@ def rehearse(library: Library, *, ahead_ms: int = 0) -> Swept:
     )
 
 
-def reclaim(library: Library, *, limit: int) -> None:
-    """Delete some of the objects whose keys are garbage and due: up to ``limit``.
-
-    Uploads are left to the sweep, which looks first whether they are still to be used.
-    """
-    keys = library.catalog.take_garbage(now=library.clock(), limit=limit)
-    _delete(library, [key for key in keys if not is_upload_key(key)])
-
-
 def give_up(library: Library, media_id: str, owner: str) -> None:
     """Give up ``owner``'s claim on an id; the id and its bytes go with the last claim.
 
@@ -145,7 +136,9 @@ def give_up(library: Library, media_id: str, owner: str) -> None:
         raise Refused("not_owner", "Only those who uploaded this media can delete it")
     if released is Released.GONE:
         with contextlib.suppress(CatalogUnavailable, StorageUnavailable):
-            reclaim(library, limit=_RECLAIMED_AT_ONCE)
+            keys = library.catalog.take_garbage(now=library.clock(), limit=_RECLAIMED_AT_ONCE)
+            # Uploads are left to a sweep, which looks first whether they are still to be used.
+            _delete(library, [key for key in keys if not is_upload_key(key)])
 
 
 def _delete(library: Library, keys: list[str]) -> None:
