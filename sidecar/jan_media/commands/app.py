@@ -34,13 +34,8 @@ def jan_media(
 
 
 app.command("serve", rich_help_panel=SIDECAR)(serve_until_stopped)
-app.command(rich_help_panel=SIDECAR)(doctor)
-app.command(rich_help_panel=SIDECAR)(verify)
-app.command(rich_help_panel=SIDECAR)(sweep)
-app.command(rich_help_panel=SIDECAR)(migrate)
+for of_sidecar in (doctor, verify, sweep, migrate):
+    app.command(rich_help_panel=SIDECAR)(of_sidecar)
 app.add_typer(keys, name="keys", rich_help_panel=SIDECAR)
-app.command(rich_help_panel=CLIENT)(upload)
-app.command(rich_help_panel=CLIENT)(ls)
-app.command(rich_help_panel=CLIENT)(get)
-app.command(rich_help_panel=CLIENT)(rm)
-app.command(rich_help_panel=CLIENT)(chat)
+for of_client in (upload, ls, get, rm, chat):
+    app.command(rich_help_panel=CLIENT)(of_client)
