@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
 from pathlib import PurePath
@@ -33,14 +32,23 @@ SAFE_HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class PageFile:
-    """A file of a page, as it is sent."""
+    """The endpoint of a file whose name has an ending that pages use."""
 
-    content: bytes
-    packed: bytes  # gzip
-    kind: str
-    etag: str
+    def __init__(self, name: str, content: bytes, headers: Mapping[str, str]) -> None:
+        self._content = content
+        self._packed = gzip.compress(content, mtime=0)
+        self._etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        kind = _TYPES[PurePath(name).suffix]
+        self._headers = {**headers, "ETag": self._etag, "Content-Type": kind}
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a GET or HEAD."""
+        if self._etag in request.headers.get("if-none-match", "").replace("W/", ""):
+            return Response(status_code=304, headers=self._headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(self._packed, headers=self._headers | {"Content-Encoding": "gzip"})
+        return Response(self._content, headers=self._headers)
 
 
 def page(
@@ -58,7 +66,7 @@ def page(
     @cache
     def files() -> dict[str, PageFile]:
         return {
-            path: page_file(path, content)
+            path: PageFile(path, content, headers)
             for path, content in contents().items()
             if PurePath(path).suffix in _TYPES
         }
@@ -73,7 +81,7 @@ def page(
         found = known.get(request.path_params["path"] or "index.html")
         if found is None:
             return error_response("not_found", f"The {name} has no such file")
-        return answer_with(request, found, headers)
+        return await found(request)
 
     return [Path(f"/{folder}", GET=without_slash), Path(f"/{folder}/{{path:path}}", GET=file)]
 
@@ -82,24 +90,6 @@ def contents_of(folder: FilePath) -> dict[str, bytes]:
     """What all files below a folder hold, by their paths from there."""
     found = (each for each in folder.rglob("*") if each.is_file())
     return {each.relative_to(folder).as_posix(): each.read_bytes() for each in found}
-
-
-def page_file(name: str, content: bytes) -> PageFile:
-    """The file; its name has an ending that pages use."""
-    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    return PageFile(content, gzip.compress(content, mtime=0), _TYPES[PurePath(name).suffix], etag)
-
-
-def answer_with(request: Request, file: PageFile, headers: Mapping[str, str]) -> Response:
-    """Answer a GET or HEAD for the file."""
-    headers = {**headers, "ETag": file.etag, "Content-Type": file.kind}
-    if file.etag in request.headers.get("if-none-match", "").replace("W/", ""):
-        return Response(status_code=304, headers=headers)
-    content = file.content
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        headers["Content-Encoding"] = "gzip"
-        content = file.packed
-    return Response(content, headers=headers)
 
 
 def policy_header(**sources: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from jan_media.api.pages import answer_with, contents_of, page, page_file, policy_header
+from jan_media.api.pages import PageFile, contents_of, page, policy_header
 from jan_media.api.routes import Path
 from jan_media.settings import Settings
 from jan_media.sidecar import Sidecar
@@ -29,18 +29,13 @@ def paths(sidecar: Sidecar) -> list[Path]:
     headers = security_headers(sidecar.settings, storage_origin(sidecar))
     config = console_config(sidecar.settings, has_library=(STATIC / OIDC_LIBRARY).is_file())
     above = (STATIC / "index.html").read_bytes().replace(b'="./', b'="./console/')
-    above_its_folder = page_file("index.html", above)
-
-    async def root(request: Request) -> Response:
-        """The page, one folder above its files."""
-        return answer_with(request, above_its_folder, headers)
 
     async def configuration(request: Request) -> Response:
         """What the page must know."""
         return JSONResponse(config, headers=headers)
 
     return [
-        Path("/", GET=root),
+        Path("/", GET=PageFile("index.html", above, headers)),  # one folder above its files
         Path("/console/config.json", GET=configuration),
         *page("console", partial(contents_of, STATIC), headers, folder="console"),
     ]
