@@ -38,15 +38,7 @@ _LONGEST_ANSWER = 1 << 28
 class Decoders:
     """A few processes that each do one job at a time. Any thread may call `run`."""
 
-    def __init__(
-        self,
-        processes: int = PROCESSES,
-        *,
-        cpu_seconds: int = CPU_SECONDS,
-        wall_seconds: float = WALL_SECONDS,
-    ) -> None:
-        self._cpu_seconds = cpu_seconds
-        self._wall_seconds = wall_seconds
+    def __init__(self, processes: int = PROCESSES) -> None:
         # The last one used comes first; None is a place whose process is to be started.
         self._idle: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         for _ in range(processes):
@@ -62,8 +54,8 @@ class Decoders:
         try:
             if process is None or not process.alive:
                 process = _Process()
-            question = {"job": job, "cpu_seconds": self._cpu_seconds, "mime": mime, **arguments}
-            answer = process.ask(question, source, size, self._wall_seconds)
+            question = {"job": job, "cpu_seconds": CPU_SECONDS, "mime": mime, **arguments}
+            answer = process.ask(question, source, size)
         except BaseException:
             if process is not None:
                 process.end()
@@ -93,16 +85,14 @@ class _Process:
                 stdin=subprocess.DEVNULL,
             )
         no_start = RuntimeError("a decoder process does not start: see the log")
-        with self._killed_after(WALL_SECONDS, no_start):
+        with self._killed_if_silent(no_start):
             self._connection.recv_bytes()
 
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(
-        self, question: dict[str, Any], source: BinaryIO, size: int, wall_seconds: float
-    ) -> Any:
+    def ask(self, question: dict[str, Any], source: BinaryIO, size: int) -> Any:
         """The answer. Raises `TooExpensive` if the process ends, or is silent for too long."""
         source.seek(0)
         file = None
@@ -110,7 +100,7 @@ class _Process:
             with contextlib.suppress(io.UnsupportedOperation):  # it lies in memory
                 file = source.fileno()
         content = source.read() if file is None else None
-        with self._killed_after(wall_seconds, TooExpensive(question["mime"])):
+        with self._killed_if_silent(TooExpensive(question["mime"])):
             self._connection.send_bytes(msgpack.packb({**question, "content": content}))
             if file is not None:
                 send_handle(self._connection, file, self._process.pid)
@@ -122,9 +112,9 @@ class _Process:
         self._process.wait()
 
     @contextlib.contextmanager
-    def _killed_after(self, seconds: float, failure: Exception) -> Iterator[None]:
+    def _killed_if_silent(self, failure: Exception) -> Iterator[None]:
         """What waits for the process inside waits no longer. Raises ``failure`` if it ends."""
-        timer = Timer(seconds, self._process.kill)
+        timer = Timer(WALL_SECONDS, self._process.kill)
         timer.start()
         try:
             yield

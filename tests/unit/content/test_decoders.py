@@ -2,9 +2,9 @@
 
 import io
 import tempfile
-from typing import Any
 
 import pytest
+from jan_media.content import decoders as module
 from jan_media.content.decoders import Decoders
 from jan_media.content.refusals import MediaRefused, TooExpensive
 from PIL import Image
@@ -26,13 +26,16 @@ def slow() -> bytes:
     return whole[:-2] + scan * 90 + whole[-2:]
 
 
-@pytest.mark.parametrize("limit", [{"cpu_seconds": 0}, {"wall_seconds": 1}])
+@pytest.mark.parametrize(("limit", "seconds"), [("CPU_SECONDS", 0), ("WALL_SECONDS", 1)])
 def test_a_picture_that_takes_too_long_costs_its_process_and_no_other_picture(
-    slow: bytes, limit: dict[str, Any]
+    slow: bytes, limit: str, seconds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoders = Decoders(1, **limit)
+    decoders = Decoders(1)
+    check(decoders, SMALL)
+    monkeypatch.setattr(module, limit, seconds)
     with pytest.raises(TooExpensive, match="save it smaller"):
         check(decoders, slow, "image/jpeg")
+    monkeypatch.undo()
     check(decoders, SMALL)
 
 

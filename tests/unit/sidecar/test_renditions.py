@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from jan_media.catalog.interface import Media, Rendition
 from jan_media.catalog.sqlite import SqliteCatalog
+from jan_media.content import decoders
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.content.decoders import Decoders
 from jan_media.errors import Refused
 from jan_media.library import renditions
 from jan_media.library.ingest import store
@@ -109,7 +109,7 @@ def test_what_takes_too_long_is_worth_one_more_try_and_then_none(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     media = uploaded(library, saved("PNG"))
-    monkeypatch.setattr(renditions, "DECODERS", Decoders(1, wall_seconds=0))
+    monkeypatch.setattr(decoders, "WALL_SECONDS", 0)
     with pytest.raises(Refused) as first:
         renditions.make(library, media, SMALL)
     assert first.value.code == "service_unavailable"
