@@ -15,7 +15,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import anyio
 from anyio.abc import ByteStream
@@ -49,30 +48,6 @@ async def system_resolver(host: str) -> Sequence[str]:
     return [str(address[0]) for *_, address in found]
 
 
-@dataclass(slots=True)
-class Intake:
-    """Counts the bytes that come over one request's connection, and those that are content.
-
-    Heads, interim answers, chunk sizes and TLS records are parsed in Python, which costs a thousand
-    times as much as content of the same length. Without a limit, a server that sends chunks of one
-    byte, or one ``100 Continue`` after another, would keep a worker busy.
-    """
-
-    received: int = 0
-    content: int = 0
-
-    def most_to_read(self) -> int:
-        """How many bytes the next read may take.
-
-        They are few until content has come, because whatever one read brings is parsed without a
-        pause. Raises `Refused` if too little of what came is content.
-        """
-        around = self.received - self.content
-        if around > _MOST_AROUND + self.content // _CONTENT_FOR_ONE_AROUND:
-            raise Refused("remote_fetch_failed", "The server sent too much that is not content.")
-        return _FIRST_READ + self.content
-
-
 class CheckedNetwork:
     """Connects to what the policy admits."""
 
@@ -83,24 +58,24 @@ class CheckedNetwork:
         self._tls.set_alpn_protocols(["http/1.1"])
 
     @contextlib.asynccontextmanager
-    async def connected(self, url: RemoteUrl, intake: Intake) -> AsyncIterator[ByteStream]:
-        """A connection for ``url``, under TLS if it says https. ``intake`` counts what comes.
+    async def connected(self, url: RemoteUrl) -> AsyncIterator[tuple[ByteStream, "CountedSocket"]]:
+        """A connection for ``url``, under TLS if it says https, and the socket below.
 
         Raises `Refused`.
         """
         async with failing(url.host, _SECONDS):
             addresses = await self._admitted_addresses(url.host, url.port)
-            plain = await _connect(addresses[:_MOST_ATTEMPTS], url.port, intake)
+            plain = await _connect(addresses[:_MOST_ATTEMPTS], url.port)
         async with plain:
             if url.scheme == "http":
-                yield plain
+                yield plain, plain
                 return
             async with failing(url.host, _SECONDS):
                 # Many servers end without a word: not compatible to the standard means that.
                 tls = await TLSStream.wrap(
                     plain, hostname=url.host, ssl_context=self._tls, standard_compatible=False
                 )
-            yield tls
+            yield tls, plain
 
     async def _admitted_addresses(self, host: str, port: int) -> list[Address]:
         self._policy.check_host(host)
@@ -119,7 +94,7 @@ class CheckedNetwork:
         return addresses
 
 
-async def _connect(addresses: list[Address], port: int, intake: Intake) -> "CountedSocket":
+async def _connect(addresses: list[Address], port: int) -> "CountedSocket":
     """To the first address that answers. Raises `OSError` if none does."""
     for address in addresses:
         with contextlib.suppress(OSError), contextlib.ExitStack() as unless_connected:
@@ -128,25 +103,39 @@ async def _connect(addresses: list[Address], port: int, intake: Intake) -> "Coun
             sock.setblocking(False)
             await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
             unless_connected.pop_all()
-            return CountedSocket(sock, intake)
+            return CountedSocket(sock)
     raise OSError("no address answers")
 
 
 class CountedSocket(ByteStream):
-    """A connected socket, which does not block, as anyio uses one."""
+    """A connected socket, which does not block, as anyio uses one. It counts the bytes that come,
+    and those that are content.
 
-    def __init__(self, sock: socket.socket, intake: Intake) -> None:
+    Heads, interim answers, chunk sizes and TLS records are parsed in Python, which costs a thousand
+    times as much as content of the same length. Without a limit, a server that sends chunks of one
+    byte, or one ``100 Continue`` after another, would keep a worker busy.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._intake = intake
         self._loop = asyncio.get_running_loop()
+        self._received = 0
+        self.content = 0  # which whoever parses it counts
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """The next bytes. Raises `anyio.EndOfStream`, `OSError` and `Refused`."""
-        size = min(max_bytes, self._intake.most_to_read())
+        """The next bytes: few until content has come, because whatever one read brings is parsed
+        without a pause.
+
+        Raises `anyio.EndOfStream`, `OSError`, and `Refused` if too little of what came is content.
+        """
+        around = self._received - self.content
+        if around > _MOST_AROUND + self.content // _CONTENT_FOR_ONE_AROUND:
+            raise Refused("remote_fetch_failed", "The server sent too much that is not content.")
+        size = min(max_bytes, _FIRST_READ + self.content)
         data = await self._loop.sock_recv(self._sock, size)
         if not data:
             raise anyio.EndOfStream
-        self._intake.received += len(data)
+        self._received += len(data)
         return data
 
     async def send(self, item: bytes) -> None:

@@ -56,9 +56,8 @@ class Decoder:
             try:
                 piece = self._decoder.decompress(data, _PIECE)
             except zlib.error:
-                raise Refused(
-                    "remote_fetch_failed", "The server sent compressed content that is damaged."
-                ) from None
+                why = "The server sent compressed content that is damaged."
+                raise Refused("remote_fetch_failed", why) from None
             if piece:
                 yield piece
             data = self._decoder.unconsumed_tail
@@ -70,10 +69,8 @@ class Decoder:
                 # Gzip may have several members (RFC 1952, section 2.2); a bomb may have millions.
                 self._members_left -= 1
                 if not self._members_left:
-                    raise Refused(
-                        "remote_fetch_failed",
-                        "The server sent compressed content in too many parts.",
-                    )
+                    why = "The server sent compressed content in too many parts."
+                    raise Refused("remote_fetch_failed", why)
                 self._decoder = zlib.decompressobj(_GZIP)
 
     def close(self) -> None:

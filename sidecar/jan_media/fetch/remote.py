@@ -14,7 +14,7 @@ import h11
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.fetch.checked_connection import (
     CheckedNetwork,
-    Intake,
+    CountedSocket,
     Resolver,
     broke_off,
     system_resolver,
@@ -90,9 +90,8 @@ class RemoteFetcher:
 
     async def _get(self, url: RemoteUrl, sink: Sink) -> str | None:
         """One request: hand on its content, or return where it redirects to."""
-        intake = Intake()
         # A connection never outlives the check that admitted it.
-        async with self._network.connected(url, intake) as connection:
+        async with self._network.connected(url) as (connection, counted):
             exchange = Exchange(connection, url)
             try:
                 response = await exchange.ask()
@@ -101,13 +100,13 @@ class RemoteFetcher:
                 if response.status_code not in _WITH_CONTENT:
                     why = f"The server at {url.host} answered {response.status_code}."
                     raise Refused("remote_fetch_failed", why)
-                await self._hand_on(exchange, response, sink, intake)
+                await self._hand_on(exchange, response, sink, counted)
                 return None
             except h11.ProtocolError:
                 raise broke_off(url.host) from None
 
     async def _hand_on(
-        self, exchange: Exchange, response: h11.Response, sink: Sink, intake: Intake
+        self, exchange: Exchange, response: h11.Response, sink: Sink, counted: CountedSocket
     ) -> None:
         decoder = Decoder(_header(response, b"content-encoding"))
         length = _header(response, b"content-length")
@@ -116,8 +115,8 @@ class RemoteFetcher:
         taken = 0
         held = bytearray()  # a sink may be a thread away: not for every byte of a dripping body
         async for data in exchange.content():
-            intake.content += len(data)
-            if intake.content > self._max_bytes + _COMPRESSION_OVERHEAD:
+            counted.content += len(data)
+            if counted.content > self._max_bytes + _COMPRESSION_OVERHEAD:
                 raise ContentTooLarge(self._max_bytes)
             for piece in decoder.feed(data):
                 taken += len(piece)
