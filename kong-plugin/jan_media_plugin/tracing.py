@@ -1,11 +1,10 @@
-"""The plugin's spans: one of each request, and one of each question to the sidecar.
+"""The plugin's spans, one of each request, of which each question to the sidecar is a part.
 
 `jan_media.tracing` sends them. Where it is not switched on, nothing of OpenTelemetry is loaded, and
 a client's ``traceparent`` goes on to the model as it came.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jan_media.tracing import tracer
@@ -51,16 +50,3 @@ def end(span: "Span | None", outcome: str) -> None:
     if span is not None:
         span.set_attribute("jan.outcome", outcome)
         span.end()
-
-
-@contextmanager
-def question(path: str) -> Iterator[None]:
-    """A question to the sidecar, as a span."""
-    spans = tracer()
-    if spans is None:
-        yield
-        return
-    from opentelemetry.trace import SpanKind
-
-    with spans.start_as_current_span(f"POST {path}", kind=SpanKind.CLIENT, record_exception=False):
-        yield

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jan_media import __version__
 
@@ -61,7 +61,11 @@ def tracer() -> "Tracer | None":
 
 
 @contextmanager
-def span(name: str, came_with: Mapping[str, str] | None = None) -> "Iterator[Span | None]":
+def span(
+    name: str,
+    came_with: Mapping[str, str] | None = None,
+    kind: Literal["INTERNAL", "SERVER", "CLIENT"] = "INTERNAL",
+) -> "Iterator[Span | None]":
     """What happens inside, as a span: part of the one around it, or, with the headers that a
     request ``came_with``, of its sender's. None where there is no tracing.
     """
@@ -74,7 +78,7 @@ def span(name: str, came_with: Mapping[str, str] | None = None) -> "Iterator[Spa
     with _tracer.start_as_current_span(
         name,
         context=None if came_with is None else TraceContextTextMapPropagator().extract(came_with),
-        kind=SpanKind.INTERNAL if came_with is None else SpanKind.SERVER,
+        kind=SpanKind[kind],
         record_exception=False,  # its words may name a file or a secret
         set_status_on_exception=False,
     ) as current:

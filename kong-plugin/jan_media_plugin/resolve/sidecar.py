@@ -11,6 +11,7 @@ import httpx
 import msgpack
 import msgspec
 from jan_media.log import about
+from jan_media.tracing import span
 
 from jan_media_plugin import tracing
 from jan_media_plugin.answers import Unavailable
@@ -87,7 +88,7 @@ class Sidecar:
             self._client = self._connected()
         began, outcome = time.perf_counter(), "away"
         try:
-            with tracing.question(path):
+            with span(f"POST {path}", kind="CLIENT"):
                 headers = {**_about_headers(), **tracing.passed_on(), **headers}
                 encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
                 answer = await self._client.post(path, content=content, headers=encoded)

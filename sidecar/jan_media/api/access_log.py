@@ -40,7 +40,7 @@ class AccessLog:
             await send(message)
 
         try:
-            with tracing.span(scope["method"], headers) as span:
+            with tracing.span(scope["method"], headers, "SERVER") as span:
                 await self._app(scope, receive, noting)
                 if span is not None:
                     route = scope.get("template", "other")
