@@ -102,7 +102,7 @@ class _Move:
     def bring(self, record: Record, ours: Record | None) -> Moved:
         """Make the target hold one id."""
         new = ours is None or not ours.covers(record)
-        copied = None
+        copied = Moved()
         try:
             if record.media.state is not State.READY:
                 copied = self._bring_unready(record, ours)
@@ -111,12 +111,7 @@ class _Move:
         except _Damaged:
             if still_there(self.source.catalog, record, now=self.target.clock()):
                 return Moved(ids=1, damaged=[record.media.id])
-        return Moved(
-            ids=1,
-            new_or_changed=int(new),
-            copied_objects=int(copied is not None),
-            copied_bytes=copied or 0,
-        )
+        return replace(copied, ids=1, new_or_changed=int(new))
 
     def bring_rendition(self, of: tuple[str, str], rendition: Rendition) -> Moved:
         """Make the target hold a rendition, if it has its original. One that cannot be brought is
@@ -126,48 +121,50 @@ class _Move:
             return Moved()
 
         def write(key: str) -> Moved:
-            size = self._copy(from_key, key, rendition.mime, size=rendition.bytes) if key else 0
+            copied = Moved()
+            if key:
+                copied = self._copy(from_key, key, rendition.mime, size=rendition.bytes)
             brought = replace(rendition, storage_key=key)
             catalog.keep_rendition(sha256, fit, brought, now=self.target.clock())
-            return Moved(copied_objects=int(key != ""), copied_bytes=size)
+            return copied
 
         try:
             return under_fresh_key(self.target, write) if from_key else write("")
         except _Damaged:
             return Moved()
 
-    def _bring_ready(self, record: Record) -> int | None:
-        """Returns how many bytes were copied for it; None if the target had them."""
+    def _bring_ready(self, record: Record) -> Moved:
+        """Its bytes too, unless the target has them."""
         media, take_in, now = record.media, self.target.catalog.take_in_ready, self.target.clock
         if take_in(record, storage_key=None, now=now()):
-            return None
+            return Moved()
 
-        def write(key: str) -> int:
-            size = self._copy(
+        def write(key: str) -> Moved:
+            copied = self._copy(
                 media.storage_key, key, media.mime, size=media.bytes, sha256=media.sha256
             )
             take_in(record, storage_key=key, now=now())
-            return size
+            return copied
 
         return under_fresh_key(self.target, write)
 
-    def _bring_unready(self, record: Record, ours: Record | None) -> int | None:
+    def _bring_unready(self, record: Record, ours: Record | None) -> Moved:
         """Also what has been uploaded for it, under the upload's own key."""
         media, hold_ms = record.media, self.target.rules.hold_ms
         if ours is not None and ours.media.state is State.READY:
-            return None
+            return Moved()
         self.target.catalog.take_in_unready(record, key_due_at=media.expires_at + hold_ms)
         size = self.source.storage.size(media.storage_key)
         if media.state is State.REJECTED or size is None:
-            return None
+            return Moved()
         if self.target.storage.size(media.storage_key) == size:
-            return None
+            return Moved()
         return self._copy(media.storage_key, media.storage_key, media.mime)
 
     def _copy(
         self, key: str, target_key: str, mime: str, *, size: int = 0, sha256: str = ""
-    ) -> int:
-        """Copy bytes whose size and hash are these, if they are known; how many.
+    ) -> Moved:
+        """Copy bytes whose size and hash are these, if they are known.
 
         They pass through a spool, are hashed on the way and again as the target gives them back.
         """
@@ -181,7 +178,7 @@ class _Move:
             self.target.storage.put(target_key, spool.from_start(), mime=mime)
             if hash_of(self.target.storage, target_key) != spool.sha256:
                 raise StorageUnavailable("what the new storage gives back is not what was written")
-            return spool.size
+            return Moved(copied_objects=1, copied_bytes=spool.size)
 
 
 def hash_of(storage: Storage, key: str) -> str:
