@@ -24,7 +24,7 @@ from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.direct_upload import Prepared, complete, prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules, fresh_content_key, is_upload_key, upload_key
-from jan_media.library.resolve import Resolved, link, resolve
+from jan_media.library.resolve import Resolved, link
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import give_up, rehearse, sweep
 from jan_media.storage.interface import Storage
@@ -356,7 +356,10 @@ class Life:
     # --- what has to be true
 
     def resolve(self, id: str) -> Resolved:
-        return resolve(self.library, self.library.look_up([id]).values())
+        resolved = Resolved()
+        for media in self.library.look_up([id]).values():
+            resolved.settle(self.library, media)
+        return resolved
 
     def check(self, id: str) -> Media | None:
         """An id answers what the model says, with its bytes."""

@@ -15,7 +15,7 @@ from jan_media.content.decoders import PROCESSES
 from jan_media.errors import Refused
 from jan_media.library import renditions
 from jan_media.library.direct_upload import complete
-from jan_media.library.resolve import Found, Resolved, not_found, resolve
+from jan_media.library.resolve import Found, Resolved, not_found
 from jan_media.media_id import parse_media_id
 from jan_media.renditions.fit import Fit
 from jan_media.sidecar import Sidecar
@@ -28,7 +28,10 @@ async def all_ready(sidecar: Sidecar, ids: Sequence[str], *, ttl: int | None = N
     Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
     known = await sidecar.lookups.find(ids)
-    resolved = resolve(sidecar.library, [known[id] for id in ids if id in known], ttl)
+    resolved = Resolved(ttl=ttl)
+    for id in ids:
+        if id in known:
+            resolved.settle(sidecar.library, known[id])
     for media in list(resolved.unready.values()):
         if media.state is State.PENDING:
             settled = await sidecar.lanes.checks.run(complete, sidecar.library, media)

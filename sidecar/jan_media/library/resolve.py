@@ -1,7 +1,6 @@
 """From ids to media with presigned URLs, many at once: what a chat request waits for."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from jan_media.catalog.interface import Media, State
@@ -49,11 +48,11 @@ class Resolved:
     """What is known of some ids, by id. An id in neither does not exist."""
 
     found: dict[str, Found] = field(default_factory=dict)
-    unready: dict[str, Media] = field(default_factory=dict)  # pending and rejected ones
+    unready: dict[str, Media] = field(default_factory=dict)  # rejected, or pending (see `complete`)
     ttl: int | None = None  # seconds that the URLs live, None: as a client's
 
     def settle(self, library: Library, media: Media, *, deduped: bool = False) -> None:
-        """Take in what an id has become. Does no I/O."""
+        """Take in what an id is by now, with a URL if it is ready. Does no I/O."""
         if media.state is State.READY:
             self.found[media.id] = link(library, media, ttl=self.ttl, deduped=deduped)
         else:
@@ -65,17 +64,6 @@ class Resolved:
         if found is None:
             raise why_not(self.unready.get(media_id))
         return found
-
-
-def resolve(library: Library, known: Iterable[Media], ttl: int | None = None) -> Resolved:
-    """Sign a URL for each media that is ready; it lives ``ttl`` seconds, None: as a client's.
-
-    Pending ones are returned as they are, for `direct_upload.complete`. Does no I/O.
-    """
-    resolved = Resolved(ttl=ttl)
-    for media in known:
-        resolved.settle(library, media)
-    return resolved
 
 
 def why_not(media: Media | None) -> Refused:

@@ -14,7 +14,7 @@ from jan_media.library.direct_upload import complete, prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules
 from jan_media.library.owners import page
-from jan_media.library.resolve import Resolved, resolve
+from jan_media.library.resolve import Resolved
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import give_up, rehearse, sweep
 from jan_media.storage.interface import StorageUnavailable
@@ -73,7 +73,10 @@ def upload(library: Library, data: bytes, owner: str = "ann") -> tuple[str, bool
 
 
 def resolved(library: Library, media_id: str) -> Resolved:
-    return resolve(library, library.look_up([media_id]).values())
+    resolved = Resolved()
+    for media in library.look_up([media_id]).values():
+        resolved.settle(library, media)
+    return resolved
 
 
 def stored(library: Library, media_id: str) -> bytes:
