@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from jan_media.catalog.interface import Media, Rendition
 from jan_media.catalog.sqlite import SqliteCatalog
-from jan_media.content import decoders
 from jan_media.content.allowed_types import AllowedTypes
+from jan_media.content.decoders import DECODERS
+from jan_media.content.refusals import TooExpensive
 from jan_media.errors import Refused
 from jan_media.library import renditions
 from jan_media.library.ingest import store
@@ -108,8 +109,11 @@ def test_what_cannot_be_made_to_fit_is_remembered(
 def test_what_takes_too_long_is_worth_one_more_try_and_then_none(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def too_slow(*asked: object, **limits: object) -> None:
+        raise TooExpensive("image/png")
+
     media = uploaded(library, saved("PNG"))
-    monkeypatch.setattr(decoders, "WALL_SECONDS", 0)
+    monkeypatch.setattr(DECODERS, "run", too_slow)
     with pytest.raises(Refused) as first:
         renditions.make(library, media, SMALL)
     assert first.value.code == "service_unavailable"
