@@ -8,8 +8,7 @@ import httpx
 import hypothesis
 import pytest
 from httpx._transports import default as httpx_transport
-from jan_media.catalog.postgres import PostgresCatalog
-from jan_media.catalog.sqlite import SqliteCatalog
+from jan_media.catalog.catalog import Catalog
 
 from tests.support import ceph as ceph_cluster
 from tests.support import postgres
@@ -81,7 +80,7 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def catalog(catalog_url: str) -> Iterator[SqliteCatalog | PostgresCatalog]:
+def catalog(catalog_url: str) -> Iterator[Catalog]:
     """A catalog of each kind in turn, ready for use."""
     with open_migrated(catalog_url) as opened:
         yield opened

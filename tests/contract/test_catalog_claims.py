@@ -16,7 +16,6 @@ from jan_media.catalog.interface import (
     Released,
     Usage,
 )
-from jan_media.catalog.postgres import PostgresCatalog
 from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.library.ingest import FileDetails
 from jan_media.media_id import new_media_id
@@ -141,7 +140,7 @@ def test_a_direct_upload_is_listed_by_the_purpose_of_the_type_that_it_turns_out_
 
 
 def test_a_list_by_purpose_reads_nothing_of_another_purpose(
-    catalog: SqliteCatalog | PostgresCatalog,
+    catalog: Catalog,
 ) -> None:
     for oldest_first in (False, True):
         plan = plan_of_list(catalog, purpose="vision", after=(NOW, "x"), oldest_first=oldest_first)
@@ -158,7 +157,7 @@ def test_a_list_of_some_ids_does_not_go_through_all_that_an_owner_has(tmp_path: 
         )
 
 
-def plan_of_list(catalog: SqliteCatalog | PostgresCatalog, **how: object) -> str:
+def plan_of_list(catalog: Catalog, **how: object) -> str:
     """How the database would find a list."""
     explain = "EXPLAIN QUERY PLAN" if isinstance(catalog, SqliteCatalog) else "EXPLAIN"
     plan: list[str] = []

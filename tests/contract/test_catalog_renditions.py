@@ -5,8 +5,6 @@ from dataclasses import replace
 import pytest
 from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import IntentLapsed, Rendition
-from jan_media.catalog.postgres import PostgresCatalog
-from jan_media.catalog.sqlite import SqliteCatalog
 
 from tests.support.catalogs import content_of, new_key, upload
 
@@ -98,7 +96,7 @@ def test_a_key_that_a_sweep_has_taken_is_not_kept(catalog: Catalog) -> None:
 
 
 def test_a_rendition_can_be_forgotten_and_made_anew(
-    catalog: SqliteCatalog | PostgresCatalog,
+    catalog: Catalog,
 ) -> None:
     upload(catalog, PNG, now=NOW, expires_at=LATER)
     small, refused = rendition(catalog), Rendition("", "image/png", 0, failure_code="invalid_media")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import (
     Claim,
     IntentLapsed,
@@ -14,21 +15,18 @@ from jan_media.catalog.interface import (
 )
 from jan_media.catalog.migrations import newest_version
 from jan_media.catalog.open import open_catalog
-from jan_media.catalog.postgres import PostgresCatalog
-from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.catalog.transfer import Record
 from jan_media.media_id import new_media_id
 
 from tests.support.catalogs import content_of, new_key, open_migrated, upload
 
-AnyCatalog = SqliteCatalog | PostgresCatalog
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
 LATER = NOW + 30 * 24 * HOUR
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyCatalog]:
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalog]:
     """A second catalog, of each kind in turn."""
     url = f"sqlite:///{tmp_path}/target.db"
     if request.param == "postgres":
@@ -37,11 +35,11 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyCatalo
         yield opened
 
 
-def record_of(catalog: AnyCatalog, id: str, now: int = NOW) -> Record:
+def record_of(catalog: Catalog, id: str, now: int = NOW) -> Record:
     return catalog.records([id], now=now)[id]
 
 
-def promise(catalog: AnyCatalog, id: str) -> Media:
+def promise(catalog: Catalog, id: str) -> Media:
     return catalog.create_pending(
         id,
         "image/png",
@@ -51,7 +49,7 @@ def promise(catalog: AnyCatalog, id: str) -> Media:
     )
 
 
-def carry(source: AnyCatalog, target: AnyCatalog, id: str) -> str:
+def carry(source: Catalog, target: Catalog, id: str) -> str:
     """Take one ready id in with bytes under a fresh key; the key."""
     key = new_key()
     target.intend(key, due_at=NOW + HOUR)
@@ -59,7 +57,7 @@ def carry(source: AnyCatalog, target: AnyCatalog, id: str) -> str:
     return key
 
 
-def test_the_schema_version_is_that_of_the_code_or_0(catalog: AnyCatalog, tmp_path: Path) -> None:
+def test_the_schema_version_is_that_of_the_code_or_0(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.schema_version() == newest_version()
     (tmp_path / "empty.db").touch()
     empty = open_catalog(f"sqlite:///{tmp_path}/empty.db")
@@ -73,7 +71,7 @@ def test_an_empty_postgres_database_has_schema_version_0(postgres_url: str) -> N
     empty.close()
 
 
-def test_ids_come_in_order_and_without_those_that_are_over(catalog: AnyCatalog) -> None:
+def test_ids_come_in_order_and_without_those_that_are_over(catalog: Catalog) -> None:
     ids = [
         upload(catalog, str(n).encode(), now=NOW + n, expires_at=LATER + n).media.id
         for n in range(5)
@@ -84,7 +82,7 @@ def test_ids_come_in_order_and_without_those_that_are_over(catalog: AnyCatalog) 
     assert set(catalog.records(ids, now=LATER + 2)) == set(ids[3:])
 
 
-def test_an_id_keeps_its_times_owners_and_bytes(catalog: AnyCatalog, target: AnyCatalog) -> None:
+def test_an_id_keeps_its_times_owners_and_bytes(catalog: Catalog, target: Catalog) -> None:
     id = upload(catalog, b"a", "ann", now=NOW, expires_at=LATER).media.id
     upload(catalog, b"a", "bob", now=NOW + 5, expires_at=LATER + 5)
     key = carry(catalog, target, id)
@@ -96,7 +94,7 @@ def test_an_id_keeps_its_times_owners_and_bytes(catalog: AnyCatalog, target: Any
 
 
 def test_bytes_are_asked_for_only_when_the_content_is_not_there(
-    catalog: AnyCatalog, target: AnyCatalog
+    catalog: Catalog, target: Catalog
 ) -> None:
     id = upload(catalog, b"a", now=NOW, expires_at=LATER).media.id
     assert target.take_in_ready(record_of(catalog, id), storage_key=None, now=NOW) is False
@@ -106,7 +104,7 @@ def test_bytes_are_asked_for_only_when_the_content_is_not_there(
     assert record_of(target, id).media.storage_key == known.storage_key
 
 
-def test_a_key_that_is_not_needed_becomes_garbage(catalog: AnyCatalog, target: AnyCatalog) -> None:
+def test_a_key_that_is_not_needed_becomes_garbage(catalog: Catalog, target: Catalog) -> None:
     id = upload(catalog, b"a", now=NOW, expires_at=LATER).media.id
     first = carry(catalog, target, id)
     second = carry(catalog, target, id)
@@ -114,7 +112,7 @@ def test_a_key_that_is_not_needed_becomes_garbage(catalog: AnyCatalog, target: A
     assert target.take_garbage(now=NOW, limit=9) == [second]
 
 
-def test_a_key_that_a_sweep_has_taken_is_refused(catalog: AnyCatalog, target: AnyCatalog) -> None:
+def test_a_key_that_a_sweep_has_taken_is_refused(catalog: Catalog, target: Catalog) -> None:
     id = upload(catalog, b"a", now=NOW, expires_at=LATER).media.id
     key = new_key()
     target.intend(key, due_at=NOW)
@@ -124,7 +122,7 @@ def test_a_key_that_a_sweep_has_taken_is_refused(catalog: AnyCatalog, target: An
     assert target.get_many([id], now=NOW) == {}
 
 
-def test_the_ids_of_a_content_keep_their_order(catalog: AnyCatalog, target: AnyCatalog) -> None:
+def test_the_ids_of_a_content_keep_their_order(catalog: Catalog, target: Catalog) -> None:
     content, later_id, earlier_id = content_of(b"twin"), new_media_id(NOW + 9), new_media_id(NOW)
     for id in (later_id, earlier_id):  # became ready in this order
         promise(catalog, id)
@@ -140,7 +138,7 @@ def test_the_ids_of_a_content_keep_their_order(catalog: AnyCatalog, target: AnyC
 
 
 def test_taking_in_twice_changes_nothing_and_renewals_follow(
-    catalog: AnyCatalog, target: AnyCatalog
+    catalog: Catalog, target: Catalog
 ) -> None:
     id = upload(catalog, b"a", "ann", now=NOW, expires_at=LATER).media.id
     carry(catalog, target, id)
@@ -155,7 +153,7 @@ def test_taking_in_twice_changes_nothing_and_renewals_follow(
     assert (after.owners, after.media.expires_at) == (("ann", "bob"), LATER + HOUR)
 
 
-def test_what_the_target_knows_better_stays(catalog: AnyCatalog, target: AnyCatalog) -> None:
+def test_what_the_target_knows_better_stays(catalog: Catalog, target: Catalog) -> None:
     id = upload(catalog, b"a", "ann", now=NOW, expires_at=LATER).media.id
     old = record_of(catalog, id)
     carry(catalog, target, id)
@@ -166,7 +164,7 @@ def test_what_the_target_knows_better_stays(catalog: AnyCatalog, target: AnyCata
 
 
 def test_claims_arrive_with_their_dates_ends_names_and_purposes(
-    catalog: AnyCatalog, target: AnyCatalog
+    catalog: Catalog, target: Catalog
 ) -> None:
     content, key = content_of(b"a"), new_key()
     claim = Claim("ann", NOW, NOW + HOUR, "holiday.png", "vision")
@@ -183,7 +181,7 @@ def test_claims_arrive_with_their_dates_ends_names_and_purposes(
     assert record_of(target, id).covers(record_of(catalog, id))
 
 
-def test_a_claim_on_both_sides_is_merged(catalog: AnyCatalog, target: AnyCatalog) -> None:
+def test_a_claim_on_both_sides_is_merged(catalog: Catalog, target: Catalog) -> None:
     id = upload(catalog, b"a", "ann", now=NOW, expires_at=LATER).media.id
     carry(catalog, target, id)
     for side, name, now in ((catalog, "here.png", NOW + 3), (target, "there.png", NOW + 5)):
@@ -201,7 +199,7 @@ def test_a_claim_on_both_sides_is_merged(catalog: AnyCatalog, target: AnyCatalog
 
 
 def test_a_pending_id_is_pending_there_and_its_upload_key_is_swept(
-    catalog: AnyCatalog, target: AnyCatalog
+    catalog: Catalog, target: Catalog
 ) -> None:
     media = promise(catalog, new_media_id(NOW))
     target.take_in_unready(record_of(catalog, media.id), key_due_at=NOW + 2 * HOUR)
@@ -212,7 +210,7 @@ def test_a_pending_id_is_pending_there_and_its_upload_key_is_swept(
 
 
 def test_a_pending_id_that_became_ready_meanwhile_is_ready_there(
-    catalog: AnyCatalog, target: AnyCatalog
+    catalog: Catalog, target: Catalog
 ) -> None:
     media = promise(catalog, new_media_id(NOW))
     target.take_in_unready(record_of(catalog, media.id), key_due_at=NOW + 2 * HOUR)
@@ -227,7 +225,7 @@ def test_a_pending_id_that_became_ready_meanwhile_is_ready_there(
     assert record_of(target, media.id).media.state is State.READY
 
 
-def test_a_rejected_id_says_why_there_too(catalog: AnyCatalog, target: AnyCatalog) -> None:
+def test_a_rejected_id_says_why_there_too(catalog: Catalog, target: Catalog) -> None:
     media = promise(catalog, new_media_id(NOW))
     target.take_in_unready(record_of(catalog, media.id), key_due_at=NOW + 2 * HOUR)
     catalog.reject_pending(media.id, "invalid_media", "no image", now=NOW)
@@ -235,7 +233,7 @@ def test_a_rejected_id_says_why_there_too(catalog: AnyCatalog, target: AnyCatalo
     assert record_of(target, media.id) == record_of(catalog, media.id)
 
 
-def test_what_was_taken_in_can_be_released(catalog: AnyCatalog, target: AnyCatalog) -> None:
+def test_what_was_taken_in_can_be_released(catalog: Catalog, target: Catalog) -> None:
     id = upload(catalog, b"a", "ann", now=NOW, expires_at=LATER).media.id
     key = carry(catalog, target, id)
     assert target.release(id, "ann", now=NOW) is Released.GONE

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import Rendition
 from jan_media.catalog.open import open_catalog
-from jan_media.catalog.postgres import PostgresCatalog
-from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.library.library import now_ms
 
 from tests.contract.api.client import Api
@@ -43,7 +42,7 @@ def migrate(*options: str, data_dir: Path, **settings: str) -> "subprocess.Compl
 
 
 def kill_when(
-    catalog: SqliteCatalog | PostgresCatalog,
+    catalog: Catalog,
     ids: int,
     command: list[str],
     variables: dict[str, str],

@@ -8,15 +8,13 @@ from contextlib import contextmanager
 from jan_media.catalog.catalog import Catalog
 from jan_media.catalog.interface import Claim, Claimed, Content
 from jan_media.catalog.open import open_catalog
-from jan_media.catalog.postgres import PostgresCatalog
-from jan_media.catalog.sqlite import SqliteCatalog
 from jan_media.media_id import new_media_id
 
 _numbers = itertools.count(1)
 
 
 @contextmanager
-def open_migrated(url: str) -> Iterator[SqliteCatalog | PostgresCatalog]:
+def open_migrated(url: str) -> Iterator[Catalog]:
     """Open the catalog at ``url`` with the current schema; close it in the end."""
     catalog = open_catalog(url)
     try:

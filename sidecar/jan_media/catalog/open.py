@@ -1,24 +1,18 @@
 """Which database a catalog URL names. Only that one's packages are loaded."""
 
-from typing import TYPE_CHECKING
+from jan_media.catalog.catalog import Catalog
 
-if TYPE_CHECKING:
-    from jan_media.catalog.postgres import PostgresCatalog
-    from jan_media.catalog.sqlite import SqliteCatalog
-
-_SQLITE = "sqlite:///"
-_POSTGRES = ("postgresql://", "postgres://")
 _ACCEPTED = (
     "sqlite:///relative/path.db, sqlite:////absolute/path.db, or postgresql://user@host/database"
 )
 
 
-def open_catalog(url: str) -> "SqliteCatalog | PostgresCatalog":
+def open_catalog(url: str) -> Catalog:
     """Return the catalog at ``url``, without connecting: call its `migrate` first.
 
     Raises `ValueError`, which names what is accepted, never the URL (it may hold a password).
     """
-    if url.startswith(_POSTGRES):
+    if url.startswith(("postgresql://", "postgres://")):
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
 
@@ -30,7 +24,7 @@ def open_catalog(url: str) -> "SqliteCatalog | PostgresCatalog":
             # The reason quotes the URL.
             raise ValueError(f"not a PostgreSQL URL; accepted: {_ACCEPTED}") from None
         return PostgresCatalog(url)
-    path = url.removeprefix(_SQLITE)
+    path = url.removeprefix("sqlite:///")
     if path == url:
         raise ValueError(f"not a catalog URL; accepted: {_ACCEPTED}")
     if path in ("", ":memory:") or path.endswith("/"):

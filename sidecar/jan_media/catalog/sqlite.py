@@ -32,7 +32,6 @@ Beware
     - Open it after a fork, not before: a SQLite connection must not be used by two processes.
 """
 
-import os
 import random
 import sqlite3
 import time
@@ -134,7 +133,7 @@ class SqliteCatalog(Catalog):
             # a file drops the locks that this process's connections hold on it (POSIX), and
             # another process would then take the log away from under them.
             with suppress(FileExistsError):
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+                self._path.touch(0o600, exist_ok=False)
         except OSError as error:
             raise CatalogUnavailable(f"the catalog's file cannot be opened: {error}") from error
 
