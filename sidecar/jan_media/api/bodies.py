@@ -211,26 +211,21 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body, parse_constant=_not_json)
     except RecursionError:
-        raise too_deep(MAX_DEPTH) from None
+        raise too_deep() from None
     except ValueError:
         # What ends in the depth is too deep for Python 3.11, and unfinished for later ones.
-        if _left_open(body) > MAX_DEPTH:
-            raise too_deep(MAX_DEPTH) from None
+        opened, closed = (sum(map(body.count, brackets)) for brackets in (b"[{", b"]}"))
+        if opened - closed > MAX_DEPTH:
+            raise too_deep() from None
         raise Refused("invalid_json", "The body is not valid JSON") from None
     if not isinstance(value, dict):
         raise Refused("invalid_json", "The body must be a JSON object")
     return value
 
 
-def _left_open(body: bytes) -> int:
-    """How many objects and arrays are not closed, those in texts counted too."""
-    opened, closed = (sum(map(body.count, brackets)) for brackets in (b"[{", b"]}"))
-    return opened - closed
-
-
-def too_deep(levels: int) -> Refused:
-    """The refusal of JSON with more objects and arrays inside each other than ``levels``."""
-    return Refused("invalid_json", f"The JSON may be nested at most {levels} levels deep")
+def too_deep() -> Refused:
+    """The refusal of JSON with more objects and arrays inside each other than `MAX_DEPTH`."""
+    return Refused("invalid_json", f"The JSON may be nested at most {MAX_DEPTH} levels deep")
 
 
 def text_field(body: dict[str, Any], name: str, *, at: str | None = None) -> str:

@@ -46,7 +46,6 @@ class FormBody(RawBody):
         super().__init__(request, spool)
         self.fields: dict[str, str] = {}
         self.file_name: str | None = None  # as the client wrote it; None if there is no file
-        self._file_bytes = 0
         self._overhead = 0  # bytes that are not the file's
         self._ended = False
         self._header_name = bytearray()
@@ -141,7 +140,7 @@ class FormBody(RawBody):
 
     def _begin_file(self, name: bytes) -> None:
         self._refuse_encoded()
-        if self._file_bytes:
+        if self.spool.size:
             self._take = self._refuse_second_file
             return
         self.file_name = name.decode("utf-8", "replace")  # in whatever charset
@@ -158,7 +157,6 @@ class FormBody(RawBody):
         self._take = self._take_value
 
     def _take_file(self, piece: bytes) -> None:
-        self._file_bytes += len(piece)
         self._overhead -= len(piece)
         self.spool.write(piece)
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from jan_media.api.media import iso_time
 from jan_media.api.ready_media import all_ready
 from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
-from jan_media.library.resolve import Resolved, not_found
+from jan_media.library.resolve import Found, Resolved, not_found
 from jan_media.media_id import PATTERN, parse_media_id
 from jan_media.sidecar import Sidecar
 
@@ -29,15 +29,7 @@ MAX_VALUES = 100_000
 _PLACEHOLDER = re.compile(rf"(?:data:[^;,\s]*;)?({PATTERN.pattern})", re.IGNORECASE | re.ASCII)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 Way = tuple["Way | None", "str | int"]  # the way to a value: to what holds it, and its key there
-
-
-class Place(NamedTuple):
-    """A value that is an id."""
-
-    container: "dict[str, Any] | list[Any]"
-    key: "str | int"
-    media_id: str
-    way: Way
+Place = tuple["dict[str, Any] | list[Any]", str, Way]  # what holds an id, the id, and the way to it
 
 
 async def resolve(request: Request) -> Response:
@@ -64,7 +56,7 @@ async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:
             raise not_found().at(f"ids[{position}]")
         ids.append(media_id)
     resolved = await all_ready(sidecar, list(dict.fromkeys(ids)))
-    found = [_require(resolved, id, f"ids[{position}]") for position, id in enumerate(ids)]
+    found = [_found(resolved, id, ((None, "ids"), position)) for position, id in enumerate(ids)]
     return {
         "media": [
             {
@@ -80,24 +72,21 @@ async def _resolve_ids(sidecar: Sidecar, asked: Any) -> dict[str, Any]:
 async def _resolve_payload(sidecar: Sidecar, body: dict[str, Any]) -> dict[str, Any]:
     answer = {"payload": body["payload"]}
     places = _find(answer, None, 0)
-    ids = list(dict.fromkeys(place.media_id for place in places))
+    ids = list(dict.fromkeys(media_id for _, media_id, _ in places))
     if len(ids) > MAX_IDS:
         raise Refused("invalid_field", f"payload may hold {MAX_IDS} different ids", "payload")
     if ids:
         resolved = await all_ready(sidecar, ids)
-        for container, key, media_id, way in places:
-            try:
-                container[key] = resolved.require(media_id).url  # type: ignore[index]
-            except Refused as refusal:
-                raise refusal.at(_spelled(way)) from None
+        for container, media_id, way in places:
+            container[way[1]] = _found(resolved, media_id, way).url  # type: ignore[index]
     return answer
 
 
-def _require(resolved: Resolved, media_id: str, param: str) -> Any:
+def _found(resolved: Resolved, media_id: str, way: Way) -> Found:
     try:
         return resolved.require(media_id)
     except Refused as refusal:
-        raise refusal.at(param) from None
+        raise refusal.at(_spelled(way)) from None
 
 
 def _find(container: dict[str, Any] | list[Any], way: Way | None, depth: int) -> list[Place]:
@@ -106,12 +95,12 @@ def _find(container: dict[str, Any] | list[Any], way: Way | None, depth: int) ->
     Raises `Refused` for a payload that is nested too deeply.
     """
     if depth > MAX_DEPTH:
-        raise too_deep(MAX_DEPTH)
+        raise too_deep()
     found: list[Place] = []
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
         if isinstance(value, str):
             if match := _PLACEHOLDER.fullmatch(value):
-                found.append(Place(container, key, match[1].lower(), (way, key)))
+                found.append((container, match[1].lower(), (way, key)))
         elif isinstance(value, dict | list):
             found += _find(value, (way, key), depth + 1)
     return found
