@@ -1,4 +1,4 @@
-"""What whole test runs share: the real services, each started once and only if a test asks."""
+"""Shared by a whole test run: the real services, each started once and only if a test needs it."""
 
 import functools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What people do on the console, for the tests."""
+"""User actions on the console, for the tests."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A running gateway, a browser, and a page that may do nothing it should not."""
+"""A running gateway, a browser, and a page that fails the test if it does anything forbidden."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""Draws the pictures of the console: python -m tests.console.screenshots FOLDER."""
+"""Takes the docs' pictures of the console: python -m tests.console.screenshots FOLDER."""
 
 import io
 import sys

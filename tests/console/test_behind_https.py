@@ -1,4 +1,4 @@
-"""The console below a path of another site, with https in front: nothing of it leads elsewhere."""
+"""The console below a path of another site, behind https: no link of it leads elsewhere."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people do on the console, and what nobody can do to them there."""
+"""What people can do on the console, and what attackers cannot."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The console where bytes are in an S3 of another address: Ceph, its CORS as documented."""
+"""The console with bytes in an S3 at another address: Ceph, with the documented CORS rule."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The API reference, as people who write clients read it."""
+"""The API reference, as developers of clients use it."""
 
 import re
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What every catalog promises when its database is away, stuck or killed, and afterwards."""
+"""What every catalog promises while its database is down, hangs or is killed, and afterwards."""
 
 import multiprocessing
 import os

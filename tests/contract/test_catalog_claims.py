@@ -1,4 +1,4 @@
-"""What a catalog keeps of each owner's hold on an id: its date, its end, its name and purpose."""
+"""Claims: what a catalog keeps of each owner's hold on an id (date, end, name, purpose)."""
 
 import re
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """What every catalog promises under concurrent calls, whatever their interleaving.
 
-Bytes are played by a set of storage keys: what a writer puts in and a sweep takes out. In the
-end every id that is answered must have its key in the set, and the set must hold nothing else.
+A set of storage keys stands for the bytes: writers add keys and sweeps remove them. In the end
+the set must hold the key of every id that was answered, and nothing else.
 """
 
 import multiprocessing

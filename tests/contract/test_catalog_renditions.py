@@ -1,4 +1,4 @@
-"""What every catalog promises of renditions."""
+"""What every catalog promises about renditions."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What it takes to carry ids from one catalog to another, from each kind to each kind."""
+"""Copying ids from one catalog to another, between all kinds of catalogs."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,6 +1,6 @@
-"""Direct upload by form: what the policy allows is taken, everything else is refused.
+"""Direct upload by form: what the policy allows is accepted, everything else is refused.
 
-By S3 itself, on a real server, and by the sidecar in its place for the local storage.
+On a real S3 server, and on the sidecar, which does the same for the local storage.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""``jan-media doctor`` on real services, set up rightly and wrongly."""
+"""``jan-media doctor`` on real services, configured correctly and incorrectly."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``jan-media migrate --from-jan-server``: what a media-api of jan-server keeps comes along."""
+"""``jan-media migrate --from-jan-server``: the media of jan-server's media-api are copied."""
 
 import hashlib
 from pathlib import Path

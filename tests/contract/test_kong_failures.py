@@ -1,9 +1,9 @@
-"""What Kong does to a plugin server, and what a plugin does to it: every request gets an answer.
+"""Failures of Kong and of a plugin: the plugin server answers every request.
 
-Over the real socket, with the real process, spoken to as Kong speaks (tests/support/kong_driver).
-``unplugged`` is Kong proxying the request as if there were no plugin. Where Kong leaves no choice
-(the server is dead or stopped), the plugin's part is that nothing was granted: the groups that
-Kong's acl plugin asks for are not set.
+They speak Kong's protocol to the real process over the real socket (tests/support/kong_driver).
+``unplugged`` means that Kong proxies the request as if there were no plugin. If the plugin cannot
+prevent that (its server is dead or stopped), it must not have granted anything: the groups that
+Kong's acl plugin requires are not set.
 """
 
 import os

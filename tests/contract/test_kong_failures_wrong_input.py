@@ -1,4 +1,4 @@
-"""Whatever comes in on the plugin server's socket, it stays up and its other connections go on."""
+"""After any input on its socket, the plugin server stays up and serves its other connections."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""``jan-media migrate``: from one storage and catalog to others, killed and resumed on the way."""
+"""``jan-media migrate``: from one storage and catalog to others, even if killed and resumed."""
 
 import os
 import subprocess

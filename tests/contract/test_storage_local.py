@@ -1,4 +1,4 @@
-"""What the local storage adds to the contract: crashes, full disks, and where files lie."""
+"""The local storage's own promises: crashes, full disks, and the location of files."""
 
 import errno
 import os

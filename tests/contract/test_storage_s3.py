@@ -1,4 +1,4 @@
-"""What the S3 storage adds to the contract: parts, retries, clear errors, bounds."""
+"""The S3 storage's own promises: parts, retries, clear errors, bounds."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""What the doctor finds on a real S3 service, set up rightly and in each wrong way."""
+"""What the doctor finds on a real S3 service, configured correctly and with each error."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""compose.yaml is one that Docker Compose takes, with settings that the parts know."""
+"""compose.yaml is valid for Docker Compose, and its settings exist."""
 
 import re
 import subprocess

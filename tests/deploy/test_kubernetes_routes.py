@@ -1,7 +1,7 @@
-"""deploy/kubernetes/kong-routes.yaml does what kong.yml does: it is run, as Kong gets it.
+"""deploy/kubernetes/kong-routes.yaml, run in a gateway, does what kong.yml does.
 
-Kong's ingress controller makes services, routes and plugins of these resources. Here a few lines do
-the same, and a gateway runs what comes out.
+Kong's ingress controller turns these resources into services, routes and plugins. Here a few lines
+do the same, and a gateway runs the result.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""deploy/: what Kubernetes, Kong's chart and systemd are given is what they take."""
+"""deploy/: the files are valid for Kubernetes, Kong's chart and systemd."""
 
 import configparser
 import os

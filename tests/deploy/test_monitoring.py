@@ -1,4 +1,4 @@
-"""deploy/monitoring: rules that promtool takes and tests, each with a word on what to do."""
+"""deploy/monitoring: promtool accepts and tests the rules, and the docs explain each alert."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""docs/recipes: what stands there is run, with this machine's addresses and keys."""
+"""docs/recipes: the examples run, with this machine's addresses and keys."""
 
 import dataclasses
 import json

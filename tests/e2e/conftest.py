@@ -1,6 +1,6 @@
-"""A running gateway for the e2e tests, which speak nothing but HTTP to it.
+"""A running gateway for the e2e tests, which only speak HTTP to it.
 
-JAN_GATEWAY_URL   tests what already runs there. Its sidecar must allow fetches from 127.0.0.1
+JAN_GATEWAY_URL   tests the gateway at this URL. Its sidecar must allow fetches from 127.0.0.1
                   (MEDIA_FETCH_ALLOW=127.0.0.1/32), and the demo LLM must be behind /v1.
 KONG_BIN          starts all parts with this Kong; else with `kong` from PATH; else with devkong.
 """

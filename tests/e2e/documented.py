@@ -1,7 +1,7 @@
-"""The examples of docs/media-api-examples.md, taken out of the page and run as they are printed.
+"""The examples of docs/media-api-examples.md, extracted from the page and run as printed.
 
-Only hosts, files and the page's sample ids are substituted. Each language is one reader, who goes
-through the page from top to bottom and keeps variables from one example to the next.
+Only hosts, files and the page's sample ids are substituted. The examples of a language run in
+the order of the page, and keep their variables from one to the next.
 """
 
 import contextlib

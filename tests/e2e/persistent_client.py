@@ -1,4 +1,4 @@
-"""Clients that go on asking, as clients should, and remember what they were promised."""
+"""Clients that retry, as clients should, and remember what they were promised."""
 
 import hashlib
 import threading

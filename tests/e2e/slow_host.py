@@ -1,4 +1,4 @@
-"""A web server that accepts, and then says nothing."""
+"""A web server that accepts connections and never answers."""
 
 import socket
 from types import TracebackType

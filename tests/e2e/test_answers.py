@@ -1,4 +1,4 @@
-"""What every answer of the gateway has, whoever made it: request ids, one shape, no inner names."""
+"""Every answer of the gateway has a request id, one shape and no internal names."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""S3 or the database goes away in the middle, by stopping or by standing still, and comes back."""
+"""S3 or the database goes down or hangs while clients use it, and comes back."""
 
 import os
 from collections.abc import Iterator

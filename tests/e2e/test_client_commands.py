@@ -1,4 +1,4 @@
-"""``jan-media upload``, ``ls``, ``get``, ``rm`` and ``chat``, as somebody tries a gateway."""
+"""``jan-media upload``, ``ls``, ``get``, ``rm`` and ``chat``, as a new user runs them."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""jan-media and its gate belong together: a route with one of them sends nothing on."""
+"""jan-media and its gate belong together: a route with only one of them sends no request on."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""When a part behind the gateway is away or slow, clients get a clear answer, and soon."""
+"""If a part behind the gateway is down or slow, clients soon get a clear answer."""
 
 import time
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Whatever the plugin's handler does wrong, the request is refused, and the next one is not.
+"""If the plugin's handler fails in any way, the request is refused and the next one works.
 
-On the whole stack, with kong.yml as it is. The fault is in the plugin's own process, where each
-case says; the product has no hook for it.
+The tests run the whole stack with the unchanged kong.yml. Each case injects a fault into the
+plugin's own process; the product has no hook for it.
 """
 
 import os

@@ -1,9 +1,9 @@
 """A plugin server that is killed again and again never gives a route the settings of another.
 
-Five routes to one model, each with settings of its own, under load all the while. Kong keeps the
-ids of plugin instances over a restart: were they to mean something else then, a route would let
-people in whom only another admits, or name the caller, or show the gateway's secret, as another
-does.
+Five routes lead to one model, each with its own settings, under constant load. Kong keeps the ids
+of plugin instances over a restart. If an id then meant another route's instance, a route could
+admit callers whom only another route admits, or name the caller or send the gateway's secret as
+another route does.
 """
 
 import json

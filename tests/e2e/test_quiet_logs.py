@@ -1,4 +1,4 @@
-"""What no log may hold is found if it is there; the logs of all stacks are read at their end."""
+"""The check of logs finds what no log may hold; it reads the logs of every stack when it stops."""
 
 import pytest
 

@@ -1,7 +1,6 @@
-"""Every example of the API reference runs as it is shown, against the gateway under test.
+"""Every example of the API reference runs as shown, against the gateway under test.
 
-In each language they are read as a person would: from top to bottom, with one photo, and what
-deletes it last.
+The examples of a language run from top to bottom, with one photo; those that delete it run last.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""Keys and secrets are changed under running gateways, and nobody notices."""
+"""Keys and secrets are rotated under running gateways, without an outage."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""With `request_buffering: true` Kong takes slow uploads in, and the sidecar waits for none."""
+"""With `request_buffering: true` slow uploads wait in Kong, not in the sidecar."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tokens that are signed by the right key, and still not good."""
+"""Tokens that are signed by the right key and are still invalid."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Two gateways and two sidecars on one PostgreSQL and one S3: it is the same whom one asks."""
+"""Two gateways and two sidecars on one PostgreSQL and one S3: a client may ask either."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""A model that refuses what its provider refuses answers, where its route says what it takes."""
+"""A model with its provider's limits answers if its route converts images with `fit`."""
 
 import base64
 import io

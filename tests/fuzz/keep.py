@@ -1,7 +1,7 @@
 """Bring into the corpus what fuzzing has found: ``python -m tests.fuzz.keep [READER …]``.
 
-Of the inputs that earlier runs left in ``var/fuzz``, the shortest go first, and each stays that
-takes a step from one line to another, in our code that reads it, that none before it takes.
+It tries the inputs that earlier runs left in ``var/fuzz``, the shortest first, and keeps each that
+takes a step from one line of our code to another which none before it takes.
 """
 
 import hashlib

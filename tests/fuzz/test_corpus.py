@@ -1,4 +1,4 @@
-"""Inputs that once led a fuzzer to new code, or to a bug, held against what must hold."""
+"""Runs the readers' checks on inputs that once led a fuzzer to new code or to a bug."""
 
 import importlib
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Requests made from the contracts of both listeners, to a running sidecar.
+"""Requests generated from the contracts of both listeners, sent to a running sidecar.
 
-Whatever is sent, the answer is one that the contract has, nothing is a 500, and every error has the
-one shape.
+To any request, the response matches the contract, is not a 500, and has the one error shape if it
+is an error.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Signed forms, signed URLs and tokens: what is changed is refused, or means the same."""
+"""Signed forms, signed URLs and tokens: a changed one is refused, or means the same."""
 
 import json
 from typing import Any

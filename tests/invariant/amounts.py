@@ -1,6 +1,6 @@
 """How much the suites of this folder do: little in ``make test``, much in ``make soak``.
 
-Both are set by the environment, so that a run can be made as long as one likes.
+The environment sets the amounts, so a run can be as long as you like.
 """
 
 import os

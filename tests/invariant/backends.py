@@ -1,4 +1,4 @@
-"""One place that any number of sidecars share, and a look behind them at what is stored."""
+"""Backends that any number of sidecars share, and direct access to what is stored in them."""
 
 import hashlib
 from collections import Counter

@@ -1,8 +1,8 @@
 """Clients of running sidecars that know what they have been promised, and check it.
 
-Each client is an owner of its own and does one thing after another, so it knows what must be
-true: what it has uploaded, and has not begun to give up, is there, with its bytes. What was under
-way when a sidecar died may have happened or not.
+Each client is a separate owner and does one thing after another, so it knows what must be true:
+every file that it has uploaded, and has not begun to delete, exists with its bytes. An operation
+that was in progress when a sidecar died may have happened or not.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""A real storage in whose calls a test can do something else, or die."""
+"""A real storage whose calls a test can interrupt, with other operations or with a crash."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager

@@ -1,4 +1,4 @@
-"""The storage invariant in any order of operations, with others in between and deaths in between.
+"""The storage invariant in any order of operations, interrupted by other operations and by crashes.
 
 Hypothesis chooses what happens next: uploads, direct uploads through the storage's own forms and
 URLs, first uses, deletions, sweeps, and a clock that only it moves. Any step may be interrupted

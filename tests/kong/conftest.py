@@ -1,7 +1,7 @@
-"""What Kong does, byte by byte, as far as the gateway stands on it.
+"""The behavior of Kong that the gateway relies on, byte by byte.
 
-Not a part of `make test`: `KONG_BIN=… make e2e` runs this suite on real Kong. Run by hand without
-KONG_BIN it holds devkong to the same.
+`make test` does not run this suite; `KONG_BIN=… make e2e` runs it on real Kong. Run by hand without
+KONG_BIN, it checks devkong.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A plugin on kong-pdk as it comes, run as a process: what an operator would have without ours."""
+"""A plugin on kong-pdk's own server, run as a process: what an operator would have without ours."""
 
 import sys
 from typing import Any

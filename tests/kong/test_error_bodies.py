@@ -1,4 +1,4 @@
-"""Errors of Kong's own and of nginx's: which status, which body, in which form."""
+"""Errors that Kong and nginx make: their status, body and format."""
 
 import json
 import threading

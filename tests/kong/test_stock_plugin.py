@@ -1,6 +1,6 @@
 """How Kong fails when a plugin server does: open, unless the acl guard is on the route.
 
-The plugin server is kong-pdk's as it comes, which is what an operator would have without ours.
+The plugin server is kong-pdk's own, which an operator would use without ours.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Bytes go through as they come, in both directions, unless Kong would hold them."""
+"""Bytes pass through as they arrive, in both directions, unless Kong would buffer them."""
 
 import threading
 from collections.abc import Iterator

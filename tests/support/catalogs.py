@@ -1,4 +1,4 @@
-"""What tests do with a catalog: open it, upload to it, and look for what an upload must leave."""
+"""Helpers for catalogs: open one, upload to it, and check what an upload must leave."""
 
 import hashlib
 import itertools

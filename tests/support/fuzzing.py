@@ -1,4 +1,4 @@
-"""How long property tests go on: a short form in ``make test``, a long one in ``make fuzz``."""
+"""The length of property tests: short in ``make test``, long in ``make fuzz``."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Kong's side of the external-plugin protocol, as Kong 3.9 plays it, and no Kong.
+"""Kong's side of the external-plugin protocol, as in Kong 3.9, without a Kong.
 
 After Kong's kong/runloop/plugin_servers/{plugin,rpc/mp_rpc}.lua: every single call takes any idle
 connection of a pool, so the steps of one event arrive on different ones; message ids are checked;

@@ -1,4 +1,4 @@
-"""Load as Kong makes it, as fast as Python can: raw sockets, messages built beforehand.
+"""Load as from Kong, as fast as Python can: raw sockets, prepared messages.
 
 A load repeats one event whose PDK calls are known. Every lane is a request in flight; when answers
 arrive, the next messages go out on whichever of those connections, as from Kong's pool.

@@ -1,4 +1,4 @@
-"""A plugin that does what its configuration says, well or badly, for tests of the plugin server.
+"""A plugin that behaves well or badly, as configured, for tests of the plugin server.
 
 ``python -m tests.support.odd_plugin`` serves it as ``odd``.
 """

@@ -1,4 +1,4 @@
-"""Servers of the odd plugin, and what tests of the plugin server say of how requests end."""
+"""Servers of the odd plugin, and checks of how requests end."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Small real images, each with bytes of its own."""
+"""Small real images, each with unique bytes."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""Reading what a part answers to Prometheus."""
+"""Reads a part's metrics, as Prometheus does."""
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families

@@ -1,4 +1,4 @@
-"""What stands before a gateway on the internet: speaks TLS, and serves it below a path."""
+"""A proxy in front of a gateway: it speaks TLS, and serves the gateway below a path."""
 
 import datetime
 import threading

@@ -1,4 +1,4 @@
-"""The few calls that most tests make."""
+"""The calls that most tests make."""
 
 import base64
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""Holds the answers that tests get against the contract of the public listener."""
+"""Checks every response in the tests against the contract of the public listener."""
 
 import re
 from functools import cache

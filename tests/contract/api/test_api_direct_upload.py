@@ -1,4 +1,4 @@
-"""prepare-upload, and /files in the place of S3."""
+"""prepare-upload, with /files instead of S3."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""Who may call: the gateway's secret, its identity headers, guest tokens."""
+"""Who may call the sidecar: the gateway's secret, its identity headers, guest tokens."""
 
 from collections.abc import Iterator
 from pathlib import Path

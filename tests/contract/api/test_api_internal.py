@@ -1,4 +1,4 @@
-"""The internal listener: what the Kong plugin asks."""
+"""The internal listener: the requests of the Kong plugin."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What one request may cost: beyond, it is refused with the limit in the message."""
+"""Limits of one request: beyond them it is refused, with the limit in the message."""
 
 import json
 import socket

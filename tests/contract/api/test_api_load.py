@@ -1,4 +1,4 @@
-"""What the sidecar keeps to while many call it at once: memory, lanes, workers."""
+"""Limits that hold under many concurrent requests: memory, lanes, workers."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""The process: how it starts, stops, sweeps, and goes on when something is away."""
+"""The process: how it starts, stops, sweeps, and survives outages."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What holds on every path: errors in one shape, health, the description of the api."""
+"""What holds on every path: errors in one shape, health, the API's description."""
 
 import httpx
 import pytest

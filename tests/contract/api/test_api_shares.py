@@ -1,4 +1,4 @@
-"""Nobody keeps others out: by silence, by slowness, or by many requests."""
+"""No caller can block the others: by silence, by slowness, or by many requests."""
 
 import socket
 import threading

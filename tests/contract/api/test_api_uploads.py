@@ -1,4 +1,4 @@
-"""POST /v1/media in all its ways."""
+"""POST /v1/media with every kind of body."""
 
 import base64
 import gzip

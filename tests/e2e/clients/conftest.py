@@ -1,7 +1,6 @@
 """One gateway for all clients: kong.yml's routes, and beside them one that stores inline media.
 
-The clients are the published packages as their users install them. Each is given what a user is
-given: an address, a token, ids.
+The clients are the published packages. Each gets what a user has: an address, a token, ids.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The requests of Google's SDK for Python (google-genai 3.6), as it sends them to generateContent.
 
-What is replayed is a recording: its names are partly in camelCase and partly not, its base64 is in
-the alphabet of URLs, and its key has a header of its own.
+The tests replay a recording: some of its names are in camelCase, its base64 is URL-safe, and its
+key is in a header of its own.
 """
 
 from base64 import urlsafe_b64encode

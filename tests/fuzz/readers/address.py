@@ -1,4 +1,4 @@
-"""No address is public that the standard library calls otherwise, or that hides another one."""
+"""An address is public only if the standard library agrees and it does not hide another address."""
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address

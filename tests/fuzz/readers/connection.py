@@ -1,7 +1,7 @@
-"""The plugin server answers whatever comes on a connection, once for each request.
+"""The plugin server answers any bytes on a connection, once for each request.
 
-In pieces it answers as in one, nothing is let through that the handler has not let through, and
-when the connection is gone the server goes on with others.
+Bytes in pieces get the same answers as in one. Only requests that the handler admits are admitted.
+After the connection is closed the server continues with others.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Compressed content means in pieces what it means as a whole, and comes in small pieces."""
+"""Compressed content decodes to the same bytes in pieces as in one, and in small pieces."""
 
 import gzip
 import zlib

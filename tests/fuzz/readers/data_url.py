@@ -1,4 +1,4 @@
-"""A data URL means in pieces what it means as a whole, and never gives more than its limit."""
+"""A data URL decodes to the same bytes in pieces as in one, and never to more than the limit."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""A form that is taken holds what a plain reading of the whole finds, however it arrives."""
+"""An accepted form has the content that a simple parser of the whole finds, however it arrives."""
 
 import itertools
 import re

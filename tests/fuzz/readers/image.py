@@ -1,4 +1,4 @@
-"""Bytes are recognised or refused; what is let in as an image is one to Pillow, and no larger."""
+"""Bytes are recognized or refused; an accepted image is one for Pillow too, of the same size."""
 
 import io
 from typing import BinaryIO

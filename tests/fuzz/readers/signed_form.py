@@ -1,4 +1,4 @@
-"""A signed upload form is let in exactly by S3's rules."""
+"""A signed upload form is accepted exactly if S3's rules allow it."""
 
 from jan_media.errors import Refused
 from jan_media.storage.local_urls import LocalUrls

@@ -1,4 +1,4 @@
-"""A token is let in exactly by the rules, and nothing is that the issuer has not signed."""
+"""A token is accepted exactly if the rules allow it, and only if the issuer has signed it."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""A URL that is taken leads where everybody else would say that it leads."""
+"""An accepted URL leads to the host that other parsers find in it."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""What commands show: bars on a terminal, lines in a log, tables, and no control characters."""
+"""The output of commands: bars on a terminal, lines in a log, tables, and no control characters."""
 
 import io
 import json

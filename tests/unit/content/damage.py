@@ -1,7 +1,7 @@
-"""Good pictures, damaged in every way that has a name.
+"""Good pictures, damaged in every known way.
 
-Each case is a file that somebody could send. What Pillow and a browser make of it is kept in
-``witnesses.json``; ``python -m tests.unit.content.witnesses`` asks them again.
+Each case is a file that somebody could send. ``witnesses.json`` says whether Pillow and a browser
+show it; ``python -m tests.unit.content.witnesses`` asks them again.
 """
 
 import io

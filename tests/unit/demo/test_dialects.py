@@ -1,4 +1,4 @@
-"""The demo model speaks the APIs that SDKs ask, and refuses what a provider would refuse."""
+"""The demo model speaks the SDKs' APIs, and refuses what a provider would refuse."""
 
 import base64
 import json

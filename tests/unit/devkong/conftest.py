@@ -1,4 +1,4 @@
-"""What most of these tests start."""
+"""The gateways that most of these tests start."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A right kong.yml becomes what Kong would make of it."""
+"""A valid kong.yml is read as Kong reads it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""External plugins over the real socket: what Kong sends them, and what it does for them."""
+"""External plugins over the real socket: Kong's messages to them, and its calls for them."""
 
 import json
 from pathlib import Path

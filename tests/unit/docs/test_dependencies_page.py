@@ -1,4 +1,4 @@
-"""docs/dependencies.md says why for each thing that is installed."""
+"""docs/dependencies.md gives a reason for each package that is installed."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What Dockerfile and systemd's file tell Kong is what `make up` tells it: one list."""
+"""Dockerfile and systemd's file have the same settings of Kong as `make up`."""
 
 import re
 from pathlib import Path

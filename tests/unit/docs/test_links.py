@@ -1,4 +1,4 @@
-"""No link of a page leads nowhere: to files, and to headings in them."""
+"""Every link of a page leads to an existing file, and to an existing heading in it."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An upgrade, as its page has it, replaces what the pages for an installation have made."""
+"""The commands of the upgrade page replace an installation made by the install pages."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""How connections read: no more than is asked for, with and without TLS, to whatever end."""
+"""Connections read no more than is asked for, with and without TLS, however they end."""
 
 import asyncio
 import os

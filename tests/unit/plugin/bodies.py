@@ -1,4 +1,4 @@
-"""Bodies to try the rewriting on: JSON as clients may spell it, and what is nearly JSON."""
+"""Bodies for tests of rewriting: JSON in any spelling, and almost JSON."""
 
 import json
 

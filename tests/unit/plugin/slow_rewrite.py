@@ -1,4 +1,4 @@
-"""The same rewriting, as slow and as plain as can be: parse everything, walk it, replace, join."""
+"""A slow, simple reference of the rewriting: parse everything, walk it, replace, join."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence

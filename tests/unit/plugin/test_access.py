@@ -1,4 +1,4 @@
-"""What a request meets at the plugin, over the real protocol: admitted as whom, or answered how."""
+"""The plugin's decision on a request, over the real protocol: admitted as whom, or answered how."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A body that holds an id is understood, in whatever spelling, or it is refused."""
+"""A body that holds an id is understood in any spelling, or refused."""
 
 import gzip
 import zlib

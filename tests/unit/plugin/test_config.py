@@ -1,4 +1,4 @@
-"""How a configuration is read, and how a wrong one is named."""
+"""Reading a configuration, and reporting a wrong one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""jan-media-gate: what it gathers, what it lets through, and what becomes of the answer."""
+"""jan-media-gate: what it gathers, what it lets through, and how it changes the response."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Lines of the plugin's log, and questions to the sidecar, say which request they are about."""
+"""The plugin's log lines, and its requests to the sidecar, name the request that they are about."""
 
 from pathlib import Path
 

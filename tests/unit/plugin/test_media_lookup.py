@@ -1,4 +1,4 @@
-"""Ids are asked for once, together, and their URLs used while they live long enough."""
+"""Ids are looked up once, together, and their URLs cached while they are valid long enough."""
 
 import asyncio
 import time

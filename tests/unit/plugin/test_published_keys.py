@@ -1,4 +1,4 @@
-"""An issuer's published keys: fetched once, kept while it is away, refused in the end."""
+"""An issuer's published keys: fetched once, kept while the issuer is down, and finally refused."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Rewriting agrees with a slow reference that parses everything, on any body whatever."""
+"""Rewriting agrees with a slow reference that parses everything, on any body."""
 
 import json
 from typing import Any

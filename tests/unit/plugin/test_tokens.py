@@ -1,4 +1,4 @@
-"""Which bearer tokens count, and whose they are."""
+"""Which bearer tokens are valid, and whose they are."""
 
 import asyncio
 import contextlib

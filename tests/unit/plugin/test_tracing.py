@@ -1,4 +1,4 @@
-"""Spans of the plugin, as a collector gets them; and nothing of them where nobody asks."""
+"""Spans of the plugin, as a collector gets them; none if tracing is off."""
 
 import subprocess
 import sys

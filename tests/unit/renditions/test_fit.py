@@ -1,4 +1,4 @@
-"""What a route says that its model takes."""
+"""The limits of a route's model (`fit`)."""
 
 import pytest
 from jan_media.renditions.fit import Fit

@@ -1,4 +1,4 @@
-"""Whatever comes on a connection is answered as it should be, however it is cut."""
+"""Any bytes on a connection get the right answer, however they are split."""
 
 from typing import Any
 

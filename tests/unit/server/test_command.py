@@ -1,4 +1,4 @@
-"""The command line: kong-pdk's flags, and a description for Kong that is quick and exact."""
+"""The command line: kong-pdk's flags, and a fast and exact description for Kong."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A process that stood still closes its connections; one that moves does not."""
+"""A process that was frozen closes its connections; a running one does not."""
 
 import asyncio
 from typing import cast

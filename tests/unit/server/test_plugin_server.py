@@ -1,4 +1,4 @@
-"""The plugin server by its methods, without a socket: whose turn it is, limits and ids."""
+"""The plugin server's methods, without a socket: turns, limits and ids."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""What the console's page is told of this installation."""
+"""The configuration that the console's page gets."""
 
 import pytest
 from jan_media.console.site import OIDC_LIBRARY, console_config

@@ -1,4 +1,4 @@
-"""The contracts in YAML, held against the routes and the errors of the code."""
+"""The contracts in YAML match the routes and the errors of the code."""
 
 import re
 from pathlib import Path

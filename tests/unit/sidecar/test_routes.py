@@ -1,4 +1,4 @@
-"""Which endpoint is called for a method and path, and what is answered where there is none."""
+"""The endpoint for each method and path, and the answer if there is none."""
 
 import asyncio
 from collections.abc import Callable, Iterator

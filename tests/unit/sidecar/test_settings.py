@@ -1,4 +1,4 @@
-"""Settings: defaults, units, and every wrong value named at once."""
+"""Settings: defaults, units, and all wrong values reported at once."""
 
 from pathlib import Path
 

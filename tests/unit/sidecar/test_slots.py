@@ -1,4 +1,4 @@
-"""So many uploads and fetches at once, and for each caller a share of them."""
+"""Slots limit concurrent uploads and fetches, and each caller has a share of them."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A body that comes too slowly does not hold a slot for uploads for ever."""
+"""A body that arrives too slowly does not hold an upload slot forever."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""What is a storage key, and that none leads out of a folder."""
+"""Valid storage keys, none of which leads out of a folder."""
 
 import contextlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Signed URLs and forms of the local storage, as their checkers see them."""
+"""Checks of the local storage's signed URLs and forms."""
 
 from collections.abc import Callable
 from functools import partial
