@@ -67,10 +67,7 @@ class Sidecar:
         self.uploads = Slots(settings.max_uploads)
         self.fetches = Slots(settings.max_fetches)
         # For each client address and worker.
-        per_minute = settings.guest_login_per_minute
-        self.login_limit = (
-            LoginLimit(per_minute=per_minute, burst=per_minute) if per_minute else None
-        )
+        self.login_limit = LoginLimit(settings.guest_login_per_minute)
         self.metrics = Metrics()
         self.metrics.time_storage(library.storage)
         self.metrics.time_catalog(library.catalog)

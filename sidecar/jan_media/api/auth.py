@@ -17,8 +17,7 @@ async def guest_login(request: Request) -> Response:
     sidecar = sidecar_of(request)
     if not sidecar.settings.guest_login:
         return error_response("not_found", "Guest login is switched off here")
-    limit = sidecar.login_limit
-    wait = 0.0 if limit is None else limit.wait(client_address(request), time.monotonic())
+    wait = sidecar.login_limit.wait(client_address(request), time.monotonic())
     if wait > 0:
         return error_response(
             "too_many_requests",

@@ -5,15 +5,15 @@ from collections import OrderedDict
 
 
 class LoginLimit:
-    """Admits a burst, then a steady rate, for each address. Not shared between processes.
+    """Admits ``per_minute`` at once, then as many in each minute, for each address; all if it is 0.
 
-    Memory is bounded: when ``max_addresses`` are known, the one that asked least recently is
-    forgotten. The addresses of an IPv6 /64 count as one, since one client usually has them all.
+    Not shared between processes. Memory is bounded: when ``max_addresses`` are known, the one that
+    asked least recently is forgotten. The addresses of an IPv6 /64 count as one, since one client
+    usually has them all.
     """
 
-    def __init__(self, *, per_minute: float, burst: int, max_addresses: int = 10_000) -> None:
-        self._per_second = per_minute / 60
-        self._burst = burst
+    def __init__(self, per_minute: int, *, max_addresses: int = 10_000) -> None:
+        self._per_minute = per_minute
         self._max_addresses = max_addresses
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, as of when
 
@@ -22,14 +22,16 @@ class LoginLimit:
 
         ``now`` is in seconds of any clock that never goes back.
         """
-        client = _client(address)
-        tokens, since = self._buckets.pop(client, (float(self._burst), now))
-        tokens = min(self._burst, tokens + max(0.0, now - since) * self._per_second)
+        most, client = self._per_minute, _client(address)
+        if most == 0:
+            return 0.0
+        tokens, since = self._buckets.pop(client, (float(most), now))
+        tokens = min(most, tokens + max(0.0, now - since) * most / 60)
         admitted = tokens >= 1
         self._buckets[client] = (tokens - 1 if admitted else tokens, now)
         if len(self._buckets) > self._max_addresses:
             self._buckets.popitem(last=False)
-        return 0.0 if admitted else (1 - tokens) / self._per_second
+        return 0.0 if admitted else (1 - tokens) * 60 / most
 
     def __len__(self) -> int:
         """How many clients are remembered."""
