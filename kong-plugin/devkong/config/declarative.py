@@ -71,7 +71,7 @@ class _Reading:
             self._report(("_format_version",), "_format_version: expected one of: 1.1, 2.1, 3.0")
         for field in top:
             if field not in _TOP:
-                self._report((str(field),), f"{field}: unknown field, or one that devkong has not")
+                self._report((str(field),), f"{field}: unknown field, or one that devkong lacks")
         self._each("services", self._service, top)
         self._each("routes", self._route, top)
         self._each("consumers", self._consumer, top)
@@ -166,7 +166,7 @@ class _Reading:
         if schema is None:
             self._report(
                 (*place, "name"),
-                f"plugin '{name}' not enabled (or one that devkong has not); "
+                f"plugin '{name}' not enabled (or one that devkong lacks); "
                 "add it to the 'plugins' configuration property",
             )
             return

@@ -97,7 +97,7 @@ def _process(name: str, field: Mapping[str, Any], value: Any, place: Place, repo
     reference = _reference(field, value)
     if reference:
         if reference["vault"] != "env":
-            report(place, f"{name}: devkong has the env vault only")
+            report(place, f"{name}: devkong has only the env vault")
         return value
     expected, types = _TYPES[field["type"]]
     if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):

@@ -43,10 +43,10 @@ upstreams: []
         "6: services.0: read_timeout: expected an integer",
         "9: services.0.routes.0.paths: paths: should start with: / (fixed path) or ~/ (regex path)",
         "10: services.0.routes.0: strip_path: expected a boolean",
-        "12: plugins.0: plugin 'nonesuch' not enabled (or one that devkong has not); add it to the "
+        "12: plugins.0: plugin 'nonesuch' not enabled (or one that devkong lacks); add it to the "
         "'plugins' configuration property",
         "15: plugins.1.config: alow: unknown field (did you mean allow?)",
-        "16: upstreams: unknown field, or one that devkong has not",
+        "16: upstreams: unknown field, or one that devkong lacks",
     ]
 
 
