@@ -215,7 +215,7 @@ def chosen_kong(environment: Mapping[str, str]) -> str | None:
         return None
     found = shutil.which(named)
     if found is None:
-        raise PartFailed(f"KONG_BIN is {named!r}, which is no executable file.")
+        raise PartFailed(f"KONG_BIN is {named!r}, which is not an executable file.")
     return str(Path(found).resolve()) if os.sep in named else found
 
 

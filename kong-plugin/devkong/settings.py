@@ -109,7 +109,7 @@ class _Reader:
         value = self.text(name, default).lower()
         match = re.fullmatch(r"(\d+)([kmg]?)", value)
         if not match:
-            self._fault(name, f"{value!r} is no size, such as 8k")
+            self._fault(name, f"{value!r} is not a size such as 8k")
             return 0
         return int(match[1]) * _SIZES[match[2]]
 
@@ -124,7 +124,7 @@ class _Reader:
         value = self.text(name, default)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)?", value)
         if not match:
-            self._fault(name, f"{value!r} is no time, such as 60s")
+            self._fault(name, f"{value!r} is not a time such as 60s")
             return 0.0
         return float(match[1]) * _SECONDS[match[2]]
 

@@ -139,7 +139,7 @@ def test_every_wrong_variable_is_named_at_once() -> None:
         )
     assert sorted(str(bad.value).splitlines()) == [
         "KONG_ERROR_TEMPLATE_JSON: there is no file /nowhere",
-        "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE: 'big' is no size, such as 8k",
+        "KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE: 'big' is not a size such as 8k",
         "KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS: must be a number and a size, such as 4 8k",
         "KONG_PLUGINSERVER_MINE_QUERY_CMD: is needed",
         "KONG_PROXY_LISTEN: '127.0.0.1:1 ssl' is not one host:port, without TLS",

@@ -4,7 +4,7 @@ local off = { type = "boolean", required = true, default = false }
 local origin = {
   type = "string",
   pattern = "^(\\*|[A-Za-z0-9.:/-]+)$",
-  pattern_says = "devkong takes * and origins that are no regex",
+  pattern_says = "devkong supports * and origins that are not a regex",
 }
 
 return {
