@@ -567,10 +567,11 @@ def test_list_owned_pages_through_ones_own_ready_ids_newest_first(catalog: Catal
     newest_first = mine[::-1]
 
     first = catalog.list_owned("ann", now=NOW + 5, limit=3)
-    second = catalog.list_owned("ann", now=NOW + 5, limit=3, after=first[-1].position)
+    second = catalog.list_owned("ann", now=NOW + 5, limit=3, after=first.items[-1].position)
 
-    assert [each.media for each in first] == newest_first[:3]
-    assert [each.media for each in second] == newest_first[3:]
+    assert [each.media for each in first.items] == newest_first[:3]
+    assert [each.media for each in second.items] == newest_first[3:]
+    assert (first.more, second.more) == (True, False)
 
 
 # --- release

@@ -63,7 +63,7 @@ def expire_all(catalog: Catalog, now: int) -> list[Expired]:
 
 def listed(catalog: Catalog, owner: str, **how: object) -> list[str]:
     found = catalog.list_owned(owner, now=NOW, limit=9, **how)  # type: ignore[arg-type]
-    return [each.media.id for each in found]
+    return [each.media.id for each in found.items]
 
 
 # --- date, name and purpose
@@ -109,7 +109,7 @@ def test_lists_are_in_the_order_of_ones_own_uploads(catalog: Catalog) -> None:
 
     assert listed(catalog, "ann") == newest_first
     assert listed(catalog, "ann", oldest_first=True) == newest_first[::-1]
-    at = catalog.list_owned("ann", now=NOW, limit=9)[1].position
+    at = catalog.list_owned("ann", now=NOW, limit=9).items[1].position
     assert listed(catalog, "ann", after=at) == newest_first[2:]
     assert listed(catalog, "ann", after=at, oldest_first=True) == newest_first[:1]
 
@@ -186,8 +186,9 @@ def test_a_claim_with_a_lifetime_ends_and_the_media_of_others_stays(catalog: Cat
     over = NOW + HOUR
     assert catalog.claim_of(id, "ann", now=over - 1)
     assert catalog.claim_of(id, "ann", now=over) is None
-    assert [each.expires_at for each in catalog.list_owned("ann", now=over - 1, limit=9)] == [over]
-    assert catalog.list_owned("ann", now=over, limit=9) == []
+    (last,) = catalog.list_owned("ann", now=over - 1, limit=9).items
+    assert last.expires_at == over
+    assert catalog.list_owned("ann", now=over, limit=9).items == []
     assert catalog.usage("ann") == Usage(1, 1)
 
     foretold = catalog.count_expired(now=over)

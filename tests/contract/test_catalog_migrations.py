@@ -92,7 +92,8 @@ def test_claims_of_the_version_before_keep_their_dates_and_it_may_go_on_writing(
         assert bobs is not None
         assert before - 2 <= bobs.created_at <= after + 2
         assert bobs == Claim("bob", bobs.created_at)
-        assert [each.media.id for each in catalog.list_owned("bob", now=NOW, limit=9)] == [old]
+        (own,) = catalog.list_owned("bob", now=NOW, limit=9).items
+        assert own.media.id == old
 
 
 def test_files_of_the_version_before_are_listed_by_purpose_and_it_may_go_on_writing(
@@ -108,7 +109,7 @@ def test_files_of_the_version_before_are_listed_by_purpose_and_it_may_go_on_writ
 
         def listed(owner: str, purpose: str) -> list[str]:
             found = catalog.list_owned(owner, now=NOW, limit=9, purpose=purpose)
-            return [each.media.id for each in found]
+            return [each.media.id for each in found.items]
 
         assert listed("ann", "vision") == [old]
 

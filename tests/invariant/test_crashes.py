@@ -58,7 +58,7 @@ def sweep_and_look(backends: Backends, settings: dict[str, str], clients: list[C
     ids: set[str] = set()
     for client in clients:
         own = backends.catalog.list_owned(client.owner, now=now_ms(), limit=100_000)
-        ids |= {each.media.id for each in own}
+        ids |= {each.media.id for each in own.items}
         assert client.held.keys() | client.sent.keys() <= ids
     backends.assert_only(ids, now_ms())
 

@@ -19,11 +19,11 @@ from jan_media.api.media import cursor_of, iso_time, page_size, parse_cursor
 from jan_media.api.ready_media import known_id, one_ready
 from jan_media.api.routes import sidecar_of
 from jan_media.api.upload import take_in
-from jan_media.catalog.interface import Claim, Owned
+from jan_media.catalog.interface import Claim, Owned, Page
 from jan_media.errors import Refused
 from jan_media.library.ingest import FileDetails
 from jan_media.library.library import Library
-from jan_media.library.owners import Page, page
+from jan_media.library.owners import require_owner
 from jan_media.library.resolve import Found, filename, not_found
 from jan_media.library.sweep import give_up
 from jan_media.media_id import parse_media_id
@@ -52,7 +52,7 @@ async def create(request: Request) -> Response:
 
 async def list_own(request: Request) -> Response:
     """One's own files, newest first unless asked otherwise."""
-    sidecar, owner = sidecar_of(request), owner_of(request)
+    sidecar, owner = sidecar_of(request), require_owner(owner_of(request))
     listed = _anthropic_list if _speaks_anthropic(request) else _openai_list
     return JSONResponse(
         # A page may be long: chats do not wait for it.
@@ -186,9 +186,9 @@ def _openai_list(library: Library, owner: str, asked: QueryParams) -> dict[str, 
         raise Refused("invalid_field", "order must be asc or desc", "order")
     part = Page([], more=False)
     if purpose in ("", *PURPOSES):
-        part = page(
-            library,
+        part = library.catalog.list_owned(
             owner,
+            now=library.clock(),
             limit=min(limit, LARGEST_PAGE),
             after=parse_cursor(library, after, owner, "after") if after else None,
             oldest_first=order == "asc",
@@ -210,9 +210,9 @@ def _anthropic_list(library: Library, owner: str, asked: QueryParams) -> dict[st
         raise Refused("invalid_field", "Send one of page, after_id and before_id", param)
     part = Page([], more=False)
     if not asked.get("scope_id"):
-        part = page(
-            library,
+        part = library.catalog.list_owned(
             owner,
+            now=library.clock(),
             limit=limit,
             after=parse_cursor(library, cursor, owner, param) if cursor else None,
             oldest_first=bool(before),

@@ -16,7 +16,7 @@ from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import Owned, Position
 from jan_media.errors import Refused
 from jan_media.library.library import Library
-from jan_media.library.owners import page, require_owner
+from jan_media.library.owners import require_owner
 from jan_media.library.resolve import Found, link
 from jan_media.library.sweep import give_up
 from jan_media.media_id import created_ms, parse_media_id
@@ -98,7 +98,7 @@ async def delete(request: Request) -> Response:
 
 async def list_own(request: Request) -> Response:
     """One's own media, newest first."""
-    sidecar, owner = sidecar_of(request), owner_of(request)
+    sidecar, owner = sidecar_of(request), require_owner(owner_of(request))
     limit = page_size(request.query_params, DEFAULT_PAGE, LARGEST_PAGE)
     cursor = request.query_params.get("after", "")
     listed = await sidecar.lanes.resolves.run(_listed, sidecar.library, owner, limit, cursor)
@@ -107,7 +107,7 @@ async def list_own(request: Request) -> Response:
 
 def _listed(library: Library, owner: str, limit: int, cursor: str) -> dict[str, Any]:
     after = parse_cursor(library, cursor, owner, "after") if cursor else None
-    part = page(library, owner, limit=limit, after=after)
+    part = library.catalog.list_owned(owner, now=library.clock(), limit=limit, after=after)
     seen = [replace(each.media, created_at=each.claim.created_at) for each in part.items]
     return {
         "media": [_described(link(library, media)) for media in seen],

@@ -42,6 +42,7 @@ from jan_media.catalog.interface import (
     Expired,
     Media,
     Owned,
+    Page,
     Position,
     Quota,
     Released,
@@ -258,8 +259,8 @@ class Catalog(ApiKeys, Transfer):
         oldest_first: bool = False,
         purpose: str = "",
         ids: Sequence[str] | None = None,
-    ) -> list[Owned]:
-        """Ready media of ``owner`` by the date of the own upload, newest first.
+    ) -> Page:
+        """Ready media of ``owner`` by the date of the own upload, newest first, up to ``limit``.
 
         With ``after`` only what follows that position in this order, with ``purpose`` only what has
         it (`Owned.purpose`), and of ``ids``, up to a hundred, only these.
@@ -278,8 +279,9 @@ class Catalog(ApiKeys, Transfer):
             f" ORDER BY {date} {order}, k.id {order} LIMIT ?"
         )
         wanted = (*(after or ()), *((purpose,) if purpose else ()), *(ids or ()))
-        rows = self._rows(sql, owner, now, now, *wanted, limit)
-        return [Owned(steps.to_media(row[5:]), Claim(*row[:5])) for row in rows]
+        rows = self._rows(sql, owner, now, now, *wanted, limit + 1)
+        owned = [Owned(steps.to_media(row[5:]), Claim(*row[:5])) for row in rows[:limit]]
+        return Page(owned, more=len(rows) > limit)
 
     def usage(self, owner: str) -> Usage:
         """What ``owner`` keeps."""

@@ -129,6 +129,14 @@ class Owned:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list."""
+
+    items: list[Owned]
+    more: bool  # whether something follows
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """The outcome of an upload: the id to answer with, and whether it was there before."""
 

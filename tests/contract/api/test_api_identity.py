@@ -116,6 +116,12 @@ def test_guest_login_can_be_switched_off(behind: Api) -> None:
     assert_error(behind.http.post("/auth/guest-login"), 404, "not_found")
 
 
+@pytest.mark.parametrize("path", ["/v1/media", "/v1/files"])
+def test_a_list_for_a_name_that_no_catalog_can_hold_is_400(api: Api, path: str) -> None:
+    response = api.http.get(path, params={"user_id": "\N{CAT}" * 256})
+    assert_error(response, 400, "invalid_field", "user_id")
+
+
 def test_without_a_gateway_the_body_names_the_user(api: Api) -> None:
     body: dict[str, Any] = data_url_body(picture()) | {"user_id": "local-user"}
     media_id = api.http.post("/v1/media", json=body).json()["id"]

@@ -13,7 +13,6 @@ from jan_media.errors import Refused
 from jan_media.library.direct_upload import complete, prepare
 from jan_media.library.ingest import store
 from jan_media.library.library import Library, Rules
-from jan_media.library.owners import page
 from jan_media.library.resolve import Resolved
 from jan_media.library.spool import Spool
 from jan_media.library.sweep import give_up, rehearse, sweep
@@ -295,7 +294,6 @@ def test_an_owner_that_no_catalog_can_hold_is_refused(library: Library, owner: s
         lambda: upload(library, picture(), owner),
         lambda: prepare(library, "image/png", owner),
         lambda: give_up(library, "jan_01hqr8v9k2x3f4g5h6j7k8m9n0", owner),
-        lambda: page(library, owner, limit=1),
     ):
         with pytest.raises(Refused) as refused:
             attempt()
@@ -351,7 +349,7 @@ def test_pages_go_from_new_to_old_without_gaps(library: Library, clock: Clock) -
     seen: list[str] = []
     after, more = None, True
     while more:
-        part = page(library, "ann", limit=2, after=after)
+        part = library.catalog.list_owned("ann", now=clock.now, limit=2, after=after)
         seen += [item.media.id for item in part.items]
         after, more = part.items[-1].position, part.more
     assert seen == ids[::-1]
