@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
+from cachetools import TLRUCache
 
 from jan_media_plugin.answers import Refused, invalid_token
 from jan_media_plugin.auth.caller import Caller, groups_of, is_subject
 from jan_media_plugin.auth.jwks import Key, Keys
-from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.config import Issuer
 
 _REMEMBERED_TOKENS = 20_000
@@ -45,14 +45,16 @@ class Tokens:
             each.issuer: Keys(each, fresh=fresh, stale=stale, timeout=timeout) for each in issuers
         }
         self._now = now
-        self._good: BoundedCache[bytes, Caller] = BoundedCache(_REMEMBERED_TOKENS)
+        self._good: TLRUCache[bytes, tuple[Caller, float]] = TLRUCache(
+            _REMEMBERED_TOKENS, ttu=lambda _, good, now: now + good[1]
+        )
 
     async def check(self, token: str) -> Caller:
         """Return the caller of ``token``. Raises `Refused`."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         known = self._good.get(digest)
         if known is not None:
-            return known
+            return known[0]
         if not _COMPACT.fullmatch(token):
             raise invalid_token("The token is not a JWT in compact form.")
         header_part, claims_part, _ = token.split(".")
@@ -63,7 +65,8 @@ class Tokens:
         if keys is None:
             raise invalid_token("The token's issuer is not accepted here.")
         issuer = keys.issuer
-        if any(_is_no_date(stated.get(name)) for name in ("exp", "nbf", "iat")):
+        # A NumericDate (RFC 7519, section 2): PyJWT takes texts, too.
+        if any(type(stated.get(name, 0)) not in (int, float) for name in ("exp", "nbf", "iat")):
             raise invalid_token("The token's exp, nbf or iat is not a number.")
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in issuer.algorithms:
@@ -72,9 +75,9 @@ class Tokens:
             raise invalid_token("The token demands an extension that is not supported.")
         if kid is not None and not isinstance(kid, str):
             raise invalid_token("The token's kid is not text.")
-        caller, lifetime = self._verified(token, issuer, await keys.find(kid, algorithm))
-        self._good.put(digest, caller, lifetime)
-        return caller
+        found = await keys.find(kid, algorithm)
+        good = self._good[digest] = self._verified(token, issuer, found)
+        return good[0]
 
     def _verified(self, token: str, issuer: Issuer, keys: list[Key]) -> tuple[Caller, float]:
         """Return the caller and for how many seconds the token is good."""
@@ -131,11 +134,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) < len(pairs):
         raise ValueError("a name occurs twice")
     return document
-
-
-def _is_no_date(value: object) -> bool:
-    """Whether a claim is there and is no NumericDate (RFC 7519, section 2): PyJWT takes texts."""
-    return value is not None and (isinstance(value, bool) or not isinstance(value, int | float))
 
 
 def _claim(claims: dict[str, Any], name: str) -> object:
