@@ -4,6 +4,7 @@ Header values are text with surrogate escapes for bytes that are not UTF-8.
 """
 
 import functools
+import re
 from urllib.parse import quote
 
 from jan_media_plugin.answers import Refused, invalid_request, too_large
@@ -19,8 +20,6 @@ MOST_LINES = 1000
 # Kong hands an empty list on to nginx's set_header, which then removes the header, every line of
 # it. So one call sets and removes.
 REMOVED: list[str] = []
-_LINE_AROUND = len(": \r\n")
-_ONE_EMPTY_LINE = ("",)
 SECRET_HEADER = "X-Jan-Gateway-Secret"  # noqa: S105
 _CREDENTIAL_HEADERS = ("authorization", *KEY_HEADERS, "proxy-authorization")
 # What Kong and its plugins call a caller: upstreams may go by these names too. Without auth of our
@@ -33,7 +32,7 @@ _CONNECTION_OPTIONS = frozenset(
     ("", "close", "keep-alive", "upgrade", "te", "trailer", "http2-settings", "proxy-connection")
 )
 # Upstreams that turn names into variables (CGI, WSGI, PHP) make one of all these.
-_CONFUSABLE = str.maketrans(dict.fromkeys("_. !#$%&'*+^`|~", "-"))
+_ANY_DASH = r"[-_. !#$%&'*+^`|~]"
 # Of printable ASCII, all but the separator and the escape itself.
 _PLAIN_IN_GROUP = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in ",%")
 
@@ -43,13 +42,9 @@ def check_size(headers: Headers, most: int) -> None:
 
     Bytes are counted as HTTP/1.1 writes the lines.
     """
-    lines = size = 0
-    for name, values in headers.items():
-        for value in values or _ONE_EMPTY_LINE:
-            lines += 1
-            size += len(name) + _LINE_AROUND
-            size += len(value) if value.isascii() else len(value.encode("utf-8", "surrogateescape"))
-    if lines >= MOST_LINES:
+    lines = [f"{name}: {one}\r\n" for name, values in headers.items() for one in values or [""]]
+    size = len("".join(lines).encode("utf-8", "surrogateescape"))
+    if len(lines) >= MOST_LINES:
         # There may be lines that nobody has looked at.
         raise Refused(431, "too_many_headers", f"Send fewer than {MOST_LINES} header lines.")
     if size > most:
@@ -107,11 +102,11 @@ class UpstreamHeaders:
             names += _CREDENTIAL_HEADERS
         if config.auth not in ("off", "consumer"):
             names += _IDENTITY_OF_KONG
-        self._removed = {_folded(name) for name in names if not name.endswith("*")}
-        self._removed_prefixes = tuple(_folded(name[:-1]) for name in names if name.endswith("*"))
-        self._longest = max(map(len, (*self._removed, *self._removed_prefixes)))
+        self._longest = max(map(len, names))
+        pattern = "|".join(names).replace("*", ".*").replace("-", _ANY_DASH)
+        ours = re.compile(pattern, re.IGNORECASE | re.DOTALL)
         # Clients send the same names again and again, and can invent long ones without end.
-        self._is_ours = functools.lru_cache(maxsize=1024)(self._is_removed)
+        self._is_ours = functools.lru_cache(maxsize=1024)(ours.fullmatch)
 
     def changes(self, headers: Headers, caller: Caller | None) -> Changes:
         """Return what to set, and to remove: names that are ours in any confusable spelling."""
@@ -127,14 +122,6 @@ class UpstreamHeaders:
             if self._is_ours(name[: self._longest + 1]) and name.lower() not in names_set:
                 changes[name] = REMOVED
         return changes
-
-    def _is_removed(self, name: str) -> bool:
-        folded = _folded(name)
-        return folded in self._removed or folded.startswith(self._removed_prefixes)
-
-
-def _folded(name: str) -> str:
-    return name.lower().translate(_CONFUSABLE)
 
 
 def _spelled_group(group: str) -> str:
