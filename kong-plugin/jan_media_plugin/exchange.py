@@ -32,6 +32,15 @@ class Edit(NamedTuple):
     replacement: bytes
 
 
+def edited(body: bytes, edits: Sequence[Edit]) -> bytes:
+    """Return ``body`` with ``edits`` (in rising order) made."""
+    pieces, kept = [], 0
+    for edit in edits:
+        pieces += [body[kept : edit.start], edit.replacement]
+        kept = edit.end
+    return b"".join([*pieces, body[kept:]])
+
+
 class Exchange:
     """A request on its way through the plugin."""
 

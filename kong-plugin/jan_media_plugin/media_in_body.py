@@ -8,26 +8,15 @@ import pybase64
 from jan_media_plugin.answers import Refused, Unavailable, invalid_request, too_large
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.config import Config
-from jan_media_plugin.exchange import Edit, Exchange
+from jan_media_plugin.exchange import Edit, Exchange, edited
 from jan_media_plugin.fit import Fit
 from jan_media_plugin.headers import REMOVED, Changes, is_form
 from jan_media_plugin.inline import InlineMedia
 from jan_media_plugin.resolve.media import Answer, Found, MediaLookup, NoMedia
 from jan_media_plugin.resolve.sidecar import Sidecar, SidecarRefuses
-from jan_media_plugin.rewrite.candidates import (
-    Kind,
-    candidates,
-    inline_media,
-    may_hold_id,
-)
+from jan_media_plugin.rewrite.candidates import Kind, candidates, inline_media, may_hold_id
 from jan_media_plugin.rewrite.encodings import codings_of, decoded, in_utf8
-from jan_media_plugin.rewrite.forms import (
-    Medium,
-    edited,
-    edits_for,
-    in_order,
-    needs_bytes,
-)
+from jan_media_plugin.rewrite.forms import Medium, edits_for, in_order, needs_bytes
 from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places

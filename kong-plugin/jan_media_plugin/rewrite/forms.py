@@ -21,7 +21,7 @@ An edit replaces as few bytes as the form allows; all others stay as the client 
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jan_media_plugin.exchange import Edit
@@ -197,15 +197,6 @@ def in_order(edits: Iterable[Edit]) -> list[Edit]:
         if next_one.start < one.end or (one.start, one.end) == (next_one.start, next_one.end):
             raise TooComplex("one that names a place twice")
     return ordered
-
-
-def edited(body: bytes, edits: Sequence[Edit]) -> bytes:
-    """Return ``body`` with ``edits`` (in rising order) made."""
-    pieces, kept = [], 0
-    for edit in edits:
-        pieces += [body[kept : edit.start], edit.replacement]
-        kept = edit.end
-    return b"".join([*pieces, body[kept:]])
 
 
 def _inside(text: str) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from jan_media_plugin.exchange import Edit, edited
 from jan_media_plugin.rewrite.candidates import Candidate, TooComplex
 from jan_media_plugin.rewrite.places import Places, Way
 
@@ -51,7 +52,8 @@ def at_places(body: bytes, found: Sequence[Candidate], places: Places) -> list[S
 
     Raises `NotJson` and `TooComplex`.
     """
-    marked = _with_marks(body, found)
+    marks = [Edit(one.start, one.end, f"{_MARK}{n}".encode()) for n, one in enumerate(found)]
+    marked = edited(body, marks)
     if _is_large(marked):
         raise TooComplex(f"of more than {MOST_CONTAINERS} objects or {MOST_ELEMENTS} parts")
     gc.disable()  # a parse makes no garbage, and looking for it takes a third of the time
@@ -89,14 +91,6 @@ def without_escaped_quotes(text: bytes) -> bytes:
     A pattern that steps over escapes would keep a point to go back to at each: gigabytes.
     """
     return text.replace(rb"\\", b"..").replace(rb"\"", b"..")
-
-
-def _with_marks(body: bytes, found: Sequence[Candidate]) -> bytes:
-    pieces, kept = [], 0
-    for number, one in enumerate(found):
-        pieces += [body[kept : one.start], f"{_MARK}{number}".encode()]
-        kept = one.end
-    return b"".join([*pieces, body[kept:]])
 
 
 def _parsed_leniently(marked: bytes) -> Any:

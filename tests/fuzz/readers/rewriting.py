@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from jan_media_plugin.exchange import edited
 from jan_media_plugin.rewrite.candidates import Kind, TooComplex, candidates, may_hold_id
 from jan_media_plugin.rewrite.encodings import in_utf8
-from jan_media_plugin.rewrite.forms import Medium, edited, edits_for, in_order
+from jan_media_plugin.rewrite.forms import Medium, edits_for, in_order
 from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places

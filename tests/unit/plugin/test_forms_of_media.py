@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from jan_media_plugin.config import Schema
+from jan_media_plugin.exchange import edited
 from jan_media_plugin.rewrite.candidates import Kind, candidates, inline_media
-from jan_media_plugin.rewrite.forms import Medium, edited, edits_for, in_order
+from jan_media_plugin.rewrite.forms import Medium, edits_for, in_order
 from jan_media_plugin.rewrite.members import Objects
 from jan_media_plugin.rewrite.parsed import at_places
 from jan_media_plugin.rewrite.places import Places

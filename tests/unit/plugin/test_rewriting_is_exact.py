@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jan_media_plugin.exchange import Edit
+from jan_media_plugin.exchange import Edit, edited
 from jan_media_plugin.rewrite.candidates import TooComplex
-from jan_media_plugin.rewrite.forms import edited
 from jan_media_plugin.rewrite.parsed import NotJson
 
 from tests.fuzz.readers.rewriting import (
