@@ -7,8 +7,9 @@ import sys
 from typing import Any
 
 from jan_media.log import About, about
-from jan_media_plugin.server.log import Json, Text, where
+from jan_media_plugin.server.log import Lines, where
 
+TEXT, JSON = Lines(as_json=False), Lines(as_json=True)
 FORGER = About("0f0f", "https://id.example|al\nice' request=1")
 
 
@@ -23,17 +24,17 @@ def about_forger(formatter: logging.Formatter) -> str:
 
 
 def test_lines_are_plain_and_one_each() -> None:
-    assert line(Text(), "first\nforged [error] line") == "[warn] first\\nforged [error] line"
+    assert line(TEXT, "first\nforged [error] line") == "[warn] first\\nforged [error] line"
     levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
-    said = [line(Text(), "x", level) for level in levels]
+    said = [line(TEXT, "x", level) for level in levels]
     assert said == ["[debug] x", "[info] x", "[warn] x", "[error] x", "[error] x"]
 
 
 def test_a_line_about_a_request_names_it_and_the_caller() -> None:
-    assert about_forger(Text()) == (
+    assert about_forger(TEXT) == (
         '[warn] slow request=0f0f caller="https://id.example|al\\nice\' request=1"'
     )
-    said = json.loads(about_forger(Json()))
+    said = json.loads(about_forger(JSON))
     assert said.pop("time")
     assert said == {
         "level": "warn",
@@ -49,8 +50,8 @@ def test_what_was_raised_is_not_told() -> None:
     except ValueError:
         raised: Any = sys.exc_info()
     record = logging.LogRecord("asyncio", logging.ERROR, "x.py", 1, "failed", (), raised)
-    assert Text().format(record) == "[error] failed"
-    assert "secret" not in Json().format(record)
+    assert TEXT.format(record) == "[error] failed"
+    assert "secret" not in JSON.format(record)
 
 
 def test_a_failure_is_told_by_its_place_without_its_words() -> None:
