@@ -19,19 +19,14 @@ class Refused(Exception):
     param: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def type(self) -> str:
-        """Return the kind of the error, which goes with the status."""
-        usual = "invalid_request_error" if self.status < 500 else "api_error"
-        return _TYPES.get(self.status, usual)
-
     def arguments(self) -> tuple[int, str, dict[str, str]]:
         """Return what ``kong.response.exit`` takes.
 
         The body is text and not a map, from which Kong would drop a null ``param``.
         """
+        usual = "invalid_request_error" if self.status < 500 else "api_error"
         error = {
-            "type": self.type,
+            "type": _TYPES.get(self.status, usual),
             "code": self.code,
             "message": self.message,
             "param": self.param,

@@ -8,11 +8,11 @@ import pybase64
 from blake3 import blake3
 from cachetools import TTLCache
 
-from jan_media_plugin.answers import Refused, invalid_request
+from jan_media_plugin.answers import Refused, Unavailable, invalid_request
 from jan_media_plugin.auth.caller import Caller
 from jan_media_plugin.config import Config
 from jan_media_plugin.resolve.media import Answer, NoMedia
-from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway, SidecarRefuses
+from jan_media_plugin.resolve.sidecar import Sidecar, SidecarRefuses
 from jan_media_plugin.rewrite.candidates import Kind
 from jan_media_plugin.rewrite.forms import takes_url
 from jan_media_plugin.rewrite.parsed import Standing
@@ -56,7 +56,7 @@ class InlineMedia:
             ids |= await self._store_all(
                 {digest: one for digest, one in by_digest.items() if digest not in ids}
             )
-        except SidecarAway:
+        except Unavailable:
             if self.config.fit is not None:  # as it came, it may not be what the model takes
                 raise
             return list(standing)

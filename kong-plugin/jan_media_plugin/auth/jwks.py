@@ -19,6 +19,7 @@ UNKNOWN_KEY_INTERVAL = 10.0  # seconds from one fetch for a key id that nobody k
 RETRY_INTERVAL = 1.0  # seconds between two fetches while the issuer is away
 _MOST_BYTES = 1 << 20
 _MOST_KEYS = 100
+_AWAY = "The keys of the token's issuer cannot be fetched. Try again shortly."
 _ALGORITHMS = get_default_algorithms()
 
 
@@ -28,13 +29,6 @@ class Key(NamedTuple):
     kid: str | None
     algorithm: str
     material: Any  # what PyJWT takes as a key for the algorithm
-
-
-class IssuerAway(Unavailable):
-    """The issuer's keys are not known, or too old, and cannot be fetched."""
-
-    def __init__(self) -> None:
-        super().__init__("The keys of the token's issuer cannot be fetched. Try again shortly.")
 
 
 class Keys:
@@ -70,12 +64,12 @@ class Keys:
     async def find(self, kid: str | None, algorithm: str) -> list[Key]:
         """Return the keys that a token with this header may be signed with.
 
-        Those without an id count, and all for a token without. Raises `IssuerAway`.
+        Those without an id count, and all for a token without. Raises `Unavailable`.
         """
         is_old = self._age() > self._fresh
         fetched = is_old and await self._fetch_again()
         if self._age() > self._fresh + self._stale:
-            raise IssuerAway
+            raise Unavailable(_AWAY)
         found = self._known(kid, algorithm)
         if not found and (fetched or self._may_seek_unknown()):
             self._sought_unknown_at = self._clock()
@@ -83,7 +77,7 @@ class Keys:
                 await self._fetched()
                 found = self._known(kid, algorithm)
         if not found and self._failed:
-            raise IssuerAway  # which may have published the key by now
+            raise Unavailable(_AWAY)  # which may have published the key by now
         return found
 
     def _age(self) -> float:

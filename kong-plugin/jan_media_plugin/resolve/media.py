@@ -72,7 +72,7 @@ class MediaLookup:
     async def resolve(self, names: Sequence[str], fit: Fit | None) -> dict[str, Answer]:
         """Resolve ``names`` by one question, shared with whoever asks the same at the same time.
 
-        Raises `SidecarAway`.
+        Raises `Unavailable`.
         """
         answers = await self._asking.get([(name, fit) for name in names])
         _count("resolved", answers.values())

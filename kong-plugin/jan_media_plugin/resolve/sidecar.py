@@ -24,17 +24,9 @@ T = TypeVar("T")
 
 _MOST_CONNECTIONS = 64
 _MOST_IDLE = 4  # the pool looks at every idle one, two times a question
+# Or is too slow, or answers something else than it should: the log says which.
+_AWAY = "The gateway's media service does not answer. Try again."
 _MSGPACK = {"Content-Type": "application/msgpack"}
-
-
-class SidecarAway(Unavailable):
-    """The sidecar cannot be reached, is too slow, or answers something else than it should.
-
-    The log says what it is.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("The gateway's media service does not answer. Try again.")
 
 
 class SidecarRefuses(Exception):
@@ -57,22 +49,22 @@ class Sidecar:
         self._client: httpx.AsyncClient | None = None
 
     async def ask(self, path: str, question: dict[str, Any], of: type[T]) -> T:
-        """Return the answer to ``question``, which is of the type ``of``. Raises `SidecarAway`."""
+        """Return the answer to ``question``, which is of the type ``of``. Raises `Unavailable`."""
         try:
             return _read(path, await self._post(path, msgpack.packb(question), _MSGPACK), of)
         except SidecarRefuses as refusal:
             log.warning("the sidecar refuses %s: status %d", path, refusal.status)
-            raise SidecarAway from refusal
+            raise Unavailable(_AWAY) from refusal
 
     async def content(self, media_id: str, fit: dict[str, Any] | None) -> bytes:
-        """Return the bytes of a medium. Raises `SidecarAway` and `SidecarRefuses`."""
+        """Return the bytes of a medium. Raises `Unavailable` and `SidecarRefuses`."""
         question = msgpack.packb({"id": media_id, "fit": fit})
         return (await self._post("/internal/content", question, _MSGPACK)).content
 
     async def store(self, content: bytes, mime: str, caller: Caller) -> str:
         """Keep ``content`` for ``caller`` and return its id.
 
-        Raises `SidecarAway`, and `SidecarRefuses` for what an upload would be refused for.
+        Raises `Unavailable`, and `SidecarRefuses` for what an upload would be refused for.
         """
         headers = {
             "Content-Type": mime,
@@ -95,7 +87,7 @@ class Sidecar:
             outcome = str(answer.status_code)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             log.warning("the sidecar does not answer %s: %s", path, type(error).__name__)
-            raise SidecarAway from error
+            raise Unavailable(_AWAY) from error
         finally:
             SIDECAR_SECONDS.labels(path, outcome).observe(time.perf_counter() - began)
         if answer.status_code == 200:
@@ -103,7 +95,7 @@ class Sidecar:
         refusal = _refusal(answer)
         if refusal is None:
             log.warning("the sidecar does not answer %s: status %d", path, answer.status_code)
-            raise SidecarAway
+            raise Unavailable(_AWAY)
         raise refusal
 
     def _connected(self) -> httpx.AsyncClient:
@@ -141,7 +133,7 @@ def _read(path: str, answer: httpx.Response, of: type[T]) -> T:
         return msgspec.convert(msgpack.unpackb(answer.content), of)
     except (ValueError, msgpack.UnpackException) as error:
         log.warning("the sidecar answers %s in another form: %s", path, type(error).__name__)
-        raise SidecarAway from error
+        raise Unavailable(_AWAY) from error
 
 
 def _refusal(answer: httpx.Response) -> SidecarRefuses | None:

@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
+from jan_media_plugin.answers import Unavailable
 from jan_media_plugin.fit import Fit
 from jan_media_plugin.resolve.media import Answer, Foreign, Found, MediaLookup, NoMedia
-from jan_media_plugin.resolve.sidecar import Sidecar, SidecarAway
+from jan_media_plugin.resolve.sidecar import Sidecar
 
 from tests.unit.plugin.bodies import ID, OTHER_ID
 from tests.unit.plugin.fake_sidecar import FakeSidecar, running_fake_sidecar
@@ -124,16 +125,16 @@ def test_a_sidecar_that_is_broken_slow_or_gone_is_an_error_within_the_limit(
     sidecar: FakeSidecar,
 ) -> None:
     sidecar.broken = True
-    with pytest.raises(SidecarAway):
+    with pytest.raises(Unavailable):
         asyncio.run(urls(sidecar).resolve([ID]))
     sidecar.broken = False
     sidecar.delay = 5
     began = time.monotonic()
-    with pytest.raises(SidecarAway):
+    with pytest.raises(Unavailable):
         asyncio.run(urls(sidecar, timeout=0.2).resolve([ID]))
     assert time.monotonic() - began < 2
     sidecar.port = 1
-    with pytest.raises(SidecarAway):
+    with pytest.raises(Unavailable):
         asyncio.run(urls(sidecar).resolve([ID]))
 
 
