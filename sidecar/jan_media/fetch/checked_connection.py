@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
@@ -24,9 +24,6 @@ from jan_media.errors import Refused
 from jan_media.fetch.addresses import Address, parse_address
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.url import RemoteUrl
-
-Resolver = Callable[[str], Awaitable[Sequence[str]]]
-"""Looks up a host name or address; returns addresses as text. Raises `OSError`."""
 
 _SECONDS = 5.0  # for lookup and connection, and for the handshake of TLS
 _MOST_ADDRESSES = 64
@@ -40,58 +37,53 @@ _FIRST_READ = 4 * 1024
 _lookups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolver")
 
 
-async def system_resolver(host: str) -> Sequence[str]:
-    """Ask the operating system."""
+@contextlib.asynccontextmanager
+async def connected(
+    url: RemoteUrl, policy: FetchPolicy, tls: ssl.SSLContext
+) -> AsyncIterator[tuple[ByteStream, "CountedSocket"]]:
+    """A connection to where the policy admits, for ``url``, under TLS if it says https; and the
+    socket below.
+
+    Raises `Refused`.
+    """
+    async with failing(url.host, _SECONDS):
+        addresses = await _admitted_addresses(url.host, url.port, policy)
+        plain = await _connect(addresses[:_MOST_ATTEMPTS], url.port)
+    async with plain:
+        if url.scheme == "http":
+            yield plain, plain
+            return
+        async with failing(url.host, _SECONDS):
+            # Many servers end without a word: not compatible to the standard means that.
+            stream = await TLSStream.wrap(
+                plain, hostname=url.host, ssl_context=tls, standard_compatible=False
+            )
+        yield stream, plain
+
+
+async def _admitted_addresses(host: str, port: int, policy: FetchPolicy) -> list[Address]:
+    policy.check_host(host)
+    try:
+        found = await addresses_of(host)
+        addresses = [parse_address(text) for text in dict.fromkeys(found)]
+    except (OSError, UnicodeError):
+        raise Refused("remote_fetch_failed", f"The host {host} could not be found.") from None
+    except ValueError:
+        why = f"The host {host} does not lead to a public address."
+        raise Refused("url_not_allowed", why) from None
+    if not addresses or len(addresses) > _MOST_ADDRESSES:
+        raise Refused("remote_fetch_failed", f"The host {host} could not be found.")
+    for address in addresses:
+        policy.check_address(host, port, address)
+    return addresses
+
+
+async def addresses_of(host: str) -> Sequence[str]:
+    """Ask the operating system for the addresses of a name or address. Raises `OSError`."""
     found = await asyncio.get_running_loop().run_in_executor(
         _lookups, lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     )
     return [str(address[0]) for *_, address in found]
-
-
-class CheckedNetwork:
-    """Connects to what the policy admits."""
-
-    def __init__(self, policy: FetchPolicy, resolver: Resolver, tls: ssl.SSLContext) -> None:
-        self._policy = policy
-        self._resolver = resolver
-        self._tls = tls
-        self._tls.set_alpn_protocols(["http/1.1"])
-
-    @contextlib.asynccontextmanager
-    async def connected(self, url: RemoteUrl) -> AsyncIterator[tuple[ByteStream, "CountedSocket"]]:
-        """A connection for ``url``, under TLS if it says https, and the socket below.
-
-        Raises `Refused`.
-        """
-        async with failing(url.host, _SECONDS):
-            addresses = await self._admitted_addresses(url.host, url.port)
-            plain = await _connect(addresses[:_MOST_ATTEMPTS], url.port)
-        async with plain:
-            if url.scheme == "http":
-                yield plain, plain
-                return
-            async with failing(url.host, _SECONDS):
-                # Many servers end without a word: not compatible to the standard means that.
-                tls = await TLSStream.wrap(
-                    plain, hostname=url.host, ssl_context=self._tls, standard_compatible=False
-                )
-            yield tls, plain
-
-    async def _admitted_addresses(self, host: str, port: int) -> list[Address]:
-        self._policy.check_host(host)
-        try:
-            found = await self._resolver(host)
-            addresses = [parse_address(text) for text in dict.fromkeys(found)]
-        except (OSError, UnicodeError):
-            raise Refused("remote_fetch_failed", f"The host {host} could not be found.") from None
-        except ValueError:
-            why = f"The host {host} does not lead to a public address."
-            raise Refused("url_not_allowed", why) from None
-        if not addresses or len(addresses) > _MOST_ADDRESSES:
-            raise Refused("remote_fetch_failed", f"The host {host} could not be found.")
-        for address in addresses:
-            self._policy.check_address(host, port, address)
-        return addresses
 
 
 async def _connect(addresses: list[Address], port: int) -> "CountedSocket":

@@ -12,13 +12,7 @@ import certifi
 import h11
 
 from jan_media.errors import ContentTooLarge, Refused
-from jan_media.fetch.checked_connection import (
-    CheckedNetwork,
-    CountedSocket,
-    Resolver,
-    broke_off,
-    system_resolver,
-)
+from jan_media.fetch.checked_connection import CountedSocket, broke_off, connected
 from jan_media.fetch.decoding import Decoder
 from jan_media.fetch.exchange import Exchange
 from jan_media.fetch.policy import FetchPolicy
@@ -38,21 +32,14 @@ _COMPRESSION_OVERHEAD = 64 * 1024
 class RemoteFetcher:
     """Fetches URLs within a policy, a time and a size. May be used from many tasks at once."""
 
-    def __init__(
-        self,
-        policy: FetchPolicy,
-        *,
-        timeout: float,
-        max_bytes: int,
-        resolver: Resolver = system_resolver,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, policy: FetchPolicy, *, timeout: float, max_bytes: int) -> None:
         """``timeout`` is for a whole fetch, redirects included, in seconds; ``max_bytes`` limits
-        the decoded content. ``tls`` replaces the usual certificate authorities."""
+        the decoded content."""
+        self._policy = policy
         self._timeout = timeout
         self._max_bytes = max_bytes
-        tls = tls or ssl.create_default_context(cafile=certifi.where())
-        self._network = CheckedNetwork(policy, resolver, tls)
+        self._tls = ssl.create_default_context(cafile=certifi.where())
+        self._tls.set_alpn_protocols(["http/1.1"])
 
     async def fetch(self, url: str, sink: Sink) -> None:
         """Give the decoded content to ``sink`` as it comes, in pieces of 64 to 128 KiB.
@@ -91,7 +78,7 @@ class RemoteFetcher:
     async def _get(self, url: RemoteUrl, sink: Sink) -> str | None:
         """One request: hand on its content, or return where it redirects to."""
         # A connection never outlives the check that admitted it.
-        async with self._network.connected(url) as (connection, counted):
+        async with connected(url, self._policy, self._tls) as (connection, counted):
             exchange = Exchange(connection, url)
             try:
                 response = await exchange.ask()

@@ -1,4 +1,4 @@
-"""A certificate for one name, and the two sides of TLS that go with it."""
+"""A certificate for one name."""
 
 import datetime
 import ssl
@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The server's context, and that of a client which trusts it."""
+def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, str]:
+    """The server's context, and the file of the authorities that a client must trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -38,4 +38,4 @@ def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLCon
     )
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(pem, key_pem)
-    return server, ssl.create_default_context(cafile=str(pem))
+    return server, str(pem)

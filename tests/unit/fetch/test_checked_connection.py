@@ -45,8 +45,8 @@ def fast_server(answer: bytes, tls: ssl.SSLContext | None) -> Iterator[int]:
 def test_the_server_cannot_make_a_fetch_hold_more_than_a_few_pieces(
     scheme: str, tmp_path: Path
 ) -> None:
-    serving_side, trusting = certificate_for("files.test", tmp_path)
-    remote = fetcher(max_bytes=LARGE, tls=trusting)
+    serving_side, authority = certificate_for("files.test", tmp_path)
+    remote = fetcher(max_bytes=LARGE, authority=authority)
     received = 0
 
     async def sink(piece: bytes) -> None:
@@ -67,10 +67,10 @@ def test_the_server_cannot_make_a_fetch_hold_more_than_a_few_pieces(
 
 
 def fetch_over_tls(handler: Handler, folder: Path, timeout: float = 10) -> bytes:
-    serving_side, trusting = certificate_for("files.test", folder)
+    serving_side, authority = certificate_for("files.test", folder)
 
     async def run() -> bytes:
-        remote = fetcher(tls=trusting, timeout=timeout)
+        remote = fetcher(authority=authority, timeout=timeout)
         async with serving(handler, tls=serving_side) as server:
             return await fetched(remote, f"https://files.test:{server.port}/")
 

@@ -3,15 +3,16 @@
 import asyncio
 import gzip
 import os
-import ssl
 import zlib
 from pathlib import Path
+from unittest import mock
 
+import certifi
 import pytest
 from jan_media.errors import ContentTooLarge
-from jan_media.fetch.checked_connection import system_resolver
+from jan_media.fetch import checked_connection
 from jan_media.fetch.policy import FetchPolicy
-from jan_media.fetch.remote import RemoteFetcher
+from jan_media.fetch.remote import RemoteFetcher, Sink
 
 from tests.unit.fetch.certificates import certificate_for
 from tests.unit.fetch.servers import (
@@ -29,6 +30,16 @@ FILES = {"files_test": [HERE]}  # files.test leads to loopback
 PUBLIC = ["93.184.216.34"]
 
 
+class FetcherWith(RemoteFetcher):
+    """A fetcher that asks ``names``, and not the system."""
+
+    names: Names
+
+    async def fetch(self, url: str, sink: Sink) -> None:
+        with mock.patch.object(checked_connection, "addresses_of", self.names):
+            await super().fetch(url, sink)
+
+
 def fetcher(
     names: Names | None = None,
     *,
@@ -36,15 +47,12 @@ def fetcher(
     deny: str = "",
     timeout: float = 10,
     max_bytes: int = 1_000_000,
-    tls: ssl.SSLContext | None = None,
+    authority: str = certifi.where(),
 ) -> RemoteFetcher:
-    return RemoteFetcher(
-        FetchPolicy(allow, deny),
-        timeout=timeout,
-        max_bytes=max_bytes,
-        resolver=names or Names(**FILES),
-        tls=tls,
-    )
+    with mock.patch("certifi.where", return_value=authority):
+        remote = FetcherWith(FetchPolicy(allow, deny), timeout=timeout, max_bytes=max_bytes)
+    remote.names = names or Names(**FILES)
+    return remote
 
 
 async def fetched(remote: RemoteFetcher, url: str) -> bytes:
@@ -134,8 +142,8 @@ def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
     assert asyncio.run(run()) == b"x"
 
 
-def test_the_system_resolver_gives_addresses() -> None:
-    assert "127.0.0.1" in asyncio.run(system_resolver("127.0.0.1"))
+def test_the_system_gives_addresses() -> None:
+    assert "127.0.0.1" in asyncio.run(checked_connection.addresses_of("127.0.0.1"))
 
 
 # --- where it must not go
@@ -173,7 +181,7 @@ def test_an_address_inside_is_refused(host: str) -> None:
         asyncio.run(fetched(fetcher(), f"http://{host}/"))
 
 
-def test_localhost_is_refused_by_the_system_resolver_too() -> None:
+def test_localhost_is_refused_as_the_system_looks_it_up_too() -> None:
     remote = RemoteFetcher(FetchPolicy(), timeout=10, max_bytes=10)
     with refused_as("url_not_allowed"):
         asyncio.run(fetched(remote, "http://localhost/"))
@@ -246,12 +254,12 @@ def test_a_name_that_turns_inside_between_redirects_is_refused() -> None:
 
 
 def test_tls_is_verified_against_the_name_and_not_the_address(tmp_path: Path) -> None:
-    serving_side, trusting = certificate_for("files.test", tmp_path)
+    serving_side, authority = certificate_for("files.test", tmp_path)
 
     async def run() -> None:
         names = Names(files_test=[HERE], other_test=[HERE])
         async with serving(answering(response(b"x")), tls=serving_side) as server:
-            remote = fetcher(names, allow="*.test", tls=trusting)
+            remote = fetcher(names, allow="*.test", authority=authority)
             assert await fetched(remote, f"https://files.test:{server.port}/") == b"x"
             with refused_as("remote_fetch_failed"):
                 await fetched(remote, f"https://other.test:{server.port}/")
@@ -408,12 +416,13 @@ def test_the_whole_fetch_has_a_time_limit(handler: Handler) -> None:
         fetch_from(handler, fetcher(timeout=0.3))
 
 
-def test_a_name_server_that_does_not_answer_is_a_timeout() -> None:
+def test_a_name_server_that_does_not_answer_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     async def stuck(host: str) -> list[str]:
         await asyncio.Event().wait()
         return []
 
-    remote = RemoteFetcher(FetchPolicy(), timeout=0.2, max_bytes=10, resolver=stuck)
+    monkeypatch.setattr(checked_connection, "addresses_of", stuck)
+    remote = RemoteFetcher(FetchPolicy(), timeout=0.2, max_bytes=10)
     with refused_as("remote_fetch_timeout"):
         asyncio.run(fetched(remote, "http://slow.test/"))
 
