@@ -235,6 +235,12 @@ class ApiKey:
     expires_at: int | None  # ms, None: never
     revoked_at: int | None  # ms, None: not revoked
 
+    def state(self, now: int) -> str:
+        """What it is at ``now`` (ms): ``valid``, ``revoked`` or ``expired``."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "valid"
+
 
 class SchemaTooNew(RuntimeError):
     """The database was written by a later version of the sidecar. Upgrade the sidecar."""

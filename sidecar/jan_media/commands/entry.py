@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from jan_media import log
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.errors import CannotStart
-from jan_media.settings import Settings, WrongSettings, load_settings
+from jan_media.settings import Settings, WrongSettings, duration, load_settings
 from jan_media.storage.interface import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -66,6 +66,12 @@ def failing_plainly() -> Iterator[None]:
         yield
     except (CatalogUnavailable, StorageUnavailable, OSError, ValueError, RuntimeError) as problem:
         fail(str(problem))
+
+
+def milliseconds(option: str) -> int | None:
+    """How long an option says; None if it says nothing. Ends the process if it is no duration."""
+    with failing_plainly():
+        return int(duration(option) * 1000) if option else None
 
 
 def fail(message: str) -> NoReturn:

@@ -1,7 +1,6 @@
 """``jan-media keys``: create, list and revoke API keys."""
 
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -10,10 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from jan_media.catalog.interface import ApiKey
-from jan_media.commands.entry import fail, failing_plainly, opened_library
+from jan_media.commands.entry import fail, milliseconds, opened_library
 from jan_media.commands.terminal import AsJson, print_json, print_results
 from jan_media.identity.api_keys import PREFIX_LENGTH, make_key
-from jan_media.settings import duration
 
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
@@ -26,13 +24,13 @@ def create_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown this once."""
-    now = _now_ms()
-    with failing_plainly():
-        expires_at = now + int(duration(expires_in) * 1000) if expires_in else None
+    lifetime = milliseconds(expires_in)
     with opened_library() as library:
+        now = library.clock()
+        expires_at = None if lifetime is None else now + lifetime
         text, key = make_key(library.catalog, owner, group or [], now=now, expires_at=expires_at)
     if as_json:
-        print_json({"key": text, **_described(key)})
+        print_json({"key": text, **_described(key, now)})
         return
     print(text)
     print(f"id {key.id}; store the key now, it cannot be shown again", file=sys.stderr)
@@ -48,6 +46,7 @@ def list_keys(
     begins = prefix[:PREFIX_LENGTH]  # no more is kept, so that a whole key finds itself too
     with opened_library() as library:
         kept = library.catalog.list_api_keys(prefix=begins, owner=owner)
+        described = [_described(key, library.clock()) for key in kept]
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "ID": itemgetter("id"),
         "BEGINS": lambda key: f"{key['begins']}…",
@@ -56,19 +55,19 @@ def list_keys(
         "STATE": itemgetter("state"),
         "EXPIRES": lambda key: key["expires_at"] or "never",
     }
-    print_results(list(map(_described, kept)), columns, as_json=as_json)
+    print_results(described, columns, as_json=as_json)
 
 
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="The ID that list shows.")]) -> None:
     """Revoke a key. Gateways stop honouring it once their cache of it runs out."""
     with opened_library() as library:
-        if not library.catalog.revoke_api_key(key_id, now=_now_ms()):
+        if not library.catalog.revoke_api_key(key_id, now=library.clock()):
             fail(f"there is no key {key_id}, or it was revoked before")
     print(f"revoked {key_id}")
 
 
-def _described(key: ApiKey) -> dict[str, Any]:
+def _described(key: ApiKey, now: int) -> dict[str, Any]:
     expires_at = None
     if key.expires_at is not None:
         expires_at = f"{datetime.fromtimestamp(key.expires_at / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -77,17 +76,6 @@ def _described(key: ApiKey) -> dict[str, Any]:
         "begins": key.prefix,
         "owner": key.owner,
         "groups": list(key.groups),
-        "state": _state(key),
+        "state": key.state(now),
         "expires_at": expires_at,
     }
-
-
-def _state(key: ApiKey) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    expired = key.expires_at is not None and key.expires_at <= _now_ms()
-    return "expired" if expired else "valid"
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -10,14 +10,8 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from jan_media.commands.entry import (
-    fail,
-    failing_plainly,
-    opened_library,
-    settings_of_environment,
-)
+from jan_media.commands.entry import fail, milliseconds, opened_library, settings_of_environment
 from jan_media.commands.terminal import AsJson, print_json, progress
-from jan_media.settings import duration
 
 COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
 
@@ -57,8 +51,7 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Remove what has expired and what nothing refers to, and say how much."""
-    with failing_plainly():
-        held_ms = int(duration(grace) * 1000) if grace else None
+    held_ms = milliseconds(grace)
     with opened_library() as library:
         from jan_media.library.sweep import Swept, rehearse, sweep_in_turn
 

@@ -65,10 +65,7 @@ def valid_key(store: ApiKeys, text: str, *, now: int) -> ApiKey | None:
     if not _PATTERN.fullmatch(text) or _checksum(text[:-_CHECKSUM]) != text[-_CHECKSUM:]:
         return None
     record = store.find_api_key(_hash(text))
-    if record is None or record.revoked_at is not None:
-        return None
-    expired = record.expires_at is not None and record.expires_at <= now
-    return None if expired else record
+    return record if record is not None and record.state(now) == "valid" else None
 
 
 def _is_name(text: str) -> bool:
