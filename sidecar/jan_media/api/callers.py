@@ -17,12 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from jan_media.api.errors import error_response
 from jan_media.api.routes import sidecar_of
 from jan_media.errors import Refused
-from jan_media.library.owners import MAX_BYTES
 from jan_media.log import about
 from jan_media.settings import Address
 from jan_media.sidecar import Sidecar
 
 LONGEST_USER_ID = 256  # characters
+LONGEST_OWNER = 1024  # bytes of UTF-8: an index of the catalog holds it
 USER_HEADER = "x-jan-user-id"
 ISSUER_HEADER = "x-jan-issuer"
 SECRET_HEADER = "x-jan-gateway-secret"  # noqa: S105  the name of a header
@@ -40,7 +40,15 @@ def owner_of(request: Request, fields: Mapping[str, Any] | None = None) -> str:
     if vouched:
         return vouched
     if not sidecar_of(request).gateway_secret.configured:
-        return f"local|{named or _user_id(request.query_params) or 'anonymous'}"
+        owner = f"local|{named or _user_id(request.query_params) or 'anonymous'}"
+        if len(owner.encode()) > LONGEST_OWNER:
+            raise Refused(
+                "invalid_field",
+                "The user's name is too long: with its issuer it may have "
+                f"{LONGEST_OWNER} bytes of UTF-8",
+                "user_id",
+            )
+        return owner
     raise Refused("unauthenticated", "Call through the gateway, with a token or an API key")
 
 
@@ -68,8 +76,8 @@ def vouched_for(request: Request) -> str:
     if not subject:
         return ""
     encoded = f"{request.headers.get(ISSUER_HEADER, '')}|{subject}".encode("latin-1")
-    if len(encoded) > MAX_BYTES:
-        raise Refused("unauthenticated", f"The caller's identity has over {MAX_BYTES} bytes")
+    if len(encoded) > LONGEST_OWNER:
+        raise Refused("unauthenticated", f"The caller's identity has over {LONGEST_OWNER} bytes")
     try:
         owner = encoded.decode()
     except UnicodeDecodeError:

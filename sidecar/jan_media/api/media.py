@@ -16,7 +16,6 @@ from jan_media.api.routes import sidecar_of
 from jan_media.catalog.interface import Owned, Position
 from jan_media.errors import Refused
 from jan_media.library.library import Library
-from jan_media.library.owners import require_owner
 from jan_media.library.resolve import Found, link
 from jan_media.library.sweep import give_up
 from jan_media.media_id import created_ms, parse_media_id
@@ -27,8 +26,7 @@ LARGEST_PAGE = 200
 
 async def usage(request: Request) -> Response:
     """How much the caller keeps, and how much is the most. A quota of 0 is none."""
-    sidecar = sidecar_of(request)
-    owner = require_owner(owner_of(request))
+    sidecar, owner = sidecar_of(request), owner_of(request)
     used = await sidecar.lanes.resolves.run(sidecar.library.catalog.usage, owner)
     quota = sidecar.library.rules.quota_of(owner)
     return JSONResponse(
@@ -98,7 +96,7 @@ async def delete(request: Request) -> Response:
 
 async def list_own(request: Request) -> Response:
     """One's own media, newest first."""
-    sidecar, owner = sidecar_of(request), require_owner(owner_of(request))
+    sidecar, owner = sidecar_of(request), owner_of(request)
     limit = page_size(request.query_params, DEFAULT_PAGE, LARGEST_PAGE)
     cursor = request.query_params.get("after", "")
     listed = await sidecar.lanes.resolves.run(_listed, sidecar.library, owner, limit, cursor)

@@ -12,7 +12,6 @@ from jan_media.catalog.interface import Claim, Claimed, Media, State
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.ingest import discard, examine, within_quota
 from jan_media.library.library import Library, held_until, under_fresh_key, upload_key
-from jan_media.library.owners import require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import ObjectMissing, PresignedPost
@@ -33,8 +32,8 @@ class Prepared:
 def prepare(library: Library, mime: str, owner: str) -> Prepared:
     """Promise a new id to a direct upload of type ``mime``.
 
-    Raises `Refused` for a type that is not allowed, an owner that cannot be, and a storage that
-    takes no direct uploads, for one file more than the owner may keep; and `CatalogUnavailable`.
+    Raises `Refused` for a type that is not allowed, a storage that takes no direct uploads, and one
+    file more than the owner may keep; and `CatalogUnavailable`.
     """
     rules, uploads = library.rules, library.storage.uploads
     if uploads is None:
@@ -52,7 +51,7 @@ def prepare(library: Library, mime: str, owner: str) -> Prepared:
     media = within_quota(
         library,
         lambda: library.catalog.create_pending(
-            *(media_id, mime, key, Claim(require_owner(owner), now)),
+            *(media_id, mime, key, Claim(owner, now)),
             # An upload that begins in the last moment takes its time too.
             upload_until=now + rules.upload_ttl * 1000 + rules.hold_ms,
             quota=rules.quota_of(owner),

@@ -13,7 +13,6 @@ from jan_media.catalog.interface import NO_QUOTA, Claim, Claimed, Content, Quota
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.content.sniff import sniff
 from jan_media.library.library import Library, under_fresh_key
-from jan_media.library.owners import require_owner
 from jan_media.library.spool import Spool
 from jan_media.media_id import new_media_id
 from jan_media.storage.interface import StorageUnavailable
@@ -46,11 +45,10 @@ def store(
     """Give the spooled bytes their id: the one they have already, or a new one.
 
     ``allowed`` are the types that are let in, those of the rules if it is None. Raises `Refused`
-    for bytes that are not allowed media, for an owner that cannot be, and for more than the owner
-    may keep. Raises `StorageUnavailable` and `CatalogUnavailable` when those are away; nothing is
-    stored then, or a sweep removes it.
+    for bytes that are not allowed media, and for more than the owner may keep. Raises
+    `StorageUnavailable` and `CatalogUnavailable` when those are away; nothing is stored then, or a
+    sweep removes it.
     """
-    require_owner(owner)
     content = examine(library, spool, allowed or library.rules.allowed_types)
     return within_quota(library, lambda: _store(library, spool, content, owner, details))
 

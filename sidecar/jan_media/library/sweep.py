@@ -16,7 +16,6 @@ from jan_media.catalog.interface import CatalogUnavailable, Released
 from jan_media.errors import Refused
 from jan_media.library.direct_upload import complete, overdue
 from jan_media.library.library import Counts, Library, held_until, is_upload_key
-from jan_media.library.owners import require_owner
 from jan_media.library.resolve import not_found
 from jan_media.storage.interface import StorageUnavailable
 
@@ -129,7 +128,7 @@ def give_up(library: Library, media_id: str, owner: str) -> None:
     Raises `Refused` (``media_not_found``, ``not_owner``) and `CatalogUnavailable`. That the bytes
     cannot be deleted now does not matter: they are garbage by then, and a sweep deletes them.
     """
-    released = library.catalog.release(media_id, require_owner(owner), now=library.clock())
+    released = library.catalog.release(media_id, owner, now=library.clock())
     if released is Released.NOT_FOUND:
         raise not_found()
     if released is Released.NOT_OWNER:

@@ -116,7 +116,7 @@ def test_text_that_utf8_cannot_carry_is_refused_in_the_error_shape(api: Api) -> 
     assert_error(response, 404, "media_not_found", "payload.?")
 
 
-@pytest.mark.parametrize("name", ["\\ud800", "a\\u0000b", "a\\nb", "n" * 257])
+@pytest.mark.parametrize("name", ["\\ud800", "a\\u0000b", "a\\nb", "n" * 257, "\N{CAT}" * 256])
 def test_a_user_id_that_no_catalog_can_keep_is_400(api: Api, name: str) -> None:
     body = f'{{"content_type": "image/png", "user_id": "{name}"}}'.encode()
     response = api.http.post("/v1/media/prepare-upload", content=body, headers=JSON)

@@ -288,19 +288,6 @@ def test_a_first_use_sees_what_another_has_settled_meanwhile(library: Library) -
     assert settled.media.state is State.READY
 
 
-@pytest.mark.parametrize("owner", ["half \ud800", "nul \0", "x" * 1025, "é" * 513])
-def test_an_owner_that_no_catalog_can_hold_is_refused(library: Library, owner: str) -> None:
-    for attempt in (
-        lambda: upload(library, picture(), owner),
-        lambda: prepare(library, "image/png", owner),
-        lambda: give_up(library, "jan_01hqr8v9k2x3f4g5h6j7k8m9n0", owner),
-    ):
-        with pytest.raises(Refused) as refused:
-            attempt()
-        assert refused.value.code == "invalid_field"
-    assert upload(library, picture(), "é" * 512)
-
-
 def test_a_first_use_begins_again_when_a_sweep_has_taken_what_it_looks_at(
     library: Library,
 ) -> None:
