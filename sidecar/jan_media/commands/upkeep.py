@@ -31,7 +31,7 @@ def doctor(
     from jan_media.doctor.finding import Verdict
 
     findings = []
-    for finding in examine(settings, kong_yml=kong, environment=os.environ):
+    for finding in examine(settings, kong):
         findings.append(finding)
         if not as_json:
             verdict = typer.style(f"{finding.verdict:8}", COLOURS[finding.verdict])

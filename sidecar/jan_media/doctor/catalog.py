@@ -76,11 +76,7 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
             "The role may not create tables, so an upgrade's first start fails: GRANT CREATE ON "
             "SCHEMA to it, for as long as that takes.",
         )
-    yield _connections(settings, room=room, others=others)
-
-
-def _connections(settings: Settings, *, room: int, others: int) -> Finding:
-    """Compare what the server has left with what the pools of a sidecar may take."""
+    # What the server has left, and what the pools of a sidecar may take.
     each = settings.workers * CONNECTIONS
     enough_for = max(0, room - others) // each
     counted = (
@@ -89,9 +85,10 @@ def _connections(settings: Settings, *, room: int, others: int) -> Finding:
         f"for {enough_for} sidecars."
     )
     if enough_for >= 2:
-        return ok("connections", counted)
+        yield ok("connections", counted)
+        return
     verdict = warning if enough_for else problem
-    return verdict(
+    yield verdict(
         "connections", f"{counted} Raise max_connections on the server, or lower MEDIA_WORKERS."
     )
 

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from jan_media.doctor.catalog import check_catalog
 from jan_media.doctor.finding import Finding, ok, problem, warning
+from jan_media.doctor.kong_yml import check_kong_yml
 from jan_media.identity.signing_keys import SigningKeys
 from jan_media.settings import Settings
 from jan_media.storage.interface import StorageUnavailable
@@ -17,15 +18,16 @@ from jan_media.storage.open import open_storage
 LITTLE_SPACE = 50  # files of the largest size
 
 
-def examine(
-    settings: Settings, *, kong_yml: Path | None, environment: Mapping[str, str]
-) -> Iterator[Finding]:
+def examine(settings: Settings, kong_yml: Path | None) -> Iterator[Finding]:
     """Check settings, catalog and storage, and ``kong_yml`` if it is given."""
     yield from _shared_settings(settings)
     yield from check_catalog(settings)
     yield from (_local(settings) if settings.storage_backend == "local" else _s3(settings))
     if kong_yml is not None:
-        yield from _kong(kong_yml, settings, environment)
+        try:
+            yield from check_kong_yml(kong_yml.read_text("utf-8"), settings, os.environ)
+        except (OSError, UnicodeDecodeError) as error:
+            yield problem("kong.yml", f"--kong {kong_yml} cannot be read: {error}")
 
 
 def _shared_settings(settings: Settings) -> Iterator[Finding]:
@@ -110,15 +112,3 @@ def _s3(settings: Settings) -> Iterator[Finding]:
         return
     with closing(storage):
         yield from storage.diagnose()
-
-
-def _kong(path: Path, settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
-    # Here, since nothing else of the sidecar reads YAML.
-    from jan_media.doctor.kong_yml import check_kong_yml
-
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, ValueError) as error:
-        yield problem("kong.yml", f"--kong {path} cannot be read: {error}")
-        return
-    yield from check_kong_yml(text, settings, environment)
