@@ -297,8 +297,11 @@ def sqlite_path(tmp_path: Path) -> Path:
         return path
 
 
-def test_a_file_locked_for_too_long_is_unavailable_for_writes_only(sqlite_path: Path) -> None:
-    catalog = SqliteCatalog(sqlite_path, patience=1)
+def test_a_file_locked_for_too_long_is_unavailable_for_writes_only(
+    sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jan_media.catalog.sqlite._PATIENCE", 1.0)
+    catalog = SqliteCatalog(sqlite_path)
     with locked_by_another(sqlite_path):
         start = time.monotonic()
         with ThreadPoolExecutor(4) as threads:  # they wait side by side, not in line

@@ -32,7 +32,7 @@ What it needs
     sidecar is started for the first time or after an upgrade.
 
 Beware
-    - A process opens up to ``connections`` connections: with many sidecars and workers mind the
+    - A process opens up to `CONNECTIONS` connections: with many sidecars and workers mind the
       server's ``max_connections``.
     - Behind PgBouncer use session pooling. Transaction pooling loses the timeouts set here.
     - TLS is the URL's business: ``sslmode=verify-full`` and so on.
@@ -105,10 +105,10 @@ _give_up_at: ContextVar[float | None] = ContextVar("give_up_at", default=None)  
 class PostgresCatalog(Catalog):
     """A `Catalog` in the PostgreSQL database at ``url``.
 
-    Nothing is connected until it is needed; at most ``connections`` are at once.
+    Nothing is connected until it is needed.
     """
 
-    def __init__(self, url: str, *, connections: int = CONNECTIONS) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url
         self._pool = ConnectionPool(
             url,
@@ -124,7 +124,7 @@ class PostgresCatalog(Catalog):
                 "keepalives_idle": 30,
             },
             min_size=0,
-            max_size=connections,
+            max_size=CONNECTIONS,
             timeout=_FREE_CONNECTION,
             reconnect_timeout=1.0,
             max_idle=300.0,

@@ -11,7 +11,7 @@ How it keeps the contract
     *Waiting in turn.* SQLite's own busy handler sleeps longer and longer, up to a tenth of a
     second, so under load one process can keep another out for many seconds. Therefore the threads
     of a process queue for its one writing connection. The first of them asks for the file's write
-    lock every few milliseconds until ``patience`` is over.
+    lock every few milliseconds until `_PATIENCE` is over.
 
     *Unavailable.* Locked for too long, disk full, file unreadable or not a database: each becomes
     `CatalogUnavailable`, the transaction is rolled back and its connection is closed, so that the
@@ -51,20 +51,17 @@ from jan_media.catalog.migrations import migrate
 T = TypeVar("T")
 
 _READERS = 8
+_PATIENCE = 6.0  # seconds that a call waits for its turn before `CatalogUnavailable`
 _POLL = 0.001, 0.004  # seconds between two attempts to get the file's write lock
 
 
 class SqliteCatalog(Catalog):
-    """A `Catalog` in the SQLite file at ``path``, made if it is not there.
+    """A `Catalog` in the SQLite file at ``path``, made if it is not there."""
 
-    ``patience`` is how many seconds a call waits for its turn before `CatalogUnavailable`.
-    """
-
-    def __init__(self, path: str | Path, *, patience: float = 6.0) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._patience = patience
-        self._writer = _Connections(1, self._open_writer, patience)
-        self._readers = _Connections(_READERS, self._open, patience)
+        self._writer = _Connections(1, self._open_writer)
+        self._readers = _Connections(_READERS, self._open)
 
     def migrate(self) -> None:
         self._create_file()
@@ -94,7 +91,7 @@ class SqliteCatalog(Catalog):
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=rw",  # never make a file without a schema
             uri=True,
-            timeout=self._patience,
+            timeout=_PATIENCE,
             isolation_level=None,  # transactions are begun here, not by the driver
             check_same_thread=False,  # used by one thread at a time, not always the same
         )
@@ -113,7 +110,7 @@ class SqliteCatalog(Catalog):
 
     def _persist(self, attempt: Callable[[], object]) -> None:
         """Repeat an attempt that finds the file locked, until patience is over."""
-        give_up_at = time.monotonic() + self._patience
+        give_up_at = time.monotonic() + _PATIENCE
         while True:
             try:
                 attempt()
@@ -141,17 +138,16 @@ class SqliteCatalog(Catalog):
 class _Connections:
     """Up to ``most`` connections, each used by one thread at a time and opened when needed."""
 
-    def __init__(self, most: int, open: Callable[[], Database], patience: float) -> None:
+    def __init__(self, most: int, open: Callable[[], Database]) -> None:
         self._turns = Semaphore(most)
         self._open = open
-        self._patience = patience
         self._idle: list[Database] = []
         self._closed = False
 
     @contextmanager
     def one(self) -> Iterator[Database]:
         """A connection to itself. An error closes it, undoing all. Raises `CatalogUnavailable`."""
-        if not self._turns.acquire(timeout=self._patience):
+        if not self._turns.acquire(timeout=_PATIENCE):
             raise CatalogUnavailable("the catalog has been busy for too long")
         try:
             if self._closed:

@@ -3,18 +3,19 @@
 import ipaddress
 from collections import OrderedDict
 
+MOST_ADDRESSES = 10_000
+
 
 class LoginLimit:
     """Admits ``per_minute`` at once, then as many in each minute, for each address; all if it is 0.
 
-    Not shared between processes. Memory is bounded: when ``max_addresses`` are known, the one that
+    Not shared between processes. Memory is bounded: when `MOST_ADDRESSES` are known, the one that
     asked least recently is forgotten. The addresses of an IPv6 /64 count as one, since one client
     usually has them all.
     """
 
-    def __init__(self, per_minute: int, *, max_addresses: int = 10_000) -> None:
+    def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
-        self._max_addresses = max_addresses
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, as of when
 
     def wait(self, address: str, now: float) -> float:
@@ -29,13 +30,9 @@ class LoginLimit:
         tokens = min(most, tokens + max(0.0, now - since) * most / 60)
         admitted = tokens >= 1
         self._buckets[client] = (tokens - 1 if admitted else tokens, now)
-        if len(self._buckets) > self._max_addresses:
+        if len(self._buckets) > MOST_ADDRESSES:
             self._buckets.popitem(last=False)
         return 0.0 if admitted else (1 - tokens) * 60 / most
-
-    def __len__(self) -> int:
-        """How many clients are remembered."""
-        return len(self._buckets)
 
 
 def _client(address: str) -> str:

@@ -54,12 +54,20 @@ def test_a_clock_that_goes_back_admits_nobody_twice() -> None:
     assert limit.wait("192.0.2.1", 50.0) > 0
 
 
-def test_memory_is_bounded_and_the_longest_silent_is_forgotten() -> None:
-    limit = LoginLimit(1, max_addresses=100)
+def test_memory_is_bounded_and_the_longest_silent_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jan_media.identity.login_limit.MOST_ADDRESSES", 100)
+    limit = LoginLimit(1)
     for number in range(1000):
         limit.wait(f"10.0.{number // 250}.{number % 250}", 0.0)
         limit.wait("192.0.2.1", 0.0)
-    assert len(limit) == 100
     assert limit.wait("192.0.2.1", 0.0) > 0
-    limit.wait("x" * 1_000_000, 0.0)
-    assert len(limit) == 100
+    assert limit.wait("10.0.3.249", 0.0) > 0  # one of the last hundred
+    assert limit.wait("10.0.3.150", 0.0) == 0  # not one of them
+
+
+def test_only_the_beginning_of_what_is_no_address_is_remembered() -> None:
+    limit = LoginLimit(1)
+    assert limit.wait("x" * 1_000_000, 0.0) == 0
+    assert limit.wait("x" * 64, 0.0) > 0
