@@ -1,11 +1,10 @@
 """``POST /v1/media/resolve``: URLs for many ids, or for all the ids inside any JSON."""
 
-import json
 import re
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from jan_media.api.bodies import MAX_DEPTH, read_json, too_deep
 from jan_media.api.callers import owner_of
@@ -27,7 +26,6 @@ MAX_VALUES = 100_000
 
 # The whole string is an id, or the older placeholder with the type in front of it.
 _PLACEHOLDER = re.compile(rf"(?:data:[^;,\s]*;)?({PATTERN.pattern})", re.IGNORECASE | re.ASCII)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 Way = tuple["Way | None", "str | int"]  # the way to a value: to what holds it, and its key there
 Place = tuple["dict[str, Any] | list[Any]", str, Way]  # what holds an id, the id, and the way to it
 
@@ -117,11 +115,10 @@ def _spelled(way: Way | None) -> str:
 
 def _json(value: dict[str, Any]) -> Response:
     try:
-        body = _ENCODER.encode(value).encode()
+        return JSONResponse(value)
     except ValueError:
         raise Refused(
             "invalid_json",
             "The payload has a number or a character that JSON cannot carry back",
             "payload",
         ) from None
-    return Response(body, media_type="application/json")
