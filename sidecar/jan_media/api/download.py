@@ -4,6 +4,7 @@ With ranges and conditions (RFC 9110, sections 13 and 14), and headers that keep
 running what they get.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, wait
@@ -135,7 +136,7 @@ async def _stream(
     """The bytes, read piece by piece in a lane, and closed there however the answer ends."""
     last = lane.submit(next, pieces, None)
     try:
-        while (piece := await lane.wait(last)) is not None:
+        while (piece := await asyncio.wrap_future(last)) is not None:
             yield piece
             last = lane.submit(next, pieces, None)
     finally:

@@ -22,11 +22,7 @@ class Lane:
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` in a thread of this lane and wait for it without blocking the loop."""
-        return await self.wait(self.submit(work, *args, **kwargs))
-
-    async def wait(self, started: "Future[T]") -> T:
-        """Wait for work that was started, without blocking the loop."""
-        return await asyncio.wrap_future(started)
+        return await asyncio.wrap_future(self.submit(work, *args, **kwargs))
 
     def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Start ``work`` in a thread of this lane. It knows which request it is for."""
