@@ -92,27 +92,10 @@ def _other_type(source: BinaryIO, head: bytes, size: int) -> str:
     if head.startswith((b"\xff\xf2", b"\xff\xf3")):
         return "audio/mpeg"  # MPEG-2 layer III without a tag, as speech is; puremagic knows MPEG-1
     source.seek(max(0, size - _FOOT_BYTES))
-    mime = _magic_type(head + source.read(_FOOT_BYTES))
-    if mime is None:
-        message = "The content is not an image or any other media type known here."
-        raise MediaRefused("invalid_media", message)
-    return mime
-
-
-def _is_svg(head: bytes) -> bool:
-    start = head[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return start.startswith(b"<svg") or (
-        start.startswith((b"<?xml", b"<!doctype svg", b"<!--"))
-        and b"<svg" in start
-        and b"<html" not in start
-    )
-
-
-def _magic_type(ends: bytes) -> str | None:
     try:
-        matches = puremagic.magic_string(ends)
+        matches = puremagic.magic_string(head + source.read(_FOOT_BYTES))
     except (puremagic.PureError, ValueError):
-        return None
+        matches = []
     for match in matches:
         mime = _REGISTERED_NAMES.get(str(match.mime_type), str(match.mime_type))
         if mime in CHECKED or mime == "image/svg+xml":
@@ -123,4 +106,14 @@ def _magic_type(ends: bytes) -> str | None:
             return mime
         if mime and not mime.startswith("application/octet-stream"):
             break
-    return None
+    message = "The content is not an image or any other media type known here."
+    raise MediaRefused("invalid_media", message)
+
+
+def _is_svg(head: bytes) -> bool:
+    start = head[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return start.startswith(b"<svg") or (
+        start.startswith((b"<?xml", b"<!doctype svg", b"<!--"))
+        and b"<svg" in start
+        and b"<html" not in start
+    )
