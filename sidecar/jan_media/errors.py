@@ -27,23 +27,21 @@ class ContentTooLarge(Refused):
     """The content has more than ``limit`` bytes. Raised as soon as that is known, whichever way it
     comes in."""
 
-    def __init__(self, limit: int, param: str | None = None) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__(
             "max_size_exceeded",
             f"File size exceeds maximum allowed ({megabytes(limit)}): "
             "send a smaller file, or scale the image down first",
-            param,
         )
-        self.limit = limit
 
 
 class TooBusy(Exception):
-    """``at_once`` requests of this kind are running: as many as the settings allow. Later will
-    work."""
+    """As many requests of this kind run as the settings allow; the message is for the caller."""
 
     def __init__(self, at_once: int) -> None:
-        super().__init__(f"{at_once} at once")
-        self.at_once = at_once
+        super().__init__(
+            f"The limit of {at_once} requests of this kind at once is reached: try again soon"
+        )
 
 
 class CannotStart(Exception):

@@ -47,7 +47,7 @@ def refuse_announced_size(
     """
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > limit:
-        raise ContentTooLarge(max_bytes, param)
+        raise ContentTooLarge(max_bytes).at(param)
 
 
 class Arriving:

@@ -90,11 +90,7 @@ def _response_to(request: Request, error: Exception) -> Response:
         case Refused():
             return error_response(error.code, error.message, error.param)
         case TooBusy():
-            return error_response(
-                "service_unavailable",
-                f"The limit of {error.at_once} requests of this kind at once is reached: try again "
-                "soon",
-            )
+            return error_response("service_unavailable", str(error))
         case CatalogUnavailable() | StorageUnavailable():
             what = "catalog" if isinstance(error, CatalogUnavailable) else "storage"
             return error_response(

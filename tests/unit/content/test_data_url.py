@@ -128,9 +128,8 @@ def test_content_over_the_limit_is_refused_as_soon_as_it_is_known() -> None:
     assert decoded(exactly, max_bytes=10) == b"x" * 10
     decoder = DataUrlDecoder(10)
     decoder.feed(b"data:;base64," + base64.b64encode(b"x" * 9))
-    with pytest.raises(ContentTooLarge) as refused:
+    with pytest.raises(ContentTooLarge, match="10 bytes"):
         decoder.feed(b"QUJD")
-    assert refused.value.limit == 10
 
 
 def test_endless_white_space_is_refused() -> None:
