@@ -29,27 +29,31 @@ SHORTEST_SECRET = 16  # characters
 DAY = 86400  # seconds
 
 
-@dataclass(frozen=True, slots=True)
 class S3Settings:
     """Which bucket of which S3, and how to reach it. Empty strings mean: as the AWS chain says."""
 
-    endpoint: str
-    public_endpoint: str
-    region: str
-    bucket: str
-    access_key: str
-    secret_key: str
-    use_path_style: bool
+    def __init__(self, read: "Reader") -> None:
+        aws = read.environment
+        aws_region = aws.get("AWS_REGION") or aws.get("AWS_DEFAULT_REGION") or "us-east-1"
+        self.endpoint = read.given("MEDIA_S3_ENDPOINT", http_url) or ""
+        self.public_endpoint = read.given("MEDIA_S3_PUBLIC_ENDPOINT", http_url) or ""
+        self.region = read.given("MEDIA_S3_REGION", str) or aws_region
+        self.bucket = read("MEDIA_S3_BUCKET", "", str)
+        self.access_key = read("MEDIA_S3_ACCESS_KEY", "", str)
+        self.secret_key = read("MEDIA_S3_SECRET_KEY", "", str)
+        path_style = read.given("MEDIA_S3_USE_PATH_STYLE", boolean)
+        # AWS wants the bucket in the host name, most other services in the path.
+        self.use_path_style = bool(self.endpoint) if path_style is None else path_style
 
 
-@dataclass(frozen=True, slots=True)
 class ConsoleOidc:
     """With which provider of OpenID Connect people sign in on the console. No issuer: with none."""
 
-    issuer: str
-    client_id: str
-    scope: str
-    audience: str  # where a provider wants one
+    def __init__(self, read: "Reader") -> None:
+        self.issuer = read.given("MEDIA_CONSOLE_OIDC_ISSUER", oidc_issuer) or ""
+        self.client_id = read("MEDIA_CONSOLE_OIDC_CLIENT_ID", "", str)
+        self.scope = read("MEDIA_CONSOLE_OIDC_SCOPE", "openid profile", oidc_scope)
+        self.audience = read("MEDIA_CONSOLE_OIDC_AUDIENCE", "", str)  # where a provider wants one
 
 
 class Settings:
@@ -70,20 +74,7 @@ class Settings:
         self.data_dir = read("MEDIA_DATA_DIR", "./var/media", lambda text: Path(text).absolute())
         in_data_dir = f"sqlite:///{self.data_dir}/catalog.db"
         self.database_url = read.given("MEDIA_DATABASE_URL", database_url) or in_data_dir
-        endpoint = read.given("MEDIA_S3_ENDPOINT", http_url) or ""
-        aws = read.environment
-        aws_region = aws.get("AWS_REGION") or aws.get("AWS_DEFAULT_REGION") or "us-east-1"
-        path_style = read.given("MEDIA_S3_USE_PATH_STYLE", boolean)
-        self.s3 = S3Settings(
-            endpoint,
-            public_endpoint=read.given("MEDIA_S3_PUBLIC_ENDPOINT", http_url) or "",
-            region=read.given("MEDIA_S3_REGION", str) or aws_region,
-            bucket=read("MEDIA_S3_BUCKET", "", str),
-            access_key=read("MEDIA_S3_ACCESS_KEY", "", str),
-            secret_key=read("MEDIA_S3_SECRET_KEY", "", str),
-            # AWS wants the bucket in the host name, most other services in the path.
-            use_path_style=bool(endpoint) if path_style is None else path_style,
-        )
+        self.s3 = S3Settings(read)
         lifetime = whole_seconds(1, 7 * DAY)
         self.presign_ttl = read("MEDIA_S3_PRESIGN_TTL", "5m", lifetime)
         # Of the URLs that a model gets.
@@ -128,12 +119,7 @@ class Settings:
         self.console = read("MEDIA_CONSOLE", "true", boolean)
         # "": the console lies one folder below the gateway's root.
         self.console_gateway_url = read.given("MEDIA_CONSOLE_GATEWAY_URL", http_url) or ""
-        self.console_oidc = ConsoleOidc(
-            issuer=read.given("MEDIA_CONSOLE_OIDC_ISSUER", oidc_issuer) or "",
-            client_id=read("MEDIA_CONSOLE_OIDC_CLIENT_ID", "", str),
-            scope=read("MEDIA_CONSOLE_OIDC_SCOPE", "openid profile", oidc_scope),
-            audience=read("MEDIA_CONSOLE_OIDC_AUDIENCE", "", str),
-        )
+        self.console_oidc = ConsoleOidc(read)
 
 
 class WrongSettings(ValueError):
@@ -151,7 +137,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     problems = read.problems or list(_contradictions(settings))
     if problems:
         raise WrongSettings(*problems)
-    settings.warnings += [*_unknown_variables(environment, list(read.defaults)), *_doubts(settings)]
+    settings.warnings += _doubts(settings, read)
     return settings
 
 
@@ -190,8 +176,12 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "MEDIA_CONSOLE_OIDC_ISSUER and MEDIA_CONSOLE_OIDC_CLIENT_ID: set both or neither"
 
 
-def _doubts(settings: Settings) -> Iterator[str]:
+def _doubts(settings: Settings, read: "Reader") -> Iterator[str]:
     """What works and is hardly meant."""
+    for name in sorted(read.environment):
+        if name.startswith("MEDIA_") and name not in read.defaults:
+            (near,) = difflib.get_close_matches(name, list(read.defaults), n=1, cutoff=0.0)
+            yield f"{name} is not a setting; did you mean {near}?"
     if settings.sweep_grace < SHORTEST_GRACE:
         yield (
             f"MEDIA_SWEEP_GRACE is below {SHORTEST_GRACE}s: an upload that takes longer to write "
@@ -203,13 +193,6 @@ def _doubts(settings: Settings) -> Iterator[str]:
             f"MEDIA_GATEWAY_SECRET has fewer than {SHORTEST_SECRET} characters: it can be guessed, "
             "and whoever knows it is everybody. Make one with `openssl rand -hex 32`"
         )
-
-
-def _unknown_variables(environment: Mapping[str, str], known: list[str]) -> Iterator[str]:
-    for name in sorted(environment):
-        if name.startswith("MEDIA_") and name not in known:
-            (near,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            yield f"{name} is not a setting; did you mean {near}?"
 
 
 class Reader:

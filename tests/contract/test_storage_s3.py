@@ -471,11 +471,14 @@ def test_credentials_that_cannot_be_renewed_are_said_to_be_unavailable(
 SIXTEEN_UPLOADS = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
-from jan_media.settings import S3Settings
+from jan_media.settings import Reader, S3Settings
 from jan_media.storage.s3 import S3Storage
 
 endpoint, bucket, access_key, secret_key, region, path = sys.argv[1:]
-storage = S3Storage(S3Settings(endpoint, "", region, bucket, access_key, secret_key, True))
+named = {"ENDPOINT": endpoint, "BUCKET": bucket, "REGION": region}
+named |= {"ACCESS_KEY": access_key, "SECRET_KEY": secret_key}
+reader = Reader({f"MEDIA_S3_{name}": value for name, value in named.items()})
+storage = S3Storage(S3Settings(reader))
 storage.check()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

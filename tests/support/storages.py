@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jan_media.settings import S3Settings
+from jan_media.settings import Reader, S3Settings
 from jan_media.storage.interface import PresignedPost, Storage, TakesUploads
 from jan_media.storage.local import LocalStorage
 from jan_media.storage.s3 import S3Storage
@@ -136,12 +136,9 @@ def s3_settings(
     use_path_style: bool = False,
 ) -> S3Settings:
     """Settings of S3 of which a test says what matters."""
-    return S3Settings(
-        endpoint=endpoint,
-        public_endpoint=public_endpoint,
-        region=region,
-        bucket=bucket,
-        access_key=access_key,
-        secret_key=secret_key,
-        use_path_style=use_path_style,
-    )
+    s3 = S3Settings(Reader({}))
+    s3.endpoint, s3.public_endpoint = endpoint, public_endpoint
+    s3.region, s3.bucket = region, bucket
+    s3.access_key, s3.secret_key = access_key, secret_key
+    s3.use_path_style = use_path_style
+    return s3

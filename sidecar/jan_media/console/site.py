@@ -5,7 +5,6 @@ it works below any path and behind https.
 """
 
 import logging
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
@@ -46,7 +45,7 @@ def console_config(settings: Settings, *, has_library: bool) -> dict[str, object
 
     Without the library people cannot sign in with a provider: then none is named.
     """
-    oidc = asdict(settings.console_oidc) if settings.console_oidc.issuer else None
+    oidc = vars(settings.console_oidc) if settings.console_oidc.issuer else None
     if oidc and not has_library:
         log.warning(
             "MEDIA_CONSOLE_OIDC_ISSUER is set, and the console lacks %s: it has no button for it. "
