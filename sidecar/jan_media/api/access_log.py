@@ -1,6 +1,6 @@
-"""One line a request in the log, and its count in the metrics.
+"""Logs one line per request, and counts the request in the metrics.
 
-The line has the path without its query, since a query may hold a signature, and no header at all.
+The line has the path without its query, since a query may hold a signature, and has no headers.
 """
 
 import logging

@@ -13,7 +13,7 @@ from jan_media.identity.guest import guest_token
 
 
 async def guest_login(request: Request) -> Response:
-    """A token for a new guest. The body, if there is one, is not looked at."""
+    """A token for a new guest. The request's body is ignored."""
     sidecar = sidecar_of(request)
     if not sidecar.settings.guest_login:
         return error_response("not_found", "Guest login is switched off here")

@@ -1,4 +1,4 @@
-"""Request bodies: what they say they are, how they arrive, files as bodies, and small JSON ones."""
+"""Request bodies: their declared type and size, how they arrive, raw files, and small JSON."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ from jan_media.library.ingest import NO_DETAILS
 from jan_media.library.spool import Spool
 
 PIECE = 256 * 1024
-BEGINNING = 64 * 1024  # about what a connection holds in any case
+BEGINNING = 64 * 1024  # bytes; a connection buffers about this much in any case
 STALL_SECONDS = 30
-FAIR_RATE = 32 * 1024  # bytes a second: who sends less may lose the slot to somebody who waits
-FAIR_SECONDS = 3.0  # of waiting for the sender, before it is called slow
-WINDOW = 10.0  # seconds of waiting for the sender, after which older ones count less and less
-SLOWEST = 4096  # bytes a second, on average once the first half minute is over
+FAIR_RATE = 32 * 1024  # bytes a second: a slower sender may lose its slot to one that waits
+FAIR_SECONDS = 3.0  # of waiting for a sender before it counts as slow
+WINDOW = 10.0  # seconds of waiting, after which older measurements count less and less
+SLOWEST = 4096  # bytes a second: the lowest average after the first half minute
 SMALL_JSON = 64 * 1024
-# Python's parser goes a little deeper than this and no further.
+# Levels of nesting. Python's parser accepts only a little more.
 MAX_DEPTH = 200
 
 
@@ -30,7 +30,7 @@ def content_type(request: Request) -> str:
 
 
 def refuse_content_encoding(request: Request) -> None:
-    """Raises `Refused` for a body that says it is compressed (RFC 9110, section 15.5.16)."""
+    """Raises `Refused` for a body that is declared as compressed (RFC 9110, section 15.5.16)."""
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise Refused(
@@ -41,9 +41,9 @@ def refuse_content_encoding(request: Request) -> None:
 def refuse_announced_size(
     request: Request, limit: int, *, max_bytes: int, param: str | None = None
 ) -> None:
-    """Refuse at once a body that says it has over ``limit`` bytes. Raises `Refused`.
+    """Raises `Refused` if Content-Length is over ``limit`` bytes.
 
-    ``max_bytes`` is the limit that the message names: that of the file inside.
+    ``max_bytes`` is the limit that the message names: the limit of the file in the body.
     """
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > limit:
@@ -51,33 +51,33 @@ def refuse_announced_size(
 
 
 class Arriving:
-    """A body as it arrives, and how fast its sender is. Time that we take does not count."""
+    """A body as it arrives, and the rate of its sender. Our own processing time does not count."""
 
     def __init__(self, request: Request) -> None:
-        self.whole = False  # its end has come
-        self.lost = False  # its slot, to somebody faster
+        self.whole = False  # all of it has arrived
+        self.lost = False  # it has lost its slot to a faster sender
         self._request = request
         self._beginning: list[bytes] = []
         self._received, self._waited = 0, 0.0  # bytes, and seconds of waiting for them
-        self._lately, self._seconds = 0, 0.0  # the same since it has a slot, old ones counting less
+        self._lately, self._seconds = 0, 0.0  # the same since `begin`, older values weighing less
         self._since = 0.0
         self._waiting: asyncio.Timeout | None = None
 
     async def begin(self) -> None:
-        """Wait for the end, or for the first `BEGINNING` bytes.
+        """Read to the end of the body, or until `BEGINNING` bytes have come.
 
-        So a sender takes no slot before it has sent something, and a small body is never behind
-        those that come slowly.
+        So a sender takes no slot before it has sent something, and a small body never waits behind
+        slow ones.
         """
         while not self.whole and self._received < BEGINNING:
             self._beginning.append(await self._read())
         self._lately, self._seconds = 0, 0.0
 
     async def reads(self) -> AsyncIterator[bytes]:
-        """What comes from the network, read by read; it may be asked for again after a break.
+        """Yield what comes from the network. After a break, another call continues there.
 
-        Raises `Refused` (``request_timeout``) if the body stalls, drips so that it would go on for
-        hours, or has lost its slot to somebody faster.
+        Raises `Refused` (``request_timeout``) if the body stalls, is so slow that it would take
+        hours, or has lost its slot to a faster sender.
         """
         while not self.whole or self._beginning:
             chunk = self._beginning.pop(0) if self._beginning else await self._read()
@@ -85,10 +85,10 @@ class Arriving:
                 yield chunk
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body in pieces of at least `PIECE` bytes, of which the last may be less.
+        """The body in pieces of at least `PIECE` bytes; only the last may be smaller.
 
-        Small network reads are joined, so that a body costs few hops to a thread, and one that
-        fits a piece costs a single one. Never holds more than a piece and one network read.
+        Each piece costs a hop to a thread, so small network reads are joined: a body that fits
+        into one piece costs one hop. Holds at most one piece and one network read.
         """
         parts: list[bytes] = []
         size = 0
@@ -129,7 +129,7 @@ class Arriving:
             self._lately //= 2
 
     def slowness(self) -> float:
-        """Seconds for each byte if the sender is slow just now; 0.0 if it is not."""
+        """Seconds per byte if the sender is slow at the moment; 0.0 if it is not."""
         if self._waiting is None or self.lost:
             return 0.0
         seconds = self._seconds + time.monotonic() - self._since
@@ -138,7 +138,7 @@ class Arriving:
         return seconds / (self._lately + 1)
 
     def lose(self) -> None:
-        """Make whoever waits for the sender give the slot back."""
+        """Take the slot away from the sender."""
         self.lost = True
         if self._waiting is not None:
             self._waiting.reschedule(asyncio.get_running_loop().time())
@@ -152,15 +152,15 @@ class Arriving:
 
 
 class RawBody:
-    """A way to send a file: here the file is the body."""
+    """One way to send a file: the body is the file. The other ways derive from this class."""
 
     param: str | None = None  # the place of the file in the request
-    growth, beside = 1.0, 0  # what the body may have for each byte of the file, and besides
+    growth, beside = 1.0, 0  # bytes of body allowed for each byte of the file, and in addition
     url = ""  # where to fetch the file from once the body has ended, "" if it is in the body
-    details = NO_DETAILS  # what it says of the file, once it has ended
+    details = NO_DETAILS  # what the body says about the file, once it has ended
 
     def __init__(self, request: Request, spool: Spool) -> None:
-        """Raises `Refused` for a body that says it is too large."""
+        """Raises `Refused` if Content-Length is too large."""
         max_bytes = spool.max_bytes
         limit = int(max_bytes * self.growth) + self.beside
         refuse_announced_size(request, limit, max_bytes=max_bytes, param=self.param)
@@ -168,18 +168,18 @@ class RawBody:
         self.spool = spool
 
     def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the body and spool what they hold of the file. Blocking."""
+        """Take the next bytes of the body and spool the file's bytes among them. Blocking."""
         self.spool.write(piece)
 
     def close(self) -> dict[str, Any]:
-        """Say that the body has ended; returns its other fields. Raises `Refused`. Blocking."""
+        """Finish after the last piece; returns the other fields. Raises `Refused`. Blocking."""
         return {}
 
 
 async def read_json(
     request: Request, *, max_bytes: int, max_values: int | None = None
 ) -> dict[str, Any]:
-    """A JSON object of at most ``max_bytes``, and about ``max_values`` values in all.
+    """Read a JSON object of at most ``max_bytes`` bytes and about ``max_values`` values.
 
     Raises `Refused` for anything else.
     """
@@ -188,15 +188,15 @@ async def read_json(
     if kind not in ("", "application/json") and not kind.endswith("+json"):
         raise Refused("unsupported_media_type", "Send the body as application/json")
     body = await read_body(request, max_bytes=max_bytes)
-    # A value has a comma or a bracket of its own, or a bracket or a key around it. Those in texts
-    # count too.
+    # A container of n values has one opening bracket and n - 1 commas, so their sum is the number
+    # of values. Commas and brackets inside strings count too.
     if max_values is not None and sum(map(body.count, b",[{")) > max_values:
         raise Refused("invalid_json", f"The body may have at most {max_values} values")
     return parse_object(body)
 
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
-    """The body, whole. Raises `Refused` once it has more than ``max_bytes``."""
+    """The whole body. Raises `Refused` once it has more than ``max_bytes``."""
     refuse_announced_size(request, max_bytes, max_bytes=max_bytes)
     body = bytearray()
     async for chunk in Arriving(request).reads():
@@ -213,7 +213,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise too_deep() from None
     except ValueError:
-        # What ends in the depth is too deep for Python 3.11, and unfinished for later ones.
+        # For a body that is cut off too deep, Python 3.11 raises RecursionError, later ones this.
         opened, closed = (sum(map(body.count, brackets)) for brackets in (b"[{", b"]}"))
         if opened - closed > MAX_DEPTH:
             raise too_deep() from None
@@ -224,12 +224,12 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def too_deep() -> Refused:
-    """The refusal of JSON with more objects and arrays inside each other than `MAX_DEPTH`."""
+    """The refusal of JSON that is nested more than `MAX_DEPTH` levels deep."""
     return Refused("invalid_json", f"The JSON may be nested at most {MAX_DEPTH} levels deep")
 
 
 def text_field(body: dict[str, Any], name: str, *, at: str | None = None) -> str:
-    """A string that must be there and not be empty. Raises `Refused` naming it."""
+    """A required string that is not empty. Raises `Refused` with the field's name."""
     where = at or name
     value = body.get(name)
     if value is None:
@@ -240,7 +240,7 @@ def text_field(body: dict[str, Any], name: str, *, at: str | None = None) -> str
 
 
 def number_between(least: int, most: int, text: str, *, at: str, unit: str = "") -> int:
-    """The number that a text is, in decimal digits. Raises `Refused` naming it."""
+    """Parse a decimal number within bounds. Raises `Refused` with the field's name."""
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if not least <= number <= most:
         raise Refused("invalid_field", f"{at} must be between {least} and {most}{unit}", at)

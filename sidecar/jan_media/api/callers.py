@@ -1,7 +1,7 @@
 """Who is calling: the identity that the gateway vouches for.
 
-The gateway removes these headers from what clients send and sets its own. That it was the gateway
-is known by its secret, or by the listener being reachable from this machine alone.
+The gateway removes these headers from clients' requests and sets its own. The gateway's secret
+proves who set them. Without a secret, only this machine can reach the listener.
 """
 
 import functools
@@ -31,9 +31,9 @@ SECRET_HEADER = "x-jan-gateway-secret"  # noqa: S105  the name of a header
 def owner_of(request: Request, fields: Mapping[str, Any] | None = None) -> str:
     """The owner that the catalog knows the caller by: issuer and subject, joined by ``|``.
 
-    Without a gateway (no secret is configured, so the listener is for this machine alone) it is
-    whom the request itself names: by ``user_id``, among the ``fields`` of its body or in its query.
-    Raises `Refused` (``unauthenticated``, and ``invalid_field`` for an odd name).
+    Without a gateway (no secret, so only this machine can reach the listener) the request names the
+    owner itself: by ``user_id``, in the ``fields`` of its body or in its query.
+    Raises `Refused` (``unauthenticated``, and ``invalid_field`` for an invalid name).
     """
     named = _user_id(fields or {})
     vouched = vouched_for(request)
@@ -53,7 +53,7 @@ def owner_of(request: Request, fields: Mapping[str, Any] | None = None) -> str:
 
 
 def _user_id(fields: Mapping[str, Any]) -> str:
-    """The caller's own name for its user, "" if it gives none. Raises `Refused` if it is odd."""
+    """The ``user_id`` that the request names, "" if none. Raises `Refused` if it is invalid."""
     value = fields.get("user_id")
     if value is None:
         return ""
@@ -67,10 +67,10 @@ def _user_id(fields: Mapping[str, Any]) -> str:
 
 
 def vouched_for(request: Request) -> str:
-    """Whom the gateway names, as an owner; "" for nobody. The log says so from here on.
+    """The owner that the gateway's headers name, "" if none. Later log lines name it too.
 
-    The gateway writes UTF-8, and Starlette reads every header as Latin-1. Whom the gateway takes
-    for a caller is never refused here: its plugin bounds issuer and subject. Raises `Refused`.
+    The gateway writes UTF-8, and Starlette reads every header as Latin-1. The plugin limits issuer
+    and subject, so that no caller it accepts is refused here. Raises `Refused`.
     """
     subject = request.headers.get(USER_HEADER, "")
     if not subject:
@@ -89,22 +89,21 @@ def vouched_for(request: Request) -> str:
 
 
 def client_address(request: Request) -> str:
-    """Where the client is: as the gateway says, which always sets this header, or the peer itself.
+    """The client's address: from the header that the gateway always sets, or the peer's own.
 
-    Good for limits, not for permissions: whoever reaches the listener past the gateway can choose
-    it.
+    Use it for limits, not for permissions: a client that bypasses the gateway can choose it.
     """
     peer = request.client.host if request.client else ""
     return request.headers.get("x-real-ip", "").strip() or peer
 
 
 def guarded(app: ASGIApp, sidecar: Sidecar, address: Address, below: str) -> ASGIApp:
-    """The app of a listener at ``address``; what is ``below`` a path is for the gateway alone.
+    """Wrap the app of a listener at ``address``: paths ``below`` this are for the gateway alone.
 
-    Without a secret the listener is for this machine alone, and who reaches it is trusted. A web
-    page in a browser on this machine is not: it could have a name of its own lead here (DNS
-    rebinding), and read everything. So then only requests that call this machine by a name of its
-    own pass; browsers speak to no Unix socket.
+    Without a secret only this machine can reach the listener, and its programs are trusted. Web
+    pages in its browsers are not: a page could point its own host name at this machine (DNS
+    rebinding) and read everything. So a request must call this machine by a name of its own.
+    A Unix socket needs no such check: browsers cannot connect to it.
     """
     secret = sidecar.gateway_secret
     if secret.configured:

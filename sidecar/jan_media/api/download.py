@@ -1,7 +1,7 @@
 """``/v1/media/{id}/content`` and ``thumbnail``: the bytes, streamed or by redirect.
 
-With ranges and conditions (RFC 9110, sections 13 and 14), and headers that keep browsers from
-running what they get.
+Supports ranges and conditional requests (RFC 9110, sections 13 and 14), and sends headers that keep
+browsers from running the content.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from jan_media.renditions.fit import Fit
 from jan_media.server.lanes import Lane
 from jan_media.storage.interface import ObjectMissing
 
-LONGEST_NAME = 255  # bytes of UTF-8: longer ones are too much for a header
+LONGEST_NAME = 255  # bytes of UTF-8: a longer name is left out of the header
 THUMBNAIL = Fit(types=("image/jpeg", "image/png", "image/webp"), max_edge=320, strip_metadata=True)
 
 
 async def thumbnail(request: Request) -> Response:
-    """A small picture of the file, for lists; the file itself if it is small or no picture."""
+    """A small version of the picture, for lists; the file itself if it is small or no picture."""
     found = await ready_in_path(request)
     small = await one_fitted(sidecar_of(request), found.media, THUMBNAIL)
     return await serve_media(request, small)
@@ -41,7 +41,7 @@ async def content(request: Request) -> Response:
 
 
 async def send_bytes(request: Request, found: Found, *, name: str = "") -> Response:
-    """The bytes themselves, as a file of that ``name``, or the way to them: as the settings say."""
+    """Stream the bytes as a file called ``name``, or redirect to them, as the settings say."""
     if not sidecar_of(request).settings.proxy_download:
         return Response(
             status_code=302,
@@ -51,9 +51,9 @@ async def send_bytes(request: Request, found: Found, *, name: str = "") -> Respo
 
 
 async def serve_media(request: Request, media: Media, *, name: str = "") -> Response:
-    """The bytes of ready media, streamed, as a file of that ``name``.
+    """Stream the bytes of ready media, as a file called ``name``.
 
-    Raises `Refused` if they are gone by now.
+    Raises `Refused` if they have been deleted.
     """
     return await serve(
         request,
@@ -76,11 +76,11 @@ SAFE_HEADERS = {
 async def serve(
     request: Request, key: str, *, total: int, mime: str, filename: str, etag: str, name: str = ""
 ) -> Response:
-    """Answer a GET or HEAD for an object of ``total`` bytes as its conditions and its Range ask.
+    """Answer a GET or HEAD for an object of ``total`` bytes, with its conditions and its Range.
 
-    ``filename`` is of letters, digits, dots and dashes, ``name`` any text in its place for those
-    who can read it, and ``etag`` the strong validator, without quotes. Raises `Refused` if the
-    object is gone by now.
+    ``filename`` has only letters, digits, dots and dashes. ``name`` is any text, which clients
+    that support it use instead. ``etag`` is the strong validator, without quotes. Raises `Refused`
+    if the object has been deleted.
     """
     etag = f'"{etag}"'
     headers = {**SAFE_HEADERS, "ETag": etag, "Accept-Ranges": "bytes"}
@@ -108,14 +108,14 @@ async def serve(
     opened = sidecar.library.storage.read(key, start=start, stop=stop)
     try:
         pieces = await lane.run(opened.__enter__)
-    except ObjectMissing:  # deleted since we looked
+    except ObjectMissing:  # deleted since the look-up
         raise not_found() from None
     return _Stream(_stream(lane, opened, pieces), status, headers)
 
 
 def _disposition(filename: str, name: str) -> str:
-    """The names of the file (RFC 6266); that which a client chose in percent-encoding, which leaves
-    nothing of it but letters and digits (RFC 8187)."""
+    """Content-Disposition (RFC 6266). The name that the client chose is percent-encoded (RFC 8187),
+    so that only safe characters remain."""
     disposition = f'inline; filename="{filename}"'
     if not name or len(name.encode()) > LONGEST_NAME:
         return disposition
@@ -123,8 +123,8 @@ def _disposition(filename: str, name: str) -> str:
 
 
 class _Stream(StreamingResponse):
-    """Without a second task that waits for the client to go, which takes as much processor time as
-    a small file does. uvicorn drops what is sent to a client that has gone."""
+    """A response without Starlette's task that watches for a disconnect: it takes as much CPU time
+    as a small file. uvicorn drops what is sent to a client that has disconnected."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.stream_response(send)
@@ -133,7 +133,7 @@ class _Stream(StreamingResponse):
 async def _stream(
     lane: Lane, opened: AbstractContextManager[Iterator[bytes]], pieces: Iterator[bytes]
 ) -> AsyncIterator[bytes]:
-    """The bytes, read piece by piece in a lane, and closed there however the answer ends."""
+    """The bytes, read piece by piece in a lane. The object is closed there, however this ends."""
     last = lane.submit(next, pieces, None)
     try:
         while (piece := await asyncio.wrap_future(last)) is not None:
@@ -160,7 +160,7 @@ _RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII | re.IGNORECASE)
 
 
 def _range(request: Request, etag: str, total: int) -> tuple[int, int] | None:
-    """The bytes ``[start, stop)`` that are asked for; empty if the object has none of them.
+    """The requested bytes ``[start, stop)``; empty if the object has none of them.
 
     None means the whole object: no Range, one that is malformed or has several parts (which a
     server may ignore), or an If-Range that names another version.

@@ -13,7 +13,7 @@ from jan_media.storage.interface import StorageUnavailable
 RETRY_AFTER = "2"  # seconds
 
 INVALID = "invalid_request_error"
-BAD_REQUEST = (400, INVALID)  # of every code that is not here
+BAD_REQUEST = (400, INVALID)  # for every code that is not listed below
 STATUS_AND_TYPE = {
     "unsupported_media_type": (415, INVALID),
     "unsupported_content_encoding": (415, INVALID),
@@ -43,7 +43,7 @@ STATUS_AND_TYPE = {
 def error_response(
     code: str, message: str, param: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer for one error code, with the headers that its status calls for."""
+    """The answer for one error code, with the headers that its status requires."""
     status, kind = STATUS_AND_TYPE.get(code, BAD_REQUEST)
     fields = dict(headers or {})
     if status == 401:
@@ -62,11 +62,11 @@ def error_response(
 
 
 def _encodable(text: str) -> str:
-    """``text`` without the lone surrogates that JSON can smuggle in and UTF-8 cannot carry out."""
+    """``text`` without lone surrogates, which JSON may contain and UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode()
 
 
-# What endpoints raise to say no, and what Starlette does where there is no endpoint.
+# What endpoints raise to refuse a request, and what Starlette raises if there is no endpoint.
 EXPECTED = (
     *(Refused, TooBusy, CatalogUnavailable, StorageUnavailable, ClientDisconnect),
     HTTPException,
@@ -74,12 +74,12 @@ EXPECTED = (
 
 
 async def answer_to(request: Request, error: Exception) -> Response:
-    """The answer to what was raised.
+    """The response for an exception.
 
-    It does not tell what nobody expected: Starlette raises that again, and uvicorn logs it.
+    It reveals nothing about an unexpected error: Starlette raises that again, and uvicorn logs it.
     """
     answer = _response_to(request, error)
-    if "anthropic-version" in request.headers:  # its clients look for a type of the answer, too
+    if "anthropic-version" in request.headers:  # its clients expect a type at the top, too
         answer.body = b'{"type":"error",' + bytes(answer.body)[1:]
         answer.headers["Content-Length"] = str(len(answer.body))
     return answer

@@ -1,7 +1,7 @@
 """``/v1/files``: the caller's own media, as the SDKs of OpenAI and Anthropic ask for files.
 
-A file id is a media id. The two APIs differ in the names of fields and in how lists are paged; who
-sends the header ``anthropic-version`` gets Anthropic's form, everybody else OpenAI's.
+A file id is a media id. The two APIs differ in field names and in paging. A request with the header
+``anthropic-version`` gets Anthropic's form, every other one OpenAI's.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from jan_media.media_id import parse_media_id
 
 PURPOSES = ("vision", "user_data")
 LARGEST_PAGE = 1000
-OPENAI_LIMIT = 10_000  # what OpenAI lets clients ask for; `has_more` says that a page has less
+OPENAI_LIMIT = 10_000  # OpenAI's largest; a page here may be smaller, and `has_more` says so
 ANTHROPIC_PAGE = 20
 MOST_IDS = 100
 HOUR, DAY = 3600, 86_400  # seconds
@@ -50,29 +50,29 @@ async def create(request: Request) -> Response:
 
 
 async def list_own(request: Request) -> Response:
-    """One's own files, newest first unless asked otherwise."""
+    """The caller's files, newest first unless asked otherwise."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     listed = _anthropic_list if _speaks_anthropic(request) else _openai_list
     return JSONResponse(
-        # A page may be long: chats do not wait for it.
+        # A page may take long, so it runs outside the lane that chats wait for.
         await sidecar.lanes.downloads.run(listed, sidecar.library, owner, request.query_params)
     )
 
 
 async def retrieve(request: Request) -> Response:
-    """What is known of one's own file."""
+    """The description of one of the caller's files."""
     found, claim = await _own(request)
     return JSONResponse(_described(request, Owned(found.media, claim)))
 
 
 async def content(request: Request) -> Response:
-    """The bytes of one's own file, under the name that it was given."""
+    """The bytes of one of the caller's files, under the name that the caller gave it."""
     found, claim = await _own(request)
     return await send_bytes(request, found, name=claim.name)
 
 
 async def delete(request: Request) -> Response:
-    """Give up one's claim; the file goes with the last one."""
+    """Give up the caller's claim; the file is deleted with the last claim."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     media_id = known_id(request.path_params["id"])
     await _claim(request, media_id, owner)
@@ -83,7 +83,7 @@ async def delete(request: Request) -> Response:
 
 
 async def _own(request: Request) -> tuple[Found, Claim]:
-    """The file that the path names. Raises `Refused` (``media_not_found``) if it is another's."""
+    """The caller's file at this path. Raises `Refused` (``media_not_found``) if there is none."""
     owner = owner_of(request)
     media_id = known_id(request.path_params["id"])
     claim = await _claim(request, media_id, owner)
@@ -99,18 +99,18 @@ async def _claim(request: Request, media_id: str, owner: str) -> Claim:
     return claim
 
 
-# --- what a form says besides the file
+# --- the fields of a form besides the file
 
 
 class FileForm(FormBody):
-    """A file, its purpose, and how long it is to be kept, in the fields of either API."""
+    """A form with a file, its purpose, and how long to keep it, in the fields of either API."""
 
     known = frozenset(
         {"purpose", "expires_after[anchor]", "expires_after[seconds]", "expires_in_seconds"}
     )
 
     def check(self, fields: Mapping[str, str]) -> None:
-        """Refuse a file that is not for here before it is read."""
+        """Check the fields before the file is read. Raises `Refused`."""
         _details(fields)
 
     def close(self) -> dict[str, Any]:
@@ -197,8 +197,8 @@ def _openai_list(library: Library, owner: str, asked: QueryParams) -> dict[str, 
 
 
 def _anthropic_list(library: Library, owner: str, asked: QueryParams) -> dict[str, Any]:
-    """A page by the cursors of either generation of the SDK: `page`, or `after_id` and
-    `before_id`. Of a scope, such as a session, there are no files here."""
+    """A page, with the cursors of both generations of the SDK: `page`, or `after_id` and
+    `before_id`. A scope, such as a session, has no files here."""
     limit = page_size(asked, ANTHROPIC_PAGE, LARGEST_PAGE)
     ids = _ids([*asked.getlist("ids"), *asked.getlist("ids[]")])
     before, after = asked.get("before_id", ""), asked.get("after_id", "")
@@ -228,7 +228,7 @@ def _anthropic_list(library: Library, owner: str, asked: QueryParams) -> dict[st
 
 
 def _ids(given: list[str]) -> list[str] | None:
-    """Canonical ids that a list is restricted to; what is no id is nobody's file."""
+    """The canonical ids that a list is restricted to. Invalid ids are dropped: no file has them."""
     if len(set(given)) > MOST_IDS:
         raise Refused("invalid_field", f"ids may be at most {MOST_IDS}", "ids")
     ids = (parse_media_id(each) for each in given)

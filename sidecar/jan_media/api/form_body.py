@@ -1,9 +1,9 @@
-"""A multipart/form-data body, read while it arrives: small fields, and one file that streams.
+"""A multipart/form-data body (RFC 7578), parsed while it arrives: small fields, and one file.
 
-The format is that of RFC 7578. The file is the part named ``file``, with or without a file name,
-as in an S3 browser upload; a file in any other part is refused, unless it is empty, as of an input
-in which nobody chose a file. The fields in front of it are known when it begins, so that a policy
-among them can be checked before a byte is taken. Names of files may be in any bytes.
+The file is the part named ``file``, with or without a file name, as in an S3 browser upload. A file
+in any other part is refused unless it is empty, as browsers send for an input without a file. The
+fields before the file are known when it begins, so that a policy among them can be checked before
+a byte of the file is taken. File names may have any encoding.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -19,12 +19,12 @@ from jan_media.library.spool import Spool
 
 FILE_PART = "file"
 LONGEST_NAME = 255  # characters of a file's name that are kept
-MOST_BESIDE = 128 * 1024  # bytes of all but the file: fields, headers, boundaries
+MOST_BESIDE = 128 * 1024  # bytes of everything but the file: fields, headers, boundaries
 _PLAIN_TRANSFER_ENCODINGS = {b"", b"7bit", b"8bit", b"binary"}
 
 
 def invalid_form(message: str) -> Refused:
-    """The refusal of what is not a form that is taken here."""
+    """The refusal of a form that is invalid or not supported."""
     return Refused("invalid_form", message)
 
 
@@ -36,7 +36,7 @@ def no_file() -> Refused:
 class FormBody(RawBody):
     """A form, of which one part is the file."""
 
-    # Other fields are passed over, whatever they are; None: all are known.
+    # Other fields are skipped unchecked; None: all are known.
     known: Set[str] | None = frozenset({"user_id"})
     param: str | None = FILE_PART
     beside = MOST_BESIDE
@@ -56,7 +56,7 @@ class FormBody(RawBody):
         self._value = bytearray()
         boundary = _boundary(request.headers.get("content-type", ""))
         self._opening = b"--" + boundary
-        # What has come before the first boundary, which begins a line. None once it was found.
+        # What has come before the first boundary, which must begin a line. None once it is found.
         self._start: bytes | None = b"\r\n"
         try:
             self._parser = MultipartParser(
@@ -79,7 +79,7 @@ class FormBody(RawBody):
         self._overhead += len(piece)
         if self._start is not None:
             piece = self._opened(self._start + piece)
-        # What follows the last boundary means nothing (RFC 2046, section 5.1.1).
+        # The parser ignores what follows the last boundary (RFC 2046, section 5.1.1).
         try:
             self._parser.write(piece)
         except FormParserError:
@@ -96,10 +96,10 @@ class FormBody(RawBody):
         return self.fields
 
     def check(self, fields: Mapping[str, str]) -> None:
-        """Look at the fields in front of the file before it is read. Raises `Refused`."""
+        """Check the fields that precede the file, before it is read. Raises `Refused`."""
 
     def _opened(self, start: bytes) -> bytes:
-        """What has come from the first boundary on. What is before it is ignored."""
+        """The bytes from the first boundary on. What precedes it is ignored."""
         line = start.find(b"\r\n" + self._opening)
         if line < 0:
             self._start = start[-len(self._opening) - 1 :]
@@ -143,7 +143,7 @@ class FormBody(RawBody):
         if self.spool.size:
             self._take = self._refuse_second_file
             return
-        self.file_name = name.decode("utf-8", "replace")  # in whatever charset
+        self.file_name = name.decode("utf-8", "replace")  # in any encoding
         self._take = self._take_file
         self.check(self.fields)
 
@@ -176,7 +176,7 @@ class FormBody(RawBody):
         if self._take != self._take_value:
             return
         if self._value.startswith(self._opening):
-            # Some parsers take a boundary right behind the headers as the end of the part.
+            # Some parsers take a boundary right after the headers as the end of the part.
             raise invalid_form("A field of the form begins with the form's boundary.")
         try:
             self.fields[self._name] = self._value.decode()
@@ -190,7 +190,7 @@ class FormBody(RawBody):
 
 
 def _given_to(take: Callable[[bytes], object]) -> Callable[[bytes, int, int], None]:
-    """The parser's way to give bytes."""
+    """Adapt ``take`` to the parser's callbacks, which get a buffer and a range of it."""
 
     def event(data: bytes, start: int, end: int) -> None:
         take(data[start:end])

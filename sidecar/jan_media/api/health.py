@@ -22,7 +22,7 @@ async def alive(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """The catalog and the storage answer too; 503 names the first that does not.
+    """Check that catalog and storage answer too; a 503 names the first that does not.
 
     Raises `CatalogUnavailable` or `StorageUnavailable`.
     """
@@ -44,8 +44,8 @@ class Scrape:
     """The endpoint of ``/metrics``, for the internal listener alone: counters of all workers and
     sizes of the catalog, in Prometheus' text format.
 
-    Counting rows takes longer the more there are, so sizes that took long are kept for a hundred
-    times as long. There are none while the catalog is away.
+    Counting the rows of a large catalog is slow, so sizes that took long are cached for a hundred
+    times as long. There are no sizes while the catalog is unavailable.
     """
 
     def __init__(self, sidecar: Sidecar) -> None:

@@ -1,7 +1,7 @@
-"""The internal listener: what the Kong plugin asks, in msgpack, and what operators scrape.
+"""The internal listener: requests of the Kong plugin, in msgpack, and metrics for operators.
 
-``POST /internal/resolve`` is on the path of every chat request with ids that are not cached, so
-it is plain: one msgpack message in, one out, nothing between.
+Every chat request with ids that are not cached waits for ``POST /internal/resolve``, so that is
+kept simple: one msgpack message in, one out, nothing between.
 """
 
 import re
@@ -31,7 +31,7 @@ from jan_media.sidecar import Sidecar
 
 MSGPACK = "application/msgpack"
 MAX_REQUEST = 1024 * 1024
-MAX_NAMES = 1000  # as many as the plugin's max_ids may say
+MAX_NAMES = 1000  # the largest max_ids that the plugin accepts
 LONGEST_URL = 8192  # characters
 
 
@@ -43,7 +43,7 @@ def internal_app(sidecar: Sidecar) -> ASGIApp:
 
 
 async def resolve(request: Request) -> Response:
-    """URLs for ids, and for URLs of ours; what has none is told apart by name."""
+    """URLs for ids and for this installation's URLs; names without one are listed, and why."""
     sidecar = sidecar_of(request)
     asked = await _unpacked(request)
     names = asked.get("names")
@@ -72,7 +72,7 @@ async def content(request: Request) -> Response:
 
 
 async def store(request: Request) -> Response:
-    """Keep the body, a file, for the caller that the headers name, as an upload is kept."""
+    """Store the body, which is a file, for the caller that the headers name, like an upload."""
     settings = sidecar_of(request).settings
     owner_of(request)  # before a byte is read
     allowed = settings.allowed_types | settings.file_types
@@ -84,7 +84,7 @@ async def store(request: Request) -> Response:
 
 
 async def verify_key(request: Request) -> Response:
-    """Whether an API key is good, and whose it is."""
+    """Whether an API key is valid, and whose it is."""
     sidecar = sidecar_of(request)
     key = (await _unpacked(request)).get("key")
     if not isinstance(key, str):
@@ -117,7 +117,7 @@ PATHS = [
 
 
 async def _resolved(sidecar: Sidecar, names: list[str], fit: Fit | None) -> dict[str, Any]:
-    """What is known of ``names``, by name: ids, and URLs that may be ours; media as it fits."""
+    """The answer for ``names``: ids, and URLs that may be ours. Media is converted to ``fit``."""
     ids = {name: parse_media_id(name) or media_id_of_url(sidecar, name) for name in names}
     known = list(dict.fromkeys(id for id in ids.values() if id is not None))
     resolved = await all_ready(sidecar, known, ttl=sidecar.settings.llm_url_ttl)
@@ -147,9 +147,9 @@ _API_PATH = re.compile(
 
 
 def media_id_of_url(sidecar: Sidecar, url: str) -> str | None:
-    """The id that a URL of this installation names, expired or not; None if it is not ours.
+    """The id that a URL of this installation names, expired or not; None for any other URL.
 
-    Ours are the API's own URLs on the gateway, and the download URLs that the storage hands out.
+    These are the API's URLs on the gateway, and the download URLs that the storage signs.
     """
     if len(url) > LONGEST_URL or "://" not in url:
         return None

@@ -1,9 +1,9 @@
 """The JSON body of an upload, read while it arrives, with its data URL streamed out of it.
 
 The string at ``source.data_url`` may be megabytes long; everything else is small. So a long string
-behind a key ``data_url`` is handed on piece by piece, and a mark is kept in its place. The rest
-goes to the standard `json` module when the body ends. That decides what is valid, and where the
-mark stands. Memory is bounded by `FIELDS` and one block, whatever the body's size.
+after a key ``data_url`` is decoded piece by piece, and a random mark takes its place. When the body
+ends, the standard `json` module parses the rest: it decides whether the document is valid, and
+where the mark is. Memory is bounded by `FIELDS` and one block, whatever the body's size.
 """
 
 import codecs
@@ -22,13 +22,13 @@ from jan_media.library.spool import Spool
 FIELDS = 64 * 1024  # bytes of everything but that one string
 _DATA_URL = "source.data_url"
 _BLOCK = 64 * 1024
-_SHORT = 1024  # characters: a string is kept unless it has more
-# A key `data_url` and the quote that its string begins with. In a string, quotes have a backslash.
+_SHORT = 1024  # characters: only longer strings are streamed
+# A key `data_url` and its value's opening quote. Inside a string, these quotes would be escaped.
 _KEY = re.compile(r'(?<!\\)"data_url"\s*:\s*"')
 
 
 def invalid_json(message: str) -> Refused:
-    """The refusal of what is not a JSON document that is taken here."""
+    """The refusal of a body that is not valid JSON, or not supported."""
     return Refused("invalid_json", message)
 
 
@@ -36,7 +36,7 @@ class JsonBody(RawBody):
     """A JSON object with the file as a data URL, or with the URL where it is to be fetched."""
 
     param: str | None = _DATA_URL
-    growth, beside = 1.5, FIELDS  # base64 makes four bytes of three; escapes and line ends add some
+    growth, beside = 1.5, FIELDS  # base64 makes 4 bytes of 3; escapes and line ends add some
 
     def __init__(self, request: Request, spool: Spool) -> None:
         super().__init__(request, spool)
@@ -46,7 +46,7 @@ class JsonBody(RawBody):
         self._kept = ""
         self._mark = secrets.token_hex(16)
         self.streamed = False  # the long string has begun, and may have ended
-        self._escape: str | None = None  # inside it: an escape that may be cut off, or ""
+        self._escape: str | None = None  # inside that string: an escape that may be cut off, or ""
 
     def feed(self, piece: bytes) -> None:
         for start in range(0, len(piece), _BLOCK):
@@ -85,8 +85,8 @@ class JsonBody(RawBody):
         return document
 
     def document(self) -> dict[str, Any]:
-        """Say that the body has ended; returns the object, with a mark in the place of a string
-        that was handed on. Raises `Refused`."""
+        """Finish after the last piece; returns the object, with the mark in place of a string that
+        was streamed. Raises `Refused`."""
         self._read(self._decoded(b"", final=True))
         document = _load(self._kept)
         if not isinstance(document, dict):
@@ -115,7 +115,7 @@ class JsonBody(RawBody):
             raise _too_much()
 
     def _hand_on(self, text: str) -> str:
-        """Hand on the string that goes on with ``text``; returns what follows it."""
+        """Take ``text`` as the next part of the long string; returns what follows that string."""
         end = _end_of_string(text, 0)
         whole, rest = _whole_characters(text) if end < 0 else (text[:end], text[end:])
         characters: str = _load(f'"{whole}"')
@@ -129,7 +129,7 @@ def _too_much() -> Refused:
 
 
 def _long_data_url(text: str) -> int | None:
-    """Where the first long string behind a key `data_url` begins."""
+    """Where the first long string after a key `data_url` begins."""
     for key in _KEY.finditer(text):
         end = _end_of_string(text, key.end())
         if (end if end >= 0 else len(text)) - key.end() > _SHORT:
@@ -138,7 +138,7 @@ def _long_data_url(text: str) -> int | None:
 
 
 def _end_of_string(text: str, start: int) -> int:
-    """Where the quote is that ends the string which ``start`` is in, or -1."""
+    """The index of the quote that ends the string around ``start``, or -1."""
     quote = text.find('"', start)
     while quote >= 0 and _is_escaped(text, start, quote):
         quote = text.find('"', quote + 1)
@@ -146,7 +146,7 @@ def _end_of_string(text: str, start: int) -> int:
 
 
 def _is_escaped(text: str, start: int, place: int) -> bool:
-    """Whether the character at ``place`` ends an escape that begins at ``start`` or later."""
+    """Whether a backslash at ``start`` or later escapes the character at ``place``."""
     first = place
     while first > start and text[first - 1] == "\\":
         first -= 1
@@ -154,7 +154,7 @@ def _is_escaped(text: str, start: int, place: int) -> bool:
 
 
 def _whole_characters(text: str) -> tuple[str, str]:
-    """``text`` before and from an escape at its end, which may be cut off."""
+    """Split ``text`` before an escape at its end, which may be cut off."""
     last = text.rfind("\\", max(0, len(text) - 5))
     end = len(text) if last < 0 or _is_escaped(text, 0, last) else last
     return text[:end], text[end:]

@@ -1,4 +1,4 @@
-"""One's media: information, a fresh URL, settling a direct upload, listing, deletion."""
+"""The caller's media: information, a fresh URL, completing a direct upload, listing, deletion."""
 
 import re
 from dataclasses import replace
@@ -25,7 +25,7 @@ LARGEST_PAGE = 200
 
 
 async def usage(request: Request) -> Response:
-    """How much the caller keeps, and how much is the most. A quota of 0 is none."""
+    """How much the caller keeps, and the quotas. 0: no quota."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     used = await sidecar.lanes.resolves.run(sidecar.library.catalog.usage, owner)
     quota = sidecar.library.rules.quota_of(owner)
@@ -40,13 +40,13 @@ async def usage(request: Request) -> Response:
 
 
 async def info(request: Request) -> Response:
-    """Metadata and a presigned URL. A direct upload is checked now if it was not yet."""
+    """Metadata and a presigned URL. A direct upload is checked now if that was not done yet."""
     found = await _seen_by_caller(request)
     return JSONResponse(_described(found))
 
 
 async def complete(request: Request) -> Response:
-    """The same, and whether this call has found the upload's bytes under another id."""
+    """The same as `info`, and whether this call found the upload's bytes under another id."""
     found = await _seen_by_caller(request)
     return JSONResponse({**_described(found), "deduped": found.deduped})
 
@@ -70,7 +70,7 @@ def iso_time(milliseconds: int, *, precise: bool = False) -> str:
 
 
 async def _seen_by_caller(request: Request) -> Found:
-    """The media that the path names, with the dates of the caller's own hold on it."""
+    """The media that the path names, with the time of the caller's own claim on it."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     found = await ready_in_path(request)
     claim_of, now = sidecar.library.catalog.claim_of, sidecar.library.clock()
@@ -87,7 +87,7 @@ async def presign(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """Give up one's claim; the media goes with the last one."""
+    """Give up the caller's claim; the media is deleted with the last claim."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     media_id = known_id(request.path_params["id"])
     await sidecar.lanes.uploads.run(give_up, sidecar.library, media_id, owner)
@@ -95,7 +95,7 @@ async def delete(request: Request) -> Response:
 
 
 async def list_own(request: Request) -> Response:
-    """One's own media, newest first."""
+    """The caller's media, newest first."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     limit = page_size(request.query_params, DEFAULT_PAGE, LARGEST_PAGE)
     cursor = request.query_params.get("after", "")
@@ -114,19 +114,19 @@ def _listed(library: Library, owner: str, limit: int, cursor: str) -> dict[str, 
 
 
 def page_size(asked: QueryParams, default: int, largest: int) -> int:
-    """How many a page is to have. Raises `Refused`."""
+    """How many items a page may have. Raises `Refused`."""
     return number_between(1, largest, asked.get("limit", str(default)), at="limit")
 
 
 def cursor_of(last: Owned) -> str:
-    """The name of a place in a list: behind ``last``."""
+    """The cursor of the position in a list right after ``last``."""
     created_at, media_id = last.position
     return f"{media_id}.{created_at}"
 
 
 def parse_cursor(library: Library, text: str, owner: str, param: str) -> Position:
-    """What `cursor_of` has named, or the place of an id, or, if it is there no more, where it began
-    to exist. Blocking. Raises `Refused`."""
+    """The position that `cursor_of` encoded, or an id's position or, if that id is gone, its
+    creation time. Blocking. Raises `Refused`."""
     id, dot, created_at = text.partition(".")
     media_id = parse_media_id(id)
     if media_id is not None and not dot:

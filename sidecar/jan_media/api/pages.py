@@ -21,7 +21,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
-# Headers of every answer of a page, beside its Content-Security-Policy.
+# Headers of every response of a page, besides its Content-Security-Policy.
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -33,7 +33,7 @@ SAFE_HEADERS = {
 
 
 class PageFile:
-    """The endpoint of a file whose name has an ending that pages use."""
+    """The endpoint of one file, whose name must have an extension of `_TYPES`."""
 
     def __init__(self, name: str, content: bytes, headers: Mapping[str, str]) -> None:
         self._content = content
@@ -58,9 +58,9 @@ def page(
     *,
     folder: str,
 ) -> list[Path]:
-    """The paths of a page in ``folder``: its files by their names, and ``index.html`` for none.
+    """The paths of a page in ``folder``: its files by name, and ``index.html`` without one.
 
-    ``contents`` is called when somebody asks for the first. ``name`` is what errors call the page.
+    ``contents`` is called at the first request. Error messages call the page ``name``.
     """
 
     @cache
@@ -72,7 +72,7 @@ def page(
         }
 
     async def without_slash(request: Request) -> Response:
-        """To the page: relative, since what stands before the path is the gateway's affair."""
+        """A redirect to the page: relative, since only the gateway knows the path's prefix."""
         return Response(status_code=307, headers={"Location": f"{folder}/"})
 
     async def file(request: Request) -> Response:
@@ -87,14 +87,14 @@ def page(
 
 
 def contents_of(folder: FilePath) -> dict[str, bytes]:
-    """What all files below a folder hold, by their paths from there."""
+    """The contents of all files below a folder, by their relative paths."""
     found = (each for each in folder.rglob("*") if each.is_file())
     return {each.relative_to(folder).as_posix(): each.read_bytes() for each in found}
 
 
 def policy_header(**sources: str) -> dict[str, str]:
-    """The Content-Security-Policy of a page whose scripts and styles are its own, and that nobody
-    frames, beside `SAFE_HEADERS`. ``sources`` are further directives, as ``img_src``."""
+    """A Content-Security-Policy that allows only the page's own scripts and styles, and no framing;
+    and `SAFE_HEADERS`. ``sources`` are further directives, such as ``img_src``."""
     policy = {
         "default-src": "'none'",
         "script-src": "'self'",

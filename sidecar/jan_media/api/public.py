@@ -1,5 +1,5 @@
-"""The public listener: what the gateway's routes reach. ``openapi.yaml`` tells what each path takes
-and answers."""
+"""The public listener, where the gateway's routes lead. ``openapi.yaml`` describes the requests and
+responses of each path."""
 
 from starlette.types import ASGIApp
 

@@ -1,5 +1,5 @@
-"""From ids in a request to media that is ready: direct uploads are checked on the way, and what a
-model does not take is converted while the request waits.
+"""Gets ready media for the ids of a request. While the request waits, direct uploads are checked,
+and pictures that a model does not accept are converted.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from jan_media.sidecar import Sidecar
 
 
 async def all_ready(sidecar: Sidecar, ids: Sequence[str], *, ttl: int | None = None) -> Resolved:
-    """Resolve canonical ids; the URLs live ``ttl`` seconds, or as long as a client's.
+    """Resolve canonical ids; the URLs are valid for ``ttl`` seconds, or as long as a client's.
 
-    A pending id is checked in a lane of its own, since that may take long.
+    A pending id is checked in a separate lane, since that may take long.
     Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
     known = await sidecar.lookups.find(ids)
@@ -62,12 +62,12 @@ def known_id(text: str) -> str:
 
 
 async def fitted(sidecar: Sidecar, media: Sequence[Media], fit: Fit) -> dict[str, Media | Refused]:
-    """Ready media as it fits, by id; or why it cannot be made to.
+    """Ready media converted to ``fit``, by id; or the reason why that is not possible.
 
     Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
     known = await sidecar.lanes.resolves.run(renditions.known, sidecar.library, media, fit)
-    threads = asyncio.Semaphore(PROCESSES)  # one request takes no more threads than can be used
+    threads = asyncio.Semaphore(PROCESSES)  # one request takes no more threads than decoders
 
     async def one(each: Media) -> Media | Refused:
         made = known.get(each.sha256)
@@ -87,7 +87,7 @@ async def fitted(sidecar: Sidecar, media: Sequence[Media], fit: Fit) -> dict[str
 
 
 async def one_fitted(sidecar: Sidecar, media: Media, fit: Fit) -> Media:
-    """Ready media as it fits. Raises `Refused`, and like `fitted`."""
+    """Ready media converted to ``fit``. Raises `Refused`, and like `fitted`."""
     (fits,) = (await fitted(sidecar, [media], fit)).values()
     if isinstance(fits, Refused):
         raise fits

@@ -20,14 +20,14 @@ MAX_IDS = 1000
 MAX_JSON = 32 * 1024 * 1024
 LONGEST_PARAM = 500
 
-# Values in a body. Each costs some hundred bytes and a microsecond of everybody's time, so that
+# Values in a body. Each costs some hundred bytes, and blocks the event loop for a microsecond, so
 # megabytes of `{},{},{}` would stop the service.
 MAX_VALUES = 100_000
 
 # The whole string is an id, or the older placeholder with the type in front of it.
 _PLACEHOLDER = re.compile(rf"(?:data:[^;,\s]*;)?({PATTERN.pattern})", re.IGNORECASE | re.ASCII)
-Way = tuple["Way | None", "str | int"]  # the way to a value: to what holds it, and its key there
-Place = tuple["dict[str, Any] | list[Any]", str, Way]  # what holds an id, the id, and the way to it
+Way = tuple["Way | None", "str | int"]  # path to a value: path to its container, and its key there
+Place = tuple["dict[str, Any] | list[Any]", str, Way]  # container of an id, the id, its path
 
 
 async def resolve(request: Request) -> Response:
@@ -88,7 +88,7 @@ def _found(resolved: Resolved, media_id: str, way: Way) -> Found:
 
 
 def _find(container: dict[str, Any] | list[Any], way: Way | None, depth: int) -> list[Place]:
-    """Every value in ``container`` or below that is, whole, an id; in the order of the document.
+    """Every string in ``container`` or below that is nothing but an id, in document order.
 
     Raises `Refused` for a payload that is nested too deeply.
     """
@@ -105,7 +105,7 @@ def _find(container: dict[str, Any] | list[Any], way: Way | None, depth: int) ->
 
 
 def _spelled(way: Way | None) -> str:
-    """The way as ``payload.messages[0].image``, the end of it if it is long."""
+    """The way as text, such as ``payload.messages[0].image``; only its end if it is long."""
     text = ""
     while way is not None and len(text) < LONGEST_PARAM:
         way, key = way

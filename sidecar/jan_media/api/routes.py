@@ -1,6 +1,6 @@
-"""Paths and their endpoints: plain Starlette, with every error in the one shape.
+"""Paths and their endpoints: plain Starlette, with every error in the same format.
 
-What the endpoints take and answer is written in ``openapi.yaml``, beside this file.
+``openapi.yaml``, beside this file, describes the requests and responses of the endpoints.
 """
 
 import json
@@ -21,7 +21,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Path(Route):
-    """A path, and the endpoint of each of its methods. The one of GET answers HEAD too."""
+    """A path, and the endpoint of each of its methods. The GET endpoint answers HEAD too."""
 
     def __init__(self, path: str, **endpoints: Endpoint) -> None:
         async def by_method(request: Request) -> Response:
@@ -31,7 +31,7 @@ class Path(Route):
         super().__init__(path, by_method, methods=list(endpoints))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Take every method: one that the path has not is refused by Starlette, which names all
+        """Match every method, so that Starlette refuses one that the path lacks, and names those
         that it has. The access log and the metrics read ``template``."""
         match, found = super().matches(scope)
         if match is Match.NONE:
@@ -40,7 +40,7 @@ class Path(Route):
 
 
 def app(sidecar: Sidecar, paths: Sequence[Path]) -> Starlette:
-    """The app that calls the endpoints. Of two paths that fit, the first is taken."""
+    """The app that calls the endpoints. If two paths match, the first is used."""
     handlers = dict.fromkeys((*EXPECTED, Exception), answer_to)
     app = Starlette(routes=paths, exception_handlers=handlers)
     app.router.redirect_slashes = False
@@ -55,7 +55,7 @@ def sidecar_of(request: Request) -> Sidecar:
 
 
 def contract_paths(name: str) -> list[Path]:
-    """The paths that serve a contract: the file of this folder, as it is and as JSON."""
+    """The paths that serve a contract: a file of this folder, as YAML and as JSON."""
 
     def path(ending: str, read: Callable[[str], str]) -> Path:
         async def serve(request: Request) -> Response:
@@ -75,6 +75,6 @@ def contract(name: str) -> str:
 
 @cache
 def _contract_as_json(name: str) -> str:
-    import yaml  # only a worker that is asked loads it
+    import yaml  # loaded only by a worker that needs it
 
     return json.dumps(yaml.safe_load(contract(name)))

@@ -1,7 +1,7 @@
-"""``/files``: what S3 does by itself, for a local storage: signed downloads and direct uploads.
+"""``/files``: signed downloads and direct uploads for the local storage. S3 does this by itself.
 
-No token is asked for; the signature in the URL or the form is the permission. An origin adds
-nothing to it, so pages of any origin may use these paths, as they use S3, and without credentials.
+No token is required: the signature in the URL or the form is the permission. The origin does not
+matter, so pages of any origin may use these paths without credentials, as they use S3.
 """
 
 import time
@@ -25,7 +25,7 @@ from jan_media.library.spool import Spool
 from jan_media.sidecar import Sidecar
 from jan_media.storage.local_urls import LocalUrls
 
-ANY_TYPE = "application/octet-stream"  # what it is the bytes say, when the id is first used
+ANY_TYPE = "application/octet-stream"  # the bytes determine the type, when the id is first used
 
 
 async def download(request: Request) -> Response:
@@ -58,7 +58,7 @@ async def post(request: Request) -> Response:
     sidecar = sidecar_of(request)
     async with spooled(sidecar) as spool:
         form = SignedForm(request, spool)
-        # Nobody has a slot before the policy is known to be ours.
+        # Take no slot before the policy is known to be ours.
         async for chunk in form.arriving.reads():
             form.feed(chunk)
             if form.key:
@@ -76,8 +76,7 @@ PATHS = [
 
 
 def _local(request: Request) -> tuple[Sidecar, LocalUrls]:
-    """The sidecar, and what checks the signatures: these paths are there for a local storage
-    alone."""
+    """The sidecar, and the checker of signatures. These paths exist only with a local storage."""
     sidecar = sidecar_of(request)
     assert sidecar.local_urls is not None
     return sidecar, sidecar.local_urls
@@ -92,7 +91,7 @@ async def _receive(request: Request, body: RawBody, key: str) -> None:
         body.close()
         if spool.size == 0:
             raise Refused("empty_file", "The file is empty: send at least one byte", body.param)
-        # One that drips may end when a sweep has forgotten its key: the bytes would stay for good.
+        # A slow upload may end after a sweep dropped its key: nobody would ever delete the bytes.
         promised_until = held_until(key, library.rules.upload_ttl)
         if promised_until and library.clock() > promised_until + library.rules.hold_ms // 2:
             raise Refused("access_expired", "The upload took too long. Ask for a new one.")
@@ -105,22 +104,22 @@ async def _receive(request: Request, body: RawBody, key: str) -> None:
 
 
 class SignedForm(FormBody):
-    """A presigned form, of which not a byte of the file is taken before its policy is checked."""
+    """A presigned form. Its policy is checked before a byte of the file is taken."""
 
     known = None  # the policy names every field
-    key = ""  # where it goes, once the policy has been checked
+    key = ""  # the file's storage key, once the policy has been checked
 
     def __init__(self, request: Request, spool: Spool) -> None:
         super().__init__(request, spool)
         _, self._urls = _local(request)
 
     def check(self, fields: Mapping[str, str]) -> None:
-        """Hold the fields against the policy. Raises `Refused`."""
+        """Check the fields against the policy. Raises `Refused`."""
         self.key, self.spool.max_bytes = self._urls.check_post(fields, time.time())
 
 
 def _query(request: Request) -> dict[str, str]:
-    """The query's parameters; none if one is there twice, which fits no signature."""
+    """The query's parameters; none if one occurs twice, which no signature allows."""
     params = request.query_params
     return dict(params) if len(params) == len(params.multi_items()) else {}
 
@@ -138,7 +137,7 @@ PREFLIGHT = {
 
 
 def open_to_pages(app: ASGIApp) -> ASGIApp:
-    """The app with preflights answered and every answer open, below ``/files``, errors included."""
+    """Wrap the app with CORS below ``/files``: preflights, and headers of all responses."""
 
     async def opened(scope: Scope, receive: Receive, send: Send) -> None:
         async def opening(message: Message) -> None:

@@ -1,8 +1,8 @@
-"""Slots for what takes long, shared fairly: so many at once, and so many for each caller.
+"""Slots for long work, shared fairly: a limit for all callers together, and one for each caller.
 
-A request that finds no slot waits a little, then is sent away. While others wait, the senders that
-are slowest lose their slots first, so that neither slow networks nor silence by intent keep
-anybody out.
+A request that finds no slot waits a little and is then refused. While others wait, the slowest
+senders lose their slots first, so that neither slow networks nor deliberately silent clients block
+others.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from jan_media.api.bodies import Arriving
 from jan_media.errors import Refused, TooBusy
 
-LOOK_AGAIN = 0.5  # seconds between two looks for slow senders
+LOOK_AGAIN = 0.5  # seconds between two checks for slow senders
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +23,7 @@ class Slot:
 
     caller: str
     share: int  # how many the caller may hold
-    sender: Arriving | None  # who loses it by being slow
+    sender: Arriving | None  # loses the slot if it is slow
     given: "asyncio.Future[None]"
 
 
@@ -31,8 +31,8 @@ class Slots:
     """``at_once`` slots, of which one caller holds at most half, and a guest a quarter."""
 
     def __init__(self, at_once: int, *, patience: float = 10.0, waiting: int = 512) -> None:
-        """``patience`` is how many seconds a request waits; of ``waiting`` requests that wait, one
-        caller may have a quarter."""
+        """A request waits up to ``patience`` seconds. At most ``waiting`` requests wait, and of one
+        caller a quarter of that number."""
         self._at_once = at_once
         self._patience = patience
         self._may_wait = waiting
@@ -43,10 +43,10 @@ class Slots:
     async def taken(
         self, caller: str, *, guest: bool = False, sender: Arriving | None = None
     ) -> AsyncIterator[None]:
-        """Hold a slot, until the ``sender`` loses it. Whoever has sent all comes before others.
+        """Hold a slot until the ``sender`` loses it. Senders whose body is complete go first.
 
         Raises `TooBusy` if no slot becomes free in time, and `Refused` (``too_many_requests``) if
-        that is because the caller holds a whole share.
+        that is because the caller holds its whole share.
         """
         share = max(1, self._at_once // (4 if guest else 2))
         slot = Slot(caller, share, sender, asyncio.get_running_loop().create_future())
@@ -98,7 +98,7 @@ class Slots:
                 slot.given.set_result(None)
 
     def _evict_slow(self) -> None:
-        """Let the slowest senders lose as many slots as others wait for."""
+        """Take as many slots from the slowest senders as others wait for."""
         held = self._held()
         waiting = sum(held[each.caller] < each.share for each in self._queue)
         senders = [slot.sender for slot in self._holders if slot.sender]

@@ -1,9 +1,9 @@
-"""Taking files in: ``POST /v1/media`` in any of the four ways that clients send one, and
-``POST /v1/media/prepare-upload``, which promises an id and lets the storage take the bytes.
+"""Uploads: ``POST /v1/media``, in any of the four ways that clients send a file, and
+``POST /v1/media/prepare-upload``, which promises an id for bytes that go straight to the storage.
 
-Whichever way a file comes, a piece of the body goes from the socket through a decoder into the
-spool before the next is read, so memory stays bounded, and a body that is too large is refused as
-soon as it is.
+For every kind of upload, each piece of the body goes from the socket through a decoder into the
+spool before the next one is read. So memory stays bounded, and a body is refused as soon as it is
+too large.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -57,10 +57,10 @@ async def upload(request: Request) -> Response:
 async def take_in(
     request: Request, body_kind: type[RawBody], *, allowed: AllowedTypes | None = None
 ) -> Found:
-    """Spool the whole file, wherever it is, and store it for the caller.
+    """Spool the whole file, from the body or from its URL, and store it for the caller.
 
-    ``allowed`` are the types that are let in, those of the settings if it is None. Raises
-    `Refused`, `TooBusy`, and what storing raises.
+    ``allowed`` are the accepted types, by default those of the settings. Raises `Refused`,
+    `TooBusy`, and what storing raises.
     """
     sidecar = sidecar_of(request)
     owner = caller = owner_of(request)
@@ -71,7 +71,7 @@ async def take_in(
         return link(sidecar.library, claimed.media, deduped=claimed.deduped)
 
     def end() -> Found | None:
-        """Keep the file, or say by None that it is still to be fetched."""
+        """Store the file; None if it must be fetched first."""
         nonlocal owner
         owner = owner_of(request, body.close())
         return None if body.url else keep()
@@ -80,7 +80,7 @@ async def take_in(
         body = body_kind(request, spool)
         try:
             kept = await receive(sidecar, body, end, caller=caller, guest=guest)
-            if kept is None:  # no slot for uploads is held while somebody else's host is waited for
+            if kept is None:  # without an upload slot, since another host may be slow
                 async with sidecar.fetches.taken(caller, guest=guest):
                     await _fetch(sidecar, body.url, spool)
                     kept = await sidecar.lanes.checks.run(keep)
@@ -94,7 +94,7 @@ async def take_in(
 async def receive(
     sidecar: Sidecar, body: RawBody, end: Callable[[], T], *, caller: str, guest: bool = False
 ) -> T:
-    """Give the body what arrives, and return what ``end`` does; both in threads, in a slot."""
+    """Feed the body as it arrives, then return what ``end`` returns; both in threads, in a slot."""
     await body.arriving.begin()
     async with sidecar.uploads.taken(caller, guest=guest, sender=body.arriving):
         async for piece in body.arriving.pieces():
@@ -111,7 +111,7 @@ async def _fetch(sidecar: Sidecar, url: str, spool: Spool) -> None:
 
 
 def _host(url: str) -> str:
-    """What the log says of a URL, which may hold a secret anywhere else."""
+    """The part of a URL that may be logged: any other part may hold a secret."""
     try:
         return ascii(urlsplit(url).hostname or "")[:100]
     except ValueError:
@@ -119,7 +119,7 @@ def _host(url: str) -> str:
 
 
 def _body_kind(request: Request) -> type[RawBody]:
-    """Which way this is. Raises `Refused` for another."""
+    """The kind of upload that a request is. Raises `Refused` for an unsupported kind."""
     refuse_content_encoding(request)
     kind = content_type(request)
     if kind == "application/json" or (kind.endswith("+json") and not kind.startswith("image/")):
@@ -138,7 +138,7 @@ def _body_kind(request: Request) -> type[RawBody]:
 
 
 async def prepare_upload(request: Request) -> Response:
-    """Promise an id, and say where to send its bytes within the next minutes."""
+    """Promise an id, and return where to send its bytes within the next minutes."""
     sidecar = sidecar_of(request)
     owner_of(request)  # before a byte is read
     body = await read_json(request, max_bytes=SMALL_JSON)
@@ -165,7 +165,7 @@ async def prepare_upload(request: Request) -> Response:
 
 @asynccontextmanager
 async def spooled(sidecar: Sidecar) -> AsyncIterator[Spool]:
-    """A spool for a file of the allowed size, dropped in the end."""
+    """A spool for a file of the allowed size, deleted at the end."""
     spool = Spool(sidecar.library.spool_dir, max_bytes=sidecar.settings.max_bytes)
     try:
         yield spool
