@@ -1,6 +1,6 @@
-"""Spans for a collector that speaks OTLP, with the extra ``otel``.
+"""Tracing: sends spans to an OTLP collector, with the extra ``otel``.
 
-OTEL_EXPORTER_OTLP_ENDPOINT switches them on; OpenTelemetry's other variables hold too. Without it
+OTEL_EXPORTER_OTLP_ENDPOINT turns it on; OpenTelemetry's other variables apply too. Without it
 nothing of OpenTelemetry is loaded.
 """
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("jan_media.tracing")
 
 _SWITCHES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-_FLUSH_SECONDS = 2.0  # that the end of a process waits for the collector
+_FLUSH_SECONDS = 2.0  # that a process waits for the collector at its end
 
 _provider: "TracerProvider | None" = None
 _tracer: "Tracer | None" = None
 
 
 def start(service: str) -> None:
-    """Send spans of ``service`` from now on, if the environment says where to; it may name the
-    service otherwise. It starts a thread, so call it after a fork."""
+    """Send spans of ``service`` from now on, if the environment says where to. The environment may
+    give the service another name. This starts a thread, so call it after a fork."""
     global _provider, _tracer
     if not any(map(os.environ.get, _SWITCHES)):
         return
@@ -48,7 +48,7 @@ def start(service: str) -> None:
 
 
 def stop() -> None:
-    """Send what is left, but do not wait long for a collector that is away."""
+    """Send the remaining spans, but do not wait long for an unavailable collector."""
     if _provider is not None:
         last = threading.Thread(target=_provider.shutdown, daemon=True)
         last.start()
@@ -56,7 +56,7 @@ def stop() -> None:
 
 
 def tracer() -> "Tracer | None":
-    """What begins spans; None where there is no tracing."""
+    """The tracer, which starts spans; None if tracing is off."""
     return _tracer
 
 
@@ -66,8 +66,8 @@ def span(
     came_with: Mapping[str, str] | None = None,
     kind: Literal["INTERNAL", "SERVER", "CLIENT"] = "INTERNAL",
 ) -> "Iterator[Span | None]":
-    """What happens inside, as a span: part of the one around it, or, with the headers that a
-    request ``came_with``, of its sender's. None where there is no tracing.
+    """A span of the block. Its parent is the current span or, given the headers that a request
+    ``came_with``, its sender's. None if tracing is off.
     """
     if _tracer is None:
         yield None
@@ -79,7 +79,7 @@ def span(
         name,
         context=None if came_with is None else TraceContextTextMapPropagator().extract(came_with),
         kind=SpanKind[kind],
-        record_exception=False,  # its words may name a file or a secret
+        record_exception=False,  # its text may name a file or a secret
         set_status_on_exception=False,
     ) as current:
         try:

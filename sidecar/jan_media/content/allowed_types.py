@@ -1,4 +1,4 @@
-"""Which media types an operator lets in: a comma list such as ``image/*,application/pdf``."""
+"""Which media types an operator allows: a comma list such as ``image/*,application/pdf``."""
 
 import re
 
@@ -14,7 +14,7 @@ CHECKED = {
     "image/heif": "HEIF",
 }
 """The types whose pictures are decoded, and Pillow's names for them."""
-# Types that only their full name admits: a browser may run what is in them.
+# Types that must be named in full: a browser may run scripts in them.
 _NEVER_BY_WILDCARD = {"image/svg+xml"}
 _ENTRY = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(\*|[a-z0-9][a-z0-9!#$&^_.+-]*)")
 
@@ -34,10 +34,10 @@ class AllowedTypes:
         self._entries = tuple(dict.fromkeys(entries))
 
     def admits(self, mime: str, *, checkable: bool = True) -> bool:
-        """Whether ``mime`` (lower case) is let in.
+        """Whether ``mime`` (lower case) is allowed.
 
-        ``checkable`` says whether more than the first bytes of such a file can be checked; of
-        images that cannot, only those named in full are let in.
+        ``checkable`` says whether more than the first bytes of such a file can be checked. An image
+        type that is not checkable must be named in full.
         """
         if mime in self._entries:
             return True
@@ -47,7 +47,7 @@ class AllowedTypes:
         return f"{kind}/*" in self._entries
 
     def __or__(self, other: "AllowedTypes") -> "AllowedTypes":
-        """What either lets in."""
+        """The types that either list allows."""
         return AllowedTypes(f"{self},{other}")
 
     def __str__(self) -> str:

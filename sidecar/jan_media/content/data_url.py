@@ -1,9 +1,9 @@
 """A data URL, decoded while it arrives: ``data:image/png;base64,iVBORw0…``.
 
-The scheme is that of RFC 2397. One rule for white space: space, tab, line feed, form feed and
-carriage return inside the base64 part are skipped, as browsers do, as long as there is less of it
-than content. Padding is required, and only the standard alphabet is taken. Any of its characters
-may be percent-encoded, as in any URL.
+The scheme is that of RFC 2397. Space, tab, line feed, form feed and carriage return inside the
+base64 part are skipped, as in browsers, up to about the largest size of a file. Padding is
+required, and only the standard alphabet is accepted. Any of its characters may be percent-encoded,
+as in any URL.
 """
 
 import binascii
@@ -28,7 +28,7 @@ class DataUrlDecoder:
     def __init__(self, max_bytes: int) -> None:
         """``max_bytes`` limits the decoded content."""
         self._max_bytes = max_bytes
-        # Endless white space decodes to nothing, but is too much all the same.
+        # White space decodes to nothing, so it needs a limit of its own.
         self._white_space_left = max_bytes + 1024
         self._header: bytes | None = b""  # None once the comma has been read
         self._quantum = b""  # base64 characters that do not fill a group of four yet
@@ -39,7 +39,7 @@ class DataUrlDecoder:
     def feed(self, chunk: bytes) -> bytes:
         """Take the next piece of the URL and return what it decodes to.
 
-        Raises `Refused`, and `ContentTooLarge`, as soon as it is known.
+        Raises `Refused`, and `ContentTooLarge`, as soon as the reason is known.
         """
         if self._header is not None:
             head, comma, chunk = chunk.partition(b",")
@@ -54,7 +54,7 @@ class DataUrlDecoder:
         return self._decode(chunk)
 
     def close(self) -> None:
-        """Say that the URL has ended. Raises `Refused` if it ends too early."""
+        """Finish after the last piece. Raises `Refused` if the URL is incomplete."""
         if self._header is not None:
             _check_scheme(self._header.ljust(5))
             raise _invalid("The data URL has no comma. Write data:<type>;base64,<content>.")
@@ -78,14 +78,14 @@ class DataUrlDecoder:
             raise _invalid("The base64 content goes on after its padding.")
         try:
             content = _decoded(quanta)
-            # A group that is not full yet is checked now, not when the rest of it comes.
+            # Check an incomplete group now, not when the rest of it comes.
             binascii.a2b_base64(self._quantum.rstrip(b"=").ljust(4, b"A"), strict_mode=True)
         except binascii.Error:
             raise _invalid(
                 "The data URL's content is not valid base64: it has a character outside the "
                 "standard alphabet or wrong padding."
             ) from None
-        if quanta.endswith(b"==="):  # which Python takes behind a whole group, strict or not
+        if quanta.endswith(b"==="):  # which Python accepts after a whole group, strict or not
             raise _invalid("The base64 content has more padding than it needs.")
         self._padded = self._padded or quanta.endswith(b"=")
         self._decoded += len(content)
@@ -102,7 +102,7 @@ class DataUrlDecoder:
 
 
 def _without_white_space(chunk: bytes) -> bytes:
-    # Five searches cost a fifth of a translation, and hardly any client sends white space.
+    # Five searches take a fifth of the time of a translation, and few clients send white space.
     if any(byte in chunk for byte in _WHITE_SPACE):
         return chunk.translate(None, _WHITE_SPACE)
     return chunk
@@ -113,7 +113,7 @@ def _decoded(quanta: bytes) -> bytes:
     try:
         return pybase64.b64decode(quanta, validate=True)
     except binascii.Error:
-        # Python's own decides what is valid. It takes forty times as long.
+        # Python's own decoder, forty times slower, decides what is valid.
         return binascii.a2b_base64(quanta, strict_mode=True)
 
 
@@ -123,7 +123,7 @@ def _check_scheme(start: bytes) -> None:
 
 
 def _check_header(header: bytes) -> None:
-    """Whether it is ``data:<type>[;name=value]*;base64``. Bytes have their type from themselves."""
+    """Require ``data:<type>[;name=value]*;base64``. The type is not used: the bytes decide."""
     _check_scheme(header.ljust(5))
     if not header.isascii():
         raise _invalid("The data URL's media type has characters outside ASCII.")

@@ -1,8 +1,8 @@
-"""Processes that decode the pictures of strangers, under limits of memory and time.
+"""Processes that decode untrusted pictures, with limits on memory and time.
 
-A picture that crashes a decoder, or takes too much, costs one of these processes and nothing else.
-They start when they are needed, and end with the process that started them. Messages are msgpack in
-both directions: a picture that takes over its decoder can send wrong answers, but no code.
+A picture that crashes its decoder, or needs too much, ends one of these processes and nothing else.
+They start on demand, and end with the process that started them. Messages are msgpack in both
+directions: a picture that takes control of its decoder can send wrong answers, but no code.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from jan_media.content.refusals import MediaRefused, TooExpensive
 
 PROCESSES = max(1, min(4, os.cpu_count() or 1))
 CPU_SECONDS = 10
-"""Processor time for one picture."""
+"""CPU time for one picture."""
 WALL_SECONDS = 60.0
-"""Time for one picture on a machine that is busy."""
+"""Elapsed time for one picture, on a busy machine."""
 _BASE_MEMORY = 1 << 30  # address space of Python with its libraries and of files that are read
 _BYTES_A_PIXEL = 16  # four channels, and what decoders and conversions hold beside them
-_SENT_AS_BYTES = 256 * 1024  # a larger file is handed over open
+_SENT_AS_BYTES = 256 * 1024  # bytes; for a larger file, its open descriptor is sent
 _LONGEST_ANSWER = 1 << 28
 
 
@@ -39,16 +39,16 @@ class Decoders:
     """A few processes that each do one job at a time. Any thread may call `run`."""
 
     def __init__(self, processes: int = PROCESSES) -> None:
-        # The last one used comes first; None is a place whose process is to be started.
+        # The last one used comes first. None stands for a process that is not started yet.
         self._idle: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         for _ in range(processes):
             self._idle.put(None)
 
     def run(self, job: str, source: BinaryIO, size: int, mime: str, **arguments: Any) -> Any:
-        """Let a process do ``job`` with the ``size`` bytes of ``source``; returns its answer.
+        """Run ``job`` in a process on the ``size`` bytes of ``source``; returns its answer.
 
         Blocking: waits for a free process. ``arguments`` must have ``max_pixels``. Raises
-        `MediaRefused`: what the job has found, or `TooExpensive`.
+        `MediaRefused`: the job's own refusal, or `TooExpensive`.
         """
         process = self._idle.get()
         try:
@@ -69,7 +69,7 @@ class Decoders:
 
 
 DECODERS = Decoders()
-"""Those of this process."""
+"""The decoders that belong to this process."""
 
 
 class _Process:
@@ -97,7 +97,7 @@ class _Process:
         source.seek(0)
         file = None
         if size > _SENT_AS_BYTES:
-            with contextlib.suppress(io.UnsupportedOperation):  # it lies in memory
+            with contextlib.suppress(io.UnsupportedOperation):  # it is in memory
                 file = source.fileno()
         content = source.read() if file is None else None
         with self._killed_if_silent(TooExpensive(question["mime"])):
@@ -113,7 +113,7 @@ class _Process:
 
     @contextlib.contextmanager
     def _killed_if_silent(self, failure: Exception) -> Iterator[None]:
-        """What waits for the process inside waits no longer. Raises ``failure`` if it ends."""
+        """Kill the process if the block takes too long. Raises ``failure`` if it ends."""
         timer = Timer(WALL_SECONDS, self._process.kill)
         timer.start()
         try:
@@ -129,14 +129,14 @@ class _Process:
 
 
 def _serve(connection: Connection) -> None:
-    """Do one job after the other until the other end is gone."""
+    """Do one job after another until the other end closes the connection."""
     from jan_media.content import picture
     from jan_media.renditions import steps
 
     jobs: dict[str, Callable[..., Any]] = {"check": picture.check, "render": steps.render}
     with open(os.devnull, "w") as nowhere:
         connection.send_bytes(b"ready")
-        os.dup2(nowhere.fileno(), sys.stderr.fileno())  # decoders complain about each odd file
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())  # decoders print warnings for odd files
     while True:
         question = msgpack.unpackb(connection.recv_bytes())
         content = question.pop("content")
@@ -151,18 +151,18 @@ def _serve(connection: Connection) -> None:
 
 
 def _limit(cpu_seconds: int, max_pixels: int) -> None:
-    """What the next job may take of processor time and memory; the kernel ends those over it."""
+    """Limit the CPU time and the memory of the next job; the kernel enforces both."""
     used = int(time.process_time())
     for kind, most in (
         (resource.RLIMIT_CPU, used + 1 + cpu_seconds),
         (resource.RLIMIT_AS, _BASE_MEMORY + max_pixels * _BYTES_A_PIXEL),
     ):
-        with contextlib.suppress(ValueError):  # macOS knows no limit of address space
+        with contextlib.suppress(ValueError):  # macOS has no limit of address space
             resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sidecar ends on Ctrl-C, and this with it
-    os.nice(5)  # chats go first
+    os.nice(5)  # chat requests go first
     with contextlib.suppress(EOFError, OSError):  # the sidecar has gone, perhaps before the start
         _serve(Connection(int(sys.argv[1])))

@@ -1,7 +1,7 @@
-"""Opens and decodes the pictures of strangers. Pillow decides which are good.
+"""Opens and decodes untrusted pictures. Pillow decides which are valid.
 
-This runs in decoder processes alone (`jan_media.content.decoders`), whose memory and time are
-limited. On top of that the work is bounded by what a file may ask for: pixels, frames and chunks.
+This runs only in decoder processes (`jan_media.content.decoders`), whose memory and time are
+limited. In addition, there are limits on the pixels, frames and chunks of a file.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ from jan_media.content.allowed_types import CHECKED
 from jan_media.content.refusals import MediaRefused, broken
 
 MOST_FRAMES = 10_000
-# The frames of an animation are decoded up to so many pixels in all; later ones are not looked at.
+# The frames of an animation are decoded up to this many pixels in all; later ones are not checked.
 DECODED_PIXELS = 100_000_000
 _MOST_PARTS = 100_000  # chunks of a PNG, segments of a JPEG
 _MOST_SCANS = 100  # of a JPEG; each may cost as much as the picture
 _MOST_READS = 1_000_000  # of a GIF, which Pillow reads block by block
 _PNG_PICTURE = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 PNG_COLOURS = {b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf"}
-_JPEG_ALONE = {0x01, *range(0xD0, 0xDA)}  # markers without a segment behind them
+_JPEG_ALONE = {0x01, *range(0xD0, 0xDA)}  # markers without a segment after them
 _JPEG_EXTRAS = {*range(0xE0, 0xF0), 0xFE}
 _END_OF_JPEG = b"\xff\xd9"
 _NO_DATA = b"\x5a\xa5\x33\x96" * 64  # bytes that change the picture if a decoder reads them
@@ -34,7 +34,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def check(source: BinaryIO, mime: str, max_pixels: int) -> None:
-    """Decode the picture. Raises `MediaRefused` if it is no good."""
+    """Decode the picture. Raises `MediaRefused` if it is invalid."""
     with refusing(mime, max_pixels):
         if mime == "image/jpeg":
             _check_jpeg(jpeg_without_extras(source), max_pixels)
@@ -49,9 +49,9 @@ def check(source: BinaryIO, mime: str, max_pixels: int) -> None:
 
 @contextlib.contextmanager
 def refusing(mime: str, max_pixels: int) -> Iterator[None]:
-    """Turn whatever a decoder makes of hostile bytes into a `MediaRefused`.
+    """Turn every error that hostile bytes cause in a decoder into a `MediaRefused`.
 
-    Want of memory is raised as it is: it ends the process, so that nothing of this picture stays.
+    `MemoryError` is raised as it is: it ends the process, so that nothing of this picture stays.
     """
     try:
         yield
@@ -64,7 +64,7 @@ def refusing(mime: str, max_pixels: int) -> Iterator[None]:
 
 
 def open_picture(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.ImageFile:
-    """The picture, its header read and nothing decoded yet.
+    """Open the picture: read its header, and decode nothing yet.
 
     Raises `MediaRefused` for its size, and whatever Pillow raises.
     """
@@ -72,8 +72,8 @@ def open_picture(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.Imag
         import pi_heif  # slow to load, and few files need it
 
         pi_heif.register_heif_opener(thumbnails=False)
-    # Pillow itself refuses what has more than twice as many: for the canvas of a WebP, which
-    # takes its memory when the header is read, and for frames that are larger than the first.
+    # Pillow itself refuses more than twice this number. That covers the canvas of a WebP, whose
+    # memory is allocated when the header is read, and frames that are larger than the first.
     Image.MAX_IMAGE_PIXELS = max_pixels
     source.seek(0)
     image = Image.open(source, formats=[CHECKED[mime]])
@@ -96,7 +96,7 @@ def _too_many_pixels(size: str, most: int) -> MediaRefused:
 
 
 def _decode_frames(image: ImageFile.ImageFile, mime: str, max_pixels: int) -> None:
-    """Raises `MediaRefused` for too many of them, and whatever Pillow raises."""
+    """Decode the frames. Raises `MediaRefused` for too many, and whatever Pillow raises."""
     decoded = 0
     for number in range(MOST_FRAMES):
         try:
@@ -111,7 +111,7 @@ def _decode_frames(image: ImageFile.ImageFile, mime: str, max_pixels: int) -> No
                 raise
             return
         except (OSError, ValueError):
-            # Viewers go on showing the frames before an odd one, unless the file is cut off.
+            # Viewers show the frames before a broken one, so it is valid unless it is cut off.
             if number == 0 or mime != "image/gif" or not _gif_has_its_end(image):
                 raise
             return
@@ -121,7 +121,7 @@ def _decode_frames(image: ImageFile.ImageFile, mime: str, max_pixels: int) -> No
 
 
 class _CountedReads(io.BytesIO):
-    """A file that may be read so many times."""
+    """A file with a limited number of reads."""
 
     reads_left = _MOST_READS
 
@@ -139,9 +139,9 @@ def _gif_has_its_end(image: ImageFile.ImageFile) -> bool:
 
 
 def png_without_extras(source: BinaryIO, keep: Set[bytes] = frozenset()) -> BinaryIO:
-    """A PNG without what is no part of its first picture, apart from the chunks to ``keep``.
+    """A PNG with only the chunks of its first picture, and those to ``keep``.
 
-    Browsers pass over what is odd there (a wrong checksum, a text that unpacks to megabytes), and
+    Browsers ignore errors in other chunks (a wrong checksum, a text that unpacks to megabytes), and
     Pillow does not. Raises `MediaRefused` if it is cut off in the data of a later frame.
     """
     source.seek(0)
@@ -169,10 +169,10 @@ def png_without_extras(source: BinaryIO, keep: Set[bytes] = frozenset()) -> Bina
 
 
 def jpeg_without_extras(source: BinaryIO) -> bytes:
-    """A JPEG from its start to its end without what is no part of its first picture.
+    """The bytes of a JPEG, with only what belongs to its first picture.
 
-    That is: bytes between its segments (ITU-T T.81, section B.1.1), and the segments of
-    applications but for the one of Adobe that tells the colours.
+    Leaves out bytes between segments (ITU-T T.81, section B.1.1), comments, and application
+    segments except Adobe's, which determines the colours.
     """
     source.seek(0)
     data = source.read()
@@ -197,13 +197,13 @@ def jpeg_without_extras(source: BinaryIO) -> bytes:
 
 
 def _check_jpeg(data: bytes, max_pixels: int) -> None:
-    """Decode at an eighth of the size, which reads all of the data and draws little."""
+    """Decode at an eighth of the size, which reads all of the data but computes few pixels."""
     with open_picture(io.BytesIO(data), "image/jpeg", max_pixels) as image:
         image.draft("L", (1, 1))
         with contextlib.suppress(OSError):
             image.load()
             return
-    # Is only the end marker missing? Then other bytes before it do not change the picture.
+    # If only the end marker is missing, other bytes before it do not change the picture.
     drawn = []
     data = data.rstrip(b"\xff")
     for rest in (_END_OF_JPEG, _NO_DATA + _END_OF_JPEG):

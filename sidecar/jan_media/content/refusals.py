@@ -1,10 +1,10 @@
-"""Refusals of bytes as media."""
+"""Refusals of a file for its content."""
 
 from jan_media.errors import Refused
 
 
 class MediaRefused(Refused):
-    """These bytes are not taken, for what they are."""
+    """A file is refused for its content."""
 
 
 class TooExpensive(MediaRefused):
@@ -19,5 +19,5 @@ class TooExpensive(MediaRefused):
 
 
 def broken(mime: str) -> MediaRefused:
-    """The refusal of bytes that begin as an image does, but no decoder shows it."""
+    """The refusal of bytes that begin like an image, but cannot be decoded."""
     return MediaRefused("invalid_media", f"The content begins as {mime} but is damaged or cut off.")

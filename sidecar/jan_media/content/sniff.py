@@ -1,4 +1,4 @@
-"""What kind of media some bytes are, by the bytes alone.
+"""Detects the media type of a file, from its bytes alone.
 
 Pictures of the usual formats are decoded (`jan_media.content.decoders`), and refused if that fails.
 Other media are recognised by their first and last bytes (puremagic), and not checked any further.
@@ -75,7 +75,7 @@ def _image_type(head: bytes) -> str | None:
 
 
 def _type_of_brands(head: bytes) -> str | None:
-    """Of an ISO base media file (ISO/IEC 14496-12, section 4.3), if it is a picture."""
+    """The type of an ISO base media file (ISO/IEC 14496-12, section 4.3), if it is a picture."""
     box = head[: min(int.from_bytes(head[:4], "big"), 512)]
     brands = {box[place : place + 4] for place in range(8, len(box), 4) if place != 12}
     if brands & {b"avif", b"avis"}:
@@ -86,7 +86,7 @@ def _type_of_brands(head: bytes) -> str | None:
 
 
 def _other_type(source: BinaryIO, head: bytes, size: int) -> str:
-    """The type of what is not decoded. Raises `MediaRefused` if it is no media."""
+    """The type of media that is not decoded. Raises `MediaRefused` for anything else."""
     if _is_svg(head):
         return "image/svg+xml"
     if head.startswith((b"\xff\xf2", b"\xff\xf3")):
@@ -99,7 +99,7 @@ def _other_type(source: BinaryIO, head: bytes, size: int) -> str:
     for match in matches:
         mime = _REGISTERED_NAMES.get(str(match.mime_type), str(match.mime_type))
         if mime in CHECKED or mime == "image/svg+xml":
-            continue  # it is not: that has been looked at above
+            continue  # it is not: these types were checked before
         if mime.startswith("image/") and match.confidence < _SURE_IMAGE:
             continue
         if mime == "application/pdf" or mime.startswith(_MEDIA_KINDS):

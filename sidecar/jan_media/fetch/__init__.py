@@ -1,1 +1,1 @@
-"""Fetching a remote URL without being turned against one's own network."""
+"""Fetches remote URLs, with protection against SSRF: requests into the operator's own network."""

@@ -1,10 +1,10 @@
-"""Which IP addresses are public: whatever is reached there is no part of anyone's own network.
+"""Which IP addresses are public, that is, not part of any private network.
 
 The ranges are those that the IANA special-purpose registries (RFC 6890 and its updates) do not
-call globally reachable, kept here so that they do not change with the Python version. Where an
-IPv6 address carries an IPv4 one, the inner address decides if it is what the packet ends up at
-(IPv4-mapped, the well-known NAT64 prefix); tunnels that nobody runs any more (6to4, Teredo) and
-the local-use NAT64 prefix are never public.
+call globally reachable, kept here so that they do not change with the Python version. If packets
+to an IPv6 address end up at an IPv4 address inside it (IPv4-mapped, the well-known NAT64 prefix),
+that inner address decides. Obsolete tunnels (6to4, Teredo) and the local-use NAT64 prefix are never
+public.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address

@@ -1,12 +1,12 @@
-"""TCP connections that only ever go to an address which has been checked, and do not read ahead.
+"""TCP connections that only go to addresses which have been checked, and do not read ahead.
 
-The check sits where the connection is made: a name is looked up once, every address it stands for
-is held against the policy, and the connection goes to one of those very addresses. There is no
-second lookup that could answer differently. TLS is anyio's, against the name in the URL.
+The check is where the connection is made: a name is looked up once, every address that it has is
+checked against the policy, and the connection goes to one of exactly these addresses. There is no
+second lookup that could answer differently. TLS is anyio's, and verifies the name in the URL.
 
-An event loop reads from a socket before anybody asks: uvloop takes up to 32 times 256 KB at once.
-Here each read is one ``recv`` of a limited size. What nobody has read yet stays in the system's
-buffers, and when these are full, the sender has to wait.
+Event loops usually read ahead: uvloop reads up to 32 times 256 KB at once. Here each read is one
+``recv`` of a limited size. Unread data stays in the system's buffers, and when these are full, the
+sender has to wait.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from jan_media.fetch.addresses import Address, parse_address
 from jan_media.fetch.policy import FetchPolicy
 from jan_media.fetch.url import RemoteUrl
 
-_SECONDS = 5.0  # for lookup and connection, and for the handshake of TLS
+_SECONDS = 5.0  # for lookup and connection together, and for the TLS handshake
 _MOST_ADDRESSES = 64
 _MOST_ATTEMPTS = 4
-_MOST_AROUND = 48 * 1024  # a head and a TLS handshake of any usual size
+_MOST_AROUND = 48 * 1024  # bytes: a head and a TLS handshake of any usual size
 _CONTENT_FOR_ONE_AROUND = 4  # chunks of a few dozen bytes and more are fine
 _FIRST_READ = 4 * 1024
 
-# A lookup cannot be cancelled. Threads of its own keep a dead name server from taking those that
-# storage and catalog work on.
+# A lookup cannot be cancelled. Lookups have their own threads, so that those which hang at a dead
+# name server do not use up the threads of storage and catalog.
 _lookups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolver")
 
 
@@ -41,8 +41,8 @@ _lookups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolver")
 async def connected(
     url: RemoteUrl, policy: FetchPolicy, tls: ssl.SSLContext
 ) -> AsyncIterator[tuple[ByteStream, "CountedSocket"]]:
-    """A connection to where the policy admits, for ``url``, under TLS if it says https; and the
-    socket below.
+    """A connection for ``url`` to an address that the policy admits, with TLS for https; and the
+    socket below it.
 
     Raises `Refused`.
     """
@@ -54,7 +54,7 @@ async def connected(
             yield plain, plain
             return
         async with failing(url.host, _SECONDS):
-            # Many servers end without a word: not compatible to the standard means that.
+            # Many servers close without TLS's close_notify; standard_compatible=False accepts it.
             stream = await TLSStream.wrap(
                 plain, hostname=url.host, ssl_context=tls, standard_compatible=False
             )
@@ -87,7 +87,7 @@ async def addresses_of(host: str) -> Sequence[str]:
 
 
 async def _connect(addresses: list[Address], port: int) -> "CountedSocket":
-    """To the first address that answers. Raises `OSError` if none does."""
+    """Connect to the first address that answers. Raises `OSError` if none does."""
     for address in addresses:
         with contextlib.suppress(OSError), contextlib.ExitStack() as unless_connected:
             sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
@@ -100,22 +100,22 @@ async def _connect(addresses: list[Address], port: int) -> "CountedSocket":
 
 
 class CountedSocket(ByteStream):
-    """A connected socket, which does not block, as anyio uses one. It counts the bytes that come,
-    and those that are content.
+    """A connected, non-blocking socket as an anyio stream. It counts the bytes that come, and those
+    that are content.
 
-    Heads, interim answers, chunk sizes and TLS records are parsed in Python, which costs a thousand
-    times as much as content of the same length. Without a limit, a server that sends chunks of one
-    byte, or one ``100 Continue`` after another, would keep a worker busy.
+    Heads, interim responses, chunk sizes and TLS records are parsed in Python, which costs a
+    thousand times as much as content of the same length. Without a limit, a server that sends
+    chunks of one byte, or one ``100 Continue`` after another, would keep a worker busy.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._loop = asyncio.get_running_loop()
         self._received = 0
-        self.content = 0  # which whoever parses it counts
+        self.content = 0  # counted by the code that parses it
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """The next bytes: few until content has come, because whatever one read brings is parsed
+        """The next bytes. Reads are small until content has come, since each read is parsed
         without a pause.
 
         Raises `anyio.EndOfStream`, `OSError`, and `Refused` if too little of what came is content.
@@ -145,7 +145,7 @@ class CountedSocket(ByteStream):
 
 @contextlib.asynccontextmanager
 async def failing(host: str, seconds: float) -> AsyncIterator[None]:
-    """Failures of the system and of TLS (an `ssl.SSLError` is an `OSError`) as those of a fetch."""
+    """Raise `Refused` for failures of the system and of TLS (`ssl.SSLError` is an `OSError`)."""
     try:
         async with asyncio.timeout(seconds):
             yield

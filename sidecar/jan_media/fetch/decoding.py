@@ -1,4 +1,4 @@
-"""Undoing a response's Content-Encoding without ever holding more than a small piece of it."""
+"""Decodes a response's Content-Encoding, and never holds more than a small piece of it."""
 
 import zlib
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ _RAW = -zlib.MAX_WBITS
 class Decoder:
     """Content that may be compressed (gzip or deflate, RFC 9110, section 8.4.1).
 
-    Some servers say so of content that is not. Content that does not begin like compressed data
-    is taken as it is, and so is that of an unknown encoding.
+    Some servers declare a compression that they did not apply. Content that does not begin like
+    compressed data is taken as it is, and so is content of an unknown encoding.
     """
 
     def __init__(self, content_encoding: str) -> None:
@@ -31,13 +31,13 @@ class Decoder:
         self._padded = False  # the compressed data has ended; the rest is ignored
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes of the next piece, in pieces of at most 64 KiB, made on demand; or
-        ``data`` as it is.
+        """Decode the next piece; yields pieces of at most 64 KiB, made on demand, or ``data`` as
+        it is.
 
-        Raises `Refused` for what is not compressed data.
+        Raises `Refused` for damaged compressed data.
         """
         if self._padded:
-            return  # a decoder would keep it, and copy it with each piece
+            return  # zlib would keep the ignored rest, and copy it with each piece
         if self._decoder is None and not self.as_it_is:
             data = self._start + data
             if len(data) < 2:
@@ -52,7 +52,7 @@ class Decoder:
             yield data
             return
         piece = b""
-        while data or len(piece) == _PIECE:  # a full one may have left some in the decoder
+        while data or len(piece) == _PIECE:  # after a full one, the decoder may hold more
             try:
                 piece = self._decoder.decompress(data, _PIECE)
             except zlib.error:
@@ -74,16 +74,16 @@ class Decoder:
                 self._decoder = zlib.decompressobj(_GZIP)
 
     def close(self) -> None:
-        """Say that the response has ended. Raises `Refused` if compressed content has not."""
+        """Finish after the last piece. Raises `Refused` if compressed content is cut off."""
         if not self.as_it_is and (self._decoder is None or not self._decoder.eof):
             raise Refused("remote_fetch_failed", "The server's compressed content was cut off.")
 
 
 def _window(start: bytes, *, gzip: bool) -> int | None:
-    """zlib's number for compressed data that begins like this; None if none does.
+    """zlib's ``wbits`` for data that begins like this; None if it is not compressed.
 
-    Deflate means a zlib stream, but some servers leave its header away (RFC 1950, section 2.2
-    says how to tell).
+    Deflate means a zlib stream, but some servers omit its header (RFC 1950, section 2.2 says how
+    to tell).
     """
     if gzip:
         return _GZIP if start.startswith(b"\x1f\x8b") else None

@@ -1,7 +1,7 @@
 """One request and its response, by h11. Its parser is strict, so heads are corrected first.
 
-A line that is no header field is left out, as browsers and curl do. A blank before the colon is
-removed, as RFC 9112 (section 5.1) asks of proxies. What says where the content ends is not changed.
+A line that is not a header field is dropped, as in browsers and curl. A blank before the colon is
+removed, as RFC 9112 (section 5.1) asks of proxies. The fields that mark the content's end stay.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from jan_media import __version__
 from jan_media.fetch.checked_connection import broke_off, failing
 from jan_media.fetch.url import RemoteUrl
 
-_SECONDS = 10.0  # until a request is taken, and until something comes
+_SECONDS = 10.0  # to send the request, and to wait for each read
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _NAME, _LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+", rb"[^\0\r\n]*"
 _FIELD = re.compile(rb"^(%b)[ \t]*(:%b(?:\r?\n[ \t]%b)*)\r?$" % (_NAME, _LINE, _LINE), re.MULTILINE)
@@ -32,7 +32,7 @@ class Exchange:
         self._connection = connection
         self._url = url
         self._http = h11.Connection(h11.CLIENT)
-        self._received = b""  # before or behind a head
+        self._received = b""  # of an incomplete head, or after a complete one
 
     async def ask(self) -> h11.Response:
         """Send the request; returns the head of the final response."""
@@ -53,7 +53,7 @@ class Exchange:
                 return event
 
     async def content(self) -> AsyncIterator[bytes]:
-        """What follows the head, as it comes."""
+        """The response's content, as it comes."""
         if self._received:
             self._http.receive_data(self._received)
         while not isinstance(event := self._http.next_event(), h11.EndOfMessage):
@@ -82,7 +82,7 @@ class Exchange:
 
 
 def _by_the_book(head: bytes) -> bytes:
-    """The status line and the header fields; a folded line goes with its field."""
+    """The head, reduced to its status line and fields; a folded line goes with its field."""
     status, _, lines = head.partition(b"\n")
     fields = [name + rest for name, rest in _FIELD.findall(lines)]
     return b"\r\n".join([status.removesuffix(b"\r"), *fields, b"", b""])

@@ -1,4 +1,4 @@
-"""Where a remote fetch may go: public addresses on the usual ports, and what an operator says."""
+"""Where a remote fetch may go: public addresses on the usual ports, and what an operator allows."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -12,7 +12,7 @@ _MAPPED = IPv6Network("::ffff:0:0/96")
 
 class FetchPolicy:
     """Lists of networks (``10.1.0.0/16``, ``::1``) and hosts (``cdn.example.com``,
-    ``*.example.com`` for every name below it). Deny is stronger than allow."""
+    ``*.example.com`` for every name below it). Deny wins over allow."""
 
     def __init__(self, allow: str = "", deny: str = "") -> None:
         """Comma lists. ``allow`` lifts the refusal of non-public addresses and of unusual ports
@@ -21,7 +21,7 @@ class FetchPolicy:
         self._denied = _Places(deny)
 
     def check_host(self, host: str) -> None:
-        """Before anything is looked up: ``host`` as `normal_host` gives it.
+        """Check ``host``, as `normal_host` returns it, before it is looked up.
 
         Raises `Refused`.
         """
@@ -29,7 +29,7 @@ class FetchPolicy:
             raise Refused("url_not_allowed", f"Fetching from {host} is not allowed here.")
 
     def check_address(self, host: str, port: int, address: Address) -> None:
-        """Before connecting: one of the addresses that ``host`` stands for.
+        """Check one of the addresses of ``host`` before connecting to it.
 
         Raises `Refused`.
         """
@@ -79,7 +79,7 @@ class _Places:
 
 
 def _as_ipv4(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """A network of IPv4-mapped addresses as what it is: addresses are compared as IPv4 then."""
+    """A network of IPv4-mapped addresses as IPv4, since such addresses are compared as IPv4."""
     if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED.prefixlen:
         inner = network.network_address.ipv4_mapped
         if inner is not None:

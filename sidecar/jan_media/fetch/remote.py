@@ -1,7 +1,7 @@
-"""Fetches remote URLs for callers that nobody has reason to trust.
+"""Fetches remote URLs for untrusted callers.
 
-It is built on h11, the lowest part of httpx, which knows no cookies, proxies, redirects or
-decoding. So no setting of the environment applies, and a request carries few headers.
+It is built on h11, the lowest layer of httpx, which has no cookies, proxies, redirects or
+decoding. So no environment variable has an effect, and a request carries few headers.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ Sink = Callable[[bytes], Awaitable[None]]
 
 MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
-# Successes, but for those with none of the content, or not all of it: RFC 9110, section 15.3.
+# Success codes, except those without the content, or with only a part: RFC 9110, section 15.3.
 _WITH_CONTENT = {*range(200, 300)} - {202, 204, 205, 206}
 _PIECE = 64 * 1024
-# Compressed content may be a little longer than what it stands for, but not without end.
+# Compressed content may be larger than what it decodes to, but by no more than this.
 _COMPRESSION_OVERHEAD = 64 * 1024
 
 
 class RemoteFetcher:
-    """Fetches URLs within a policy, a time and a size. May be used from many tasks at once."""
+    """Fetches URLs within a policy, a time limit and a size limit. Tasks may share it."""
 
     def __init__(self, policy: FetchPolicy, *, timeout: float, max_bytes: int) -> None:
         """``timeout`` is for a whole fetch, redirects included, in seconds; ``max_bytes`` limits
@@ -46,7 +46,7 @@ class RemoteFetcher:
 
         Raises `Refused` (``invalid_url``, ``url_not_allowed``, ``remote_fetch_failed``,
         ``remote_fetch_timeout``), `ContentTooLarge`, and whatever ``sink`` raises. After an error,
-        what ``sink`` was given must be thrown away.
+        discard what ``sink`` was given.
         """
         target = parse_url(url)
         timeout = asyncio.timeout(self._timeout)
@@ -70,14 +70,14 @@ class RemoteFetcher:
             try:
                 url = url.join(location)
             except Refused as error:
-                # The caller's URL was fine: it is the server that leads astray.
+                # The caller's URL is valid. The server's redirect is not.
                 why = f"A redirect was refused. {error.message}"
                 raise Refused("url_not_allowed", why) from None
         raise Refused("remote_fetch_failed", f"The URL redirects more than {MAX_REDIRECTS} times.")
 
     async def _get(self, url: RemoteUrl, sink: Sink) -> str | None:
-        """One request: hand on its content, or return where it redirects to."""
-        # A connection never outlives the check that admitted it.
+        """Send one request: pass its content to ``sink``, or return where it redirects to."""
+        # Connections are not reused: each goes to an address that was just checked.
         async with connected(url, self._policy, self._tls) as (connection, counted):
             exchange = Exchange(connection, url)
             try:
@@ -100,7 +100,7 @@ class RemoteFetcher:
         if decoder.as_it_is and length.isdecimal() and int(length) > self._max_bytes:
             raise ContentTooLarge(self._max_bytes)
         taken = 0
-        held = bytearray()  # a sink may be a thread away: not for every byte of a dripping body
+        held = bytearray()  # joins small reads, since each call of ``sink`` may need a thread
         async for data in exchange.content():
             counted.content += len(data)
             if counted.content > self._max_bytes + _COMPRESSION_OVERHEAD:
@@ -119,6 +119,6 @@ class RemoteFetcher:
 
 
 def _header(response: h11.Response, name: bytes) -> str:
-    """The first of that name, "" if there is none; bytes that are no UTF-8 are surrogates."""
+    """The first value of a header, "" if there is none; invalid UTF-8 becomes surrogates."""
     values = [value for key, value in response.headers if key == name]
     return values[0].strip().decode("utf-8", "surrogateescape") if values else ""

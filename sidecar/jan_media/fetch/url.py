@@ -13,8 +13,8 @@ _MAX_LENGTH = 8192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
-# Browsers take any host whose last label looks like a number for an IPv4 address, and so do some
-# resolvers: 0x7f.1, 017700000001, 2130706433.
+# Browsers and some resolvers treat a host as an IPv4 address if its last label looks like a number:
+# 0x7f.1, 017700000001, 2130706433.
 _NUMERIC = re.compile(r"([0-9]+|0x[0-9a-f]*)", re.ASCII)
 # The parts of a URL (RFC 3986, appendix B) and of its authority.
 _URL = re.compile(
@@ -44,7 +44,7 @@ class RemoteUrl:
     def join(self, location: str) -> "RemoteUrl":
         """The URL that a redirect from this one leads to. Raises as `parse_url` does.
 
-        Bytes that are no UTF-8, given as surrogates, are sent on as browsers and curl do.
+        Bytes that are not UTF-8, given as surrogates, are sent unchanged, as by browsers and curl.
         """
         try:
             joined = urljoin(self.text, location)
@@ -78,7 +78,7 @@ def parse_url(text: str, *, surrogates: str = "strict") -> RemoteUrl:
 
 
 def _resolved(path: str) -> str:
-    """Without dot segments (RFC 3986, section 5.2.4)."""
+    """The path without dot segments (RFC 3986, section 5.2.4)."""
     kept: list[str] = []
     for segment in path.split("/")[1:]:
         if segment == "..":
@@ -91,7 +91,7 @@ def _resolved(path: str) -> str:
 
 
 def normal_host(host: str) -> str:
-    """A host name or address in the one form that policies are compared in.
+    """A host name or address in the canonical form that policies compare.
 
     Raises `Refused` with ``invalid_url`` for what is neither, for IPv4 in any other notation than
     four decimal numbers, and for IPv6 with a scope.
@@ -108,9 +108,9 @@ def normal_host(host: str) -> str:
 
 
 def _ascii(host: str) -> str:
-    """International names as browsers look them up: UTS 46, and each label in Punycode.
+    """An international name as browsers look it up: UTS 46, and each label in Punycode.
 
-    What becomes ASCII by that, full-width digits for one, is judged like any other host.
+    A name that becomes ASCII this way, such as full-width digits, is checked like any other host.
     """
     if host.isascii():
         return host

@@ -1,1 +1,1 @@
-"""Running the sidecar: sockets, worker processes, threads, metrics."""
+"""Runs the sidecar: sockets, worker processes, threads, metrics."""

@@ -12,17 +12,17 @@ from jan_media.renditions.fit import Fit
 from jan_media.server.lanes import Lane
 from jan_media.storage.interface import StorageUnavailable
 
-_REMEMBERED = 8  # limits: a route asks for one, or two where it has other ones for many images
+_REMEMBERED = 8  # fits: a route has one, or two if it has another for many images
 _MOST_WAITING = 200  # renditions
 
 log = logging.getLogger("jan_media.renditions")
 
 
 class Ahead:
-    """Makes renditions of new pictures, in the limits that routes have asked for lately."""
+    """Makes renditions of new pictures, within the limits that routes asked for recently."""
 
     def __init__(self, library: Library, lane: Lane) -> None:
-        """``lane`` is for this alone: its threads say how many are made at once."""
+        """``lane`` is for this work alone. Its number of threads is how many are made at once."""
         self._library = library
         self._lane = lane
         self._asked: dict[str, Fit] = {}  # the latest last
@@ -36,8 +36,8 @@ class Ahead:
             del self._asked[next(iter(self._asked))]
 
     def make(self, media: Media) -> None:
-        """Begin to make what routes will ask for of this picture. With too many waiting already it
-        is left to the first use."""
+        """Start the renditions of this picture that routes will ask for. If too many are waiting
+        already, the first use makes them."""
         for fit in tuple(self._asked.values()) if media.mime in CHECKED else ():
             if len(self._waiting) < _MOST_WAITING:
                 started = self._lane.submit(self._make, media, fit)

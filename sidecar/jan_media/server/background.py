@@ -1,4 +1,4 @@
-"""What a worker does beside answering, again and again until it is cancelled."""
+"""What a worker does besides answering requests. Each task repeats until it is cancelled."""
 
 import asyncio
 import logging
@@ -20,8 +20,8 @@ MIGRATE_AGAIN = 2.0  # seconds
 
 
 async def sweep_now_and_then(sidecar: Sidecar, interval: float) -> None:
-    """Sweep about every ``interval`` seconds. All workers of all sidecars do; a lease of the
-    catalog has one of them sweep at a time."""
+    """Sweep about every ``interval`` seconds. All workers of all sidecars try; a lease in the
+    catalog lets one of them sweep at a time."""
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     while True:
         spread = random.uniform(-JITTER, JITTER)  # noqa: S311  only spreads replicas over time
@@ -43,7 +43,7 @@ async def sweep_now_and_then(sidecar: Sidecar, interval: float) -> None:
 
 
 async def migrate_later(sidecar: Sidecar) -> None:
-    """Bring the schema up to date once the catalog answers; until then /readyz is red."""
+    """Bring the schema up to date once the catalog answers; until then /readyz fails."""
     while True:
         await asyncio.sleep(MIGRATE_AGAIN)
         try:

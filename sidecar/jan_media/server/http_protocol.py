@@ -1,26 +1,26 @@
-"""uvicorn's HTTP protocol, with a limit on headers, and our error shape for what is not HTTP."""
+"""uvicorn's HTTP protocol, with a limit on headers, and our error format for what is not HTTP."""
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from jan_media.api.errors import error_response
 
-# More than the plugin lets through (max_header_bytes), with the identity that it adds.
+# More than what the plugin accepts (max_header_bytes) and the identity that it adds.
 MAX_HEAD = 64 * 1024  # bytes of the request line and all headers
 MAX_HEADERS = 1100
 
 
 class JanHttpProtocol(HttpToolsProtocol):
-    """Answers a request that cannot be parsed in the one error shape, and closes.
+    """Answers a request that cannot be parsed in the usual error format, and closes.
 
-    httptools itself has no limits: it would keep a header of any length, and any number of them.
+    httptools itself has no limits: it would keep headers of any length and in any number.
     """
 
     _in_head = True
-    _received = 0  # bytes that came while the head had no end
+    _received = 0  # bytes that came before the head was complete
     _over = ""  # the limit that was exceeded
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer sent; refuse a head that does not end in time."""
+        """Parse what the peer sent; refuse a head that is too large."""
         if self._in_head:
             self._received += len(data)
         super().data_received(data)
@@ -29,7 +29,7 @@ class JanHttpProtocol(HttpToolsProtocol):
             self.send_400_response("")
 
     def on_headers_complete(self) -> None:
-        """The head has ended: hold it against the limits."""
+        """The head is complete: check it against the limits."""
         head = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if head > MAX_HEAD:
             self._over = f"{MAX_HEAD} bytes"

@@ -1,7 +1,7 @@
-"""Blocking work off the event loop, in lanes that cannot hold each other up.
+"""Runs blocking work outside the event loop, in lanes that cannot block each other.
 
-Each kind of work has threads of its own: a hundred uploads may fill theirs and a resolve still
-finds a free thread at once.
+Each kind of work has threads of its own: even if a hundred uploads fill theirs, a resolve finds
+a free thread at once.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ class Lane:
         return await asyncio.wrap_future(self.submit(work, *args, **kwargs))
 
     def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        """Start ``work`` in a thread of this lane. It knows which request it is for."""
+        """Start ``work`` in a thread of this lane. Its log lines name the current request."""
         context = copy_context()
         return self._pool.submit(lambda: context.run(work, *args, **kwargs))
 
     def close(self) -> None:
-        """Let running work end and start no more."""
+        """Let running work end, and start no new work."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,9 +1,9 @@
-"""Looking ids up for many requests at once: what chat requests wait for.
+"""Looks up ids for many requests at once. Chat requests wait for this.
 
-A look-up costs a hop to a thread, a connection of the catalog and a query, whether it asks for one
-id or for fifty. So requests that come while look-ups run wait, and the next one asks for all of
-them: under load one query serves many. Nothing is remembered: what a request gets was read after it
-asked, so an id that was deleted before is not found.
+A look-up costs a hop to a thread, a connection of the catalog and a query, for one id as for fifty.
+So requests that come while look-ups run wait, and the next look-up asks for the ids of all of them:
+under load one query serves many requests. Nothing is cached: a request gets only what was read
+after it came, so an id that was deleted before is not found.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from itertools import chain
 from jan_media.catalog.interface import Media
 from jan_media.server.lanes import Lane
 
-AT_ONCE = 4  # so that one that hangs (its connection's peer is gone) does not hold up everybody
+AT_ONCE = 4  # so that one that hangs (its database server is gone) does not block all requests
 
-# One request that asks for many ids does not hold up those that ask for few.
+# A request for many ids must not delay the requests for few.
 MOST_IDS = 16  # of a request that shares a query
 MOST_REQUESTS = 64  # that share one
 
@@ -23,7 +23,7 @@ Known = dict[str, Media]
 
 
 class Lookups:
-    """Looks up ids in a lane, those of requests that wait at the same time together."""
+    """Looks up ids in a lane. Requests that wait at the same time share a query."""
 
     def __init__(self, lane: Lane, look_up: Callable[[Sequence[str]], Known]) -> None:
         self._lane = lane
@@ -33,7 +33,7 @@ class Lookups:
         self._answer: asyncio.Task[Known]
 
     async def find(self, ids: Sequence[str]) -> Known:
-        """What is known of ``ids`` (canonical), and maybe of others, by id.
+        """The known media of ``ids`` (canonical), and maybe of other ids, by id.
 
         Raises what ``look_up`` raises.
         """

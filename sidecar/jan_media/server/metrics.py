@@ -1,7 +1,7 @@
 """What a sidecar counts and times, for Prometheus.
 
 Several workers count in files of one folder (prometheus_client's multiprocess mode), so that a
-scrape, whichever worker answers it, is the sum of all.
+scrape returns the sum of all, whichever worker answers it.
 """
 
 import logging
@@ -65,7 +65,7 @@ _SIZES = {
 
 
 class Metrics:
-    """The metrics of one worker. Labels have few values: a route is a template of its path."""
+    """The metrics of one worker. Labels have few values: a route is a path template."""
 
     def __init__(self) -> None:
         disable_created_metrics()
@@ -80,7 +80,7 @@ class Metrics:
             registry=own,
         )
         for part in _AWAY:
-            self._unavailable.labels(part)  # shown as 0, so that an alert has what to look at
+            self._unavailable.labels(part)  # exported as 0, so that an alert finds the series
         self._seconds = {
             name: Histogram(
                 f"jan_media_{name}_seconds", says, (label,), buckets=buckets, registry=own
@@ -121,7 +121,7 @@ class Metrics:
                     return call(*args, **kwargs)
                 except _AWAY[part] as problem:
                     self._unavailable.labels(part).inc()
-                    why = type(problem.__cause__ or problem).__name__  # its words may name a file
+                    why = type(problem.__cause__ or problem).__name__  # its text may name a file
                     log.warning("the %s is not available for %s: %s", part, operation, why)
                     raise
 
@@ -129,7 +129,7 @@ class Metrics:
 
     @contextmanager
     def timing(self, what: Literal["fetch", "rendition", "sweep"], of: str = "") -> Iterator[None]:
-        """Time what happens inside, and log it: ``of`` says what is fetched or rendered.
+        """Time the block, and log it if ``of`` says what is fetched or rendered.
 
         An error's ``code``, if it has one, is the outcome.
         """
@@ -163,7 +163,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class _Scrape(Collector):
-    """The metrics of one answer, whatever they come from."""
+    """The metrics of one scrape, from whatever source."""
 
     metrics: list[Metric]
 
@@ -175,9 +175,9 @@ _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def share_among_workers(folder: Path, number: int) -> None:
-    """Have metrics that are made from now on count in files of ``folder``, named by ``number``.
+    """Let metrics that are made from now on count in files of ``folder``, named by ``number``.
 
-    A worker that has the number of a dead one carries its files on, so that nothing is lost.
+    A worker with the number of a dead one continues its files, so that no count is lost.
     """
     os.environ[_FOLDER] = str(folder)
     values.ValueClass = values.MultiProcessValue(lambda: number)

@@ -1,7 +1,7 @@
-"""Running the sidecar: it holds its addresses, and a worker serves here, or several in processes.
+"""Runs the sidecar: holds its addresses, and runs one worker here, or several in processes.
 
-Worker processes are forked from this one, which has loaded the code and nothing more: no connection
-and no thread, since neither survives a fork.
+Worker processes are forked from this one, which has only loaded the code. It has no connections and
+no threads, since these do not survive a fork.
 """
 
 import gc
@@ -26,9 +26,9 @@ from jan_media.settings import Address, Settings
 log = getLogger("jan_media.serve")
 
 Work = Callable[[int, Callable[[], None]], None]
-"""Serves until SIGTERM or SIGINT. It gets the worker's number and what to call once it serves."""
+"""Serves until SIGTERM or SIGINT. It gets the worker's number, and what to call once it serves."""
 
-RESPAWN_PAUSE = 1.0  # seconds, so that a worker that cannot start does not spin
+RESPAWN_PAUSE = 1.0  # seconds, so that a worker that cannot start is not restarted too fast
 _WORKER_SERVES = signal.SIGUSR1
 _WATCHED = {*STOP_SIGNALS, _WORKER_SERVES, signal.SIGCHLD}
 
@@ -63,24 +63,24 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 class Supervisor:
     """Keeps worker processes running, and starts another in place of one that ends.
 
-    It holds back the signals that concern it and takes them one by one (`signal.sigwait`), so none
-    can come at a wrong moment.
+    It blocks the signals that it handles and takes them one by one (`signal.sigwait`), so none can
+    come at a wrong moment.
     """
 
     def __init__(self, count: int, work: Work) -> None:
-        """``work`` is done in ``count`` processes."""
+        """Run ``work`` in ``count`` processes."""
         self._work = work
         self._workers: dict[int, BaseProcess] = {}  # by number
-        self._serving = mmap.mmap(-1, count)  # a byte for each, in memory that all share
+        self._serving = mmap.mmap(-1, count)  # a byte for each worker, in shared memory
 
     def run(self, ready: Callable[[], None]) -> None:
         """Keep the workers running until SIGTERM or SIGINT, then wait for them to finish.
 
         ``ready`` is called once all serve. Raises `CannotStart` if one could not start; it has
-        said why.
+        printed the reason.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-        # The garbage collector would write to all that the workers have in common, and so copy it.
+        # The garbage collector would write to the memory that workers share, and so copy it.
         gc.freeze()
         announced = False
         try:
@@ -118,7 +118,7 @@ class Supervisor:
         self._workers[number] = worker
 
     def _run(self, number: int) -> None:
-        """In the worker's process."""
+        """Runs in the worker's process."""
         for stop in STOP_SIGNALS:
             signal.signal(stop, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)

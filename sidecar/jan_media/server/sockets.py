@@ -2,9 +2,9 @@
 
 One process holds each address for as long as the sidecar runs. Each worker listens there with a
 socket of its own, and the system spreads the connections among them (SO_REUSEPORT). With one socket
-for all, one worker takes a whole burst: 16 of 16 connections with two workers, which a gateway then
-keeps for hours, and the other worker has nothing to do. Workers share a Unix socket, since its path
-can have only one.
+for all, one worker takes a whole burst: of two workers, one took 16 of 16 connections. A gateway
+keeps these for hours, and the other worker has nothing to do. Workers share a Unix socket, since
+its path can have only one.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from jan_media.settings import Address
 
 @contextlib.contextmanager
 def held(address: Address) -> Iterator[tuple[socket.socket, Address]]:
-    """A socket that is bound to ``address``, and that address, with the port that the system chose
-    where it says 0; the file of a Unix socket is removed at the end.
+    """A socket that is bound to ``address``, and that address, with the chosen port in place of a
+    port 0. The file of a Unix socket is removed at the end.
 
-    Raises `CannotStart` if the address is taken or cannot be.
+    Raises `CannotStart` if the address is taken or invalid.
     """
     tcp = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(socket.AF_UNIX if address.path else tcp) as sock:
@@ -52,7 +52,7 @@ def of_worker(holder: socket.socket) -> socket.socket:
 
 def _bind_tcp(sock: socket.socket, host: str, port: int) -> None:
     if port:
-        # SO_REUSEPORT would share the port with another sidecar of this user, too.
+        # SO_REUSEPORT alone would share the port with another sidecar of this user.
         with socket.socket(sock.family) as probe:
             _bind(probe, (host, port), socket.SO_REUSEADDR)
     _bind(sock, (host, port), socket.SO_REUSEPORT)
@@ -70,5 +70,5 @@ def _bind_unix(sock: socket.socket, path: str) -> None:
             if probe.connect_ex(path) != 0:
                 Path(path).unlink()  # left behind by a process that was killed
     sock.bind(path)
-    # The gateway may run as another user; without a secret only our own group may call.
+    # The gateway may run as another user of our group. Nobody else may connect.
     os.chmod(path, 0o660)

@@ -1,4 +1,4 @@
-"""One worker: a server for each of the two listeners in one event loop, and a clean end."""
+"""One worker: a server for each of the two listeners in one event loop, and a clean shutdown."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ def work(
     """Serve at the addresses that two sockets hold, until SIGTERM or SIGINT.
 
     ``serves`` is called once everything answers. Raises `CannotStart` if what the settings name
-    cannot be used; a storage or a database that is away may come back.
+    cannot be used. A storage or a database that is unavailable is no error: it may come back.
     """
     try:
         sidecar = Sidecar(settings)
@@ -68,7 +68,7 @@ async def _work(
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    # Not by `Server.serve`, which takes the signals and does not say when it serves.
+    # Not by `Server.serve`, which handles the signals itself and does not tell when it serves.
     for server, sock in servers:
         await server.startup(sockets=[sock])
     beside = [server.main_loop() for server, _ in servers]
@@ -86,7 +86,7 @@ async def _work(
 
 
 def _try_storage(storage: Storage) -> None:
-    """Raises `CannotStart` if the storage is there and refuses."""
+    """Raises `CannotStart` if the storage refuses us. An unavailable one may come back."""
     try:
         storage.check()
     except (OSError, ValueError, StorageRefused) as problem:
