@@ -1,6 +1,6 @@
-"""``jan-media`` and ``python -m jan_media``: where the command begins.
+"""``jan-media`` and ``python -m jan_media``: the command's entry point.
 
-The plugin's installation has this package too, without what the commands need.
+The plugin's installation has this package too, but not the libraries of the commands.
 """
 
 import sys
@@ -18,7 +18,7 @@ def main() -> None:
             "Install them, in an environment of their own: pip install 'jan-media-gateway[sidecar]'"
             "\nFor upload, ls, get, rm and chat alone: pip install 'jan-media-gateway[client]'"
         )
-    # What reads options is as large as the rest of a supervisor, which may run for months.
+    # `serve` does not load typer, which takes as much memory as the rest of a supervisor.
     if sys.argv[1:] == ["serve"]:
         from jan_media.commands.entry import serve_until_stopped as command
     else:

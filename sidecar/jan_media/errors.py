@@ -1,11 +1,11 @@
-"""How the sidecar says no: to what a caller asked for, and to its operator."""
+"""Errors: refusals of what a caller asked for, and reasons why the sidecar cannot start."""
 
 
 class Refused(Exception):
     """A request that cannot be done as asked: a code for programs, a message for people.
 
     The message says what to do next and never holds a path, a secret or a signature. ``param``
-    names the part of the request that is to blame; whoever knows the request fills it in.
+    names the part of the request at fault; the code that knows the request fills it in.
     """
 
     code: str
@@ -17,7 +17,7 @@ class Refused(Exception):
         self.param = param
 
     def at(self, param: str | None) -> "Refused":
-        """Name the part of the request to blame, if there is one, unless it is named already."""
+        """Set ``param``, the part of the request at fault, unless it is set already."""
         if self.param is None:
             self.param = param
         return self

@@ -1,6 +1,6 @@
 """The log: lines, or JSON objects on lines, that name the request and the caller they are about.
 
-The id of a request is Kong's, so that one id leads through the log of every part.
+The request id is Kong's, so that one id finds a request in the log of every part.
 """
 
 import json
@@ -19,21 +19,21 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 @dataclass(slots=True)
 class About:
-    """What a task or a thread is at work on."""
+    """The request that a task or a thread is working on."""
 
     request_id: str
     caller: str = ""
-    """The owner that the gateway vouches for; "" while nobody has."""
+    """The owner that the gateway names; "" before that is known."""
 
 
 about: ContextVar[About | None] = ContextVar("about", default=None)
 
 
 def begin(request_id: str) -> About:
-    """Have all lines from here on say this id; an odd or an empty one is replaced by a new one.
+    """Log this request id from now on. An invalid or empty id is replaced by a new one.
 
-    The gateway sets the id itself. Whoever reaches a listener past it can choose one, within the
-    characters that ids are made of.
+    The gateway sets the id itself. A client that bypasses the gateway can choose an id, but only
+    of the characters that ids may have.
     """
     known = About(request_id if _ID.fullmatch(request_id) else secrets.token_hex(16))
     about.set(known)
@@ -49,7 +49,7 @@ def set_up(format: str) -> None:
     logging.logThreads = logging.logProcesses = False
     for chatty in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # What these say is of a client's bytes: the client's answer has it.
+    # These log details of a client's bytes, which the client's response has anyway.
     for parser in ("python_multipart", "PIL"):
         logging.getLogger(parser).setLevel(logging.CRITICAL)
 

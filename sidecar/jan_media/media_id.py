@@ -1,6 +1,6 @@
 """A media id: ``jan_`` and a ULID in lower-case Crockford base32, 30 characters in all.
 
-The only module of the sidecar that the Kong plugin imports, so it imports nothing of either.
+The Kong plugin imports this module too, so it imports nothing of the sidecar or the plugin.
 The ULID layout (48 bits of Unix milliseconds, 80 bits of randomness, big-endian, 26 digits) is
 that of the ULID specification. An id is a capability: its 80 random bits come from the system's
 generator for every id, never by counting up within a millisecond, so knowing one says nothing
@@ -25,7 +25,7 @@ def new_media_id(now_ms: int | None = None) -> str:
 
 
 def parse_media_id(text: str) -> str | None:
-    """Return ``text`` in its canonical lower case if it is, whole, a media id; otherwise None."""
+    """Return ``text`` in canonical lower case if all of it is a media id; otherwise None."""
     return text.lower() if PATTERN.fullmatch(text) else None
 
 

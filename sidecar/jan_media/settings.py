@@ -1,7 +1,7 @@
 """Every setting of the sidecar, read from the environment and checked all at once.
 
-A setting is one line of `Settings`: its variable, its default and what reads it. Its line in
-docs/configuration.md is all that it needs besides.
+A setting is one line of `Settings`: its variable, its default and its parser. Besides that, it
+needs only its line in docs/configuration.md.
 """
 
 import difflib
@@ -30,7 +30,7 @@ DAY = 86400  # seconds
 
 
 class S3Settings:
-    """Which bucket of which S3, and how to reach it. Empty strings mean: as the AWS chain says."""
+    """The S3 bucket, and how to reach it. Empty strings: the AWS chain has the values."""
 
     def __init__(self, read: "Reader") -> None:
         aws = read.environment
@@ -47,7 +47,7 @@ class S3Settings:
 
 
 class ConsoleOidc:
-    """With which provider of OpenID Connect people sign in on the console. No issuer: with none."""
+    """The OpenID Connect provider with which people sign in on the console. No issuer: none."""
 
     def __init__(self, read: "Reader") -> None:
         self.issuer = read.given("MEDIA_CONSOLE_OIDC_ISSUER", oidc_issuer) or ""
@@ -60,7 +60,7 @@ class Settings:
     """What an operator decided. Durations are seconds unless a name says otherwise."""
 
     def __init__(self, read: "Reader") -> None:
-        """Read them. What is wrong, and has its default here, is in ``read.problems``."""
+        """Read them. A wrong value gets its default here, and a line in ``read.problems``."""
         self.warnings: list[str] = []  # what an operator should be told about them
         self.listen = read("MEDIA_LISTEN", "127.0.0.1:8285", address)
         self.internal_listen = read("MEDIA_INTERNAL_LISTEN", "127.0.0.1:8286", address)
@@ -77,17 +77,17 @@ class Settings:
         self.s3 = S3Settings(read)
         lifetime = whole_seconds(1, 7 * DAY)
         self.presign_ttl = read("MEDIA_S3_PRESIGN_TTL", "5m", lifetime)
-        # Of the URLs that a model gets.
+        # The lifetime of URLs that a model gets.
         self.llm_url_ttl = read.given("MEDIA_LLM_URL_TTL", lifetime) or self.presign_ttl
         self.upload_ttl = read("MEDIA_UPLOAD_TTL", "15m", lifetime)
         self.url_secret = read.given("MEDIA_URL_SECRET", secret) or ""  # "": one in the data_dir
 
         self.max_bytes = read("MEDIA_MAX_BYTES", "20971520", size)
         self.allowed_types = read("MEDIA_ALLOWED_TYPES", DEFAULT_ALLOWED_TYPES, AllowedTypes)
-        # Besides those, where a file id or inline: store asks.
+        # Allowed in addition for /v1/files and for inline: store.
         self.file_types = read("MEDIA_FILE_TYPES", DEFAULT_FILE_TYPES, AllowedTypes)
         self.max_pixels = read("MEDIA_MAX_PIXELS", "100000000", integer(1))
-        # Of pictures as they are uploaded, in the limits that routes have asked for lately.
+        # Made when a picture is uploaded, within the limits that routes asked for recently.
         self.renditions_ahead = read("MEDIA_RENDITIONS_AHEAD", "false", boolean)
         self.quota_bytes = read("MEDIA_QUOTA_BYTES", "20GiB", size_or_none)  # of one owner
         self.quota_files = read("MEDIA_QUOTA_FILES", "200000", integer(0))
@@ -108,7 +108,7 @@ class Settings:
         self.audience = read("MEDIA_AUDIENCE", "jan", str)
         self.guest_login = read("MEDIA_GUEST_LOGIN", "true", boolean)
         self.guest_token_ttl = read("MEDIA_GUEST_TOKEN_TTL", "24h", whole_seconds(1, 366 * DAY))
-        # For one client address and worker; 0: no limit.
+        # Per client address and worker; 0: no limit.
         per_minute = read("MEDIA_GUEST_LOGIN_PER_MINUTE", "120", integer(0, 1_000_000))
         self.guest_login_per_minute = per_minute
         # PEM; "": one in the data_dir.
@@ -142,7 +142,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    """What is fine alone and wrong together."""
+    """Settings that are valid alone, but not together."""
     if not settings.gateway_secret:
         listeners = {
             "MEDIA_LISTEN": settings.listen,
@@ -162,7 +162,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             "MEDIA_S3_BUCKET: is required with MEDIA_STORAGE_BACKEND=s3 (the default); "
             "set the bucket, or MEDIA_STORAGE_BACKEND=local to keep files on this machine"
         )
-        # Who has not chosen a bucket yet has these to think of, too.
+        # Without a bucket, these are usually missing too: name all at once.
         if not s3.access_key and not s3.secret_key:
             yield (
                 "MEDIA_S3_ACCESS_KEY and MEDIA_S3_SECRET_KEY: are not set either; they are "
@@ -177,7 +177,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 
 def _doubts(settings: Settings, read: "Reader") -> Iterator[str]:
-    """What works and is hardly meant."""
+    """Settings that work, but are probably a mistake."""
     for name in sorted(read.environment):
         if name.startswith("MEDIA_") and name not in read.defaults:
             (near,) = difflib.get_close_matches(name, list(read.defaults), n=1, cutoff=0.0)
@@ -202,7 +202,7 @@ class Reader:
         self.environment = environment
         self.problems: list[str] = []
         self.defaults: dict[str, str] = {}
-        """Of every variable that was asked for; "" where it has none, or one that depends."""
+        """The default of every variable that was read; "" if it has none, or one that depends."""
 
     def __call__(self, name: str, default: str, parse: Callable[[str], T]) -> T:
         """The value of a variable; the default's where it is unset or wrong."""
@@ -233,7 +233,7 @@ class Reader:
         return text
 
 
-# --- what values may be: each parser raises `ValueError` with what a value must be
+# --- parsers of values: each raises `ValueError`, which says what a value must be
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ class Address:
 
     @property
     def local_only(self) -> bool:
-        """Whether nobody but this machine can reach it."""
+        """Whether only this machine can reach it."""
         if self.path or self.host == "localhost":
             return True
         try:
@@ -306,7 +306,7 @@ def database_url(text: str) -> str:
         raise ValueError("must begin with sqlite:/// or postgresql://")
     authority, _, path = text.partition("://")[2].partition("?")[0].partition("/")
     if not text.startswith("sqlite:") and (authority.count("@") > 1 or "@" in path):
-        # Part of the password would pass for the host, and stand in every error.
+        # Part of the password would be read as the host, and appear in every error.
         raise ValueError("must have an @ or / of its password written as %40 or %2F")
     return text
 
@@ -407,7 +407,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def secret(text: str) -> str:
-    """A secret that nobody guesses."""
+    """A secret that is too long to guess."""
     if len(text) < SHORTEST_SECRET:
         raise ValueError(f"must have at least {SHORTEST_SECRET} characters")
     return text

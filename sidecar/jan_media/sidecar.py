@@ -1,4 +1,4 @@
-"""Everything that one worker process works with, put together from the settings."""
+"""Everything that one worker process uses, built from the settings."""
 
 from jan_media.api.slots import Slots
 from jan_media.catalog.interface import Quota
@@ -24,12 +24,12 @@ class Lanes:
 
     def __init__(self) -> None:
         self.resolves = Lane("resolve", 8)  # look-ups and signatures: what chat requests wait for
-        self.uploads = Lane("upload", 16)  # taking bodies in: decoding and hashing what arrives
-        self.checks = Lane("check", 16)  # looking whether files are what they should be, storing
+        self.uploads = Lane("upload", 16)  # receiving bodies: decoding and hashing what arrives
+        self.checks = Lane("check", 16)  # checking files, and storing them
         self.downloads = Lane("download", 16)
         self.ahead = Lane("ahead", 1)  # renditions that nobody waits for
-        # Apart from the working lanes, so that checks neither wait for requests nor hold them up;
-        # and from each other, so that what stands still is not taken for the other.
+        # Apart from the working lanes, so that health checks neither wait for requests nor delay
+        # them; and one for each part, so that one that hangs is not mistaken for the other.
         self.catalog_health = Lane("catalog-health", 2)
         self.storage_health = Lane("storage-health", 2)
 
@@ -40,11 +40,11 @@ class Lanes:
 
 
 class Sidecar:
-    """What the two listeners of a worker share. Its parts connect, and start threads, once they are
-    used."""
+    """What the two listeners of a worker share. Its parts connect and start threads at their
+    first use."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises like `open_library`, and `ValueError` for a signing key that is none."""
+        """Raises like `open_library`, and `ValueError` for an invalid signing key."""
         self.settings = settings
         self.library = library = open_library(settings)
         library.spool_dir.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ class Sidecar:
             timeout=settings.remote_fetch_timeout,
             max_bytes=settings.max_bytes,
         )
-        # None unless the sidecar serves and takes the files itself.
+        # None unless the storage is local: then the sidecar serves and receives the files.
         self.local_urls = library.storage.urls
         self.lanes = Lanes()
         self.lookups = Lookups(self.lanes.resolves, library.look_up)
@@ -75,16 +75,16 @@ class Sidecar:
         self.ahead = Ahead(library, self.lanes.ahead) if settings.renditions_ahead else None
 
     def close(self) -> None:
-        """Give back threads and connections."""
+        """Release threads and connections."""
         self.lanes.close()
         self.library.close()
 
 
 def open_library(settings: Settings) -> Library:
-    """The catalog, the storage and the rules. Nothing is asked of the database yet.
+    """The catalog, the storage and the rules. The database is not contacted yet.
 
     Raises `StorageUnavailable` if a local folder cannot be used or S3 credentials are not found,
-    and `ValueError` for URLs that cannot be.
+    and `ValueError` for invalid URLs.
     """
     return Library(
         catalog=open_catalog(settings.database_url),

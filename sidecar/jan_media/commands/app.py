@@ -1,4 +1,4 @@
-"""``jan-media`` and all its commands. What only one of them needs, that one loads."""
+"""``jan-media`` and all its commands. Each command loads what only that one needs."""
 
 from typing import Annotated
 

@@ -157,7 +157,7 @@ def chat(
 
 @contextmanager
 def _signed_in(url: str, token: str) -> Iterator[Gateway]:
-    """A gateway. What it refuses ends the process, and is said."""
+    """A gateway. If it refuses something, print why and end the process."""
     try:
         with closing(Gateway(url, token)) as gateway:
             yield gateway
@@ -177,7 +177,7 @@ def _sent(gateway: Gateway, path: Path, bars: Progress) -> dict[str, Any]:
 
 
 def _id_of(gateway: Gateway, file_or_id: str) -> str:
-    """The id of what a user names; a file is uploaded."""
+    """The id for a file or an id that the user gave; a file is uploaded."""
     path = Path(file_or_id)
     known = parse_media_id(file_or_id)
     if known is not None and not path.exists():
@@ -189,7 +189,7 @@ def _id_of(gateway: Gateway, file_or_id: str) -> str:
 
 
 def _save(gateway: Gateway, media_id: str, path: Path, bars: Progress, total: int) -> None:
-    """Download to a file that has its name only when it is whole."""
+    """Download to a temporary file, which gets its name when it is complete."""
     task = bars.add_task(path.name, total=total)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -210,7 +210,7 @@ def _id(text: str) -> str:
 
 
 def _bars() -> Progress:
-    """A bar for each file, with bytes, rate and time left. Nothing unless it is on a terminal."""
+    """A bar for each file, with bytes, rate and time left. Shown only on a terminal."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

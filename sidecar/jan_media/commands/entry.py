@@ -1,4 +1,4 @@
-"""What every command begins with, and how it ends if it cannot do what it should."""
+"""How every command starts, and how it ends if it cannot do its work."""
 
 import os
 import sys
@@ -50,7 +50,7 @@ def settings_of_environment() -> Settings:
 
 @contextmanager
 def opened_library() -> "Iterator[Library]":
-    """The library of the settings. What an operator can mend is said, and ends the process."""
+    """The settings' library. Prints errors that an operator can fix, and ends the process."""
     settings = settings_of_environment()
     from jan_media.sidecar import open_library
 
@@ -61,7 +61,7 @@ def opened_library() -> "Iterator[Library]":
 
 @contextmanager
 def failing_plainly() -> Iterator[None]:
-    """End the process for what an operator can mend: options, settings, catalog, storage."""
+    """End the process on errors that an operator can fix: options, settings, catalog, storage."""
     try:
         yield
     except (CatalogUnavailable, StorageUnavailable, OSError, ValueError, RuntimeError) as problem:
@@ -75,18 +75,18 @@ def milliseconds(option: str) -> int | None:
 
 
 def fail(message: str) -> NoReturn:
-    """End the process, and say why."""
+    """Print why on stderr, and end the process."""
     tell(message)
     raise SystemExit(1)
 
 
 def tell(line: str) -> None:
-    """Say on stderr what a user should know."""
+    """Print a line for the user on stderr."""
     print(f"jan-media: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:
-    """Take out what a terminal would obey: control characters, but for new lines and tabs."""
+    """Take out what a terminal would obey: control characters except line feeds and tabs."""
     return "".join(
         each if each in "\n\t" or each.isprintable() or each.isspace() else "�"
         for each in text.replace("\r", "")

@@ -1,4 +1,4 @@
-"""A gateway as its clients see it: signing in, media, and a chat, over HTTP."""
+"""A client of a gateway, over HTTP: signing in, media, and a chat."""
 
 import contextlib
 import json
@@ -14,15 +14,15 @@ import httpx
 from jan_media import __version__
 from jan_media.commands.entry import tell
 
-# From here on a file goes straight to the storage, by prepare-upload.
+# Bytes. A larger file goes straight to the storage, by prepare-upload.
 DIRECT_ABOVE = 8 * 1024 * 1024
 PIECE = 64 * 1024
 LARGEST_PAGE = 200
 # A model may think for minutes before it says the next word.
 TIMEOUT = httpx.Timeout(10.0, read=600.0, write=60.0)
-SPARE_SECONDS = 60  # a token that ends within this time is not begun with
+SPARE_SECONDS = 60  # a token that expires sooner is not used
 
-# What phones and browsers make, and not every Python knows.
+# Types that phones and browsers produce, and not every Python version knows.
 for _format in ("heic", "heif", "avif", "webp"):
     mimetypes.add_type(f"image/{_format}", f".{_format}")
 
@@ -32,10 +32,10 @@ class GatewayError(Exception):
 
 
 class Gateway:
-    """One gateway, and who we are to it."""
+    """One gateway, and our identity there."""
 
     def __init__(self, url: str, token: str = "") -> None:
-        """``url`` may end in /v1, as SDKs have it. Raises `GatewayError` for what is no URL."""
+        """``url`` may end in /v1, as SDKs have it. Raises `GatewayError` for an invalid URL."""
         self.url = url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
         try:
             parts = httpx.URL(self.url)
@@ -56,7 +56,7 @@ class Gateway:
         headers = {"Content-Type": mime or "application/octet-stream", "Content-Length": str(size)}
         if size <= DIRECT_ABOVE or not mime:
             return self._json("POST", "/media/v1/media", content=file, headers=headers)
-        # Have an id promised, send the bytes to the storage, have them checked.
+        # Get a promised id, send the bytes to the storage, and have them checked.
         promised = self._json("POST", "/media/v1/media/prepare-upload", json={"content_type": mime})
         headers["Content-Type"] = promised["mime_type"]
         url = promised["presigned_url"]
@@ -65,7 +65,7 @@ class Gateway:
         return self._json("POST", f"/media/v1/media/{promised['id']}/complete")
 
     def media(self, limit: int) -> tuple[list[dict[str, Any]], bool]:
-        """One's own media, newest first, and whether there are more. Raises `GatewayError`."""
+        """The user's own media, newest first, and whether there are more. Raises `GatewayError`."""
         found: list[dict[str, Any]] = []
         after = ""
         while True:
@@ -77,7 +77,7 @@ class Gateway:
                 return found, bool(after)
 
     def info(self, media_id: str) -> dict[str, Any]:
-        """What the API says of one's media. Raises `GatewayError`."""
+        """What the API says about an id. Raises `GatewayError`."""
         return self._json("GET", f"/media/v1/media/{media_id}")
 
     @contextlib.contextmanager
@@ -87,7 +87,7 @@ class Gateway:
             yield response.iter_bytes(PIECE)
 
     def delete(self, media_id: str) -> None:
-        """Give up one's claim on an id. Raises `GatewayError`."""
+        """Give up the user's claim on an id. Raises `GatewayError`."""
         with self._stream("DELETE", f"/media/v1/media/{media_id}"):
             pass
 
@@ -131,9 +131,9 @@ class Gateway:
     ) -> Iterator[httpx.Response]:
         """A successful response whose body is still to come.
 
-        ``url`` is a path of the gateway, or ``signed``: one that is its own permission and gets no
-        token, as one of the storage's is. Other hosts that a download leads to get none either:
-        httpx sees to it. A connection that breaks while the body comes is a `GatewayError`, too.
+        ``url`` is a path of the gateway or, if ``signed``, a URL whose signature is the permission,
+        such as one of the storage. It gets no token, and httpx sends none to another host that a
+        download leads to. A connection that breaks while the body comes is a `GatewayError`, too.
         """
         headers = dict(request.pop("headers", {}))
         if not signed:
@@ -146,7 +146,7 @@ class Gateway:
 
     @contextlib.contextmanager
     def _reached(self) -> Iterator[None]:
-        """Tell of a host that cannot be reached, or stops answering, as of everything else."""
+        """Raise `GatewayError` if a host cannot be reached or stops answering."""
         try:
             yield
         except httpx.RequestError as problem:
@@ -167,7 +167,7 @@ class Gateway:
         )
 
     def _signed_in(self) -> str:
-        """The token: given, kept of the guest that we were here before, or a new guest's."""
+        """The token: the given one, that of our earlier guest here, or a new guest's."""
         if not self._token:
             kept = _kept_guests().get(self.url, {}).get("token")
             self._token = kept if kept and self._takes(kept) else self._new_guest()
@@ -214,8 +214,8 @@ def _keep_guest(url: str, token: str, until: float) -> Path:
 
 
 def _kept_guests() -> dict[str, dict[str, Any]]:
-    """Tokens of guests that last a while, by their gateways' URLs. A file that is none of ours
-    holds none."""
+    """Guests' tokens that are still valid for a while, by gateway URL; none if the file is not
+    one of ours."""
     soon = time.time() + SPARE_SECONDS
     try:
         kept = json.loads(_guests_file().read_text("utf-8"))
@@ -231,7 +231,7 @@ def _kept_guests() -> dict[str, dict[str, Any]]:
 def _events(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     """The JSON objects of server-sent events.
 
-    Lines end at line feeds alone: a model's text may hold what else Unicode takes for a line's end.
+    Only line feeds end a line: a model's text may contain Unicode's other line separators.
     """
     rest = b""
     for piece in pieces:
@@ -245,7 +245,7 @@ def _events(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _refusal(response: httpx.Response) -> str:
-    """What an error's response says, and what to do where that is not said."""
+    """The message of an error response, and advice where the message has none."""
     status = response.status_code
     told = [f"HTTP {status}"]
     if request_id := response.headers.get("X-Request-Id"):
@@ -260,7 +260,7 @@ def _refusal(response: httpx.Response) -> str:
 
 
 def _parsed(response: httpx.Response) -> Any:
-    """The JSON of a response; None if it is none."""
+    """The JSON of a response; None if it is not JSON."""
     try:
         return json.loads(response.read())
     except ValueError:
@@ -268,7 +268,7 @@ def _parsed(response: httpx.Response) -> Any:
 
 
 def _message(answer: Any) -> str:
-    """The message of an error in the gateway's shape, or in Kong's; "" if it is none."""
+    """The message of an error in the gateway's shape, or in Kong's; "" if there is none."""
     if not isinstance(answer, dict):
         return ""
     error = answer.get("error")

@@ -43,7 +43,7 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """List keys, oldest first. What is kept of a key is its beginning and its hash."""
-    begins = prefix[:PREFIX_LENGTH]  # no more is kept, so that a whole key finds itself too
+    begins = prefix[:PREFIX_LENGTH]  # no more is kept; so a whole key finds its entry, too
     with opened_library() as library:
         kept = library.catalog.list_api_keys(prefix=begins, owner=owner)
         described = [_described(key, library.clock()) for key in kept]

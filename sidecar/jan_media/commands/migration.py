@@ -1,9 +1,9 @@
-"""``jan-media migrate``: from where, to where, and how far it is.
+"""``jan-media migrate``: its source, its target, and its progress.
 
-The target is what the environment says, as for every command: the settings that the sidecar will
-run with. The source is named by two options, since it is on its way out. What an S3 source needs
-besides its bucket's name are the same ``MEDIA_S3_…`` variables; where both ends are S3, the
-source's have ``FROM_`` in front. So no secret stands in a command line.
+The environment gives the target, as for every command: the settings that the sidecar will run with.
+Two options name the source. Besides its bucket's name, an S3 source needs the same ``MEDIA_S3_…``
+variables; if both ends are S3, the source's variables begin with ``FROM_``. So a command line never
+holds a secret.
 """
 
 import os
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jan_media.library.move import Moved, Source
 
 FROM = "FROM_"
-# Where a library is. None of these may be taken from the target's settings.
+# These say where a library is: the source must not inherit them from the target.
 _WHERE = ("MEDIA_STORAGE_BACKEND", "MEDIA_DATA_DIR", "MEDIA_DATABASE_URL", "MEDIA_S3_BUCKET")
 
 
@@ -119,9 +119,9 @@ def source_settings(
 def _move(
     source: Settings, target: Settings, jan_server: str, *, jobs: int, delete: bool
 ) -> "Moved":
-    """Move everything, and show how far it is.
+    """Move everything, and show the progress.
 
-    ``jan_server`` is the issuer of the users of a media-api that is the source; "" if none is.
+    ``jan_server`` is the issuer of the users if the source is jan-server's media-api; else "".
     Raises `ValueError`, `CatalogUnavailable` and `StorageUnavailable`.
     """
     from jan_media.library.move import Moved, move
@@ -158,9 +158,9 @@ def _move(
 def _opened(
     settings: Settings, jan_server: str, *, takes: AllowedTypes
 ) -> "Iterator[tuple[Source, int]]":
-    """A library of ours, or that of a media-api of jan-server, and about how many ids it has.
+    """The source, ours or jan-server's media-api, and about how many ids it has.
 
-    Of jan-server's it says which ids stay, since their types are not in ``takes``.
+    At the end, prints the ids of jan-server that were left out since ``takes`` lacks their types.
     """
     from jan_media.library.move import Source
     from jan_media.sidecar import open_library

@@ -1,7 +1,7 @@
-"""What commands show: tables, JSON, and how far something is.
+"""The output of commands: tables, JSON, and progress.
 
-Results go to stdout, for people as tables and for scripts as JSON. What happens meanwhile goes to
-stderr: on a terminal as a bar, elsewhere, in a log for example, as a line now and then.
+Results go to stdout: as tables for people, as JSON for scripts. Progress goes to stderr: as a bar
+on a terminal; elsewhere, for example in a log, as a line now and then.
 """
 
 import json
@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 REDRAWN_EVERY = 0.2  # seconds, on a terminal
 LINE_EVERY = 10.0  # seconds, elsewhere
-NO_WRAPPING = 100_000  # columns: what no terminal shows is not cut to a terminal's width
+NO_WRAPPING = 100_000  # columns, for output that no terminal shows
 
 
 def print_json(value: Any) -> None:
@@ -40,9 +40,9 @@ def print_results(
     as_json: bool,
     quiet: bool = False,
 ) -> None:
-    """Print results as a table: what each column says of each, under its head.
+    """Print results as a table, with one column for each function in ``columns``.
 
-    Or as JSON, or, if ``quiet``, their ids alone, one a line. Nothing is taken for markup.
+    Or as JSON, or, if ``quiet``, only their ids, one per line. Nothing is read as markup.
     """
     if as_json:
         print_json(results)
@@ -64,10 +64,10 @@ def print_results(
 def progress(
     total: int, done: Callable[[], int], note: Callable[[], str] = lambda: "", *, unit: str = "ids"
 ) -> Iterator[None]:
-    """Show how far the block is, with rate and time left, until it ends.
+    """Show the progress of the block, with rate and time left, until it ends.
 
-    ``done`` says how many of ``total`` are done, ``note`` what else is worth saying; both are
-    called from another thread.
+    ``done`` returns how many of ``total`` are done, and ``note`` a text to add. Both are called
+    from another thread.
     """
     began = time.monotonic()
 
@@ -85,7 +85,7 @@ def progress(
         with _repeated(print_line, every=LINE_EVERY):
             yield
         return
-    # Only a terminal's stdout goes around the bar; a pipe's must reach the pipe.
+    # On a terminal, stdout is printed above the bar; into a pipe, it must go directly.
     bar = Progress(
         BarColumn(),
         TextColumn("{task.completed:.0f} of about {task.total:.0f} {task.description}"),
@@ -106,7 +106,7 @@ def progress(
 
 
 class _Rate(ProgressColumn):
-    """So many a second."""
+    """The rate per second."""
 
     def render(self, task: Any) -> Text:
         return Text("" if task.speed is None else f"{task.speed:.0f}/s")
@@ -114,7 +114,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def _repeated(report: Callable[[], None], *, every: float) -> Iterator[None]:
-    """Call ``report`` now, every few seconds, and in the end."""
+    """Call ``report`` now, every few seconds, and at the end."""
     ended = threading.Event()
 
     def repeat() -> None:

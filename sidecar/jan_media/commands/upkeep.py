@@ -1,4 +1,4 @@
-"""``jan-media doctor``, ``verify`` and ``sweep``: is it right, and is it tidy?"""
+"""``jan-media doctor``, ``verify`` and ``sweep``: checks, and cleaning up."""
 
 import os
 import secrets
@@ -55,7 +55,7 @@ def sweep(
     with opened_library() as library:
         from jan_media.library.sweep import Swept, rehearse, sweep_in_turn
 
-        # Direct uploads that nobody has used are checked, also where no sidecar has ever served.
+        # A sweep checks unused direct uploads, and needs this even if no sidecar has run yet.
         library.spool_dir.mkdir(parents=True, exist_ok=True)
         ahead_ms = 0 if held_ms is None else library.rules.hold_ms - held_ms
         swept = rehearse(library, ahead_ms=ahead_ms)

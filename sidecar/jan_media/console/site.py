@@ -1,7 +1,7 @@
-"""The console's files, with headers that let the page do nothing but what it is for.
+"""The console's files, with headers that allow the page only what it needs.
 
-The gateway's route `/` and `/console/` lead here. Everything in a page is named relative to it, so
-it works below any path and behind https.
+The gateway's routes `/` and `/console/` lead here. Pages use only relative URLs, so they work below
+any path and behind https.
 """
 
 import logging
@@ -24,13 +24,13 @@ OIDC_LIBRARY = "vendor/oauth4webapi.js"  # `make console` gets it by npm
 
 
 def paths(sidecar: Sidecar) -> list[Path]:
-    """The page, its files, and ``config.json``: what it must know of this installation."""
+    """The page, its files, and ``config.json``: what it must know about this installation."""
     headers = security_headers(sidecar.settings, storage_origin(sidecar))
     config = console_config(sidecar.settings, has_library=(STATIC / OIDC_LIBRARY).is_file())
     above = (STATIC / "index.html").read_bytes().replace(b'="./', b'="./console/')
 
     async def configuration(request: Request) -> Response:
-        """What the page must know."""
+        """Answer with ``config.json``."""
         return JSONResponse(config, headers=headers)
 
     return [
@@ -43,7 +43,7 @@ def paths(sidecar: Sidecar) -> list[Path]:
 def console_config(settings: Settings, *, has_library: bool) -> dict[str, object]:
     """What ``config.json`` holds. ``gateway`` is relative to the console's folder, or a URL.
 
-    Without the library people cannot sign in with a provider: then none is named.
+    Without the library, people cannot sign in with a provider, so none is named.
     """
     oidc = vars(settings.console_oidc) if settings.console_oidc.issuer else None
     if oidc and not has_library:
@@ -64,13 +64,13 @@ def console_config(settings: Settings, *, has_library: bool) -> dict[str, object
 
 
 def storage_origin(sidecar: Sidecar) -> str:
-    """Where download URLs lead: browsers must be allowed to go there."""
+    """The origin of download URLs, which the page's policy must allow."""
     url = sidecar.library.storage.presign_get("0", mime="image/png", filename="0", ttl=1)
     return _origin(url)
 
 
 def security_headers(settings: Settings, storage: str) -> dict[str, str]:
-    """The headers of every answer of the console."""
+    """The headers of every response of the console."""
     asked = ["'self'", storage]
     asked += filter(
         None, map(_origin, (settings.console_gateway_url, settings.console_oidc.issuer))

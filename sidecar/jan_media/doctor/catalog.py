@@ -1,4 +1,4 @@
-"""The catalog: whether it answers, knows its schema, and has room for every sidecar's pool."""
+"""Checks the catalog: that it answers, its schema, and its room for every sidecar's pool."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -28,7 +28,7 @@ _SERVER = """
 
 
 def check_catalog(settings: Settings) -> Iterator[Finding]:
-    """Look at the database that MEDIA_DATABASE_URL names, changing nothing."""
+    """Check the database that MEDIA_DATABASE_URL names, without changing it."""
     if settings.database_url.startswith(_SQLITE):
         yield from _sqlite(settings)
     else:

@@ -1,4 +1,4 @@
-"""All checks, in the order in which one would mend things."""
+"""All checks, in the order in which an operator would fix things."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ def _shared_settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _local(settings: Settings) -> Iterator[Finding]:
-    """Try out MEDIA_DATA_DIR."""
+    """Check MEDIA_DATA_DIR by writing to it."""
     folder = settings.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)

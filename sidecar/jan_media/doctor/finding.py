@@ -9,7 +9,7 @@ class Verdict(StrEnum):
 
     OK = "ok"
     WARNING = "warning"  # something that only some installations need does not work
-    PROBLEM = "problem"  # it cannot be run safely, or at all, like this
+    PROBLEM = "problem"  # the installation cannot run safely, or at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,15 @@ class Finding:
 
 
 def ok(subject: str, message: str) -> Finding:
-    """It is as it should be."""
+    """A finding that needs no action."""
     return Finding(subject, Verdict.OK, message)
 
 
 def warning(subject: str, message: str) -> Finding:
-    """It is doubtful."""
+    """A finding that may need action."""
     return Finding(subject, Verdict.WARNING, message)
 
 
 def problem(subject: str, message: str) -> Finding:
-    """It is wrong."""
+    """A finding that must be fixed."""
     return Finding(subject, Verdict.PROBLEM, message)

@@ -1,7 +1,7 @@
 """The routes of a kong.yml, read as Kong 3.9 reads a declarative config.
 
-Of several plugins of one name Kong runs one: that of the route, else that of its service, else
-the global one. A plugin that is not enabled does not count.
+If several plugins have one name, Kong runs one of them: that of the route, else that of its
+service, else the global one. A plugin that is not enabled does not count.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,11 +34,11 @@ class Upstream:
         return cls(parts.hostname or "", port, parts.path or "/")
 
     def below(self, path: str) -> "Upstream":
-        """What a path that goes on as it is leads to."""
+        """The upstream of a path that is passed on unchanged."""
         return Upstream(self.host, self.port, self.path.rstrip("/") + path)
 
     def overlaps(self, other: "Upstream") -> bool:
-        """Whether some request could be reached through either."""
+        """Whether some place can be reached through both."""
         mine, theirs = (f"{each.path.rstrip('/')}/" for each in (self, other))
         same = (self.host, self.port) == (other.host, other.port)
         return same and (mine.startswith(theirs) or theirs.startswith(mine))
@@ -56,16 +56,16 @@ class Route:
     plugins: Mapping[str, Entity]
     """The configs of the plugins that run on it, by their names."""
     limited: frozenset[str]
-    """The ids of consumers that have a rate-limiting of their own on it."""
+    """The ids of consumers that have a rate-limiting plugin of their own on it."""
     kept_paths: tuple[str, ...] = ()
     """Its paths, if they go on to the upstream as they are (``strip_path: false``)."""
 
     def problem(self, message: str) -> Finding:
-        """What is wrong on it."""
+        """A problem of this route."""
         return problem(f"route {self.name}", message)
 
     def warning(self, message: str) -> Finding:
-        """What is doubtful on it."""
+        """A warning about this route."""
         return warning(f"route {self.name}", message)
 
     @property
@@ -75,12 +75,12 @@ class Route:
 
     @property
     def asks_who_calls(self) -> bool:
-        """Whether jan-media on it authenticates."""
+        """Whether jan-media authenticates callers on it."""
         return "jan-media" in self.plugins and self.jan_media.get("auth", "required") != "off"
 
     @property
     def issuers(self) -> Sequence[Entity]:
-        """The issuers that it believes, if it asks who calls."""
+        """The issuers that it trusts, if it authenticates callers."""
         return self.jan_media.get("issuers") or ()
 
 
@@ -116,7 +116,7 @@ def routes_of(document: Any) -> Iterator[Route]:
 def _running(
     name: str, route: Entity, service: Entity, plugins: Sequence[Entity]
 ) -> dict[str, Entity]:
-    """The configs of the plugins that run on a route, by name: the most special of each."""
+    """The configs of the plugins that run on a route, by name: the most specific of each."""
     here = {"route": name, "service": service.get("name")}
     fitting: list[tuple[int, Entity]] = []
     for plugin in (

@@ -1,11 +1,11 @@
-"""Whether a kong.yml keeps the gateway closed, and agrees with the sidecar.
+"""Checks whether a kong.yml keeps the gateway closed, and agrees with the sidecar.
 
-Kong forwards a request when an external plugin's server is dead, as if the plugin were not there.
-So every route with jan-media has jan-media-gate before it, which is closed until the plugin has
-decided, and Kong's own ``acl`` behind it, which admits only requests whose groups the plugin has
-set. A route that leads to the same place without jan-media needs no plugin server to die.
+If an external plugin's server is dead, Kong forwards requests as if the plugin were not there.
+So every route with jan-media needs jan-media-gate before it, which is closed until the plugin has
+decided, and Kong's own ``acl`` after it, which admits only requests whose groups the plugin has
+set. A route that leads to the same place without jan-media is open all the time.
 
-What the first request shows anyway, such as a group that nobody has, is not looked for.
+Mistakes that the first request shows anyway, such as a group that nobody has, are not checked.
 """
 
 import re
@@ -25,11 +25,11 @@ SIDECAR = "http://127.0.0.1:8286"
 _EXACT_PATH = re.compile(r"~(/[\w./-]*)\$", re.ASCII)
 _OF_ENVIRONMENT = re.compile(r"\{vault://env/([\w-]+)(?:/.*)?\}", re.ASCII)
 _AI_PROXIES = frozenset(("ai-proxy", "ai-proxy-advanced"))
-"""Plugins that set the scheme of the upstream, which is how the gate closes the way."""
+"""Plugins that set the upstream's scheme, and so undo how the gate blocks a request."""
 
 
 def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
-    """All that is wrong with a declarative config. ``environment`` is Kong's, for its vault."""
+    """All findings about a declarative config. ``environment`` is Kong's, for its vault."""
     try:
         routes = list(routes_of(yaml.safe_load(text)))
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
@@ -53,7 +53,7 @@ def check_kong_yml(text: str, settings: Settings, environment: Mapping[str, str]
 
 
 def _where(error: Exception) -> str:
-    """Where the file is wrong, without what stands there, which may be a secret."""
+    """Where the file is wrong, without quoting it: it may hold a secret."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         return f"it is not YAML in line {mark.line + 1}, column {mark.column + 1}"
@@ -112,7 +112,7 @@ def _guard(route: Route) -> Iterator[Finding]:
 
 
 def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
-    """Routes that lead where others are protected, and routes to the internal listener."""
+    """Unprotected routes to what other routes protect, and routes to the internal listener."""
     internal = set()
     for route in routes:
         if "jan-media" in route.plugins:
@@ -140,7 +140,7 @@ def _ways_around(routes: Sequence[Route]) -> Iterator[Finding]:
 
 
 def _reaches(route: Route, upstream: Upstream, protected: Upstream) -> bool:
-    """Whether a route's requests may be such that lead to ``protected``."""
+    """Whether some request of a route can lead to ``protected``."""
     for path in route.kept_paths or ("",):
         exact = _EXACT_PATH.fullmatch(path)
         if exact:
@@ -203,7 +203,7 @@ def _secret(route: Route, settings: Settings, environment: Mapping[str, str]) ->
 
 
 def _issuers_of_the_sidecar(route: Route, settings: Settings) -> Iterator[Finding]:
-    """Whose tokens the sidecar, or its console, has people send."""
+    """Whether the route trusts the issuers whose tokens the sidecar and its console give out."""
     believed = {each.get("issuer"): each.get("audience") or () for each in route.issuers}
     if settings.guest_login and settings.issuer not in believed:
         yield route.warning(
@@ -225,7 +225,7 @@ def _issuers_of_the_sidecar(route: Route, settings: Settings) -> Iterator[Findin
         )
 
 
-# --- whom it believes
+# --- whom it trusts
 
 
 def _guests_at_a_model(route: Route, settings: Settings) -> Iterator[Finding]:
@@ -254,7 +254,7 @@ def _guests_at_a_model(route: Route, settings: Settings) -> Iterator[Finding]:
 
 
 def _issuers(route: Route) -> Iterator[Finding]:
-    """Issuers whose tokens, or keys, may be somebody else's."""
+    """Issuers whose tokens may be meant for other services, or whose keys may be forged."""
     for issuer in route.issuers:
         name = issuer.get("issuer")
         if not issuer.get("audience"):
@@ -271,7 +271,7 @@ def _issuers(route: Route) -> Iterator[Finding]:
 
 
 def _is_open_to_others(url: str) -> bool:
-    """Whether ``url`` is of plain http and leads out of this machine and its own network."""
+    """Whether ``url`` is plain http and leads outside this machine and its network."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:

@@ -1,7 +1,7 @@
 """The API reference at ``/docs``: Swagger UI, with the contract as clients of the gateway see it.
 
 Swagger UI comes with the package offapi, whose files are served as they are: the page loads nothing
-from elsewhere. Everything in it is named relative to it, so it works below any path.
+from elsewhere. It uses only relative URLs, so it works below any path.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from jan_media.api.pages import contents_of, page, policy_header
 from jan_media.api.routes import contract
 
-GATEWAY = "http://localhost:8000"  # the page puts its own gateway in the place of this
+GATEWAY = "http://localhost:8000"  # the page replaces this by its own gateway
 # The data URLs are icons in Swagger UI's style sheet.
 HEADERS = policy_header(img_src="'self' data:", connect_src="'self'")
 _VIEWER = {"swagger-ui.js": "swagger_bundle.js", "swagger-ui.css": "swagger_style.css"}
@@ -20,9 +20,9 @@ _HIGHLIGHTED = {"cURL": "bash", "Python": "python", "JavaScript": "javascript"}
 
 
 def page_contents() -> dict[str, bytes]:
-    """What every file of the page holds, by its name."""
+    """The contents of every file of the page, by name."""
     contents = contents_of(FilePath(__file__).with_name("static"))
-    # Not imported: the package would read all its files, and make pages of them.
+    # Not imported: at import, the package reads all its files and builds pages.
     viewer = find_spec("offapi")
     assert viewer is not None
     assert viewer.origin is not None
@@ -34,7 +34,7 @@ def page_contents() -> dict[str, bytes]:
 def as_clients_see_it() -> dict[str, Any]:
     """The contract with the paths that the gateway has, and with each path's examples in its
     description, where Swagger UI shows them."""
-    import yaml  # only a worker that is asked loads it
+    import yaml  # loaded only by a worker that needs it
 
     described: dict[str, Any] = yaml.safe_load(contract("openapi.yaml"))
     paths = {}
