@@ -14,7 +14,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from jan_media.content.allowed_types import AllowedTypes
-from jan_media.fetch.policy import FetchPolicy
+from jan_media.fetch.policy import Places
 from jan_media.log import FORMATS
 
 T = TypeVar("T")
@@ -101,8 +101,8 @@ class Settings:
         self.max_fetches = read("MEDIA_MAX_FETCHES", "16", integer(1, 10_000))
 
         self.remote_fetch_timeout = read("MEDIA_REMOTE_FETCH_TIMEOUT", "15s", positive_duration)
-        self.fetch_allow = read("MEDIA_FETCH_ALLOW", "", places)  # CIDRs and host names
-        self.fetch_deny = read("MEDIA_FETCH_DENY", "", places)
+        self.fetch_allow = read("MEDIA_FETCH_ALLOW", "", Places)
+        self.fetch_deny = read("MEDIA_FETCH_DENY", "", Places)
 
         self.issuer = read("MEDIA_ISSUER", "http://localhost:8000/llm", str)
         self.audience = read("MEDIA_AUDIENCE", "jan", str)
@@ -410,10 +410,4 @@ def secret(text: str) -> str:
     """A secret that is too long to guess."""
     if len(text) < SHORTEST_SECRET:
         raise ValueError(f"must have at least {SHORTEST_SECRET} characters")
-    return text
-
-
-def places(text: str) -> str:
-    """A comma list of CIDRs and host names."""
-    FetchPolicy(allow=text)  # raises ValueError naming the entries that are none
     return text

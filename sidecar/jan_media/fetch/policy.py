@@ -1,5 +1,6 @@
 """Where a remote fetch may go: public addresses on the usual ports, and what an operator allows."""
 
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from jan_media.errors import Refused
@@ -10,22 +11,20 @@ _PORTS = {80, 443}
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
+@dataclass(frozen=True, slots=True)
 class FetchPolicy:
-    """Lists of networks (``10.1.0.0/16``, ``::1``) and hosts (``cdn.example.com``,
-    ``*.example.com`` for every name below it). Deny wins over allow."""
+    """``allow`` lifts the refusal of non-public addresses and of unusual ports for what it names,
+    and nothing else. ``deny`` wins over ``allow``."""
 
-    def __init__(self, allow: str = "", deny: str = "") -> None:
-        """Comma lists. ``allow`` lifts the refusal of non-public addresses and of unusual ports
-        for what it names, and nothing else. Raises `ValueError` naming every malformed entry."""
-        self._allowed = _Places(allow)
-        self._denied = _Places(deny)
+    allow: "Places"
+    deny: "Places"
 
     def check_host(self, host: str) -> None:
         """Check ``host``, as `normal_host` returns it, before it is looked up.
 
         Raises `Refused`.
         """
-        if self._denied.has_host(host):
+        if self.deny.has_host(host):
             raise Refused("url_not_allowed", f"Fetching from {host} is not allowed here.")
 
     def check_address(self, host: str, port: int, address: Address) -> None:
@@ -33,9 +32,9 @@ class FetchPolicy:
 
         Raises `Refused`.
         """
-        if self._denied.has_address(address) or self._denied.has_address(end_of(address)):
+        if self.deny.has_address(address) or self.deny.has_address(end_of(address)):
             raise Refused("url_not_allowed", f"Fetching from {host} is not allowed here.")
-        if self._allowed.has_host(host) or self._allowed.has_address(address):
+        if self.allow.has_host(host) or self.allow.has_address(address):
             return
         if not is_public(address):
             raise Refused("url_not_allowed", f"The host {host} does not lead to a public address.")
@@ -43,10 +42,12 @@ class FetchPolicy:
             raise Refused("url_not_allowed", f"Port {port} is not allowed; only 80 and 443 are.")
 
 
-class _Places:
-    """One comma list, parsed."""
+class Places:
+    """A comma list of networks (``10.1.0.0/16``, ``::1``) and hosts (``cdn.example.com``,
+    ``*.example.com`` for every name below it)."""
 
     def __init__(self, text: str) -> None:
+        """Raises `ValueError` naming every malformed entry."""
         self._networks: list[IPv4Network | IPv6Network] = []
         self._hosts: set[str] = set()
         self._parents: list[str] = []

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 from jan_media.errors import Refused
 from jan_media.fetch.addresses import Address
-from jan_media.fetch.policy import FetchPolicy
+from jan_media.fetch.policy import FetchPolicy, Places
 from jan_media.fetch.url import RemoteUrl, parse_url
 
 WORDS = [
@@ -36,7 +36,7 @@ WORDS = [
         b"/",
     ),
 ]
-_POLICY = FetchPolicy()
+_POLICY = FetchPolicy(Places(""), Places(""))
 
 
 def taken(text: str) -> RemoteUrl | None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jan_media.errors import Refused
 from jan_media.fetch.addresses import parse_address
-from jan_media.fetch.policy import FetchPolicy
+from jan_media.fetch.policy import FetchPolicy, Places
 from jan_media.fetch.url import parse_url
 
 from tests.fuzz.readers.url import (
@@ -14,6 +14,10 @@ from tests.fuzz.readers.url import (
     taken,
 )
 from tests.unit.fetch.servers import refused_as
+
+
+def policy_of(allow: str = "", deny: str = "") -> FetchPolicy:
+    return FetchPolicy(Places(allow), Places(deny))
 
 
 def allows(policy: FetchPolicy, host: str, port: int, address: str) -> bool:
@@ -31,7 +35,7 @@ def allows(policy: FetchPolicy, host: str, port: int, address: str) -> bool:
 
 
 def test_public_addresses_are_allowed_on_the_usual_ports_only() -> None:
-    policy = FetchPolicy()
+    policy = policy_of()
     assert allows(policy, "example.com", 80, "8.8.8.8")
     assert allows(policy, "example.com", 443, "8.8.8.8")
     assert not allows(policy, "example.com", 22, "8.8.8.8")
@@ -39,14 +43,14 @@ def test_public_addresses_are_allowed_on_the_usual_ports_only() -> None:
 
 
 def test_private_addresses_are_refused_whatever_the_name() -> None:
-    policy = FetchPolicy()
+    policy = policy_of()
     assert not allows(policy, "localhost", 80, "127.0.0.1")
     assert not allows(policy, "localhost.localdomain", 80, "::1")
     assert not allows(policy, "metadata.google.internal", 80, "169.254.169.254")
 
 
 def test_an_allowed_network_lifts_address_and_port_for_itself_only() -> None:
-    policy = FetchPolicy(allow="10.1.0.0/16, ::1")
+    policy = policy_of(allow="10.1.0.0/16, ::1")
     assert allows(policy, "files.internal", 9000, "10.1.2.3")
     assert allows(policy, "files.internal", 9000, "::ffff:10.1.2.3")
     assert allows(policy, "localhost", 80, "::1")
@@ -55,7 +59,7 @@ def test_an_allowed_network_lifts_address_and_port_for_itself_only() -> None:
 
 
 def test_an_allowed_host_lifts_address_and_port_for_itself_only() -> None:
-    policy = FetchPolicy(allow="Files.Internal.,*.cdn.internal")
+    policy = policy_of(allow="Files.Internal.,*.cdn.internal")
     assert allows(policy, "files.internal", 9000, "10.1.2.3")
     assert allows(policy, "a.b.cdn.internal", 9000, "10.1.2.3")
     assert not allows(policy, "cdn.internal", 80, "10.1.2.3")
@@ -64,7 +68,7 @@ def test_an_allowed_host_lifts_address_and_port_for_itself_only() -> None:
 
 
 def test_deny_is_stronger_than_allow_and_than_being_public() -> None:
-    policy = FetchPolicy(allow="10.0.0.0/8,files.internal", deny="10.9.0.0/16, bad.example")
+    policy = policy_of(allow="10.0.0.0/8,files.internal", deny="10.9.0.0/16, bad.example")
     assert allows(policy, "x.internal", 80, "10.8.0.1")
     assert not allows(policy, "files.internal", 80, "10.9.0.1")
     assert not allows(policy, "files.internal", 80, "::ffff:10.9.0.1")
@@ -75,19 +79,19 @@ def test_deny_is_stronger_than_allow_and_than_being_public() -> None:
 @pytest.mark.parametrize("deny", ["8.8.8.0/24", "::ffff:8.8.8.0/120", "::ffff:8.8.8.8"])
 @pytest.mark.parametrize("address", ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"])
 def test_what_is_denied_is_denied_in_every_form_of_its_address(deny: str, address: str) -> None:
-    assert not allows(FetchPolicy(deny=deny), "example.com", 443, address)
-    assert allows(FetchPolicy(deny="9.9.9.9"), "example.com", 443, address)
+    assert not allows(policy_of(deny=deny), "example.com", 443, address)
+    assert allows(policy_of(deny="9.9.9.9"), "example.com", 443, address)
 
 
 def test_allowing_an_address_does_not_allow_a_way_around_to_it() -> None:
-    policy = FetchPolicy(allow="10.1.0.0/16,::ffff:10.2.0.0/112")
+    policy = policy_of(allow="10.1.0.0/16,::ffff:10.2.0.0/112")
     assert allows(policy, "files.internal", 80, "10.2.0.1")
     assert not allows(policy, "files.internal", 80, "64:ff9b::10.1.2.3")
 
 
 def test_every_malformed_entry_is_named() -> None:
     with pytest.raises(ValueError, match=r"10\.0\.0\.1/8, http://x, a b"):
-        FetchPolicy(allow="10.0.0.1/8,example.com,http://x,a b")
+        Places("10.0.0.1/8,example.com,http://x,a b")
 
 
 # --- URLs

@@ -11,7 +11,7 @@ import certifi
 import pytest
 from jan_media.errors import ContentTooLarge
 from jan_media.fetch import checked_connection
-from jan_media.fetch.policy import FetchPolicy
+from jan_media.fetch.policy import FetchPolicy, Places
 from jan_media.fetch.remote import RemoteFetcher, Sink
 
 from tests.unit.fetch.certificates import certificate_for
@@ -50,7 +50,9 @@ def fetcher(
     authority: str = certifi.where(),
 ) -> RemoteFetcher:
     with mock.patch("certifi.where", return_value=authority):
-        remote = FetcherWith(FetchPolicy(allow, deny), timeout=timeout, max_bytes=max_bytes)
+        remote = FetcherWith(
+            FetchPolicy(Places(allow), Places(deny)), timeout=timeout, max_bytes=max_bytes
+        )
     remote.names = names or Names(**FILES)
     return remote
 
@@ -182,7 +184,7 @@ def test_an_address_inside_is_refused(host: str) -> None:
 
 
 def test_localhost_is_refused_as_the_system_looks_it_up_too() -> None:
-    remote = RemoteFetcher(FetchPolicy(), timeout=10, max_bytes=10)
+    remote = RemoteFetcher(FetchPolicy(Places(""), Places("")), timeout=10, max_bytes=10)
     with refused_as("url_not_allowed"):
         asyncio.run(fetched(remote, "http://localhost/"))
 
@@ -422,7 +424,7 @@ def test_a_name_server_that_does_not_answer_is_a_timeout(monkeypatch: pytest.Mon
         return []
 
     monkeypatch.setattr(checked_connection, "addresses_of", stuck)
-    remote = RemoteFetcher(FetchPolicy(), timeout=0.2, max_bytes=10)
+    remote = RemoteFetcher(FetchPolicy(Places(""), Places("")), timeout=0.2, max_bytes=10)
     with refused_as("remote_fetch_timeout"):
         asyncio.run(fetched(remote, "http://slow.test/"))
 
