@@ -21,10 +21,10 @@ from jan_media.commands.entry import fail, failing_plainly, settings_of_environm
 from jan_media.commands.terminal import AsJson, print_json, progress
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.settings import Settings, WrongSettings, load_settings
-from jan_media.storage.interface import StorageUnavailable
+from jan_media.storage.interface import Storage, StorageUnavailable
 
 if TYPE_CHECKING:
-    from jan_media.library.move import Moved, Source
+    from jan_media.library.move import Moved, Readable
 
 FROM = "FROM_"
 # These say where a library is: the source must not inherit them from the target.
@@ -139,37 +139,37 @@ def _move(
     moved = Moved()
     with (
         closing(open_library(target)) as new,
-        _opened(source, jan_server, takes=target.allowed_types | target.file_types) as (old, total),
+        _opened(source, jan_server, takes=target.allowed_types | target.file_types) as opened,
     ):
+        old, storage, total = opened
         new.catalog.migrate()
-        for each in (old, new):
-            each.storage.check()
+        for each in (storage, new.storage):
+            each.check()
         new.spool_dir.mkdir(parents=True, exist_ok=True)
         with progress(
             total,
             lambda: moved.ids,
             lambda: f"{moved.copied_objects} objects copied ({decimal(moved.copied_bytes)})",
         ):
-            move(old, new, moved, jobs=jobs, delete=delete)
+            move(old, storage, new, moved, jobs=jobs, delete=delete)
     return moved
 
 
 @contextmanager
 def _opened(
     settings: Settings, jan_server: str, *, takes: AllowedTypes
-) -> "Iterator[tuple[Source, int]]":
+) -> "Iterator[tuple[Readable, Storage, int]]":
     """The source, ours or jan-server's media-api, and about how many ids it has.
 
     At the end, prints the ids of jan-server that were left out since ``takes`` lacks their types.
     """
-    from jan_media.library.move import Source
     from jan_media.sidecar import open_library
 
     if not jan_server:
         with closing(open_library(settings)) as library:
             _require_current(library.catalog.schema_version())
             counts = library.catalog.counts()
-            yield Source(library.catalog, library.storage), counts["media"] + counts["pending"]
+            yield library.catalog, library.storage, counts["media"] + counts["pending"]
         return
     from jan_media.library.jan_server import Bucket, MediaObjects
 
@@ -180,7 +180,7 @@ def _opened(
         closing(MediaObjects(url, issuer=jan_server, takes=takes)) as table,
         closing(Bucket(settings.s3)) as bucket,
     ):
-        yield Source(table, bucket), table.count()
+        yield table, bucket, table.count()
     if table.left_out:
         print(
             "left out, since MEDIA_ALLOWED_TYPES and MEDIA_FILE_TYPES do not name their types: "

@@ -42,14 +42,6 @@ class Readable(Protocol):
         return []
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a move comes from."""
-
-    catalog: Readable
-    storage: Storage
-
-
 @dataclass
 class Moved(Counts):
     """What a move has done so far."""
@@ -71,32 +63,35 @@ class _Damaged(Exception):
     """The source's bytes are missing or are not those of the content."""
 
 
-def move(source: Source, target: Library, moved: Moved, *, jobs: int, delete: bool) -> None:
-    """Bring to the target what the source has and the target lacks; API keys too.
+def move(
+    source: Readable, storage: Storage, target: Library, moved: Moved, *, jobs: int, delete: bool
+) -> None:
+    """Bring to the target what the source and its storage have and the target lacks; API keys too.
 
     ``jobs`` is how many objects are copied at once. With ``delete``, claims that the source does
     not have are given up in the target. ``moved`` is kept up to date meanwhile. Raises
     `CatalogUnavailable` and `StorageUnavailable`; run again, it goes on.
     """
-    one, clock = _Move(source, target), target.clock
-    _move_api_keys(source.catalog, target.catalog, now=clock())
+    one, clock = _Move(source, storage, target), target.clock
+    _move_api_keys(source, target.catalog, now=clock())
     with ThreadPoolExecutor(jobs, thread_name_prefix="move") as threads:
-        for ids in batches(source.catalog, clock):
-            theirs = source.catalog.records(ids, now=clock())
+        for ids in batches(source, clock):
+            theirs = source.records(ids, now=clock())
             hashes = {record.media.sha256 for record in theirs.values() if record.media.sha256}
-            renditions = source.catalog.renditions(list(hashes))
+            renditions = source.renditions(list(hashes))
             ours = target.catalog.records(ids, now=clock())
             for done in threads.map(one.bring, theirs.values(), map(ours.get, theirs)):
                 moved.add(done)
             for done in threads.map(one.bring_rendition, renditions, renditions.values()):
                 moved.add(done)
     if delete:
-        _delete_departed(source.catalog, target.catalog, clock, moved)
+        _delete_departed(source, target.catalog, clock, moved)
 
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    source: Source
+    source: Readable
+    storage: Storage
     target: Library
 
     def bring(self, record: Record, ours: Record | None) -> Moved:
@@ -109,7 +104,7 @@ class _Move:
             elif new:
                 copied = self._bring_ready(record)
         except _Damaged:
-            if still_there(self.source.catalog, record, now=self.target.clock()):
+            if still_there(self.source, record, now=self.target.clock()):
                 return Moved(ids=1, damaged=[record.media.id])
         return replace(copied, ids=1, new_or_changed=int(new))
 
@@ -154,7 +149,7 @@ class _Move:
         if ours is not None and ours.media.state is State.READY:
             return Moved()
         self.target.catalog.take_in_unready(record, key_due_at=media.expires_at + hold_ms)
-        size = self.source.storage.size(media.storage_key)
+        size = self.storage.size(media.storage_key)
         if media.state is State.REJECTED or size is None:
             return Moved()
         if self.target.storage.size(media.storage_key) == size:
@@ -170,7 +165,7 @@ class _Move:
         """
         with Spool(self.target.spool_dir, max_bytes=size or 2**63) as spool:
             try:
-                spool.fill(self.source.storage.read(key))
+                spool.fill(self.storage.read(key))
             except (ObjectMissing, ContentTooLarge):
                 raise _Damaged from None
             if (spool.size, spool.sha256) != (size or spool.size, sha256 or spool.sha256):
