@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from jan_media.api.callers import client_address
 from jan_media.api.errors import error_response
 from jan_media.api.routes import sidecar_of
-from jan_media.identity.guest import guest_token
+from jan_media.identity.signing_keys import guest_token
 
 
 async def guest_login(request: Request) -> Response:

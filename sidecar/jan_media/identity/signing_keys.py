@@ -1,4 +1,4 @@
-"""The keys that sign guest tokens: ES256, published as a JWKS.
+"""Guest tokens, and the keys that sign them: ES256, published as a JWKS.
 
 Rotation without an outage: make a new key current and give the old one as the previous one; both
 are published, so tokens that the old one signed stay good until they expire.
@@ -7,6 +7,7 @@ are published, so tokens that the old one signed stay good until they expire.
 import base64
 import hashlib
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,32 @@ class SigningKeys:
         return jwt.encode(claims, self._current, algorithm=ALGORITHM, headers={"kid": self.kid})
 
 
-def kept_key(folder: Path) -> str:
-    """The PEM of the private key in ``folder``, made there if there is none yet.
+def guest_token(
+    keys: SigningKeys, *, issuer: str, audience: str, ttl: int, now: float
+) -> dict[str, Any]:
+    """What a login answers with: a JWT for a new user, good for ``ttl`` seconds from ``now`` (Unix
+    seconds) on."""
+    user_id = f"guest_{secrets.token_hex(16)}"
+    issued_at = int(now)
+    claims = {
+        "iss": issuer,
+        "sub": user_id,
+        "aud": audience,
+        "iat": issued_at,
+        "nbf": issued_at,
+        "exp": issued_at + ttl,
+        "jti": secrets.token_urlsafe(16),
+    }
+    return {
+        "access_token": keys.sign(claims),
+        "expires_in": ttl,
+        "user_id": user_id,
+        "token_type": "Bearer",
+    }
 
-    Any number of processes may start at once: all get the same key. Raises `OSError` if the folder
-    cannot be used.
-    """
+
+def kept_key(folder: Path) -> str:
+    """The PEM of the private key in ``folder``, as `kept_secret` makes and keeps it."""
     return kept_secret(folder / KEY_FILE, _new_private_key_pem).decode("ascii", "replace")
 
 

@@ -6,8 +6,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from jan_media.identity.guest import guest_token
-from jan_media.identity.signing_keys import SigningKeys
+from jan_media.identity.signing_keys import SigningKeys, guest_token
 
 NOW = 1_700_000_000.75
 KEYS = SigningKeys(
