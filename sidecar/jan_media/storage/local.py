@@ -81,7 +81,10 @@ class LocalStorage(LocalUrls, Storage):
         self.root = root
         self._incoming = root / "incoming"
         with _failures_mapped():
-            self._make_folders()
+            root.mkdir(parents=True, exist_ok=True)
+            for folder in (self._incoming, *(root / f"{number:02x}" for number in range(256))):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            _fsync_folder(root)
             self._clear_abandoned()
 
     @property
@@ -151,13 +154,6 @@ class LocalStorage(LocalUrls, Storage):
     def _path(self, key: str) -> Path:
         name = require_key(key).replace("/", ",")
         return self.root / hashlib.sha256(key.encode()).hexdigest()[:2] / name
-
-    def _make_folders(self) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        for folder in (self._incoming, *(self.root / f"{number:02x}" for number in range(256))):
-            if not folder.is_dir():
-                folder.mkdir(mode=0o700, exist_ok=True)
-        _fsync_folder(self.root)
 
     @contextmanager
     def _new_file(self) -> Iterator[tuple[BinaryIO, Path]]:
