@@ -164,8 +164,8 @@ class RawBody:
         max_bytes = spool.max_bytes
         limit = int(max_bytes * self.growth) + self.beside
         refuse_announced_size(request, limit, max_bytes=max_bytes, param=self.param)
+        self.request, self.spool = request, spool
         self.arriving = Arriving(request)
-        self.spool = spool
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes of the body and spool the file's bytes among them. Blocking."""

@@ -21,8 +21,6 @@ from jan_media.api.upload import receive, spooled
 from jan_media.errors import ContentTooLarge, Refused
 from jan_media.library.library import held_until
 from jan_media.library.resolve import not_found
-from jan_media.library.spool import Spool
-from jan_media.sidecar import Sidecar
 from jan_media.storage.local_urls import LocalUrls
 
 ANY_TYPE = "application/octet-stream"  # the bytes determine the type, when the id is first used
@@ -30,9 +28,8 @@ ANY_TYPE = "application/octet-stream"  # the bytes determine the type, when the 
 
 async def download(request: Request) -> Response:
     """Read an object with a presigned URL."""
-    sidecar, urls = _local(request)
-    path = request.path_params["key"]
-    mime = urls.check_url("GET", path, _query(request), time.time())
+    sidecar, path = sidecar_of(request), request.path_params["key"]
+    mime = _urls(request).check_url("GET", path, _query(request), time.time())
     key, _, filename = path.rpartition("/")
     total = await sidecar.lanes.downloads.run(sidecar.library.storage.size, key)
     if total is None:
@@ -43,13 +40,12 @@ async def download(request: Request) -> Response:
 
 async def put(request: Request) -> Response:
     """Write an object with a presigned URL."""
-    sidecar, urls = _local(request)
-    key = request.path_params["key"]
-    mime = urls.check_url("PUT", key, _query(request), time.time())
+    sidecar, key = sidecar_of(request), request.path_params["key"]
+    mime = _urls(request).check_url("PUT", key, _query(request), time.time())
     if request.headers.get("content-type") != mime:
         raise Refused("access_refused", f"Send it with Content-Type: {mime}.", "Content-Type")
     async with spooled(sidecar) as spool:
-        await _receive(request, RawBody(request, spool), key)
+        await _receive(RawBody(request, spool), key)
     return Response(status_code=200)
 
 
@@ -65,7 +61,7 @@ async def post(request: Request) -> Response:
                 break
         if not form.key:
             raise no_file()
-        await _receive(request, form, form.key)
+        await _receive(form, form.key)
     return Response(status_code=204)
 
 
@@ -75,16 +71,16 @@ PATHS = [
 ]
 
 
-def _local(request: Request) -> tuple[Sidecar, LocalUrls]:
-    """The sidecar, and the checker of signatures. These paths exist only with a local storage."""
-    sidecar = sidecar_of(request)
-    assert sidecar.local_urls is not None
-    return sidecar, sidecar.local_urls
+def _urls(request: Request) -> LocalUrls:
+    """The checker of signatures. These paths exist only with a local storage."""
+    urls = sidecar_of(request).local_urls
+    assert urls is not None
+    return urls
 
 
-async def _receive(request: Request, body: RawBody, key: str) -> None:
+async def _receive(body: RawBody, key: str) -> None:
     """Keep the file under ``key``."""
-    sidecar, spool = sidecar_of(request), body.spool
+    sidecar, spool = sidecar_of(body.request), body.spool
     library = sidecar.library
 
     def keep() -> None:
@@ -98,7 +94,7 @@ async def _receive(request: Request, body: RawBody, key: str) -> None:
         library.storage.put(key, spool.from_start(), mime=ANY_TYPE)
 
     try:
-        await receive(sidecar, body, keep, caller=client_address(request))
+        await receive(sidecar, body, keep, caller=client_address(body.request))
     except ContentTooLarge as refusal:
         raise refusal.at(body.param) from None
 
@@ -109,13 +105,10 @@ class SignedForm(FormBody):
     known = None  # the policy names every field
     key = ""  # the file's storage key, once the policy has been checked
 
-    def __init__(self, request: Request, spool: Spool) -> None:
-        super().__init__(request, spool)
-        _, self._urls = _local(request)
-
     def check(self, fields: Mapping[str, str]) -> None:
         """Check the fields against the policy. Raises `Refused`."""
-        self.key, self.spool.max_bytes = self._urls.check_post(fields, time.time())
+        urls = _urls(self.request)
+        self.key, self.spool.max_bytes = urls.check_post(fields, time.time())
 
 
 def _query(request: Request) -> dict[str, str]:
