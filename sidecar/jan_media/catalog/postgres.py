@@ -27,15 +27,11 @@ How it keeps the contract
 
 What it needs
     A database (better one of its own: the tables have plain names; or a schema of its own, by
-    ``?options=-csearch_path%3Djan_media`` in the URL). The role needs CONNECT, USAGE on the
-    schema, and SELECT, INSERT, UPDATE, DELETE on the tables; CREATE on the schema too when the
-    sidecar is started for the first time or after an upgrade.
+    ``?options=-csearch_path%3Djan_media`` in the URL). docs/operations.md says what its role may
+    do, how many connections there are, and how to have TLS.
 
 Beware
-    - A process opens up to `CONNECTIONS` connections: with many sidecars and workers mind the
-      server's ``max_connections``.
     - Behind PgBouncer use session pooling. Transaction pooling loses the timeouts set here.
-    - TLS is the URL's business: ``sslmode=verify-full`` and so on.
     - Use it after a fork, not before: connections and pool threads do not survive one.
 """
 

@@ -12,16 +12,9 @@ How the contract is kept
     Presigned URLs are computed by `sigv4` and forms by boto3, for the public endpoint. A download
     URL names its media id in ``response-content-disposition``.
 
-Permissions (IAM actions)
-    On ``arn:aws:s3:::BUCKET``: ``s3:ListBucket`` (without it S3 answers 403, not 404, for an
-    object that is missing), ``s3:GetBucketCORS`` (only for ``jan-media doctor``).
-    On ``arn:aws:s3:::BUCKET/*``: ``s3:GetObject``, ``s3:PutObject``, ``s3:DeleteObject``,
-    ``s3:AbortMultipartUpload``.
-    The bucket needs no public access: everything is read by signed URLs.
-
-CORS, for browsers that upload or fetch with JavaScript
-    The bucket must allow ``GET``, ``PUT`` and ``POST`` from the site's origin, with the header
-    ``content-type``, and should expose ``ETag``. `s3_diagnosis` checks it and prints a rule.
+What it needs
+    docs/operations.md lists permissions, CORS for web pages, and lifecycle rules: parts of an
+    upload that died are not listed as objects, and versioning keeps every deleted one.
 
 Credentials
     They are those of the settings, or of boto3's default chain. Temporary ones are renewed by boto3
@@ -37,9 +30,6 @@ Beware
     A form has no ``Content-Type`` field, and S3 refuses one, as it does every field that the policy
     does not name: the type is what the bytes say.
     A presigned PUT cannot limit the size; only the form can. The library measures either way.
-    A process killed during a multipart upload leaves parts that are not listed as objects. Give
-    the bucket a lifecycle rule ``AbortIncompleteMultipartUpload`` of one day.
-    Versioning keeps every deleted object: leave it off, or expire old versions by a rule.
     Services older than 2025 do not know the checksum trailers that botocore sends by default;
     they are sent only where the protocol demands them.
 """
