@@ -87,16 +87,20 @@ async def addresses_of(host: str) -> Sequence[str]:
 
 
 async def _connect(addresses: list[Address], port: int) -> "CountedSocket":
-    """Connect to the first address that answers. Raises `OSError` if none does."""
+    """Connect to the first address that answers. Raises the last one's `OSError` if none does."""
+    failure = OSError("there is no address")
     for address in addresses:
-        with contextlib.suppress(OSError), contextlib.ExitStack() as unless_connected:
-            sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
-            unless_connected.enter_context(sock)
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
-            unless_connected.pop_all()
-            return CountedSocket(sock)
-    raise OSError("no address answers")
+        try:
+            with contextlib.ExitStack() as unless_connected:
+                sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+                unless_connected.enter_context(sock)
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+                unless_connected.pop_all()
+                return CountedSocket(sock)
+        except OSError as error:
+            failure = error
+    raise failure
 
 
 class CountedSocket(ByteStream):

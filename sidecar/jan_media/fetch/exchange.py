@@ -19,7 +19,9 @@ from jan_media.fetch.url import RemoteUrl
 _SECONDS = 10.0  # to send the request, and to wait for each read
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _NAME, _LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+", rb"[^\0\r\n]*"
-_FIELD = re.compile(rb"^(%b)[ \t]*(:%b(?:\r?\n[ \t]%b)*)\r?$" % (_NAME, _LINE, _LINE), re.MULTILINE)
+_FOLDED = rb"(?:\r?\n[ \t][^\r\n]*)*"
+_FIELD = re.compile(rb"^(%b)[ \t]*(:%b%b)\r?$" % (_NAME, _LINE, _FOLDED), re.MULTILINE)
+_LONGEST_EVENT = 64 * 1024  # bytes of a head or trailers, above the limit of the connection itself
 
 
 class Exchange:
@@ -31,7 +33,7 @@ class Exchange:
     def __init__(self, connection: ByteStream, url: RemoteUrl) -> None:
         self._connection = connection
         self._url = url
-        self._http = h11.Connection(h11.CLIENT)
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_EVENT)
         self._received = b""  # of an incomplete head, or after a complete one
 
     async def ask(self) -> h11.Response:
@@ -84,5 +86,5 @@ class Exchange:
 def _by_the_book(head: bytes) -> bytes:
     """The head, reduced to its status line and fields; a folded line goes with its field."""
     status, _, lines = head.partition(b"\n")
-    fields = [name + rest for name, rest in _FIELD.findall(lines)]
+    fields = [(name + rest).replace(b"\0", b"") for name, rest in _FIELD.findall(lines)]
     return b"\r\n".join([status.removesuffix(b"\r"), *fields, b"", b""])

@@ -298,6 +298,18 @@ def test_a_header_line_that_is_none_is_skipped(line: str) -> None:
     assert fetch_from(answering(head + b"abc"), fetcher())[0] == b"abc"
 
 
+def test_a_folded_line_counts_though_it_holds_a_nul() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\0\r\n\r\n"
+    assert fetch_from(answering(head + b"3\r\nabc\r\n0\r\n\r\n"), fetcher())[0] == b"abc"
+
+
+def test_many_trailers_are_read() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    trailers = b"X-Trailer: of thirty bytes in all\r\n" * 800
+    sent = head + b"3\r\nabc\r\n0\r\n" + trailers + b"\r\n"
+    assert fetch_from(answering(sent), fetcher())[0] == b"abc"
+
+
 def test_a_blank_before_the_colon_does_not_hide_what_frames_the_content() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n"
     assert fetch_from(answering(head + b"3\r\nabc\r\n0\r\n\r\n"), fetcher())[0] == b"abc"
