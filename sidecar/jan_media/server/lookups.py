@@ -43,6 +43,8 @@ class Lookups:
             self._asked = []
             # It has the first of these requests in the log and in its trace.
             self._answer = asyncio.create_task(self._ask_for(self._asked))
+            # asyncio would log a failure that nobody is left to hear of.
+            self._answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._asked.append(ids)
         return await asyncio.shield(self._answer)  # the others wait for it, too
 

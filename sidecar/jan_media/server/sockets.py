@@ -27,8 +27,10 @@ def held(address: Address) -> Iterator[tuple[socket.socket, Address]]:
     Raises `CannotStart` if the address is taken or invalid.
     """
     tcp = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(socket.AF_UNIX if address.path else tcp) as sock:
+    with contextlib.ExitStack() as until_the_end:
         try:
+            sock = socket.socket(socket.AF_UNIX if address.path else tcp)
+            until_the_end.enter_context(sock)
             if address.path:
                 _bind_unix(sock, address.path)
             else:
