@@ -22,7 +22,7 @@ from jan_media.settings import Address
 from jan_media.sidecar import Sidecar
 
 LONGEST_USER_ID = 256  # characters
-LONGEST_OWNER = 1024  # bytes of UTF-8: an index of the catalog holds it
+LONGEST_IDENTITY = 1024  # bytes of UTF-8: an index of the catalog holds it
 USER_HEADER = "x-jan-user-id"
 ISSUER_HEADER = "x-jan-issuer"
 SECRET_HEADER = "x-jan-gateway-secret"  # noqa: S105  the name of a header
@@ -41,11 +41,11 @@ def owner_of(request: Request, fields: Mapping[str, Any] | None = None) -> str:
         return vouched
     if not sidecar_of(request).gateway_secret.configured:
         owner = f"local|{named or _user_id(request.query_params) or 'anonymous'}"
-        if len(owner.encode()) > LONGEST_OWNER:
+        if len(owner.encode()) > LONGEST_IDENTITY:
             raise Refused(
                 "invalid_field",
                 "The user's name is too long: with its issuer it may have "
-                f"{LONGEST_OWNER} bytes of UTF-8",
+                f"{LONGEST_IDENTITY} bytes of UTF-8",
                 "user_id",
             )
         return owner
@@ -76,8 +76,8 @@ def vouched_for(request: Request) -> str:
     if not subject:
         return ""
     encoded = f"{request.headers.get(ISSUER_HEADER, '')}|{subject}".encode("latin-1")
-    if len(encoded) > LONGEST_OWNER:
-        raise Refused("unauthenticated", f"The caller's identity has over {LONGEST_OWNER} bytes")
+    if len(encoded) > LONGEST_IDENTITY:
+        raise Refused("unauthenticated", f"The caller's identity has over {LONGEST_IDENTITY} bytes")
     try:
         owner = encoded.decode()
     except UnicodeDecodeError:

@@ -109,8 +109,8 @@ class _Move:
         return replace(copied, ids=1, new_or_changed=int(new))
 
     def bring_rendition(self, of: tuple[str, str], rendition: Rendition) -> Moved:
-        """Make the target hold a rendition, if it has its original. One that cannot be brought is
-        made anew there when it is asked for."""
+        """Make the target hold a rendition, if it has its original. One whose bytes are damaged
+        is made anew there when it is asked for."""
         (sha256, fit), catalog, from_key = of, self.target.catalog, rendition.storage_key
         if of in catalog.renditions([sha256]):
             return Moved()

@@ -183,7 +183,7 @@ class S3Storage(Storage):
     ) -> Iterator[Iterator[bytes]]:
         asked: GetObjectRequestTypeDef = {"Bucket": self.bucket, "Key": self._key(key)}
         # RGW may answer 500 to a range of an object that is being put again.
-        if start > 0 or stop is not None:
+        if start or stop:
             asked["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         with failures_mapped("a read", key):
             body = self.client.get_object(**asked)["Body"]
