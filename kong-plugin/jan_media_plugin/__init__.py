@@ -6,6 +6,6 @@ from pathlib import Path
 def lua_path() -> str:
     """Return what Kong's ``lua_package_path`` must be for Kong to find jan-media-gate.
 
-    It lies beside this package: kong/plugins/jan-media-gate/handler.lua.
+    The gate is next to this package: kong/plugins/jan-media-gate/handler.lua.
     """
     return f"{Path(__file__).parent.parent}/?.lua;;"

@@ -19,7 +19,7 @@ def _load() -> type:
 JAN_MEDIA = ServedPlugin(
     name="jan-media",
     version="0.1.0",
-    priority=1100,  # above acl's 950, which admits only whom this plugin has let in
+    priority=1100,  # before acl (950), which admits only callers that this plugin has admitted
     schema=Schema,
     load=_load,
 )

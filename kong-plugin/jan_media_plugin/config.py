@@ -1,6 +1,6 @@
-"""The plugin's configuration: each field once, with what Kong checks and what it means.
+"""The plugin's configuration: declares each field once, with its checks and its description.
 
-Kong checks each field by itself and fills in defaults. Here they are checked against each other.
+Kong checks each field alone and fills in defaults. Here fields are checked against each other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -110,7 +110,7 @@ class Config:
         *("computer_screenshot.file_id", "images[].file_id", "mask.file_id"),
         *("source.url", "source.file_id", "fileData.fileUri", "file_data.file_uri"),
         *("fileData.file_uri", "file_data.fileUri"),
-        # Where bytes belong: SDKs take any text that is no URL for base64.
+        # Places of bytes: SDKs accept any text that is not a URL as base64.
         *("base64.data", "inlineData.data", "inline_data.data", "input_audio.data"),
         *("input_file.file_data", "file.file_data"),
     )
@@ -152,7 +152,7 @@ class Config:
         *(16_384, 1024, 1_048_576),
     )
     url_cache_size: int = schema.integer("Resolved URLs kept in memory.", 10_000, 0, 1_000_000)
-    # What the upstream gets to see.
+    # What the upstream receives.
     hide_credentials: bool = schema.boolean(
         "Keep the caller's Authorization, X-API-Key and X-Goog-Api-Key from the upstream.", True
     )
@@ -189,11 +189,11 @@ Schema = schema.schema_of(Config)
 
 
 def read_config(given: dict[str, Any]) -> Config:
-    """Return what Kong sent for an instance. Raises `ConfigError`."""
+    """Parse what Kong sent for an instance. Raises `ConfigError`."""
     config = schema.read_record(Config, given)
     if problems := [*_problems(config), *_problems_of_issuers(config.issuers)]:
         raise ConfigError("; ".join(problems))
-    # An empty secret is a vault reference that led nowhere. The sidecar refuses us if it needs one.
+    # An empty secret is an unresolved vault reference. The sidecar refuses us if it needs a secret.
     return replace(config, gateway_secret=config.gateway_secret or None)
 
 
@@ -234,7 +234,7 @@ def _problems_of_issuer(issuer: Issuer) -> Iterator[str]:
     given = [source for source in sources if getattr(issuer, source) is not None]
     if len(given) != 1:
         yield f"issuer needs exactly one of {', '.join(sources)}; it has {len(given)}"
-    # The sidecar knows an owner by "issuer|subject": two issuers must not make one.
+    # The sidecar names an owner "issuer|subject": those of two issuers must not be equal.
     if not issuer.issuer.isprintable() or not issuer.issuer or "|" in issuer.issuer:
         yield "issuer must be printable text without |"
     if len(issuer.issuer.encode()) > _LONGEST_ISSUER:
@@ -264,7 +264,7 @@ def _is_http_url(text: str) -> bool:
 
 
 def _is_public_key(pem: str) -> bool:
-    # Kong asks for the schema before it starts, and must not pay for these.
+    # Kong asks for the schema before it starts, and must not wait for these imports.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 

@@ -1,8 +1,8 @@
-"""One request as Kong has it: what the plugin reads of it, and what becomes of it.
+"""One request in Kong: what the plugin reads of it, and how the plugin changes it.
 
-Each question to Kong costs its worker some 50 µs, so there are few. The Lua plugin jan-media-gate
-has gathered the headers and a small body before we are asked, and has left functions that do what
-we decide: see kong/plugins/jan-media-gate/handler.lua.
+Each call of Kong's PDK costs its worker some 50 µs, so there are few. The Lua plugin jan-media-gate
+has gathered the headers and a small body before we run, and has provided functions that carry out
+our decision: see kong/plugins/jan-media-gate/handler.lua.
 """
 
 import time
@@ -15,8 +15,8 @@ from jan_media_plugin.answers import misconfigured
 from jan_media_plugin.headers import Changes, Headers
 from jan_media_plugin.metrics import BODY_BYTES
 
-# Kong takes the time of the square of an answer's size, and some 100 µs for each answer: long texts
-# travel fastest in pieces of some 32 KiB, many short ones together in the last call.
+# Kong's time for an answer grows with the square of its size, plus some 100 µs: long texts are sent
+# fastest in pieces of some 32 KiB, and many short ones together in the last call.
 PIECE_BYTES = 32 * 1024
 LAST_CALL_BYTES = 256 * 1024
 
@@ -25,7 +25,7 @@ Identity = tuple[dict[str, str], dict[str, str]]
 
 
 class Edit(NamedTuple):
-    """Replace ``body[start:end]`` of the body as it was sent; ``start == end`` inserts."""
+    """Replace ``body[start:end]`` of the original body; ``start == end`` inserts."""
 
     start: int
     end: int
@@ -45,7 +45,7 @@ class Exchange:
     """A request on its way through the plugin."""
 
     def __init__(self, kong: Any, gathered: object) -> None:
-        """``gathered`` is what the gate left. Raises `Refused` where that is nothing."""
+        """``gathered`` is what the gate gathered. Raises `Refused` if that is nothing."""
         self._kong = kong
         if not isinstance(gathered, dict):
             raise misconfigured(
@@ -62,11 +62,11 @@ class Exchange:
         self.about = About(gathered.get("request_id") or "")
         about.set(self.about)
         self.body_seconds = 0.0
-        """How long Kong took to have the body, which may come as slowly as the client likes."""
+        """How long Kong took to read the body, which depends on the client."""
         self._body: str | None = gathered.get("body")
         self._headers_of_body: Changes = {}
         self._new_body: list[tuple[int, int, bytes | int]] | int | None = None
-        """For the gate: edits, or of how many pieces another body was made."""
+        """For the gate: edits, or the number of pieces of a new body."""
 
     async def consumer(self) -> dict[str, Any]:
         """Return Kong's consumer, if another plugin has authenticated one; else an empty dict."""
@@ -74,19 +74,19 @@ class Exchange:
         return consumer if isinstance(consumer, dict) else {}
 
     async def body(self) -> bytes:
-        """Return the body as sent; empty if nothing in it can concern us."""
+        """Return the body as sent; empty if it cannot contain anything for us."""
         if self._body is not None:
             body = self._body.encode("utf-8", "surrogateescape")
         else:
             began = time.perf_counter()
-            # Kong 3.9 fails on a body that is larger than the limit given here: 0 is none.
+            # Kong 3.9 fails on a body that is larger than the limit given here; 0: no limit.
             body = await self._kong.request.get_raw_body(0)
             self.body_seconds = time.perf_counter() - began
         BODY_BYTES.inc(len(body))
         return body
 
     async def edit(self, edits: Sequence[Edit]) -> None:
-        """Have the upstream get the body as sent with ``edits`` made, which are in rising order."""
+        """Send the upstream the body with ``edits``, which are in rising order."""
         left = LAST_CALL_BYTES
         new_body: list[tuple[int, int, bytes | int]] = []
         for edit in edits:
@@ -97,12 +97,12 @@ class Exchange:
         self._new_body = new_body
 
     async def replace(self, body: bytes, headers: Changes) -> None:
-        """Have the upstream get ``body`` instead, with the headers that say what it is now."""
+        """Send the upstream ``body`` instead, with the headers that describe it."""
         self._new_body = await self._send(body)
         self._headers_of_body = headers
 
     async def stored(self, ids: Sequence[str]) -> None:
-        """Have the answer to the client name media that were stored from the body."""
+        """Name, in the response to the client, the media that were stored from the body."""
         await self._kong.ctx.shared.set("jan_media_ids", ", ".join(ids))
 
     async def admit(
@@ -110,19 +110,19 @@ class Exchange:
     ) -> None:
         """Let the request pass: with these changes of headers, and for acl with these groups.
 
-        This is the last call, with all that a request is granted: should the plugin die before
-        it, or in the middle of it, the request goes nowhere. None grants nothing. With an
-        ``identity`` Kong's own plugins know the caller.
+        This is the last call, and grants everything at once: if the plugin dies before or during
+        it, the request is not forwarded. ``groups`` of None grants nothing. With an ``identity``,
+        Kong's own plugins know the caller.
         """
         changes = {**changes, **self._headers_of_body}
-        # Lua counts no arguments behind a nil: false stands for what is not there.
+        # Lua drops arguments after a nil, so false stands for a missing one.
         what: list[Any] = [changes or False, False if groups is None else groups]
         if self._new_body is not None or identity is not None:
             what += (False if self._new_body is None else self._new_body, *(identity or ()))
         await self._kong.ctx.shared.jan_media_admit(*what)
 
     async def _send(self, text: bytes) -> int:
-        """Send ``text`` ahead, and return in how many pieces."""
+        """Send ``text`` in pieces before the last call; return their number."""
         starts = range(0, len(text), PIECE_BYTES)
         for start in starts:
             await self._kong.ctx.shared.jan_media_piece(text[start : start + PIECE_BYTES])
@@ -132,6 +132,6 @@ class Exchange:
 def _lines(value: object) -> list[str]:
     """Return a header's lines but those that are empty.
 
-    Lua has a text for one line, a list for several, and true for an empty one.
+    Lua gives a string for one line, a list for several, and true for an empty one.
     """
     return [line for line in value if isinstance(line, str)] if isinstance(value, list) else []

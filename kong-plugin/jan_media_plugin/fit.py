@@ -1,7 +1,7 @@
-"""What a model takes: the presets of ``fit``, and what a request with so many images has to fit.
+"""What a model accepts: the presets of ``fit``, and the limits for a number of images.
 
-Each preset has the page that says so and the month in which it was read. Any field of kong.yml's
-``fit`` overrides the preset's.
+Each preset names its source, and the month in which that was read. Any field of kong.yml's ``fit``
+overrides the preset's.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -10,14 +10,14 @@ from typing import Any, Literal, get_args
 from jan_media_plugin import schema
 
 Preset = Literal["openai", "anthropic", "gemini", "qwen"]
-MB = 1_000_000  # the pages say MB, and do not say which: the smaller is small enough for both
+MB = 1_000_000  # the pages do not define MB; the smaller meaning satisfies both
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """Limits of one image. None and an empty tuple: there is no such limit.
 
-    As ``fit`` in kong.yml it is what differs from a preset.
+    As ``fit`` in kong.yml, it has the differences from a preset.
     """
 
     preset: Preset | None = schema.string(
@@ -40,7 +40,7 @@ class Fit:
     many_max_edge: int | None = schema.integer("In pixels: see many.", None, 16, 65_535)
 
     def limits(self) -> "Fit":
-        """Return the preset's limits with what differs here."""
+        """Return the preset's limits, overridden by those here."""
         given = {name: value for name, value in asdict(self).items() if value not in (None, ())}
         return replace(PRESETS[given.pop("preset")], **given) if self.preset else self
 
@@ -53,7 +53,7 @@ class Fit:
         return replace(plain, max_edge=min(edges))
 
     def as_question(self) -> dict[str, Any]:
-        """Return what the sidecar is asked for."""
+        """Return the limits as a question to the sidecar has them."""
         return {
             "types": self.types,
             "max_bytes": self.max_bytes,

@@ -26,8 +26,8 @@ from jan_media_plugin.resolve.sidecar import Sidecar
 
 log = logging.getLogger(__name__)
 
-# A process has one plugin instance for each place in kong.yml and each Kong worker. Those with the
-# same settings share what they know: one object for each combination of settings.
+# A process has one plugin instance for each place in kong.yml and each Kong worker. Instances with
+# the same settings share one object, with its caches and connections.
 _shared_sidecar = functools.lru_cache(maxsize=64)(Sidecar)
 _shared_tokens = functools.lru_cache(maxsize=64)(Tokens)
 _shared_api_keys = functools.lru_cache(maxsize=64)(ApiKeys)
@@ -35,7 +35,7 @@ _shared_lookup = functools.lru_cache(maxsize=64)(MediaLookup)
 
 
 class Plugin:
-    """One instance, for one ``config`` of kong.yml. Holds nothing of any request."""
+    """One instance, for one ``config`` of kong.yml. Holds no state of any request."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         """Raises `ConfigError`; the server then refuses every request of the instance."""
@@ -55,10 +55,10 @@ class Plugin:
         self._media = MediaInBody(read, sidecar, lookup)
 
     async def access(self, kong: Any) -> None:
-        """Admit the request or answer it. Each call on ``kong`` costs Kong 50 µs, so few are made.
+        """Admit the request, or end it. Each call on ``kong`` costs Kong 50 µs, so there are few.
 
-        The grant is the last call: should anything end this early, the way to the upstream is still
-        closed, and the acl guard on the route refuses whatever was not granted.
+        The grant is the last call: if anything ends this early, the way to the upstream is still
+        closed, and the route's acl refuses every request that was not granted.
         """
         began, exchange, span, outcome = time.perf_counter(), None, None, "unfinished"
         try:
@@ -90,15 +90,15 @@ class Plugin:
             log.debug("%s %s %.1fms", route, outcome, seconds * 1000)
 
     def _granted(self, caller: Caller | None) -> list[str] | None:
-        """Return the groups for the route's acl guard; None where there is nobody to guard for."""
+        """Return the groups for the route's acl guard; None if the route needs no guard."""
         if self._config.auth == "off":
             return None
         return [self._config.grant_group, *(caller.groups if caller is not None else ())]
 
     def _identity(self, caller: Caller | None) -> Identity | None:
-        """Return who the caller is in Kong's terms, if Kong is to be told.
+        """Return the caller as Kong's consumer and credential, if Kong is to know the caller.
 
-        Both, since Kong's acl takes a consumer's groups from its database without a credential.
+        Both, since without a credential Kong's acl takes a consumer's groups from its database.
         """
         if caller is None or self._config.auth == "consumer":
             return None
@@ -112,7 +112,7 @@ class Plugin:
         return consumer, {"id": own_id, "consumer_id": consumer["id"]}
 
     async def _identify(self, exchange: Exchange) -> Caller | None:
-        """Return the caller, None for nobody in particular where that is allowed."""
+        """Return the caller; None for an anonymous request, where those are allowed."""
         if self._config.auth == "off":
             return None
         if self._config.auth == "consumer":

@@ -1,4 +1,4 @@
-"""Media that a client sends inline, as base64: kept once like an upload, known again by hash."""
+"""Media that a client sends inline, as base64: stored once like an upload, recognized by hash."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from jan_media_plugin.rewrite.candidates import Kind
 from jan_media_plugin.rewrite.forms import takes_url
 from jan_media_plugin.rewrite.parsed import Standing
 
-_KNOWN_SECONDS = 3600  # an upload again after that renews the retention
+_KNOWN_SECONDS = 3600  # after that, another upload renews the retention
 _KNOWN_ENTRIES = 20_000
 _AT_ONCE = 4  # uploads of one request: each holds its file in memory
 
@@ -26,13 +26,13 @@ _USUAL_ALPHABET = bytes.maketrans(b"-_", b"+/")  # of base64, for that in URLs (
 Digest = bytes
 Resolve = Callable[[Sequence[str]], Awaitable[Mapping[str, Answer]]]
 
-# By issuer, subject and the hash of what the client sent: whose upload it was counts.
+# By issuer, subject and the hash of what the client sent: each caller has uploads of its own.
 _known_ids: TTLCache[tuple[str, str, Digest], str] = TTLCache(_KNOWN_ENTRIES, _KNOWN_SECONDS)
 
 
 @dataclass(frozen=True)
 class InlineMedia:
-    """What is inline in one request of ``caller``, at places where a URL may stand instead."""
+    """The inline media of one request of ``caller``, at places where a URL is allowed too."""
 
     config: Config
     sidecar: Sidecar
@@ -40,10 +40,10 @@ class InlineMedia:
     body: bytes
 
     async def named(self, standing: Sequence[Standing], resolve: Resolve) -> list[Standing]:
-        """Return ``standing`` with the ids of all that is kept now for names.
+        """Return ``standing`` with the ids of all media that are stored now as names.
 
-        What may not be kept has no name, and goes on as it came. ``resolve`` tells whether what is
-        known by its hash is still there. Raises `Refused`.
+        Media that may not be stored get no name, and are passed on unchanged. ``resolve`` tells
+        whether media that are known by hash still exist. Raises `Refused`.
         """
         digests = {
             one.candidate: blake3(self._text(one)).digest()
@@ -57,7 +57,7 @@ class InlineMedia:
                 {digest: one for digest, one in by_digest.items() if digest not in ids}
             )
         except Unavailable:
-            if self.config.fit is not None:  # as it came, it may not be what the model takes
+            if self.config.fit is not None:  # unchanged, it may not be what the model accepts
                 raise
             return list(standing)
         names = {one: ids[digest] for one, digest in digests.items() if digest in ids}
@@ -95,12 +95,12 @@ class InlineMedia:
         return ids
 
     async def _store(self, one: Standing) -> str | None:
-        """Return the id; None if it goes on as it came."""
+        """Return the id; None if the medium is passed on unchanged."""
         text = bytes(self._text(one)).replace(b"\\/", b"/")
         mime, encoded = _split_data_url(text)
         if encoded is None:
             return None
-        encoded = encoded.translate(_USUAL_ALPHABET)  # Google's SDK for Python writes the other
+        encoded = encoded.translate(_USUAL_ALPHABET)  # Google's Python SDK uses the URL alphabet
         try:
             content = pybase64.b64decode(encoded, validate=True)
         except ValueError:

@@ -22,11 +22,11 @@ from jan_media_plugin.rewrite.parsed import NotJson, Standing, at_places
 from jan_media_plugin.rewrite.places import Places
 
 _NOW_JSON: Changes = {"Content-Encoding": REMOVED, "Content-Type": "application/json"}
-_MOST_EDITS = 1000  # each may be a call of Kong; beyond, all of the body in few calls is cheaper
+_MOST_EDITS = 1000  # each may be a call of Kong; for more, it is cheaper to send the whole body
 
 
 class MediaInBody:
-    """Puts URLs, or bytes, in the place of names of media, for one configuration."""
+    """Replaces names of media by URLs or bytes, for one configuration."""
 
     def __init__(self, config: Config, sidecar: Sidecar, lookup: MediaLookup) -> None:
         self._config = config
@@ -36,7 +36,7 @@ class MediaInBody:
         self._places = Places(config.places, config.never_below)
 
     async def resolve(self, exchange: Exchange, caller: Caller | None) -> None:
-        """Rewrite the body if it names media, and leave it alone otherwise.
+        """Rewrite the body if it names media; otherwise leave it unchanged.
 
         Raises `Refused`. Then nothing has been changed.
         """
@@ -52,7 +52,7 @@ class MediaInBody:
         codings = codings_of(exchange.headers)
         body = in_utf8(decoded(sent, codings, most) if codings else sent)
         if is_form(exchange.headers) and not body.lstrip().startswith((b"{", b"[")):
-            return  # it is one; some clients say so of JSON, and model servers read it
+            return  # it is a form; some clients declare JSON as one, and model servers accept that
         stores_for = caller if self._config.inline == "store" else None
         standing = self._standing(body, stores=stores_for is not None)
         if not standing:
@@ -75,7 +75,7 @@ class MediaInBody:
             await exchange.stored(list(dict.fromkeys(inline_ids)))
 
     def _standing(self, body: bytes, *, stores: bool) -> list[Standing]:
-        """Return what names media in ``body``, at places of media."""
+        """Return the strings in ``body`` that name media, at places of media."""
         least = self._config.inline_min_bytes
         named = []
         try:
@@ -96,7 +96,7 @@ class MediaInBody:
 
 @dataclass
 class _Replacing:
-    """One request: what its names stand for, and the edits that say so."""
+    """One request: the media of its names, and the edits that insert them."""
 
     config: Config
     sidecar: Sidecar
@@ -106,9 +106,9 @@ class _Replacing:
     contents: dict[str, bytes] = field(default_factory=dict)
     """By id, the base64 of what was fetched."""
     put_in: int = 0
-    """Bytes of base64 that the body has more by now."""
+    """Bytes of base64 that were added to the body so far."""
     answered: dict[str, Answer] = field(default_factory=dict)
-    """What names stand for, so that nothing is looked up twice in one request."""
+    """Answers by name, so that nothing is looked up twice in one request."""
 
     async def edits(self, standing: Sequence[Standing]) -> list[Edit]:
         """Return all edits, in no order. Raises `Refused`."""
@@ -136,13 +136,13 @@ class _Replacing:
         return edits
 
     async def answers(self, names: Sequence[str]) -> dict[str, Answer]:
-        """Return what each name stands for. Raises `Refused`."""
+        """Return the answer for each name. Raises `Refused`."""
         new = [name for name in dict.fromkeys(names) if name not in self.answered]
         answers = self.lookup.remembered(new, self.fit)
         missing = [name for name in new if name not in answers]
         if missing:
             answers |= await self.lookup.resolve(missing, self.fit)
-        # What is not there may be stored by this very request, and has to be asked for again.
+        # This very request may store what is missing now, so a miss is asked for again.
         self.answered |= {n: one for n, one in answers.items() if not isinstance(one, NoMedia)}
         return {**self.answered, **answers}
 
@@ -153,7 +153,7 @@ class _Replacing:
             raise _no_media(name, why, one)
 
     async def _medium(self, found: Found, one: Standing) -> Medium:
-        """Return what goes on in the place of a name, with the bytes where they are needed."""
+        """Return what replaces a name, with the bytes where they are needed."""
         wants_bytes = self.config.resolve_as == "data_url" or needs_bytes(one, found.mime)
         if not wants_bytes or one.candidate.kind is Kind.INLINE:
             return Medium(found.id, found.url, found.mime)
@@ -171,7 +171,7 @@ class _Replacing:
         return pybase64.b64encode(content)
 
     def _take_room(self, found: Found, one: Standing) -> None:
-        """Refuse what would make the body larger than a client may send one."""
+        """Refuse what would make the body larger than a client's body may be."""
         self.put_in += found.bytes * 4 // 3 + 4
         if len(self.body) + self.put_in > self.config.max_body_bytes:
             raise too_large(

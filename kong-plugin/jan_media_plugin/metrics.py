@@ -1,6 +1,6 @@
 """What the plugin counts and times, for Prometheus: see docs/operations.md.
 
-Labels have few values: routes are those of Kong's configuration, outcomes are codes of errors.
+Labels have few values: routes are those of Kong's configuration, outcomes are error codes.
 """
 
 import logging
@@ -27,7 +27,7 @@ ProcessCollector(registry=REGISTRY)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 NO_ROUTE = "unknown"
-"""Stands for a route without a name, and for what ends before the route is known."""
+"""The label of routes without a name, and of requests that end before the route is known."""
 _MOST_ROUTES = 500
 _routes: set[str] = set()
 
@@ -76,15 +76,15 @@ SIDECAR_SECONDS = Histogram(
 
 
 def count_request(route: str | None, outcome: str, seconds: float) -> None:
-    """Count one request that is over. ``route`` is Kong's name of it."""
+    """Count one finished request. ``route`` is Kong's name of its route."""
     requests, times = _of_request(route, outcome)
     requests.inc()
     times.observe(seconds)
 
 
-@lru_cache(maxsize=2048)  # to find the labels takes longer than to count
+@lru_cache(maxsize=2048)  # looking up labels takes longer than counting
 def _of_request(route: str | None, outcome: str) -> tuple[Counter, Histogram]:
-    # Somebody may make routes by a program, with a new name each.
+    # A program may create routes, each with a new name.
     if route not in _routes and len(_routes) < _MOST_ROUTES and route:
         _routes.add(route)
     label = route if route and route in _routes else NO_ROUTE
@@ -94,8 +94,8 @@ def _of_request(route: str | None, outcome: str) -> tuple[Counter, Histogram]:
 def show(host: str, port: int) -> None:
     """Answer Prometheus at this address, in a thread, while the process lives.
 
-    Where the address is taken, as by a predecessor that is about to end, it is tried again and
-    again, which is logged once.
+    If the address is taken, for example by a predecessor that is about to end, this tries again
+    until it is free, and logs that once.
     """
     threading.Thread(target=_show, args=(host, port), name="metrics", daemon=True).start()
 
@@ -125,4 +125,4 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A scraper that goes away is no news."""
+        """Log nothing: a scraper that disconnects is no error."""

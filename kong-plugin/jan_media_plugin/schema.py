@@ -1,4 +1,4 @@
-"""Kong's schema language, as fields of dataclasses: each is declared once, for Kong and for us.
+"""Kong's schema language, as fields of dataclasses: one declaration serves Kong and us.
 
 Kong checks kong.yml against the schema and fills in defaults.
 """
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class ConfigError(ValueError):
-    """Names the fields that are wrong, and no value that may be secret."""
+    """Names the wrong fields, and no value that may be secret."""
 
 
 def string(says: str, *, default: str | None = None, **more: Any) -> Any:
@@ -42,7 +42,7 @@ def choice(says: str, *options: str) -> Any:
 
 
 def strings(says: str, *default: str, **element: Any) -> Any:
-    """Declare a list of texts; ``element`` is what holds for each."""
+    """Declare a list of texts; ``element`` has the checks of each."""
     return _declared("array", says, default, elements={"type": "string", **element})
 
 
@@ -53,7 +53,7 @@ def records(says: str, of: type) -> Any:
 
 def record(says: str, of: type) -> Any:
     """Declare a record of the dataclass ``of``, which may be left out."""
-    # Of a record that does not say this, Kong makes one of the defaults where nobody has set it.
+    # Without required=False, Kong would fill in a record of defaults where none is set.
     return _declared("record", says, None, fields=schema_of(of), required=False)
 
 
@@ -73,9 +73,9 @@ def schema_of(kind: Any) -> list[Field]:
 
 
 def read_record(kind: type[T], given: dict[str, Any]) -> T:
-    """Return what Kong sent for the dataclass ``kind``. Raises `ConfigError`.
+    """Read what Kong sent as the dataclass ``kind``. Raises `ConfigError`.
 
-    Kong has checked it, the bounds of numbers too; types are looked at again.
+    Kong has checked it, with the bounds of numbers; types are checked again.
     """
     try:
         return msgspec.convert(_out_of_lua({"fields": schema_of(kind)}, given), kind)
@@ -84,8 +84,8 @@ def read_record(kind: type[T], given: dict[str, Any]) -> T:
 
 
 def _out_of_lua(kind: Field, value: Any) -> Any:
-    """Return ``value`` as it was in kong.yml: Lua has nulls for what is not set, ``{}`` for an
-    empty list, and may make 7.0 of 7."""
+    """Return ``value`` as it was in kong.yml: Lua has null for an unset field, ``{}`` for an
+    empty list, and may turn 7 into 7.0."""
     if "fields" in kind and isinstance(value, dict):
         known = ((name, each) for one in kind["fields"] for name, each in one.items())
         return {

@@ -1,4 +1,4 @@
-"""Concurrent questions about one thing become one question."""
+"""Joins concurrent questions about one key into one question."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,14 +9,14 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """Asks ``fetch`` about keys, and never about one that it is being asked about."""
+    """Calls ``fetch`` for keys, and never twice at the same time for one key."""
 
     def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[dict[K, V]]]) -> None:
         self._fetch = fetch
         self._flights: dict[K, asyncio.Task[dict[K, V]]] = {}
 
     async def get(self, keys: Sequence[K]) -> dict[K, V]:
-        """Return what ``fetch`` says of ``keys``, asking once for all that nobody asked for yet.
+        """Return the answers of ``fetch`` for ``keys``, in one call for those not in flight yet.
 
         Raises what ``fetch`` raises. A caller that is cancelled leaves its flight to the others.
         """

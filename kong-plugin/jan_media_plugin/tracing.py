@@ -1,7 +1,7 @@
-"""The plugin's spans, one of each request, of which each question to the sidecar is a part.
+"""The plugin's spans: one per request, with a child span for each question to the sidecar.
 
-`jan_media.tracing` sends them. Where it is not switched on, nothing of OpenTelemetry is loaded, and
-a client's ``traceparent`` goes on to the model as it came.
+`jan_media.tracing` sends them. If that is off, nothing of OpenTelemetry is loaded, and a client's
+``traceparent`` is passed to the model unchanged.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def begin(headers: Mapping[str, list[str]], request_id: str, route: str | None) -> "Span | None":
-    """Begin the span of the running event, part of its client's trace if it has one; see `end`.
+    """Begin the span of the running event, in its client's trace if there is one; see `end`.
 
-    None where there is no tracing.
+    None if tracing is off.
     """
     spans = tracer()
     if spans is None:
@@ -31,12 +31,12 @@ def begin(headers: Mapping[str, list[str]], request_id: str, route: str | None) 
         kind=SpanKind.SERVER,
         attributes={"http.route": route or "", "jan.request_id": request_id},
     )
-    context.attach(set_span_in_context(span))  # until the event's own context goes
+    context.attach(set_span_in_context(span))  # until the event's own context ends
     return span
 
 
 def passed_on() -> dict[str, str]:
-    """Return the headers that make what comes next part of the current span."""
+    """Return the headers that make the next request's spans children of the current span."""
     headers: dict[str, str] = {}
     if tracer() is not None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -1,4 +1,4 @@
-"""API keys (``sk_…``): the sidecar says whose they are."""
+"""API keys (``sk_…``), which the sidecar verifies."""
 
 import hashlib
 import time
@@ -13,11 +13,11 @@ from jan_media_plugin.resolve.sidecar import Sidecar
 from jan_media_plugin.single_flight import SingleFlight
 
 _REMEMBERED_KEYS = 10_000
-_MOST_SECONDS_REFUSED = 5.0  # a key that has just been made should work soon
+_MOST_SECONDS_REFUSED = 5.0  # a key that was just created should work soon
 
 
 class _Verified(msgspec.Struct):
-    """The sidecar's answer about a key; what a bad one lacks is empty."""
+    """The sidecar's answer about a key; if the key is invalid, the other fields are empty."""
 
     valid: bool
     user_id: str = ""
@@ -26,9 +26,9 @@ class _Verified(msgspec.Struct):
 
 
 class ApiKeys:
-    """Checks keys; believes an answer for ``cache_seconds``, a refusal for a few seconds at most.
+    """Checks keys; caches an answer for ``cache_seconds``, a refusal for a few seconds at most.
 
-    Keys are remembered by their hash.
+    Keys are cached by their hash.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ApiKeys:
         self._asking: SingleFlight[str, Caller | None] = SingleFlight(self._ask)
 
     async def check(self, key: str) -> Caller:
-        """Return whose key it is. Raises `Refused`: 401, or 503 when the sidecar is away."""
+        """Return whose key it is. Raises `Refused`: 401, or 503 if the sidecar is unavailable."""
         digest = _digest(key)
         caller, _ = self._good.get(digest, (None, 0.0))
         if caller is None and digest not in self._bad:
@@ -65,7 +65,7 @@ class ApiKeys:
             self._bad[_digest(key)] = True
             return {key: None}
         caller = Caller(answer.user_id, "", groups_of(answer.groups))
-        # From when it was asked: a revocation may have come while the answer was on its way.
+        # Counted from the question: a revocation may have come while the answer was on its way.
         lifetime = self._cache_seconds - (self._now() - asked_at)
         if answer.expires_at is not None:
             lifetime = min(lifetime, answer.expires_at - self._now())

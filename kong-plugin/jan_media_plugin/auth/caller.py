@@ -1,4 +1,4 @@
-"""Who is calling, and what a request presents to say so."""
+"""Who is calling, and the credential that a request presents."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from jan_media_plugin.answers import CHALLENGE, Refused, invalid_token, unauthen
 _KEY_PREFIX = "sk_"
 _PROVIDERS_PREFIX = "sk-"  # of OpenAI, Anthropic and others
 KEY_HEADERS = ("x-api-key", "x-goog-api-key")
-"""Where clients of Anthropic's and Google's APIs put whatever credential they are given."""
+"""Where clients of Anthropic's and Google's APIs put the credential that they are given."""
 _KEY = re.compile(r"sk_[A-Za-z0-9_-]{8,200}", re.ASCII)
 LONGEST_SUBJECT = 255
-"""Bytes, as OpenID Connect has it (Core, section 2). With the longest issuer it makes the longest
-identity that the sidecar takes, so that nobody is somebody to one part and nobody to another."""
+"""Bytes, by OpenID Connect (Core, section 2). With the longest issuer this is the longest identity
+that the sidecar accepts, so plugin and sidecar agree on every caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Caller:
 def is_subject(value: object) -> bool:
     """Whether ``value`` can name a caller in a header and mean the same there.
 
-    White space around it would be lost on the way, and make two callers one.
+    White space around it would be lost in transit, so that two callers became one.
     """
     return (
         isinstance(value, str)
@@ -51,11 +51,11 @@ def groups_of(value: object) -> tuple[str, ...]:
 
 
 KONG = "kong"
-"""Who vouches for a consumer of Kong's. An issuer of tokens is a URL, so this is none of them."""
+"""The issuer of Kong's consumers. Issuers of tokens are URLs, so this cannot be one of them."""
 
 
 def caller_of_kong(consumer: Mapping[str, object]) -> Caller:
-    """Return the caller that Kong's consumer is: its custom_id, else its username, else its id.
+    """Return Kong's consumer as a caller: its custom_id, else its username, else its id.
 
     Raises `Refused` without a consumer, and for one that no header can name.
     """
@@ -72,14 +72,14 @@ def caller_of_kong(consumer: Mapping[str, object]) -> Caller:
 
 
 class Credential(NamedTuple):
-    """One token, of whatever form, or one well-formed API key; neither is checked yet."""
+    """One token, of any form, or one well-formed API key; neither is verified yet."""
 
     text: str
     is_api_key: bool
 
 
 def presented(headers: Mapping[str, Sequence[str]], *, api_keys: bool) -> Credential | None:
-    """Return the request's one credential, or None without any.
+    """Return the request's only credential, or None if it has none.
 
     ``Authorization: Bearer`` takes tokens and API keys (RFC 6750, the scheme in any case),
     ``X-API-Key`` and ``X-Goog-Api-Key`` take them too. Raises `Refused` for

@@ -1,4 +1,4 @@
-"""The keys of an issuer: the one that is configured, or those that it publishes (RFC 7517)."""
+"""The keys of an issuer: the configured one, or those that it publishes (RFC 7517)."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ from jan_media_plugin.config import Issuer
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_KEY_INTERVAL = 10.0  # seconds from one fetch for a key id that nobody knew to the next
-RETRY_INTERVAL = 1.0  # seconds between two fetches while the issuer is away
+UNKNOWN_KEY_INTERVAL = 10.0  # seconds between two fetches that an unknown key id causes
+RETRY_INTERVAL = 1.0  # seconds between two fetches while the issuer is unavailable
 _MOST_BYTES = 1 << 20
 _MOST_KEYS = 100
 _AWAY = "The keys of the token's issuer cannot be fetched. Try again shortly."
@@ -32,7 +32,7 @@ class Key(NamedTuple):
 
 
 class Keys:
-    """An issuer's keys. Behind a URL: fresh for a while, fetched again, and kept while that fails.
+    """An issuer's keys. Those of a URL are fetched again after a while, and kept if that fails.
 
     An unknown key id causes a fetch, at most one in `UNKNOWN_KEY_INTERVAL`; fetches for other
     reasons do not count, so that a new key is found at once. Concurrent callers share one fetch,
@@ -55,7 +55,7 @@ class Keys:
         self._clock = clock
         fixed = issuer.secret or issuer.public_key
         self._keys = [Key(None, name, fixed) for name in issuer.algorithms if fixed]
-        self._fetched_at = float("inf" if fixed else "-inf")  # what is configured never gets old
+        self._fetched_at = float("inf" if fixed else "-inf")  # a configured key never gets old
         self._tried_at = self._sought_unknown_at = float("-inf")
         self._failed = False
         self._flight: asyncio.Task[None] | None = None
@@ -64,7 +64,7 @@ class Keys:
     async def find(self, kid: str | None, algorithm: str) -> list[Key]:
         """Return the keys that a token with this header may be signed with.
 
-        Those without an id count, and all for a token without. Raises `Unavailable`.
+        Includes keys without an id; for a token without one, all keys. Raises `Unavailable`.
         """
         is_old = self._age() > self._fresh
         fetched = is_old and await self._fetch_again()
@@ -77,7 +77,7 @@ class Keys:
                 await self._fetched()
                 found = self._known(kid, algorithm)
         if not found and self._failed:
-            raise Unavailable(_AWAY)  # which may have published the key by now
+            raise Unavailable(_AWAY)  # the issuer may have published the key by now
         return found
 
     def _age(self) -> float:
@@ -95,18 +95,18 @@ class Keys:
         return self._flight is not None or since >= UNKNOWN_KEY_INTERVAL
 
     async def _fetch_again(self) -> bool:
-        """Return whether a fetch has been waited for."""
+        """Wait for a fetch if one is due; return whether one was."""
         if self._flight is None and self._clock() - self._tried_at < RETRY_INTERVAL:
             return False
         fetched = self._fetched()
         if self._failed and self._age() <= self._fresh + self._stale:
-            fetched.cancel()  # nobody waits to hear again that the issuer is away
+            fetched.cancel()  # no need to wait for the issuer to fail again
             return False
         await fetched
         return True
 
     def _fetched(self) -> asyncio.Future[None]:
-        """Start a fetch unless one is under way; what is returned may be cancelled alone."""
+        """Start a fetch unless one is running. Cancelling the returned future does not stop it."""
         if self._flight is None:
             self._flight = asyncio.create_task(self._fetch())
         return asyncio.shield(self._flight)
@@ -167,7 +167,7 @@ class Keys:
 def _usable_key(jwk: dict[str, Any], algorithm: str) -> Key | None:
     """The key for ``algorithm``, if it is a public signing key of that kind.
 
-    A symmetric key is never one: published, it is no secret, and no such algorithm is asked for.
+    A symmetric key never is: a published one is no secret, and no such algorithm is allowed.
     """
     method: Any = _ALGORITHMS[algorithm]
     public = {name: value for name, value in jwk.items() if name != "d"}
@@ -176,7 +176,7 @@ def _usable_key(jwk: dict[str, Any], algorithm: str) -> Key | None:
         if not signs or jwk.get("alg", algorithm) != algorithm:
             return None
         material = method.prepare_key(method.from_jwk(public))
-    except Exception:  # whatever a parser makes of an odd key: the others still count
+    except Exception:  # a parser may raise anything for a malformed key; the others still count
         return None
     kid = jwk.get("kid")
     return Key(kid if isinstance(kid, str) else None, algorithm, material)

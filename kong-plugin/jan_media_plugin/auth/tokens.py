@@ -1,7 +1,7 @@
-"""Bearer tokens: JWTs (RFC 7519) of the configured issuers, and of nobody else.
+"""Bearer tokens: JWTs (RFC 7519) of the configured issuers, and of no others.
 
-A token's `iss` picks the issuer, and only that issuer's keys and algorithms count. What a token's
-header says about where to find its key (jku, x5u, jwk, x5c) is never looked at.
+A token's `iss` selects the issuer, and only that issuer's keys and algorithms count. Fields of a
+token's header that say where its key is (jku, x5u, jwk, x5c) are ignored.
 """
 
 import base64
@@ -65,7 +65,7 @@ class Tokens:
         if keys is None:
             raise invalid_token("The token's issuer is not accepted here.")
         issuer = keys.issuer
-        # A NumericDate (RFC 7519, section 2): PyJWT takes texts, too.
+        # A NumericDate (RFC 7519, section 2): PyJWT would accept strings, too.
         if any(type(stated.get(name, 0)) not in (int, float) for name in ("exp", "nbf", "iat")):
             raise invalid_token("The token's exp, nbf or iat is not a number.")
         algorithm, kid = header.get("alg"), header.get("kid")
@@ -80,7 +80,7 @@ class Tokens:
         return good[0]
 
     def _verified(self, token: str, issuer: Issuer, keys: list[Key]) -> tuple[Caller, float]:
-        """Return the caller and for how many seconds the token is good."""
+        """Return the caller, and for how many seconds the token is valid."""
         refusal = invalid_token("The token is signed with a key that its issuer does not publish.")
         for key in keys:
             try:
@@ -98,7 +98,7 @@ class Tokens:
                     },
                 )
                 expires_at = int(claims["exp"])
-            except Exception as error:  # whatever it is, this token is not good
+            except Exception as error:  # whatever it is, this token is not valid
                 refusal = _refusal(error, token, issuer)
                 if not isinstance(error, jwt.InvalidSignatureError):
                     break
@@ -167,7 +167,7 @@ def _refusal(error: Exception, token: str, issuer: Issuer) -> Refused:
 
 
 def _shown(audience: object) -> str:
-    """Return audiences as a message and a header may hold them."""
+    """Return audiences in a form that a message and a header may hold."""
     names = audience if isinstance(audience, list) else [audience]
     text = " or ".join(str(name)[:_MOST_SHOWN] for name in names[:5])
     return _NOT_SHOWN.sub("?", text)

@@ -1,1 +1,1 @@
-"""Asking the sidecar what an id stands for."""
+"""Asks the sidecar for the media of ids."""

@@ -1,4 +1,4 @@
-"""What a name stands for in a request to a model: a URL that works, with half its life left."""
+"""Resolves a name in a request to a model: to a URL with at least half its lifetime left."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -23,12 +23,12 @@ class Found(msgspec.Struct, frozen=True):
     expires_at: float
     """Seconds since the epoch."""
     ttl: float
-    """Seconds that the URL lives in all."""
+    """Seconds of the URL's whole lifetime."""
     rendition: bool = False
 
 
 class NoMedia(msgspec.Struct, frozen=True):
-    """There is nothing to put in a name's place; ``code`` and ``message`` are the sidecar's."""
+    """A name has no media; ``code`` and ``message`` are the sidecar's."""
 
     code: str = "media_not_found"
     message: str = ""
@@ -43,7 +43,7 @@ class _Resolved(msgspec.Struct):
 
 
 class Foreign:
-    """The name is a URL that is not ours, and stays as it is."""
+    """The name is a URL that is not ours, and is left unchanged."""
 
 
 Answer = Found | NoMedia | Foreign
@@ -52,7 +52,7 @@ Asked = tuple[str, Fit | None]
 
 
 class MediaLookup:
-    """Resolves names. What was found is kept for half the life of its URL; nothing else is."""
+    """Resolves names. Found media are cached for half their URL's lifetime; nothing else is."""
 
     def __init__(
         self, sidecar: Sidecar, *, cache_size: int, now: Callable[[], float] = time.time
@@ -63,14 +63,14 @@ class MediaLookup:
         self._asking: SingleFlight[Asked, Answer] = SingleFlight(self._ask)
 
     def remembered(self, names: Sequence[str], fit: Fit | None) -> dict[str, Answer]:
-        """Return what is known of ``names``."""
+        """Return the cached answers for ``names``."""
         known = ((name, self._known.get((name, fit))) for name in names)
         found = {name: answer for name, answer in known if answer is not None}
         _count("cached", found.values())
         return dict(found)
 
     async def resolve(self, names: Sequence[str], fit: Fit | None) -> dict[str, Answer]:
-        """Resolve ``names`` by one question, shared with whoever asks the same at the same time.
+        """Resolve ``names`` in one question, shared with requests that ask the same meanwhile.
 
         Raises `Unavailable`.
         """
@@ -103,7 +103,7 @@ class MediaLookup:
         return now + left - found.ttl / 2
 
 
-# To find the labels takes longer than to count.
+# Looking up labels takes longer than counting.
 _NAMES = {result: IDS.labels(result) for result in ("cached", "resolved", "unknown", "foreign")}
 
 

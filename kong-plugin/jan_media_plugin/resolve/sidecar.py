@@ -1,6 +1,6 @@
 """The sidecar's internal listener: msgpack over HTTP, on TCP or a Unix socket.
 
-The plugin's only network seam besides the issuers' keys.
+Besides fetching issuers' keys, this is the plugin's only network access.
 """
 
 import logging
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MOST_CONNECTIONS = 64
-_MOST_IDLE = 4  # the pool looks at every idle one, two times a question
-# Or is too slow, or answers something else than it should: the log says which.
+_MOST_IDLE = 4  # the pool checks every idle connection twice per question
+# Also if it is too slow, or sends an invalid answer: the log says which.
 _AWAY = "The gateway's media service does not answer. Try again."
 _MSGPACK = {"Content-Type": "application/msgpack"}
 
 
 class SidecarRefuses(Exception):
-    """The sidecar answers that this cannot be; ``code`` and ``message`` are of its error."""
+    """The sidecar refuses the question; ``code`` and ``message`` are its error's."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class Sidecar:
         self._client: httpx.AsyncClient | None = None
 
     async def ask(self, path: str, question: dict[str, Any], of: type[T]) -> T:
-        """Return the answer to ``question``, which is of the type ``of``. Raises `Unavailable`."""
+        """Return the answer to ``question``, parsed as ``of``. Raises `Unavailable`."""
         try:
             return _read(path, await self._post(path, msgpack.packb(question), _MSGPACK), of)
         except SidecarRefuses as refusal:
@@ -62,9 +62,9 @@ class Sidecar:
         return (await self._post("/internal/content", question, _MSGPACK)).content
 
     async def store(self, content: bytes, mime: str, caller: Caller) -> str:
-        """Keep ``content`` for ``caller`` and return its id.
+        """Store ``content`` for ``caller`` and return its id.
 
-        Raises `Unavailable`, and `SidecarRefuses` for what an upload would be refused for.
+        Raises `Unavailable`, and `SidecarRefuses` for the same reasons as an upload.
         """
         headers = {
             "Content-Type": mime,
@@ -107,13 +107,13 @@ class Sidecar:
             base_url="http://sidecar" if unix else self._url,
             headers=self._headers,
             timeout=self._timeout,
-            trust_env=False,  # a proxy of the environment is not for the sidecar
+            trust_env=False,  # the environment's proxy must not be used for the sidecar
             transport=httpx.AsyncHTTPTransport(uds=unix, limits=limits, retries=1),
         )
 
 
 def _about_headers() -> dict[str, str]:
-    """What the sidecar's log says of a question; one that several requests share is the first's."""
+    """The request and caller for the sidecar's log; of a shared question, the first request's."""
     request = about.get()
     if request is None:
         return {}
@@ -137,7 +137,7 @@ def _read(path: str, answer: httpx.Response, of: type[T]) -> T:
 
 
 def _refusal(answer: httpx.Response) -> SidecarRefuses | None:
-    """Return the error of an answer in the one shape, if it is the request that is at fault."""
+    """Return the error of an answer, if the request is at fault."""
     if not 400 <= answer.status_code < 500 or answer.status_code in (401, 403):
         return None
     try:

@@ -1,1 +1,1 @@
-"""Finding media ids in a JSON body and replacing them, leaving every other byte as it was."""
+"""Finds media ids in a JSON body and replaces them, leaving every other byte unchanged."""

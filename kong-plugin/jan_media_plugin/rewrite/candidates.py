@@ -1,8 +1,8 @@
-"""Strings of a body that may name a medium, found by a search for bytes, without parsing.
+"""Finds strings of a body that may name a medium, by searching for bytes, without parsing.
 
 An id, a placeholder and a URL of ours all hold ``jan_`` in some case, each character plain or as
 the escape ``\\u00XX``, and no quote. So the nearest quotes around it are those of its string, if
-what there is is JSON at all; `jan_media_plugin.rewrite.parsed` tells that.
+the body is JSON; `jan_media_plugin.rewrite.parsed` checks that.
 """
 
 import functools
@@ -16,17 +16,17 @@ from jan_media.media_id import PATTERN, parse_media_id
 
 from jan_media_plugin.answers import Refused
 
-# What a body may have at most, since each costs microseconds of everybody: strings that look like
-# names, and places where a medium might begin.
+# The most that a body may have of strings that look like names, and of places where a medium might
+# begin. Each blocks the event loop for microseconds.
 MOST_LOOKED_AT = 20_000
 MOST_BEGINNINGS = 500_000
-_LONGEST = 16 * 1024  # bytes of a string between its quotes: a signed URL as escapes has less
+_LONGEST = 16 * 1024  # bytes of a string between its quotes: even an escaped signed URL has less
 _ESCAPED = re.compile(rb"\\u00(?:[46][1ae]|5f)")  # a letter of ``jan_``, in hex
 
-# Clients put what they please for the type: ``undefined``, nothing, more parameters.
+# Clients write anything as the type: ``undefined``, nothing, more parameters.
 _PLACEHOLDER = re.compile(r"data:[^,]{0,200}?(?:;|;?base64,)\s*(jan_.*)", re.IGNORECASE | re.DOTALL)
-_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"  # what comes along when people copy text
-_LONGEST_AROUND_ID = 200  # characters: a longer text with an id in it is about something else
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"  # characters that come along when people copy text
+_LONGEST_AROUND_ID = 200  # characters: a longer text is not meant as an id
 _URL = re.compile(r"https?://\S+", re.IGNORECASE | re.ASCII)
 
 _IS_KEY = re.compile(rb'"[ \t\n\r]*:')
@@ -42,11 +42,11 @@ class TooComplex(Refused):
 
 
 class Kind(Enum):
-    """What a string says."""
+    """What a string is."""
 
     ID = "id"
-    URL = "url"  # which may be one of ours: the sidecar knows
-    LOOK_ALIKE = "look-alike"  # it begins like an id, or holds one, and is none
+    URL = "url"  # may be one of ours: the sidecar decides
+    LOOK_ALIKE = "look-alike"  # begins like an id, or contains one, but is not one
     INLINE = "inline"  # the bytes of a medium
 
 
@@ -56,14 +56,14 @@ class Candidate(NamedTuple):
     start: int
     end: int
     kind: Kind
-    name: str  # the id, the URL, or what is no id; of inline bytes the id, once they are kept
+    name: str  # the id, the URL, or the look-alike; for inline bytes the id, once stored
 
 
 def candidates(body: bytes, beside: Sequence[Candidate] = ()) -> list[Candidate]:
-    """Return each value that says an id, something like one or a URL with one, in order.
+    """Return every string that is an id, looks like one, or is a URL with one, in order.
 
-    ``beside`` are strings in which there is none: megabytes that need not be searched. What it
-    returns of a body that is not JSON in UTF-8 means nothing. Raises `TooComplex`.
+    ``beside`` are strings without ids: megabytes that need not be searched. For a body that is not
+    JSON in UTF-8, the result is meaningless. Raises `TooComplex`.
     """
     found: dict[int, Candidate] = {}
     looked_at = 0
@@ -73,7 +73,7 @@ def candidates(body: bytes, beside: Sequence[Candidate] = ()) -> list[Candidate]
             if looked_at > MOST_LOOKED_AT:
                 raise TooComplex(f"of more than {MOST_LOOKED_AT} strings that look like ids")
             start = part.rfind(b'"', max(0, end - _LONGEST), at) + 1
-            # Behind a backslash a quote does not end the string, which then says more than a name.
+            # A quote after a backslash does not end the string: then it has more than a name.
             if start and b"\\" not in (part[start - 2 : start - 1], part[end - 1 : end]):
                 named = _named(part[start:end])
                 if named and not _IS_KEY.match(part, end):
@@ -82,7 +82,7 @@ def candidates(body: bytes, beside: Sequence[Candidate] = ()) -> list[Candidate]
 
 
 def _parts_beside(body: bytes, some: Sequence[Candidate]) -> Iterator[tuple[int, bytes]]:
-    """Yield what is between strings, with the quotes around it, and where that begins."""
+    """Yield the parts between ``some``, with the quotes around them, and their positions."""
     kept = 0
     for one in some:
         yield kept, body[kept : one.start]
@@ -90,16 +90,16 @@ def _parts_beside(body: bytes, some: Sequence[Candidate]) -> Iterator[tuple[int,
     yield kept, body[kept:]
 
 
-# A string that may be the bytes of a medium, by what stands before it: a data URL, or any string
-# under a key that ends in ``data``.
+# The beginning of a string that may be the bytes of a medium: a data URL, or any string under a key
+# that ends in ``data``.
 _INLINE = re.compile(rb'"(?=data:)|data"[ \t\n\r]*:[ \t\n\r]*"(?!data:|")')
 
 
 def inline_media(body: bytes, least: int) -> list[Candidate]:
     """Return each string of at least ``least`` characters that may be the bytes of a medium.
 
-    That is a data URL, or base64 under a key that ends in ``data``. They are in order, and none is
-    searched itself: they are megabytes. Raises `TooComplex`.
+    That is a data URL, or base64 under a key that ends in ``data``. The result is in order. The
+    strings themselves, which are megabytes, are not searched. Raises `TooComplex`.
     """
     found = []
     at, beginnings = body.find(b"data"), 0
@@ -122,14 +122,14 @@ def inline_media(body: bytes, least: int) -> list[Candidate]:
 
 
 def may_hold_id(body: bytes) -> bool:
-    """Whether an id stands anywhere in a text, in a string or not, in UTF-16 or UTF-32 too."""
+    """Whether a text contains an id anywhere, in a string or not, also in UTF-16 or UTF-32."""
     return _ID_ANYWHERE.search(body.lower().replace(b"\0", b"")) is not None
 
 
 def _strings_hit(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where ``jan_`` stands, or an escape of one of its letters, and the next quote.
+    """Yield where ``jan_``, or an escape of one of its letters, and the next quote are.
 
-    Once before each quote: what has more than one hit before it is one string.
+    Once before each quote: several hits before one quote are in one string.
     """
     lowered = body.lower()
     for hit in (re.compile(b"jan_"), _ESCAPED):
@@ -139,12 +139,12 @@ def _strings_hit(body: bytes) -> Iterator[tuple[int, int]]:
             at = end
 
 
-@functools.lru_cache(1024)  # a conversation says its ids again in each of its requests
+@functools.lru_cache(1024)  # a conversation repeats its ids in each of its requests
 def _named(spelled: bytes) -> tuple[Kind, str] | None:
-    """Return what a string of these raw bytes names, white space around it aside."""
+    """Return what a string of these raw bytes names, ignoring white space around it."""
     try:
         text: str = json.loads(b'"%b"' % spelled) if b"\\" in spelled else spelled.decode()
-    except ValueError:  # no string of JSON in UTF-8
+    except ValueError:  # not a JSON string in UTF-8
         return None
     text = text.strip().strip(_INVISIBLE).strip()
     placeholder = _PLACEHOLDER.fullmatch(text)
@@ -157,7 +157,7 @@ def _named(spelled: bytes) -> tuple[Kind, str] | None:
         return None
     if _URL.fullmatch(text):
         return Kind.URL, text
-    # In quotes, with a word before it, at the end of a path: no model can make anything of it.
-    # A URL of another scheme may be some other storage's.
+    # An id in quotes, after a word, or at the end of a path: no model can use it like this.
+    # A URL of another scheme may belong to another storage.
     is_short = len(text) <= _LONGEST_AROUND_ID and "://" not in text
     return (Kind.LOOK_ALIKE, text[:80]) if is_short else None

@@ -1,7 +1,7 @@
-"""From a body as it was sent to JSON in UTF-8: Content-Encoding undone, UTF-16 and UTF-32 decoded.
+"""Turns a body as sent into JSON in UTF-8: undoes Content-Encoding, decodes UTF-16 and UTF-32.
 
 Codings are those of RFC 9110, section 8.4, in the order in which they were applied. zstd is that
-of RFC 8878. What unpacks to more than a limit is refused before it fills the memory.
+of RFC 8878. A body that unpacks to more than a limit is refused before it fills the memory.
 """
 
 import codecs
@@ -17,13 +17,13 @@ from jan_media_plugin.headers import Headers
 
 ACCEPTED = "gzip, deflate, zstd"
 _MOST_CODINGS = 4
-_LARGEST_WINDOW = 1 << 27  # bytes: what `zstd --long` makes; more is a way to fill the memory
+_LARGEST_WINDOW = 1 << 27  # bytes, as `zstd --long` uses; a larger one could fill the memory
 _STEP = 1024  # bytes, which unpack to 32 MiB at most
-_MOST_FRAMES = 1000  # one behind the other; each costs microseconds and may hold nothing
+_MOST_FRAMES = 1000  # one after another; each costs microseconds and may be empty
 
 
 def codings_of(headers: Headers) -> list[str]:
-    """Return the codings of a body, those aside that change nothing."""
+    """Return the codings of a body, without those that change nothing."""
     named = ",".join(headers.get("content-encoding", ())).lower().split(",")
     return [coding for each in named if (coding := each.strip()) not in ("", "identity")]
 
@@ -54,22 +54,22 @@ def decoded(body: bytes, codings: Sequence[str], most: int) -> bytes:
 def in_utf8(body: bytes) -> bytes:
     """Return a JSON text in UTF-8 without a byte order mark, whatever its encoding was.
 
-    Told as the standard library does, by where the zeros are among the first bytes.
+    Detected as by the standard library: by where the zeros are in the first bytes.
     """
     encoding = json.detect_encoding(body)
     if encoding.startswith("utf-8"):
         return body.removeprefix(codecs.BOM_UTF8)
     try:
         return body.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:  # it is no text in any of them
+    except UnicodeDecodeError:  # it is not text in any of these encodings
         return body
 
 
 def _unpacked(new_decoder: Callable[[bytes], Any], body: bytes, most: int) -> bytes:
-    """Return what ``body`` unpacks to, of more than ``most`` bytes not much more than these.
+    """Return the unpacked ``body``, stopping soon after ``most`` bytes.
 
-    Frames, which gzip calls members, may stand one behind the other (RFC 1952, 2.2; RFC 8878,
-    3.1), with zeros between and behind them.
+    Frames, which gzip calls members, may follow one another (RFC 1952, 2.2; RFC 8878, 3.1), with
+    zeros between and after them.
     """
     pieces, left, frames, decoder = [], most, 1, new_decoder(body)
     for start in range(0, len(body), _STEP):
@@ -90,13 +90,13 @@ def _unpacked(new_decoder: Callable[[bytes], Any], body: bytes, most: int) -> by
 
 
 def _inflating(begins: bytes) -> Any:
-    """Zlib (RFC 1950, 2.2) as the standard says, or bare deflate (RFC 1951) as many send it."""
+    """Zlib (RFC 1950, 2.2), as the standard says, or raw deflate (RFC 1951), as many send it."""
     head = int.from_bytes(begins[:2], "big")
     is_zlib = head >> 8 & 15 == 8 and head % 31 == 0
     return zlib.decompressobj(wbits=15 if is_zlib else -15)
 
 
-# What decodes one frame, made of how that begins: it has `decompress`, `eof` and `unused_data`.
+# Makes a decoder of one frame from its first bytes, with `decompress`, `eof` and `unused_data`.
 _DECODERS: dict[str, Callable[[bytes], Any]] = {
     "gzip": lambda _: zlib.decompressobj(wbits=31),
     "x-gzip": lambda _: zlib.decompressobj(wbits=31),

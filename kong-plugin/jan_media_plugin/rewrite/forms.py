@@ -1,4 +1,4 @@
-"""How each API names a medium, and how it is written there when its URL or its bytes are known.
+"""How each API names a medium, and how the medium's URL or bytes are written there.
 
     Chat Completions   image_url {url}, input_audio {data}, file {file_id} or {file_data, filename}
                        https://platform.openai.com/docs/api-reference/chat/create
@@ -14,9 +14,9 @@
                        in snake_case, and Google's SDK for Python writes fileData {file_uri}
                        https://ai.google.dev/api/caching#Part
 
-A name may also stand where bytes belong: SDKs take any text that is no URL for base64.
+A name may also be where bytes belong: SDKs accept any text that is not a URL as base64.
 
-An edit replaces as few bytes as the form allows; all others stay as the client wrote them.
+An edit replaces as few bytes as the form allows; all others stay unchanged.
 """
 
 import itertools
@@ -37,7 +37,7 @@ _FILE_OF_A_CHAT = (("file", "file_id"), ("file", "file_data"))
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """What goes on in the place of a name: a URL, and the bytes as base64 where they are wanted."""
+    """What replaces a name: a URL, and the bytes as base64 if they are needed."""
 
     id: str
     url: str
@@ -45,20 +45,20 @@ class Medium:
     base64: bytes | None = None
 
     def inside_url(self) -> bytes:
-        """Return the URL, or a data URL, as it stands between the quotes of a JSON string."""
+        """Return the URL, or a data URL, escaped for the inside of a JSON string."""
         if self.base64 is None:
             return _inside(self.url)
         return b"".join((b"data:", _inside(self.mime), b";base64,", self.base64))
 
 
 def needs_bytes(standing: Standing, mime: str) -> bool:
-    """Whether the API has no form for a URL of such a medium here."""
+    """Whether the API accepts no URL for such a medium here."""
     keys = standing.way.keys[-2:]
     return keys == _AUDIO or (keys in _FILE_OF_A_CHAT and not mime.startswith("image/"))
 
 
 def takes_url(body: bytes, standing: Standing) -> bool:
-    """Whether there is a form with a URL for inline bytes that stand here."""
+    """Whether the API also accepts a URL in place of inline bytes here."""
     key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
     if body.startswith(b"data:", standing.candidate.start) and key != "file_data":
         return key != "data"
@@ -68,9 +68,9 @@ def takes_url(body: bytes, standing: Standing) -> bool:
 
 
 def edits_for(objects: Objects, standing: Standing, medium: Medium) -> list[Edit]:
-    """Return the edits that put ``medium`` where ``standing`` names it.
+    """Return the edits that replace the name at ``standing`` by ``medium``.
 
-    ``objects`` are those of the body, the same for all that stands in it. Raises `TooComplex`.
+    ``objects`` are the body's, one instance for all its names. Raises `TooComplex`.
     """
     start, end = standing.candidate.start, standing.candidate.end
     key, holder = standing.way.keys[-1], standing.way.keys[-2:-1]
@@ -116,7 +116,7 @@ def _responses_file(
     around: ObjectSpan, member: Member, medium: Medium, *, is_file: bool
 ) -> list[Edit]:
     inside = b'"%b"' % medium.inside_url()
-    if not is_file:  # input_image, computer_screenshot, and what Images edits has
+    if not is_file:  # input_image, computer_screenshot, and the objects of Images edits
         return _renamed(member, "image_url", inside)
     if medium.base64 is None:
         return _renamed(member, "file_url", inside)
@@ -145,9 +145,9 @@ def _with_file_name(around: ObjectSpan, member: Member, medium: Medium) -> list[
 def _gemini(
     objects: Objects, around: ObjectSpan, member: Member, key: str, medium: Medium
 ) -> list[Edit]:
-    """A part's URL and its bytes have a holder each, and each a key of its own.
+    """The URL and the bytes of a part are in different objects, under different keys.
 
-    ``key`` is that of the URL, or what holds the bytes: names that are new are spelled like it.
+    ``key`` is the URL's, or that of the object of the bytes: new names follow its spelling.
     """
     wants_url = medium.base64 is None
     value = _quoted(medium.url) if medium.base64 is None else b'"%b"' % medium.base64
@@ -167,7 +167,7 @@ def _spelled(name: str, in_snake_case: bool) -> str:
 
 
 def _stating_type(stated: Member | None, member: Member, name: str, medium: Medium) -> Edit:
-    """The edit that gives the type: where it is ``stated``, or as ``name`` before ``member``."""
+    """The edit that writes the type: where it is ``stated``, or as ``name`` before ``member``."""
     if stated is not None:
         return Edit(stated.value_start, stated.value_end, _quoted(medium.mime))
     text = b"%b:%b," % (_quoted(name), _quoted(medium.mime))
@@ -182,7 +182,7 @@ def _renamed(member: Member, key: str, value: bytes) -> list[Edit]:
 
 
 def _without(around: ObjectSpan, member: Member) -> Edit:
-    """The edit that takes a member out, with the comma behind it or the one before it."""
+    """The edit that removes a member, with the comma after it or the one before it."""
     at = around.index(member.value_start)
     if at + 1 < len(around.members):
         return Edit(member.key_start, around.members[at + 1].key_start, b"")

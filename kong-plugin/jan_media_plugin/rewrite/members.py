@@ -1,4 +1,4 @@
-"""The members of the objects around strings, as spans of a body that is known to be JSON."""
+"""The members of the objects around strings, as spans of a body that is valid JSON."""
 
 import bisect
 import functools
@@ -10,21 +10,21 @@ from typing import NamedTuple
 from jan_media_plugin.rewrite.candidates import TooComplex
 from jan_media_plugin.rewrite.parsed import without_escaped_quotes
 
-# What may be looked at in one body: each step costs everybody a microsecond, as a token does, a
-# kilobyte of a string, or a member.
+# The most work for one body. A token, a kilobyte of a string, or a member is a step: each blocks
+# the event loop for a microsecond.
 _MOST_STEPS = 200_000
 _BYTES_A_STEP = 1024
-_MOST_READINGS = 4  # of one byte: objects with ids may stand in one another
+_MOST_READINGS = 4  # of one byte: objects with ids may be nested
 _TOKEN = re.compile(r'"[^"]*+"|[{}\[\],]')
 _MEMBER = re.compile(r'\s*[{,]\s*(?P<quoted>"(?P<key>[^"]*+)")\s*:\s*')
-# Numbers may have more digits than Python turns into an integer.
+# A number may have more digits than Python's int accepts.
 _DECODER = json.JSONDecoder(strict=False, parse_int=float)
 
 
 class Member(NamedTuple):
     """One member: where its key and its value are, each with its quotes."""
 
-    key: str  # between its quotes, as it is spelled
+    key: str  # between its quotes, as written
     key_start: int
     key_end: int
     value_start: int
@@ -32,7 +32,7 @@ class Member(NamedTuple):
 
 
 class ObjectSpan:
-    """An object, whose brace stands at ``start``."""
+    """An object, whose opening brace is at ``start``."""
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -40,16 +40,16 @@ class ObjectSpan:
         self._by_key: dict[str, Member] = {}
 
     def add(self, member: Member) -> None:
-        """Add a member that stands behind all others."""
+        """Add a member that comes after all others."""
         self.members.append(member)
         self._by_key.setdefault(member.key, member)
 
     def index(self, position: int) -> int:
-        """Return which member's value holds ``position``. Many strings may ask."""
+        """Return the index of the member whose value holds ``position``. May be called often."""
         return bisect.bisect(self.members, position, key=attrgetter("value_start")) - 1
 
     def named(self, *names: str) -> Member | None:
-        """Return the first member of the first of these names that is there."""
+        """Return the first member with the first of these names that occurs."""
         return next(filter(None, (self._by_key.get(name) for name in names)), None)
 
 
@@ -60,13 +60,13 @@ class Objects:
         self.body = body
         self._read: dict[int, ObjectSpan] = {}
         self._opened: dict[int, int] = {}
-        """By where a string or an object begins: where the innermost object around it does."""
+        """The start of the innermost object around a string or an object, by the latter's start."""
         self._steps_left = _MOST_STEPS
 
     def around(self, position: int) -> ObjectSpan:
         """Return the innermost object around a string or an object that begins at ``position``.
 
-        Raises `TooComplex` once all that was looked at is too much.
+        Raises `TooComplex` once the work for this body is too much.
         """
         if position not in self._opened:
             self._opened[position] = self._opening(position)
@@ -77,15 +77,15 @@ class Objects:
 
     @functools.cached_property
     def _text(self) -> str:
-        """The body with a character for each byte, as Python's decoder wants it."""
+        """The body with one character per byte, as Python's decoder needs it."""
         return without_escaped_quotes(self.body).decode("latin-1")
 
     @functools.cached_property
     def _backwards(self) -> str:
-        return self._text[::-1]  # in which strings are strings again
+        return self._text[::-1]  # reversed strings are strings, too
 
     def _opening(self, position: int) -> int:
-        """Read from ``position`` to the left, until the brace of the object around it."""
+        """Read leftward from ``position`` to the opening brace of the object around it."""
         size, depth = len(self._text), 0
         for token in _TOKEN.finditer(self._backwards, size - position):
             self._step(1 + len(token[0]) // _BYTES_A_STEP)
@@ -102,7 +102,7 @@ class Objects:
         raise ValueError("no object is around the root")
 
     def _members(self, start: int) -> ObjectSpan:
-        """Read the object whose brace stands at ``start``."""
+        """Read the object whose opening brace is at ``start``."""
         found, at = ObjectSpan(start), start
         try:
             while opened := _MEMBER.match(self._text, at):

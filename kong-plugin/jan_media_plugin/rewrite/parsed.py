@@ -1,9 +1,9 @@
-"""Where the candidates of a body stand: each is replaced by a mark, the body parsed, and the marks
-looked for in what comes out.
+"""Finds where the candidates of a body are: replaces each by a mark, parses the body, and looks for
+the marks in the result.
 
-A fast parser does it for nearly every body. The standard library's takes what that one refuses and
-model servers accept: NaN, half a surrogate pair, raw control characters, bytes that are not UTF-8,
-and keys that occur twice, of which both values count.
+A fast parser is enough for nearly every body. The standard library's parser handles what that one
+refuses and model servers accept: NaN, half a surrogate pair, raw control characters, bytes that are
+not UTF-8, and keys that occur twice, of which both values count.
 """
 
 import gc
@@ -21,16 +21,16 @@ from jan_media_plugin.exchange import Edit, edited
 from jan_media_plugin.rewrite.candidates import Candidate, TooComplex
 from jan_media_plugin.rewrite.places import Places, Way
 
-# What a body may have at most, beside an id: each costs a microsecond of everybody.
+# The most in a body with an id: each blocks the event loop for a microsecond.
 MOST_CONTAINERS = 100_000
 MOST_ELEMENTS = 500_000
 _MOST_TOKENS = 3 * (MOST_CONTAINERS + MOST_ELEMENTS)
 _TOKEN = re.compile(rb'"[^"]*+(?:"|\Z)|(?P<container>[{\[])|(?P<element>,)')
-_MARK = f"{secrets.token_hex(16)}:"  # no client can know it
+_MARK = f"{secrets.token_hex(16)}:"  # no client can guess it
 
 
 class NotJson(Exception):
-    """The body is not JSON, in whatever spelling."""
+    """The body is not JSON, not even leniently read."""
 
 
 class Standing(NamedTuple):
@@ -48,7 +48,7 @@ _CONTAINERS = frozenset((dict, list, _Pairs))
 
 
 def at_places(body: bytes, found: Sequence[Candidate], places: Places) -> list[Standing]:
-    """Return those of ``found`` that stand at ``places``, in order.
+    """Return those of ``found`` that are at ``places``, in order.
 
     Raises `NotJson` and `TooComplex`.
     """
@@ -56,13 +56,13 @@ def at_places(body: bytes, found: Sequence[Candidate], places: Places) -> list[S
     marked = edited(body, marks)
     if _is_large(marked):
         raise TooComplex(f"of more than {MOST_CONTAINERS} objects or {MOST_ELEMENTS} parts")
-    gc.disable()  # a parse makes no garbage, and looking for it takes a third of the time
+    gc.disable()  # a parse makes no garbage, and a collection would take a third of the time
     try:
         try:
             seen, standing = _looked_through(msgspec.json.decode(marked), found, places)
         except (msgspec.DecodeError, UnicodeDecodeError):
             seen = -1
-        if seen < len(found):  # or a key occurs twice, and a mark was in the value that gave way
+        if seen < len(found):  # or a key occurs twice, and a mark was in the replaced value
             _, standing = _looked_through(_parsed_leniently(marked), found, places)
     except RecursionError:
         raise TooComplex("nested so deeply") from None
@@ -72,7 +72,7 @@ def at_places(body: bytes, found: Sequence[Candidate], places: Places) -> list[S
 
 
 def _is_large(text: bytes) -> bool:
-    """Whether a JSON text has too many parts. What its strings say does not count as such."""
+    """Whether a JSON text has too many parts. The contents of strings do not count."""
     containers, elements = text.count(b"{") + text.count(b"["), text.count(b",")
     if containers <= MOST_CONTAINERS and elements <= MOST_ELEMENTS:
         return False
@@ -88,7 +88,7 @@ def _is_large(text: bytes) -> bool:
 def without_escaped_quotes(text: bytes) -> bytes:
     """Return JSON of the same length in which a quote always begins or ends a string.
 
-    A pattern that steps over escapes would keep a point to go back to at each: gigabytes.
+    A pattern that skips escapes would store a backtracking point for each: gigabytes.
     """
     return text.replace(rb"\\", b"..").replace(rb"\"", b"..")
 
@@ -109,7 +109,7 @@ def _parsed_leniently(marked: bytes) -> Any:
 def _looked_through(
     root: Any, found: Sequence[Candidate], places: Places
 ) -> tuple[int, list[Standing]]:
-    """Return how many marks there are below ``root``, and what stands at places."""
+    """Return the number of marks below ``root``, and the candidates at places."""
     seen, standing = 0, []
     if isinstance(root, str):
         return 1, []

@@ -1,7 +1,7 @@
 """The places in a body where media goes, as an operator writes them.
 
 A place such as ``messages[].content[].image_url.url`` or, shorter, ``image_url.url`` matches the
-tail of the keys that lead to a string; brackets are for the reader, array positions do not count.
+last keys on the way to a string. Brackets are only for the reader; array positions do not count.
 The key before the last may be the ``type`` of the object instead: ``input_file.file_id`` is the
 ``file_id`` of an object with ``"type": "input_file"`` too.
 """
@@ -13,7 +13,7 @@ Keys = tuple[str, ...]
 
 
 class Way(NamedTuple):
-    """How a value is reached from the root."""
+    """The path from the root to a value."""
 
     up: "Way | None"
     step: str | int | None  # the last key or array position; None at the root
@@ -21,7 +21,7 @@ class Way(NamedTuple):
     is_below_never: bool
 
     def spelled(self) -> str:
-        """Return ``messages[0].content[1].image_url.url`` for such a way."""
+        """Return the path as text, such as ``messages[0].content[1].image_url.url``."""
         way: Way | None = self
         steps = []
         while way is not None and way.step is not None:
@@ -31,7 +31,7 @@ class Way(NamedTuple):
 
 
 class Places:
-    """``where`` lists the places of media; whatever is below one of ``never`` is left alone."""
+    """``where`` lists the places of media; everything below one of ``never`` is left unchanged."""
 
     def __init__(self, where: Sequence[str], never: Sequence[str]) -> None:
         self._where = frozenset(map(parse_place, where))
@@ -41,7 +41,7 @@ class Places:
         self.root = Way(None, None, (), is_below_never=False)
 
     def further(self, way: Way, step: str | int) -> Way:
-        """Return the way to a member, or to an element, of what is at the end of ``way``."""
+        """Return the way to a member or an element of the value at ``way``."""
         if isinstance(step, int):
             return Way(way, step, way.keys, way.is_below_never)
         keys = (*way.keys, step)[-self._longest :]
@@ -49,10 +49,10 @@ class Places:
         return Way(way, step, keys, below)
 
     def have(self, way: Way, holder_type: Any) -> bool:
-        """Whether a string to which ``way`` leads stands at a place of media.
+        """Whether the string at ``way`` is at a place of media.
 
-        ``holder_type`` is the ``type`` of the object that holds it. An element of an array stands
-        where the array does.
+        ``holder_type`` is the ``type`` of the object that holds it. An element of an array has the
+        place of the array.
         """
         if way.is_below_never or not way.keys or way.keys[-1] not in self._last_keys:
             return False

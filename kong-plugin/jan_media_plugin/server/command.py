@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ServedPlugin:
-    """What Kong asks about a plugin before it runs, and how to get at the class that runs."""
+    """What Kong asks about a plugin before it runs, and how to load its class."""
 
     name: str
     version: str
@@ -19,7 +19,7 @@ class ServedPlugin:
     schema: list[dict[str, Any]]
     """The fields of ``config``, as Kong's schema language has them."""
     load: Callable[[], type]
-    """Returns the class; called only by a process that serves, since that imports much more."""
+    """Returns the class. Only a process that serves calls it, since it imports much more."""
 
     def info(self) -> dict[str, Any]:
         """Return what Kong's query command prints, as kong-pdk's ``get_plugin_info`` has it."""
@@ -34,7 +34,7 @@ class ServedPlugin:
 
 
 def run(plugin: ServedPlugin, argv: Sequence[str] | None = None) -> None:
-    """Do what the command line says: print the plugin's description, or serve until told to end."""
+    """Run the command line: print the plugin's description, or serve until a signal to stop."""
     flags = _parse(plugin, argv)
     if flags.dump:
         sys.stdout.write(json.dumps([plugin.info()]) + "\n")
@@ -43,7 +43,7 @@ def run(plugin: ServedPlugin, argv: Sequence[str] | None = None) -> None:
 
 
 def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
-    # Kong runs the query command before it starts: it must not pay for these.
+    # Kong runs the query command before it starts, and must not wait for these imports.
     from jan_media import tracing
     from kong_pdk import module as kong_pdk_module
 
@@ -66,8 +66,8 @@ def _serve(plugin: ServedPlugin, flags: argparse.Namespace) -> None:
         "version": plugin.version,
         "priority": plugin.priority,
     }
-    # kong-pdk asks for the age of the first folder in sys.path, and fails if that is none: with
-    # PYTHONSAFEPATH it is the standard library as a zip file, which hardly anybody has.
+    # kong-pdk reads the age of the first folder in sys.path, and fails if that does not exist: with
+    # PYTHONSAFEPATH it is the zip file of the standard library, which few installations have.
     kong_pdk_module.FILEPATH = __file__
     module = kong_pdk_module.Module(plugin.name, module=type("module", (), attributes))
     server.plugins[plugin.name] = module

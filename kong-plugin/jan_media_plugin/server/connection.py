@@ -1,11 +1,11 @@
-"""One of Kong's connections: requests ``[0, id, "plugin.Method", [args]]`` in, answers out.
+"""One of Kong's connections: gets requests ``[0, id, "plugin.Method", [args]]``, sends answers.
 
 The protocol is that of Kong's kong/runloop/plugin_servers/rpc/mp_rpc.lua. Kong asks on a connection
-when the last question is answered. Who asks before that is cut off: Kong does so on a connection
-whose answer it no longer waits for, and what is still to be said there is no answer to the new one.
+once the last question is answered. An earlier question closes the connection: Kong then no longer
+waits for the first answer, and would take it for the answer to the new question.
 
 Lua strings are bytes: Kong packs each as a MessagePack string, so headers and query values are not
-always UTF-8. Bytes that are not come in as lone surrogates (PEP 383) and go out as the same bytes.
+always UTF-8. Other bytes come in as lone surrogates (PEP 383) and go out as the same bytes.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 _LARGE = 1 << 20
 _TEXT_ERRORS = "surrogateescape"
-_MOST_ITEMS = 1 << 20  # a header may claim 2**32 items and send none
+_MOST_ITEMS = 1 << 20  # a message may announce 2**32 items and send none
 
 
 def new_unpacker(max_message: int) -> msgpack.Unpacker:
@@ -40,11 +40,11 @@ def new_unpacker(max_message: int) -> msgpack.Unpacker:
 
 
 def pack(message: Any) -> bytes:
-    """Return ``message`` packed; TypeError, ValueError or OverflowError if it cannot be."""
+    """Pack ``message``. Raises TypeError, ValueError or OverflowError if that is not possible."""
     return cast(bytes, msgpack.packb(message, unicode_errors=_TEXT_ERRORS))
 
 
-# Kong has a method for each kind of result that a PDK call may have.
+# Kong has a method for each kind of result of a PDK call.
 _STEPS = ("", "Service", "Consumer", "Route", "Plugin", "Credential", "MemoryStats", "MultiMap")
 _OF_EVENTS = {
     "plugin.HandleEvent": LoopPluginServer.handle_event,
@@ -61,7 +61,7 @@ _OF_INSTANCES = {
 
 
 class Connection(asyncio.Protocol):
-    """Feeds ``server`` with what arrives, unless it is too late for that (``freeze``)."""
+    """Passes what arrives to ``server``, unless it is too late for that (``freeze``)."""
 
     transport: asyncio.Transport
 
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
             self._server.forget(self)
 
     def pause_writing(self) -> None:
-        self.transport.pause_reading()  # who does not read answers asks nothing more
+        self.transport.pause_reading()  # read no more questions while answers are not read
 
     def resume_writing(self) -> None:
         self.transport.resume_reading()
@@ -97,14 +97,14 @@ class Connection(asyncio.Protocol):
             if self._asked is not None or self._unpacker.read_bytes(1):
                 raise ValueError("a question before the answer to the one before")
             if self._unpacker.tell() > _LARGE:
-                # An unpacker keeps the largest buffer that it ever needed.
+                # An unpacker never releases the largest buffer that it needed.
                 self._unpacker = new_unpacker(self._server.limits.max_message)
             self._handle(message)
         except msgpack.OutOfData:
             return  # the rest of the message is still to come
         except msgpack.BufferFull:
             self._give_up("a message is too long")
-        except Exception as failure:  # not MessagePack, or not a request: there is no way on
+        except Exception as failure:  # not MessagePack, or not a request: cannot continue
             self._give_up(type(failure).__name__)
 
     def _give_up(self, why: str) -> None:
@@ -128,11 +128,11 @@ class Connection(asyncio.Protocol):
             self._send(str(failure), None)
         except Exception as failure:
             log.error("%s failed: %s", name, where(failure))
-            # An error would pass the request on, un-plugged.
+            # After an error, Kong would pass the request on without us.
             self.answer({"Data": FAILED, "EventId": 0})
 
     def answer(self, answer: Any) -> None:
-        """Send ``answer``; TypeError, ValueError or OverflowError if it cannot be packed."""
+        """Send ``answer``. Raises TypeError, ValueError or OverflowError if it cannot be packed."""
         self._send(None, answer)
 
     def _send(self, error: str | None, answer: Any) -> None:

@@ -1,7 +1,7 @@
 """An event: one run of the handler for one request, as a task that takes turns with Kong.
 
-Kong asks for the event's next word and waits for it. That is a PDK call for Kong to make (a map
-with Method and Args), or the last word: ``"ret"``, or a call that Kong does not come back from.
+Kong asks for the event's next message and waits for it. That is a PDK call for Kong to make (a map
+with Method and Args) or the last message: ``"ret"``, or a call from which Kong does not return.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from jan_media_plugin.server.log import where
 log = logging.getLogger(__name__)
 
 Call = dict[str, Any]
-# Kong does not come back from these. The last is jan-media-gate's, which says how that comes about.
+# Kong does not return from these. The last is jan-media-gate's, which explains why.
 _TERMINAL = frozenset((*terminal_methods, "kong.ctx.shared.jan_media_admit"))
 
 
@@ -28,7 +28,7 @@ def _ending(refused: Refused) -> Call:
     return {"Method": "kong.response.exit", "Args": list(refused.arguments())}
 
 
-# What an event ends with in its handler's place.
+# How an event ends if its handler fails.
 FAILED = _ending(
     Refused(500, "internal_error", "The gateway failed to check this request. Try again.")
 )
@@ -48,11 +48,11 @@ class Asker(Protocol):
 
 
 class Ended(BaseException):
-    """Takes a handler out of an event whose last word is known."""
+    """Stops the handler of an event whose last message is known."""
 
 
 class Event:
-    """``handler`` takes Kong's PDK, whose functions are to be awaited.
+    """``handler`` gets Kong's PDK, whose functions must be awaited.
 
     While it is in flight the event is one of ``events``, by its id.
     """
@@ -68,11 +68,11 @@ class Event:
         self._events = events
         events[event_id] = self
         self.asker: Asker | None = asker
-        """Who waits for the next word; None while it is Kong's turn, and at the end."""
+        """Who waits for the next message; None while it is Kong's turn, and at the end."""
         self.final: Call | None = None
-        """The last word, once the handler has nothing more to say."""
+        """The last message, once the handler has finished."""
         self.waited = 0.0
-        """Seconds that Kong has waited for the words before this turn."""
+        """Seconds that Kong has waited for messages before this turn."""
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._turn_began = self._loop.time()
@@ -83,16 +83,16 @@ class Event:
 
     @property
     def turn(self) -> float:
-        """Return how long whoever has the next word has had it, in seconds."""
+        """Return how long the current turn has lasted, in seconds."""
         return self._loop.time() - self._turn_began
 
     @property
     def is_kongs_turn(self) -> bool:
-        """Whether Kong is at a PDK call."""
+        """Whether Kong is running a PDK call."""
         return self.asker is None and self.final is None
 
     async def _run(self) -> None:
-        """Run the handler. Whatever it does, Kong gets an answer: else it proxies the request."""
+        """Run the handler. Whatever happens, Kong gets an answer: else it proxies the request."""
         try:
             await self._handler(Pdk("kong", self._call))
         except BaseException as failure:
@@ -111,7 +111,7 @@ class Event:
             log.error("the handler failed, the request is refused: %s", where(failure))
 
     async def _call(self, method: str, *args: Any) -> Any:
-        """Have Kong run ``method`` and return its result; a terminal method does not return.
+        """Let Kong run ``method``, and return its result; a terminal method does not return.
 
         Raises PDKException when Kong answers with an error, and what packing ``args`` raises.
         """
@@ -136,7 +136,7 @@ class Event:
             self.asker = None
 
     def go_on(self, asker: Asker, result: Any, *, failed: bool) -> None:
-        """Give the handler what its PDK call returned, or raise there what Kong says of it."""
+        """Give the handler the result of its PDK call, or raise Kong's error in it."""
         assert self._result is not None
         self.asker = asker
         self._turn_began = self._loop.time()
@@ -146,7 +146,7 @@ class Event:
             self._result.set_result(result)
 
     def end(self, final: Call, why: str = "") -> None:
-        """End the event with ``final``, or the last word that it has, wherever it is.
+        """End the event, in any state, with its last message if it has one, else with ``final``.
 
         The log says ``why`` if that is given.
         """

@@ -1,4 +1,4 @@
-"""The socket, the loop and the process: start, signals, the watch over Kong, the end."""
+"""The socket, the loop and the process: start, signals, watching Kong, shutdown."""
 
 import asyncio
 import logging
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 
 def bind(path: Path, backlog: int) -> socket.socket:
-    """Listen on a Unix socket at ``path``, in place of any that is there; OSError if it cannot.
+    """Listen on a Unix socket at ``path``, replacing any that is there. Raises OSError.
 
     A server that Kong restarts finds its predecessor's socket, dead or about to be. The new one is
-    renamed over it, so that there is no moment without one. The process's umask rules who may
-    connect, as with kong-pdk: with the usual 022 only this user, who Kong's workers run as. Where
-    they do not, start the server with umask 007 and a common group.
+    renamed over it, so that there is always one. The process's umask decides who may connect, as
+    with kong-pdk: with the usual 022, only this user. If Kong's workers run as another user, start
+    the server with umask 007 and a common group.
     """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     new = path.with_name(f"{path.name}.{os.getpid()}")
@@ -38,14 +38,14 @@ def bind(path: Path, backlog: int) -> socket.socket:
 
 def serve(server: LoopPluginServer, path: Path, backlog: int) -> None:
     """Serve at ``path`` until SIGTERM, SIGINT or the end of the process that started this one."""
-    parent = os.getppid()  # before anybody can see the socket, and end that process
+    parent = os.getppid()  # before anybody can see the socket and end the parent
     listening = bind(path, backlog)
     inode = path.stat().st_ino
     log.info("plugin server started, process %d", os.getpid())
     try:
         uvloop.run(_serve(server, listening, parent))
     finally:
-        if path.exists() and path.stat().st_ino == inode:  # a successor's stays
+        if path.exists() and path.stat().st_ino == inode:  # keep a successor's socket
             path.unlink()
     log.info("plugin server ended")
 
@@ -76,7 +76,7 @@ def _log_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
 async def _beat(
     server: LoopPluginServer, freeze: Freeze, asked_to_end: asyncio.Event, parent: int
 ) -> None:
-    """Keep the server's time, and end it with Kong: a new Kong starts a server of its own."""
+    """Run the server's regular checks, and end it with Kong: a new Kong starts its own server."""
     stalls = Stalls(server)
     while True:
         stalls.beat()

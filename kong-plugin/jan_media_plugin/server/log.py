@@ -1,6 +1,6 @@
 """The plugin server's log: lines on stderr, which Kong copies to its error log at level info.
 
-A line that is about a request ends with Kong's id of it and who calls, if that is known.
+A line about a request ends with Kong's request id and, if known, the caller.
 """
 
 import json
@@ -20,20 +20,20 @@ def set_up(format: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines(as_json=format == "json"))
     logging.basicConfig(handlers=[handler], level=level)
-    logging.raiseExceptions = False  # nobody reads the log: no request suffers
+    logging.raiseExceptions = False  # if nobody reads the log, requests must not fail
     for chatty in ("asyncio", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class Lines(logging.Formatter):
-    """One line for each record. What was raised is never told: it may quote a token or a body."""
+    """One line for each record, without exception texts: they may quote a token or a body."""
 
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()
         self._as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; as JSON it says the time, too."""
+        """Return the line; as JSON it has the time, too."""
         level, text = _LEVELS.get(record.levelno, "error"), record.getMessage()
         request = about.get()
         if self._as_json:
@@ -50,9 +50,9 @@ class Lines(logging.Formatter):
 
 
 def where(failure: BaseException) -> str:
-    """Say what was raised and where, without its message: that may quote a token or a body.
+    """Name what was raised, and where, without its message: that may quote a token or a body.
 
-    Modules are named and files are not: where this is installed is nobody's business either.
+    Names modules, not files, since file paths would reveal where this is installed.
     """
     frames = (
         f"{'.'.join(Path(frame.filename).with_suffix('').parts[-2:])}:{frame.lineno} {frame.name}"

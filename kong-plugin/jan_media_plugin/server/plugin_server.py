@@ -1,6 +1,6 @@
 """kong-pdk's PluginServer on one event loop: events are tasks, and every event has an answer.
 
-Methods keep kong-pdk's names. Those of events take who asks, and answer there.
+Methods keep kong-pdk's names. Those of events take the asker, and send their answer there.
 """
 
 import asyncio
@@ -37,38 +37,38 @@ class Limits:
     """How much one plugin server takes on, and how long it waits, in seconds."""
 
     time_limit: float = 10.0
-    """That one event may wait for I/O, or run without a pause. Kong's time does not count."""
+    """For one event to wait for I/O, or to run without a pause. Kong's time does not count."""
     max_events: int = 4096
     abandoned_after: float = 300.0
-    """That Kong may take over one PDK call (a slow client's body): it does not say when it gives
-    an event up."""
+    """For Kong to run one PDK call (a slow client's body): Kong does not report when it gives up
+    an event."""
     evictable_after: float = 10.0
-    """The same when ``max_events`` is reached."""
+    """The same, once ``max_events`` is reached."""
     kong_read_timeout: float = 60.0
-    """After which nobody waits for an answer: Kong's lua_socket_read_timeout."""
+    """After this, Kong waits no longer for an answer: its lua_socket_read_timeout."""
     drain: float = 3.0
-    """That events in flight may go on after SIGTERM."""
+    """For running events to finish after SIGTERM."""
     max_message: int = 128 * 1024 * 1024
     """Bytes of one message from Kong; a larger one closes its connection."""
 
     @property
     def beat(self) -> float:
-        """Return how often the server looks for events that are over a limit."""
+        """Return the seconds between two checks for events that are over a limit."""
         return min(0.25, self.time_limit / 4)
 
 
 def first_id() -> int:
-    """Return where this process counts from, so that no id of an earlier process comes again.
+    """Return the first id of this process, so that no id of an earlier process is used again.
 
-    Kong keeps instance and event ids over a restart of the server, and an old id that meant
-    something else now would run another route's configuration. Microseconds since the epoch run
-    ahead of any count of events, and stay below the 2**53 that Lua's numbers can hold.
+    Kong keeps instance and event ids across a restart of the server; an old id with a new meaning
+    would run another route's configuration. Microseconds since the epoch grow faster than any count
+    of events, and stay below the 2**53 that Lua's numbers can hold.
     """
     return time.time_ns() // 1000 + secrets.randbelow(4096)
 
 
 class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no types
-    """Holds the plugins, their instances and the events in flight. Belongs to one event loop."""
+    """Holds the plugins, their instances and the running events. Belongs to one event loop."""
 
     def __init__(self, limits: Limits, name: str | None = None) -> None:
         super().__init__(name=name, lua_style=False)
@@ -82,7 +82,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
     def start_instance(self, cfg: dict[str, Any]) -> dict[str, Any]:
         """Start an instance; one that cannot start is replaced by one that refuses everything.
 
-        An error instead would have Kong try again on every request, and answer it with a bare 500.
+        After an error, Kong would try again on every request, and answer it with a bare 500.
         """
         name = cfg.get("Name") if isinstance(cfg, dict) else None
         if not isinstance(name, str):
@@ -105,10 +105,10 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         return {"Name": name, "Id": number, "Config": None, "StartTime": time.time()}
 
     def handle_event(self, asker: Asker, event: dict[str, Any]) -> None:
-        """Start an event, whose first word goes to ``asker``."""
+        """Start an event, whose first message goes to ``asker``."""
         instance = self.instances.get(number := _number(event, "InstanceId"))
         if instance is None:
-            # Kong looks for these words, and starts the instance anew.
+            # Kong recognizes this message, and starts the instance anew.
             raise PluginServerException(f"no plugin instance #{number}")
         phase, event_id = event.get("EventName", ""), next(self.event_ids)
         if len(self.events) >= self.limits.max_events:
@@ -123,15 +123,15 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
             Event(event_id, asker, getattr(instance.cls, phase), self.events)
 
     def step(self, asker: Asker, data: dict[str, Any], *, failed: bool = False) -> None:
-        """Give an event what its PDK call returned; its next word goes to ``asker``.
+        """Give an event the result of its PDK call; its next message goes to ``asker``.
 
-        With ``failed`` that was ``nil`` and an error.
+        With ``failed``, the call returned ``nil`` and an error.
         """
         event = self.events.get(number := _number(data, "EventId"))
         if event is not None and event.is_kongs_turn:
             event.go_on(asker, data.get("Data"), failed=failed)
             return
-        # It was another process's, or was dropped.
+        # It belonged to another process, or was dropped.
         log.warning("event #%s is not here: its request is refused", number)
         _refuse(asker, number, INTERRUPTED, "interrupted")
 
@@ -140,7 +140,7 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
         self.step(asker, data, failed=True)
 
     def forget(self, asker: Asker) -> None:
-        """End the event that a connection waits for, since it is gone."""
+        """End the event that a closed connection was waiting for."""
         for event in list(self.events.values()):
             if event.asker is asker:
                 event.asker = None
@@ -158,25 +158,25 @@ class LoopPluginServer(PluginServer):  # type: ignore[misc]  # kong-pdk has no t
                 event.end(TOO_SLOW, f"waited over {self.limits.time_limit:g} s: ended")
 
     def _tell_that_it_is_full(self) -> None:
-        if not self._told_that_it_is_full:  # a line a request would be a flood
+        if not self._told_that_it_is_full:  # one line per request would flood the log
             self._told_that_it_is_full = True
             log.error("%d events are in flight: refusing more", self.limits.max_events)
 
     async def drain(self) -> None:
-        """Let events in flight end for a while; then end them. Those that Kong awaits get 503."""
+        """Give running events time to finish, then end them. Those that Kong waits for get 503."""
         tasks = [event.task for event in self.events.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=self.limits.drain)
         self.end_all()
 
     def end_all(self) -> None:
-        """End every event in flight."""
+        """End every running event."""
         for event in list(self.events.values()):
             event.end(INTERRUPTED)
 
 
 def _number(fields: object, name: str) -> float:
-    """Return the id that is called ``name``. Lua's numbers are doubles, and may come as such."""
+    """Return the id in the field ``name``. Lua's numbers are doubles, and may arrive as such."""
     value = fields.get(name) if isinstance(fields, dict) else None
     if value.__class__ is not int and value.__class__ is not float:
         raise PluginServerException(f"{name} must be a number")

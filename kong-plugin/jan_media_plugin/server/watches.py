@@ -1,4 +1,4 @@
-"""Two watches over this process: that it moves, and that no handler holds everybody else up."""
+"""Two watches over this process: that it keeps running, and that no handler blocks the others."""
 
 import asyncio
 import logging
@@ -17,9 +17,9 @@ _BACKLOG_TAKES = 0.2
 class Freeze:
     """Notices that this process stood still (SIGSTOP, a frozen container) longer than Kong waits.
 
-    Kong then has proxied the requests un-plugged and put their connections back into its pool,
+    Kong has then proxied the requests without us and put their connections back into its pool,
     where a late answer would be taken for that of the next request. So nothing is answered late:
-    connections are closed, and Kong replaces a closed connection without a word.
+    connections are closed, and Kong silently replaces a closed connection.
 
     ``patience`` is Kong's read timeout in seconds; ``transports`` holds what is open.
     """
@@ -31,27 +31,27 @@ class Freeze:
         self._backlog_until = 0.0
 
     def noticed(self) -> bool:
-        """Whether what arrives now is from before the end of a freeze, and to be dropped."""
+        """Whether what arrives now was sent before the end of a freeze, and must be dropped."""
         now = time.monotonic()
         if now - self._moved_at < self.patience:
             return now < self._backlog_until
         self._moved_at = now
-        self._backlog_until = now + _BACKLOG_TAKES  # connections nobody had accepted yet
+        self._backlog_until = now + _BACKLOG_TAKES  # connections that were not accepted yet
         for transport in list(self.transports):
             transport.abort()
         return True
 
     def beat(self) -> None:
-        """Say that the process moves. Call it every second."""
+        """Record that the process runs. Call it every second."""
         if not self.noticed():
             self._moved_at = time.monotonic()
 
 
 class Stalls:
-    """Ends handlers that run on and on without an await. Belongs to the main thread.
+    """Ends handlers that run too long without an await. Belongs to the main thread.
 
-    The loop cannot see them: it does not get to run. An alarm that nobody has put off for the time
-    limit interrupts whatever runs then, even in a system call.
+    The loop cannot notice them, since it does not run meanwhile. An alarm, which each beat of the
+    loop postpones by the time limit, interrupts whatever runs then, even in a system call.
     """
 
     def __init__(self, server: LoopPluginServer) -> None:
@@ -60,7 +60,7 @@ class Stalls:
         signal.signal(signal.SIGALRM, self._interrupt)
 
     def beat(self) -> None:
-        """Say that the loop runs."""
+        """Record that the loop runs."""
         signal.setitimer(signal.ITIMER_REAL, self._seconds, self._seconds)
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
