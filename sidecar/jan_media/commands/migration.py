@@ -8,7 +8,7 @@ holds a secret.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ import typer
 from rich.filesize import decimal
 
 from jan_media.catalog.interface import CatalogUnavailable
+from jan_media.catalog.migrations import newest_version
 from jan_media.commands.entry import fail, failing_plainly, settings_of_environment
 from jan_media.commands.terminal import AsJson, print_json, progress
 from jan_media.content.allowed_types import AllowedTypes
@@ -66,7 +67,7 @@ def migrate(
     """
     settings = settings_of_environment()
     with failing_plainly():
-        source = source_settings(os.environ, from_storage=from_storage, from_database=from_database)
+        source = _source_settings(from_storage, from_database)
         try:
             moved = _move(source, settings, from_jan_server, jobs=jobs, delete=delete)
         except (CatalogUnavailable, StorageUnavailable) as problem:
@@ -79,18 +80,12 @@ def migrate(
         fail("the source has no right bytes for these ids:\n" + "\n".join(moved.damaged))
 
 
-def source_settings(
-    environment: Mapping[str, str], *, from_storage: str, from_database: str
-) -> Settings:
-    """The settings of the source. Raises `WrongSettings`.
-
-    ``from_storage`` is ``s3://bucket``, or the folder that was the source's MEDIA_DATA_DIR;
-    ``from_database`` may be empty if the catalog is in that folder.
-    """
-    source = {name: value for name, value in environment.items() if name not in _WHERE}
+def _source_settings(from_storage: str, from_database: str) -> Settings:
+    """The settings of what two options of `migrate` name. Raises `WrongSettings`."""
+    source = {name: value for name, value in os.environ.items() if name not in _WHERE}
     source |= {
         name.removeprefix(FROM): value
-        for name, value in environment.items()
+        for name, value in os.environ.items()
         if name.startswith(f"{FROM}MEDIA_")
     }
     scheme, separator, rest = from_storage.partition("://")
@@ -167,7 +162,15 @@ def _opened(
 
     if not jan_server:
         with closing(open_library(settings)) as library:
-            _require_current(library.catalog.schema_version())
+            version = library.catalog.schema_version()
+            if version == 0:
+                raise ValueError("there is no catalog in the database that --from-database names")
+            if version != newest_version():
+                raise ValueError(
+                    f"the source's schema is version {version}, not {newest_version()}: use the "
+                    "version of jan-media on both ends, starting the old sidecar once with it if "
+                    "it is newer"
+                )
             counts = library.catalog.counts()
             yield library.catalog, library.storage, counts["media"] + counts["pending"]
         return
@@ -193,15 +196,3 @@ def _place(settings: Settings) -> tuple[str, str]:
     if settings.storage_backend == "local":
         return "local", str((settings.data_dir / "objects").resolve())
     return settings.s3.endpoint, settings.s3.bucket
-
-
-def _require_current(version: int) -> None:
-    from jan_media.catalog.migrations import newest_version
-
-    if version == 0:
-        raise ValueError("there is no catalog in the database that --from-database names")
-    if version != newest_version():
-        raise ValueError(
-            f"the source's schema is version {version}, not {newest_version()}: use the version "
-            "of jan-media on both ends, starting the old sidecar once with it if it is newer"
-        )
