@@ -8,8 +8,6 @@ class Refused(Exception):
     names the part of the request at fault; the code that knows the request fills it in.
     """
 
-    code: str
-
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.code = code

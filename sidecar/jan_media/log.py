@@ -8,7 +8,6 @@ import logging
 import re
 import secrets
 import sys
-from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,8 +44,6 @@ def set_up(format: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FORMATS[format])
     logging.basicConfig(handlers=[handler], level=logging.INFO)
-    # Threads, processes and source lines are not in the format: do not look them up each time.
-    logging.logThreads = logging.logProcesses = False
     for chatty in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # These log details of a client's bytes, which the client's response has anyway.
@@ -72,9 +69,7 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        fields = getattr(record, "fields", None)
-        if isinstance(fields, Mapping):
-            said |= fields
+        said |= getattr(record, "fields", {})
         known = about.get()
         if known is not None:
             said |= {"request_id": known.request_id, "caller": known.caller}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from jan_media import log
 from jan_media.catalog.interface import CatalogUnavailable
 from jan_media.errors import CannotStart
-from jan_media.settings import Settings, WrongSettings, duration, load_settings
+from jan_media.settings import Settings, duration, load_settings
 from jan_media.storage.interface import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -38,10 +38,8 @@ def settings_of_environment() -> Settings:
             "the sidecar is not installed here, only the client of a gateway.\n"
             "Install it, in an environment of its own: pip install 'jan-media-gateway[sidecar]'"
         )
-    try:
+    with failing_plainly():
         settings = load_settings(os.environ)
-    except WrongSettings as wrong:
-        fail(str(wrong))
     log.set_up(settings.log_format)
     for warning in settings.warnings:
         tell(f"warning: {warning}")

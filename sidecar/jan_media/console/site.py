@@ -25,7 +25,7 @@ OIDC_LIBRARY = "vendor/oauth4webapi.js"  # `make console` gets it by npm
 
 def paths(sidecar: Sidecar) -> list[Path]:
     """The page, its files, and ``config.json``: what it must know about this installation."""
-    headers = security_headers(sidecar.settings, storage_origin(sidecar))
+    headers = security_headers(sidecar)
     config = console_config(sidecar.settings, has_library=(STATIC / OIDC_LIBRARY).is_file())
     above = (STATIC / "index.html").read_bytes().replace(b'="./', b'="./console/')
 
@@ -63,22 +63,15 @@ def console_config(settings: Settings, *, has_library: bool) -> dict[str, object
     }
 
 
-def storage_origin(sidecar: Sidecar) -> str:
-    """The origin of download URLs, which the page's policy must allow."""
+def security_headers(sidecar: Sidecar) -> dict[str, str]:
+    """The headers of every response of the console. They allow the origin of download URLs."""
     url = sidecar.library.storage.presign_get("0", mime="image/png", filename="0", ttl=1)
-    return _origin(url)
-
-
-def security_headers(settings: Settings, storage: str) -> dict[str, str]:
-    """The headers of every response of the console."""
-    asked = ["'self'", storage]
-    asked += filter(
-        None, map(_origin, (settings.console_gateway_url, settings.console_oidc.issuer))
-    )
+    settings, storage = sidecar.settings, _origin(url)
+    others = map(_origin, (settings.console_gateway_url, settings.console_oidc.issuer))
     return policy_header(
         img_src=f"'self' blob: {storage}",
         media_src=f"blob: {storage}",
-        connect_src=" ".join(asked),
+        connect_src=" ".join(["'self'", storage, *filter(None, others)]),
         # No text ever becomes markup or a script, whatever the page's code does.
         require_trusted_types_for="'script'",
         trusted_types="'none'",
