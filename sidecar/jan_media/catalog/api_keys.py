@@ -1,4 +1,4 @@
-"""Where API keys are kept: a second, separate ability of the same databases."""
+"""Storage of API keys, in the same databases as the catalog but independent of it."""
 
 import json
 from dataclasses import asdict
@@ -13,7 +13,7 @@ _API_KEY = """
 
 
 class ApiKeys(Database):
-    """API keys by their hash."""
+    """API keys, found by their hash."""
 
     @transaction
     def add_api_key(self, tx: Transaction, key: ApiKey) -> None:

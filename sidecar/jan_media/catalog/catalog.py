@@ -1,12 +1,12 @@
 """The catalog: ids, their owners and their contents, in transactions that both databases can do.
 
-Why concurrent transactions cannot hurt each other
-    Whatever gives a content an id, takes one away, or creates or removes the content itself holds
-    the lock of that content (`steps.lock_content`) and reads only after it has it. So a claim never
-    joins an id that a concurrent release or expiry is removing, two first uploads of one content
-    cannot both be first, and a content loses its row exactly when its last id goes, with its key
-    becoming garbage in the same transaction. An id that is not ready yet has no content to lock;
-    its row is locked instead (`Transaction.hold`).
+Why concurrent transactions cannot harm each other
+    Every transaction that gives a content an id, removes one, or creates or removes the content
+    first locks it (`steps.lock_content`), and reads only then. So a claim never joins an id that a
+    concurrent release or expiry is removing, two first uploads of one content cannot both be first,
+    and a content loses its row exactly when its last id is removed; in the same transaction its key
+    becomes garbage. An id that is not ready yet has no content to lock; its row is locked instead
+    (`Transaction.hold`).
 
     A storage key is handed over by one statement on its garbage row, which only one transaction
     can win: a commit deletes the row if it is ``held``, a sweep sets it to ``taken``.
@@ -14,8 +14,8 @@ Why concurrent transactions cannot hurt each other
     Locks are always taken in one order, so that no two transactions wait for each other: the
     sweep's, then contents (several only by `expire`, sorted), then media rows, then garbage rows,
     then usage rows. `steps.end_claims` changes usage rows first, when the contents and rows that it
-    ends are locked already. Of several usage rows it cannot choose the order: should two
-    transactions wait for each other there, PostgreSQL ends one, and it runs again.
+    ends are locked already. It cannot choose the order of several usage rows: if two transactions
+    wait for each other there, PostgreSQL ends one, and it runs again.
     `release` has to look at an id before it knows which content to lock; if the id changed
     meanwhile it starts again (`Overtaken`).
 
@@ -53,12 +53,12 @@ from jan_media.catalog.interface import (
 from jan_media.catalog.steps import CLAIM, COLUMNS, LIVE, MEDIA, MEDIA_TABLES
 from jan_media.catalog.transfer import Transfer
 
-# Of a content's ids the one to answer an upload with. The parameters are its hash and now.
+# The id of a content with which to answer an upload. The parameters are its hash and now.
 _FIRST_LIVE = "SELECT id FROM media WHERE sha256 = ? AND expires_at > ? ORDER BY place LIMIT 1"
 
 
 class Catalog(ApiKeys, Transfer):
-    """Ids, their owners and their contents. `interface` says what holds for every method."""
+    """Ids, their owners and their contents. `interface` has the promises of every method."""
 
     # --- bytes on their way in
 
@@ -66,9 +66,9 @@ class Catalog(ApiKeys, Transfer):
     def intend(self, tx: Transaction, storage_key: str, *, due_at: int) -> None:
         """Hold a fresh key for bytes about to be written; garbage from ``due_at`` on.
 
-        ``due_at`` has to outlast the write. A writer that a sweep overtakes is told so by its
-        commit, and its bytes are swept; but one that is overtaken, writes and then dies leaves
-        bytes that no row knows of.
+        ``due_at`` must be later than the end of the write. If a sweep overtakes a writer, the
+        writer's commit fails and its bytes are swept. But a writer that is overtaken, writes and
+        then dies leaves bytes that no row knows of.
 
         Repeating it changes nothing.
         """
@@ -95,7 +95,7 @@ class Catalog(ApiKeys, Transfer):
         columns, media = seen[0][:5], steps.to_media(seen[0][5:])
         known = None if columns[0] is None else Claim(*columns)
         if known and claim.joined(known) == known and media.expires_at >= expires_at:
-            return Claimed(media, deduped=True)  # there is nothing to change
+            return Claimed(media, deduped=True)  # nothing to change
         return self._transact(
             lambda tx: _claim_live(tx, content, claim, expires_at=expires_at, quota=quota)
         )
@@ -225,7 +225,7 @@ class Catalog(ApiKeys, Transfer):
         return steps.live_media(tx, id, now=now)
 
     def overdue_uploads(self, *, now: int, limit: int, after: str = "") -> list[Media]:
-        """Pending ids past their time, by id, those above ``after`` only."""
+        """Pending ids past their time, sorted by id; only those above ``after``."""
         sql = (
             f"{MEDIA} WHERE m.state = 'pending' AND m.expires_at <= ? AND m.id > ?"
             " ORDER BY m.id LIMIT ?"
@@ -237,8 +237,8 @@ class Catalog(ApiKeys, Transfer):
     def get_many(self, ids: Sequence[str], *, now: int) -> dict[str, Media]:
         """Return those of ``ids`` (canonical form) that exist and have not expired, by id.
 
-        Pending ones are returned past their time too, until `expire` removes them: whether they
-        were uploaded in time, the catalog does not know.
+        Pending ones are returned past their time too, until `expire` removes them: the catalog does
+        not know whether they were uploaded in time.
         """
         sql = f"{MEDIA} WHERE m.id IN ({{}}) AND {LIVE}"
         rows = self._read(lambda tx: tx.among(sql, ids, now)) if ids else []
@@ -260,16 +260,16 @@ class Catalog(ApiKeys, Transfer):
         purpose: str = "",
         ids: Sequence[str] | None = None,
     ) -> Page:
-        """Ready media of ``owner`` by the date of the own upload, newest first, up to ``limit``.
+        """Ready media of ``owner`` by the date of its own upload, newest first, up to ``limit``.
 
-        With ``after`` only what follows that position in this order, with ``purpose`` only what has
-        it (`Owned.purpose`), and of ``ids``, up to a hundred, only these.
+        ``after`` restricts the list to what follows that position in this order, ``purpose`` to
+        media with it (`Owned.purpose`), and ``ids``, up to a hundred, to these.
         """
         follows, order = (">", "ASC") if oldest_first else ("<", "DESC")
         beyond = "" if after is None else f" AND (k.created_at, k.id) {follows} (?, ?)"
         with_purpose = " AND k.listed_as = ?" if purpose else ""
         of_ids = "" if ids is None else f" AND k.id IN ({marks(ids)})"
-        # The plus keeps SQLite from walking through all that an owner has, in order, for a few ids.
+        # With the plus, SQLite does not scan all media of an owner, in order, for a few ids.
         date = "k.created_at" if ids is None else "+k.created_at"
         sql = (
             f"SELECT {CLAIM}, {COLUMNS} {MEDIA_TABLES} JOIN claims k ON k.id = m.id"
@@ -291,16 +291,16 @@ class Catalog(ApiKeys, Transfer):
     # --- renditions
 
     def renditions(self, hashes: Sequence[str]) -> dict[tuple[str, str], Rendition]:
-        """What is known of the contents of these SHA-256 made to fit, by SHA-256 and the name of
-        the limits."""
+        """The known renditions of the contents with these SHA-256, by SHA-256 and the name of the
+        limits."""
         return self._read(lambda tx: steps.renditions(tx, hashes))
 
     @transaction
     def keep_rendition(
         self, tx: Transaction, sha256: str, fit: str, rendition: Rendition, *, now: int
     ) -> Rendition | None:
-        """Keep what came of making a content fit the limits of that name; its key, if it has one,
-        was intended.
+        """Keep the rendition of a content for the limits of that name; its key, if it has one, was
+        intended.
 
         The first one stays, and is returned; the key of a later one becomes due garbage. None,
         and the key due garbage, if the content is gone. A rendition goes with its content: its
@@ -322,8 +322,8 @@ class Catalog(ApiKeys, Transfer):
 
     @transaction
     def release(self, tx: Transaction, id: str, owner: str, *, now: int) -> Released:
-        """Give up ``owner``'s claim. With the last claim the id goes, and its content becomes due
-        garbage once no id refers to it."""
+        """Give up ``owner``'s claim. The last claim's end removes the id, and its content becomes
+        due garbage once no id refers to it."""
         seen = tx.rows(f"SELECT m.sha256 FROM media m WHERE m.id = ? AND {LIVE}", id, now)
         if not seen:
             return Released.NOT_FOUND
@@ -334,7 +334,7 @@ class Catalog(ApiKeys, Transfer):
         if not held:
             return Released.NOT_FOUND
         if held != seen:
-            raise Overtaken  # completed meanwhile: its content has to be locked first
+            raise Overtaken  # completed meanwhile: its content must be locked first
         ended, gone = steps.end_claims(tx, [id], "k.owner = ?", owner)
         if not ended:
             return Released.NOT_OWNER
@@ -346,8 +346,8 @@ class Catalog(ApiKeys, Transfer):
 
     @transaction
     def expire(self, tx: Transaction, *, now: int, limit: int) -> Expired:
-        """Remove up to ``limit`` ids whose time is over, or the claims on so many whose end comes
-        before that.
+        """Remove up to ``limit`` ids whose time is over; or the claims that end earlier, on up to
+        as many ids.
 
         An id goes with its last claim; unreferenced contents become due garbage. It may remove
         fewer than ``limit`` at a time. All zeros mean that nothing was left to do.
@@ -367,14 +367,14 @@ class Catalog(ApiKeys, Transfer):
         hashes = sorted({sha256 for _, sha256 in over if sha256 is not None})
         steps.lock_content(tx, *hashes)
         if media:
-            # Renewed or completed since it was read: no longer over, or of a content not locked.
+            # Some were renewed or completed since, so not expired, or their content not locked.
             held = tx.hold(
                 f"SELECT id FROM media WHERE id IN ({marks(ids)}) AND expires_at <= ?"
                 f" AND (sha256 IS NULL OR sha256 IN ({marks(hashes)}))",
                 *(*ids, now, *hashes),
             )
             if not held:
-                raise Overtaken  # others may be over: all zeros would say that none is
+                raise Overtaken  # others may have expired: all zeros would say that none has
             ids = [id for (id,) in held]
         which = ("TRUE",) if media else ("k.expires_at <= ?", now)  # one may have been renewed
         ended, states = steps.end_claims(tx, ids, *which)
@@ -387,7 +387,7 @@ class Catalog(ApiKeys, Transfer):
         )
 
     def count_expired(self, *, now: int) -> Expired:
-        """What `expire` without a limit would remove, changing nothing (for a dry run)."""
+        """What `expire` without a limit would remove, without changing anything (for a dry run)."""
         sql = """
             SELECT (SELECT COUNT(*) FROM media WHERE expires_at <= ? AND state = 'ready'),
                    (SELECT COUNT(*) FROM media WHERE expires_at <= ? AND state <> 'ready'),
@@ -407,8 +407,8 @@ class Catalog(ApiKeys, Transfer):
         call, after those that have been due for longer.
         """
         tx.lock(["sweep"])
-        # A taken key goes to the end of the queue, so that keys whose bytes cannot be deleted
-        # never keep others from their turn.
+        # A taken key goes to the end of the queue, so that keys whose bytes cannot be deleted do
+        # not block others.
         taken = tx.rows(
             "UPDATE garbage SET hold = 'taken', due_at = ? WHERE due_at <= ?"
             " AND storage_key IN (SELECT storage_key FROM garbage WHERE due_at <= ?"
@@ -439,7 +439,7 @@ class Catalog(ApiKeys, Transfer):
 
     @transaction
     def lease(self, tx: Transaction, name: str, holder: str, *, now: int, until: int) -> bool:
-        """Take or renew a named lease; False while another holder's has not run out."""
+        """Take or renew a named lease; False while another holder's has not expired."""
         sql = (
             "INSERT INTO leases (name, holder, ends_at) VALUES (?, ?, ?) ON CONFLICT (name)"
             " DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at"
@@ -463,7 +463,7 @@ class Catalog(ApiKeys, Transfer):
 def _claim_live(
     tx: Transaction, content: Content, claim: Claim, *, expires_at: int, quota: Quota
 ) -> Claimed | None:
-    """Claim the content's live id, if there is one; its lock is held from then on either way."""
+    """Claim the content's live id, if there is one. From then on, its lock is held in any case."""
     steps.lock_content(tx, content.sha256)
     live = tx.rows(_FIRST_LIVE, content.sha256, claim.created_at)
     if not live:

@@ -1,4 +1,4 @@
-"""What a catalog asks of its database: transactions, in the SQL that SQLite and PostgreSQL share.
+"""What a catalog needs from its database: transactions, in SQL that SQLite and PostgreSQL share.
 
 On SQLite a writing transaction has the whole database to itself, and locks do nothing. On
 PostgreSQL many run at once, at READ COMMITTED, and locks keep them apart.
@@ -23,7 +23,7 @@ BATCH = 500
 
 
 class Overtaken(Exception):
-    """What was read before its lock was held has changed. Run the transaction again."""
+    """Something that was read before it was locked has changed. Run the transaction again."""
 
 
 class Transaction(ABC):
@@ -31,11 +31,11 @@ class Transaction(ABC):
 
     @abstractmethod
     def rows(self, sql: str, *parameters: Any) -> list[Row]:
-        """The rows that a query answers, or a change with RETURNING."""
+        """The rows that a query returns, or a change with RETURNING."""
 
     @abstractmethod
     def change(self, sql: str, *parameters: Any) -> int:
-        """Run a change; how many rows it touched."""
+        """Run a change; returns how many rows it changed."""
 
     @abstractmethod
     def run_script(self, sql: str) -> None:
@@ -43,14 +43,14 @@ class Transaction(ABC):
 
     @abstractmethod
     def has_table(self, name: str) -> bool:
-        """Whether there is such a table."""
+        """Whether there is a table of that name."""
 
     @abstractmethod
     def lock(self, names: Sequence[str]) -> None:
-        """Wait until no other transaction has locked these names; keep them to the end."""
+        """Wait until no other transaction has locked these names; keep them locked to the end."""
 
     def among(self, sql: str, values: Sequence[str], *parameters: Any) -> list[Row]:
-        """As `rows`, of a statement with ``IN ({})``, for any number of values to stand there."""
+        """As `rows`, for a statement with ``IN ({})`` and any number of values for that place."""
         found = []
         for start in range(0, len(values), BATCH):
             batch = values[start : start + BATCH]
@@ -69,11 +69,11 @@ class Transaction(ABC):
         return self.rows(sql, *parameters)
 
     def insert(self, table: str, **row: Any) -> None:
-        """Add a row. Raises the driver's ``IntegrityError`` if its key is there."""
+        """Add a row. Raises the driver's ``IntegrityError`` if its key exists."""
         self.change(_insert(table, list(row)), *row.values())
 
     def insert_new(self, table: str, **row: Any) -> bool:
-        """Add a row unless it is in conflict with one that is there; whether it was added."""
+        """Add a row unless it conflicts with an existing one; returns whether it was added."""
         sql = f"{_insert(table, list(row))} ON CONFLICT DO NOTHING"
         return self.change(sql, *row.values()) == 1
 
@@ -94,7 +94,7 @@ class Database(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back every connection. The catalog cannot be used afterwards."""
+        """Close every connection. The catalog cannot be used afterwards."""
 
     def check(self) -> None:
         """Do one cheap real read; raise `CatalogUnavailable` if that fails."""
@@ -118,7 +118,7 @@ class Database(ABC):
 def transaction(
     method: Callable[Concatenate[D, Transaction, P], T],
 ) -> Callable[Concatenate[D, P], T]:
-    """Make a method one durable transaction, which it gets as ``tx``; callers leave that out.
+    """Make a method one durable transaction, passed to it as ``tx``; callers omit that.
 
     It may run again from the start. `IntentLapsed` comes through, but what was changed stays: the
     key of bytes that nobody may commit is garbage again. After any other error nothing has changed.
@@ -141,7 +141,7 @@ def transaction(
 
 
 def marks(values: Sequence[str]) -> str:
-    """Placeholders for ``IN (…)``; PostgreSQL knows no empty list, and nothing is in (NULL)."""
+    """Placeholders for ``IN (…)``. PostgreSQL has no empty list, but nothing is in (NULL)."""
     return ", ".join("?" * len(values)) or "NULL"
 
 

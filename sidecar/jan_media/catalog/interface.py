@@ -1,7 +1,7 @@
-"""What the library asks of a catalog: who owns which id, and which bytes it stands for.
+"""What the library needs from a catalog: who owns which id, and which bytes it stands for.
 
-All methods are synchronous, may be called from any thread, and are each one transaction: done
-whole or not at all, and durable when they return. Times are Unix milliseconds and always come
+All methods are synchronous and may be called from any thread. Each is one transaction: done
+completely or not at all, and durable when it returns. Times are Unix milliseconds and always come
 from the caller, so that a test can move the clock. Every method raises `CatalogUnavailable`
 when the database cannot be reached or does not answer in time; nothing has changed then, or
 the whole change has been made.
@@ -29,7 +29,7 @@ from jan_media.errors import Refused, megabytes
 
 
 class CatalogUnavailable(Exception):
-    """The database is away or did not answer in time. Trying again later may work."""
+    """The database is unavailable or did not answer in time. A later attempt may work."""
 
 
 class IntentLapsed(Exception):
@@ -39,7 +39,7 @@ class IntentLapsed(Exception):
 class State(StrEnum):
     """Where an id is in its life."""
 
-    PENDING = "pending"  # promised to a direct upload that nobody has used yet
+    PENDING = "pending"  # promised to a direct upload, and not used yet
     READY = "ready"  # has bytes, for good
     REJECTED = "rejected"  # a direct upload whose bytes were refused; tells why until it expires
 
@@ -55,8 +55,8 @@ class Media:
     sha256: str  # lower-case hex, "" unless ready
     storage_key: str  # the content's key when ready, the upload's key otherwise
     created_at: int  # ms
-    expires_at: int  # ms: the end of its retention when ready, of the time to upload otherwise
-    # (a pending id past it may have been uploaded in time, if nobody has looked yet)
+    expires_at: int  # ms: the end of its retention when ready, else of the time to upload
+    # (after that, a pending id may still have been uploaded in time, but not checked yet)
     rejection_code: str = ""  # when rejected: the error code and message to answer with
     rejection_message: str = ""
 
@@ -72,16 +72,16 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One owner's hold on an id."""
+    """One owner's claim on an id."""
 
     owner: str
     created_at: int  # ms: when this owner first uploaded it
-    expires_at: int | None = None  # ms: when it ends, if it may do so before the media
+    expires_at: int | None = None  # ms: when it ends, if it may end before the media
     name: str = ""  # of the file, as the owner gave it
     purpose: str = ""
 
     def has_ended(self, now: int) -> bool:
-        """Whether it is over, and waits for `Catalog.expire`."""
+        """Whether it has ended, and waits for `Catalog.expire`."""
         return self.expires_at is not None and self.expires_at <= now
 
     def joined(self, other: "Claim") -> "Claim":
@@ -118,7 +118,7 @@ class Owned:
 
     @property
     def purpose(self) -> str:
-        """What it is for: what its owner said, or what its type tells."""
+        """What it is for: as its owner said, else by its type."""
         by_type = "vision" if self.media.mime.startswith("image/") else "user_data"
         return self.claim.purpose or by_type
 
@@ -147,7 +147,7 @@ class Claimed:
 class Released(StrEnum):
     """The outcome of giving up a claim."""
 
-    GONE = "gone"  # it was the last claim: the id is gone, and its bytes if nothing else has them
+    GONE = "gone"  # it was the last claim: the id is gone, and its bytes unless another id has them
     SHARED = "shared"  # others still own it
     NOT_OWNER = "not_owner"
     NOT_FOUND = "not_found"
@@ -160,7 +160,7 @@ class Expired:
     media: int  # ready ids past their retention
     uploads: int  # pending and rejected ids past their time
     contents: int  # stored objects that nothing refers to any more, now garbage
-    claims: int = 0  # claims that were to end before their media
+    claims: int = 0  # claims that ended before their media
 
     def __bool__(self) -> bool:
         """Whether anything was removed."""
@@ -169,9 +169,9 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """What came of making a content fit some limits: other bytes, the same ones, or a refusal."""
+    """The result of converting a content to some limits: new bytes, the same, or a refusal."""
 
-    storage_key: str  # "" if the content fits as it is, or if it cannot be made to
+    storage_key: str  # "" if the content fits unchanged, or cannot be made to fit
     mime: str
     bytes: int
     width: int = 0
@@ -197,7 +197,7 @@ class Quota:
     files: int = 0
 
     def require_room(self, used: Usage, *, bytes: int, files: int) -> None:
-        """Raise `QuotaExceeded` if there is no room for so much beside what is ``used``."""
+        """Raise `QuotaExceeded` if there is no room for this much in addition to ``used``."""
         over = self.bytes and used.bytes + bytes > self.bytes
         if over or (self.files and used.files + files > self.files):
             raise QuotaExceeded(used, self)
@@ -207,9 +207,9 @@ NO_QUOTA = Quota()
 
 
 class QuotaExceeded(Refused):
-    """One more would be more than the owner may keep; nothing has been changed.
+    """An upload would exceed what the owner may keep; nothing has been changed.
 
-    It tells the owner how much that is, and what to do.
+    The message tells the owner the limit, and what to do.
     """
 
     def __init__(self, used: Usage, quota: Quota) -> None:

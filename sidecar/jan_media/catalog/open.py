@@ -1,4 +1,4 @@
-"""Which database a catalog URL names. Only that one's packages are loaded."""
+"""Opens the catalog that a URL names, and loads only the packages of its database."""
 
 from jan_media.catalog.catalog import Catalog
 

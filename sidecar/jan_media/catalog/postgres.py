@@ -1,7 +1,7 @@
 """The catalog on PostgreSQL 13 or later: for any number of sidecars on any number of machines.
 
 How it keeps the contract
-    *Done whole or not at all.* Every write is one transaction, at READ COMMITTED whatever the
+    *Done completely or not at all.* Every write is one transaction, at READ COMMITTED whatever the
     server's default: each statement must see what was committed while an earlier one waited for a
     lock. Reads are single statements.
 
@@ -63,15 +63,15 @@ _CONNECT = 3
 _FREE_CONNECTION = 3.5
 _LOCK = 3.0
 _STATEMENT = 4.0
-_READ = 4.0  # below the gateway plugin's patience
+_READ = 4.0  # less than the gateway plugin's timeout
 _WRITE = 7.0
 _MIGRATION = 600.0  # a later step may have to rewrite a big table
 
-_ATTEMPTS = 5  # of one transaction that the server broke off for another's sake
+_ATTEMPTS = 5  # of one transaction that the server aborted in favour of another
 
-# Set once per connection. The fourth setting changes nothing unless commits would not be durable.
-# Whatever is asked for by its key has an index: a plan made while the tables were small must not
-# read them whole for as long as it is kept. JIT would compile the few statements that have to.
+# Set once per connection. The fourth setting has an effect only if commits would not be durable.
+# Every look-up by key has an index: a plan that was cached while the tables were small must not
+# scan them for as long as it is cached. JIT would only compile the few statements that do scan.
 _SESSION = """
     SELECT set_config('lock_timeout', %s, false),
            set_config('statement_timeout', %s, false),
@@ -81,12 +81,12 @@ _SESSION = """
            set_config('enable_seqscan', 'off', false),
            set_config('jit', 'off', false)
 """
-# For one transaction: another process may be migrating, and a step may take long.
+# For one transaction: another process may be migrating, and a migration step may take long.
 _PATIENT = """
     SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)
 """
 
-# One that has become a replica refuses writes; one that is being restored has no tables yet.
+# A server that has become a replica refuses writes; one that is being restored has no tables yet.
 _AWAY = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -113,9 +113,9 @@ class PostgresCatalog(Catalog):
                 "autocommit": True,
                 "connect_timeout": _CONNECT,
                 "application_name": "jan-media",
-                # A database in SQL_ASCII says no other, and psycopg would give bytes for text.
+                # With a database in SQL_ASCII, psycopg would otherwise return bytes for text.
                 "client_encoding": "UTF8",
-                # A peer that vanished without a sign is noticed while data is on its way to it.
+                # Notices a server that vanished silently while data is being sent to it.
                 "tcp_user_timeout": int(_WRITE * 1000),
                 "keepalives_idle": 30,
             },
@@ -140,7 +140,7 @@ class PostgresCatalog(Catalog):
         self._transact(work, seconds=_MIGRATION)
 
     def _reach(self) -> None:
-        """Connect once, past the pool, which would not tell why it cannot."""
+        """Connect once without the pool, which would not tell why it cannot connect."""
         try:
             psycopg.connect(self._url, connect_timeout=_CONNECT).close()
         except psycopg.OperationalError as error:
@@ -172,13 +172,13 @@ class PostgresCatalog(Catalog):
 
     @contextmanager
     def _in_time(self, seconds: float) -> Iterator[None]:
-        """Whatever waits for the server inside must be done within ``seconds``.
+        """Limit all waiting for the server inside the block to ``seconds``.
 
-        Raises `CatalogUnavailable` if it is not, or fails.
+        Raises `CatalogUnavailable` if that is exceeded, or if the server fails.
         """
         token = _give_up_at.set(time.monotonic() + seconds)
         try:
-            self._pool.open()  # with the first use, so that a catalog can be made before a fork
+            self._pool.open()  # at the first use, so that a catalog can be created before a fork
             yield
         except _AWAY as error:
             raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
@@ -199,7 +199,7 @@ class _Connection(psycopg.Connection[Row]):
             return super().wait(gen, interval, timeout)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.pgconn.finish()  # the answer is still to come: nobody can use this any more
+                self.pgconn.finish()  # its answer is still to come, so the connection is unusable
             raise
 
 

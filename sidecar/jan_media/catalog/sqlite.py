@@ -1,16 +1,16 @@
 """The catalog in one SQLite file: for one machine, any number of threads and processes.
 
 How it keeps the contract
-    *Done whole or not at all, and durable.* The journal is in WAL mode and ``synchronous=FULL``:
+    *All or nothing, and durable.* The journal is in WAL mode and ``synchronous=FULL``:
     a commit returns after the log is on the disk, and the log is replayed after a crash.
 
     *Many threads and processes.* Every write is one ``BEGIN IMMEDIATE`` transaction, so writers
-    follow each other and what a transaction reads is still true when it writes. That alone keeps
-    the promises about concurrent calls; there are no further locks. Reads never wait for writers.
+    follow each other, and what a transaction reads is still true when it writes. That is enough for
+    the promises about concurrent calls; there are no other locks. Reads never wait for writers.
 
     *Waiting in turn.* SQLite's own busy handler sleeps longer and longer, up to a tenth of a
-    second, so under load one process can keep another out for many seconds. Therefore the threads
-    of a process queue for its one writing connection. The first of them asks for the file's write
+    second, so under load one process can block another for many seconds. Therefore the threads of
+    a process queue for its one writing connection. The first of them asks for the file's write
     lock every few milliseconds until `_PATIENCE` is over.
 
     *Unavailable.* Locked for too long, disk full, file unreadable or not a database: each becomes
@@ -66,7 +66,7 @@ class SqliteCatalog(Catalog):
     def migrate(self) -> None:
         self._create_file()
         with self._writer.one() as db:
-            # Kept in the file, so this does something once. It needs the file for itself.
+            # The file keeps this, so it has an effect only once. It needs exclusive access.
             self._persist(db.enable_wal)
         self._transact(lambda tx: migrate(tx, "sqlite"))
 
@@ -89,7 +89,7 @@ class SqliteCatalog(Catalog):
 
     def _open(self) -> Database:
         connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=rw",  # never make a file without a schema
+            f"{self._path.absolute().as_uri()}?mode=rw",  # never create a file without a schema
             uri=True,
             timeout=_PATIENCE,
             isolation_level=None,  # transactions are begun here, not by the driver
@@ -109,7 +109,7 @@ class SqliteCatalog(Catalog):
         return db
 
     def _persist(self, attempt: Callable[[], object]) -> None:
-        """Repeat an attempt that finds the file locked, until patience is over."""
+        """Repeat an attempt while the file is locked, for up to ``patience`` seconds."""
         give_up_at = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -126,9 +126,9 @@ class SqliteCatalog(Catalog):
     def _create_file(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # Only a file that is not there may be opened past SQLite: closing any descriptor of
-            # a file drops the locks that this process's connections hold on it (POSIX), and
-            # another process would then take the log away from under them.
+            # Only a file that does not exist may be opened without SQLite: closing any descriptor
+            # of a file drops the locks that this process's connections hold on it (POSIX), and
+            # another process could then remove the log that they use.
             with suppress(FileExistsError):
                 self._path.touch(0o600, exist_ok=False)
         except OSError as error:
@@ -146,7 +146,7 @@ class _Connections:
 
     @contextmanager
     def one(self) -> Iterator[Database]:
-        """A connection to itself. An error closes it, undoing all. Raises `CatalogUnavailable`."""
+        """One thread's connection. An error closes it, undoing all. Raises `CatalogUnavailable`."""
         if not self._turns.acquire(timeout=_PATIENCE):
             raise CatalogUnavailable("the catalog has been busy for too long")
         try:
@@ -165,14 +165,14 @@ class _Connections:
             if self._closed:
                 self.close()
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError):
-            raise  # a mistake of the caller or of this code, not of the database
+            raise  # an error of the caller or of this code, not of the database
         except sqlite3.DatabaseError as error:
             raise CatalogUnavailable(f"the catalog's database failed: {error}") from error
         finally:
             self._turns.release()
 
     def close(self) -> None:
-        """Close those that nobody uses; the others are closed when they are given back."""
+        """Close the idle connections; the others are closed when they are returned."""
         self._closed = True
         with suppress(IndexError):
             while True:
@@ -192,7 +192,7 @@ class _Statements(Transaction):
         return self._db.execute(sql, parameters).rowcount
 
     def run_script(self, sql: str) -> None:
-        self._db.executescript(sql)  # which does not commit, as sqlite3's own would
+        self._db.executescript(sql)  # unlike sqlite3's own, this does not commit
 
     def insert(self, table: str, **row: Any) -> None:
         self._db.table(table).insert(row)

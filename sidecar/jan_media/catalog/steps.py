@@ -1,4 +1,4 @@
-"""What several transactions of the catalog do, and how rows are read."""
+"""Steps that several transactions of the catalog share, and how rows are read."""
 
 # ruff: noqa: S608 (what is put into statements is placeholders and constants of this file)
 
@@ -26,13 +26,13 @@ COLUMNS = """
 """
 MEDIA_TABLES = "FROM media m LEFT JOIN contents c ON c.sha256 = m.sha256"
 MEDIA = f"SELECT {COLUMNS} {MEDIA_TABLES}"
-# The parameter is now. A pending id past its time may have been uploaded in time.
+# The parameter is now. A pending id counts after its time: it may have been uploaded in time.
 LIVE = "(m.expires_at > ? OR m.state = 'pending')"
 CLAIM = "k.owner, k.created_at, k.expires_at, k.file_name, k.purpose"
 
 
 def lock_content(tx: Transaction, *sha256: str) -> None:
-    """Wait until no other transaction has locked these contents; keep them to the end."""
+    """Wait until no other transaction has locked these contents; keep them locked to the end."""
     tx.lock([f"content:{each}" for each in sha256])
 
 
@@ -45,9 +45,9 @@ def is_stored(tx: Transaction, sha256: str) -> bool:
 
 
 def keep_bytes(tx: Transaction, content: Content, storage_key: str, *, now: int) -> None:
-    """Make sure that the content is stored: as it was before, or under ``storage_key``.
+    """Make sure that the content is stored: where it was before, or under ``storage_key``.
 
-    Raises `IntentLapsed` if that key is needed and no longer held. Whenever the key is not used it
+    Raises `IntentLapsed` if that key is needed and no longer held. If the key is not used, it
     is garbage.
     """
     if is_stored(tx, content.sha256):
@@ -76,14 +76,14 @@ def drop(tx: Transaction, storage_key: str, *, now: int) -> None:
 
 
 def drop_unreferenced(tx: Transaction, hashes: Sequence[str], *, now: int) -> int:
-    """Turn those of the contents that no id refers to into due garbage; how many."""
+    """Turn those contents that no id refers to into due garbage; returns their number."""
     renditions, contents = (
         tx.among(
             f"DELETE FROM {table} WHERE sha256 IN ({{}}) AND NOT EXISTS"
             f" (SELECT 1 FROM media m WHERE m.sha256 = {table}.sha256) RETURNING storage_key",
             hashes,
         )
-        for table in ("renditions", "contents")  # in this order: the ones refer to the others
+        for table in ("renditions", "contents")  # in this order, since renditions refer to contents
     )
     for (key,) in renditions + contents:
         if key:
@@ -92,7 +92,7 @@ def drop_unreferenced(tx: Transaction, hashes: Sequence[str], *, now: int) -> in
 
 
 def renditions(tx: Transaction, hashes: Sequence[str]) -> dict[tuple[str, str], Rendition]:
-    """What is known of contents made to fit, by their SHA-256 and the name of the limits."""
+    """The known renditions of contents, by the contents' SHA-256 and the name of the limits."""
     sql = """
         SELECT sha256, fit, storage_key, mime, bytes, width, height, failure_code, failure_message
         FROM renditions WHERE sha256 IN ({})
@@ -117,7 +117,7 @@ def claim_of(tx: Transaction, id: str, owner: str) -> Claim | None:
 
 
 def owners(tx: Transaction, id: str) -> list[str]:
-    """Who has a claim."""
+    """The owners that have a claim."""
     return [owner for (owner,) in tx.rows("SELECT owner FROM claims WHERE id = ? ORDER BY 1", id)]
 
 
@@ -126,7 +126,7 @@ def add_claim(
 ) -> None:
     """Make the claim's owner an owner of ``id``, whose content has ``bytes``.
 
-    With a claim that the owner has already it is `joined`. Raises `QuotaExceeded` if there is none.
+    A claim that the owner already has is `joined` with it; else this may raise `QuotaExceeded`.
     """
     row = asdict(claim)
     if tx.insert_new("claims", id=id, file_name=row.pop("name"), **row):
@@ -143,9 +143,9 @@ def add_claim(
 def end_claims(
     tx: Transaction, ids: Sequence[str], which: str = "TRUE", *parameters: Any
 ) -> tuple[int, list[str]]:
-    """End the claims ``k`` on ids, those of which a condition holds; an id goes with its last one.
+    """End the claims ``k`` on ids that meet a condition; an id is removed with its last claim.
 
-    Returns how many have ended, and the states of the ids that went.
+    Returns how many have ended, and the states of the removed ids.
     """
     these = f"k.id IN ({{}}) AND {which}"
     tx.among(
@@ -155,7 +155,7 @@ def end_claims(
         " GROUP BY k.owner) AS gone WHERE gone.owner = usage.owner RETURNING usage.owner",
         *(ids, *parameters),
     )
-    tx.change("DELETE FROM usage WHERE files = 0")  # which has an index of its own
+    tx.change("DELETE FROM usage WHERE files = 0")  # these rows have their own index
     ended = tx.among(f"DELETE FROM claims AS k WHERE {these} RETURNING id", ids, *parameters)
     gone = tx.among(
         "DELETE FROM media WHERE id IN ({}) AND NOT EXISTS"
@@ -187,7 +187,7 @@ def charge(tx: Transaction, owner: str, *, bytes: int, files: int, quota: Quota 
 
 
 def media_of(tx: Transaction, id: str) -> Media:
-    """An id that is there."""
+    """An id that exists."""
     (row,) = tx.rows(f"{MEDIA} WHERE m.id = ?", id)
     return to_media(row)
 

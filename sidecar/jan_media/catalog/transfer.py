@@ -1,9 +1,9 @@
-"""Carrying ids from one catalog to another: a third, separate ability of the same databases.
+"""Moves ids from one catalog to another, in the same databases but independent of the rest.
 
-It keeps what an id is to its owners: the id, their claims, its times, and its place among the ids
-of its content. It does not carry storage keys: the bytes are written anew, under a key of the other
-catalog's own, by the same intend, write and commit as an upload's. So a transfer that dies at any
-moment leaves a consistent catalog, and one that is run again does what is left.
+It keeps what owners see of an id: the id, their claims, its times, and its place among the ids of
+its content. It does not keep storage keys: the bytes are written again, under a new key of the
+other catalog, by the same intend, write and commit as for an upload. So a transfer that is killed
+at any moment leaves a consistent catalog, and running it again does the rest.
 
 Times are Unix milliseconds. Every method raises `CatalogUnavailable`.
 """
@@ -34,7 +34,7 @@ class Record:
         return tuple(claim.owner for claim in self.claims)
 
     def covers(self, other: "Record") -> bool:
-        """Whether a catalog that holds this record has nothing to learn from ``other``."""
+        """Whether ``other`` adds nothing to a catalog that has this record."""
         settled = self.media.state is other.media.state or other.media.state is State.PENDING
         ours = {claim.owner: claim for claim in self.claims}
         return (
@@ -48,10 +48,10 @@ class Record:
 
 
 class Transfer(Database):
-    """Reading all of a catalog, and taking in what another one held."""
+    """Reads all of a catalog, and adds what another catalog has."""
 
     def ids_after(self, id: str, *, now: int, limit: int) -> list[str]:
-        """Up to ``limit`` ids above ``id`` that have not expired, in rising order.
+        """Up to ``limit`` ids above ``id`` that have not expired, in ascending order.
 
         Pending ones count as long as `Catalog.get_many` returns them. The same holds for `records`.
         """
@@ -69,14 +69,14 @@ class Transfer(Database):
         return {
             row[0]: Record(steps.to_media(row), tuple(claims[row[0]]), place)
             for place, *row in found
-            if row[0] in claims  # without an owner it has gone since it was read
+            if row[0] in claims  # one without an owner was deleted since it was read
         }
 
     @transaction
     def take_in_ready(
         self, tx: Transaction, record: Record, *, storage_key: str | None, now: int
     ) -> bool:
-        """Hold a ready id: with its owners beside any that it has here, and with the later end.
+        """Add a ready id, with its owners besides any that it has here, and with the later end.
 
         A claim that is here too is `Claim.joined` with the other.
 
@@ -115,7 +115,7 @@ class Transfer(Database):
 
     @transaction
     def take_in_unready(self, tx: Transaction, record: Record, *, key_due_at: int) -> None:
-        """Hold a pending or rejected id with its upload key, garbage from ``key_due_at`` on.
+        """Add a pending or rejected id with its upload key, garbage from ``key_due_at`` on.
 
         An id that is ready here stays so, whatever the record says. Repeating it changes nothing.
         """
@@ -144,6 +144,6 @@ class Transfer(Database):
 
 
 def _take_in_claim(tx: Transaction, id: str, claim: Claim, *, bytes: int) -> None:
-    """Hold a claim of another catalog; what ours says of the same file stays."""
+    """Add a claim of another catalog; what ours says about the same file stays."""
     ours = steps.claim_of(tx, id, claim.owner)
     steps.add_claim(tx, id, ours.joined(claim) if ours else claim, bytes=bytes)

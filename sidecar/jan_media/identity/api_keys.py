@@ -1,8 +1,8 @@
 """API keys: ``sk_``, 34 random characters and a checksum of 6, all base62.
 
-The checksum (CRC-32 of what stands before it) lets a typing error or an invented key be refused
-without asking the database, and lets secret scanners tell a key from noise. It protects nothing:
-the 202 random bits do, which is also why a plain SHA-256 is enough to store the key by.
+The checksum (CRC-32 of what precedes it) lets the sidecar refuse a mistyped or invented key without
+asking the database, and lets secret scanners recognize a key. It is no protection: that comes from
+the 202 random bits, which is also why keys can be stored by a plain SHA-256.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def make_key(
     now: int,
     expires_at: int | None = None,
 ) -> tuple[str, ApiKey]:
-    """Make and store a key for ``owner``: its text, to be shown once, and what is kept of it.
+    """Make and store a key for ``owner``: returns its text, to be shown once, and its record.
 
     Times are Unix milliseconds. Raises `CatalogUnavailable`, and ValueError for an owner or a group
     that the gateway would not take from it: such a key would open nothing.
@@ -58,7 +58,7 @@ def make_key(
 
 
 def valid_key(store: ApiKeys, text: str, *, now: int) -> ApiKey | None:
-    """What is kept of a key if it is good at ``now``; None if it is unknown, revoked or expired.
+    """The record of a key that is valid at ``now``; None if unknown, revoked or expired.
 
     Raises `CatalogUnavailable`.
     """

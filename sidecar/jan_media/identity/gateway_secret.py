@@ -1,4 +1,4 @@
-"""The secret that the gateway shows to the sidecar with every request."""
+"""The secret that the gateway sends to the sidecar with every request."""
 
 import hmac
 
@@ -12,11 +12,11 @@ class GatewaySecret:
 
     @property
     def configured(self) -> bool:
-        """Whether there is a secret at all; without one nothing is admitted."""
+        """Whether there is a secret; without one, `admits` is never true."""
         return bool(self._secrets)
 
     def admits(self, presented: str | None) -> bool:
-        """Whether ``presented`` is one of the secrets, in a time that tells nothing about them."""
+        """Whether ``presented`` is one of the secrets, compared in constant time."""
         shown = _bytes(presented or "")
         matches = [hmac.compare_digest(shown, secret) for secret in self._secrets]
         return any(matches)

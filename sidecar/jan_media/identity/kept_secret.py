@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def kept_secret(path: Path, make: Callable[[], bytes] = secrets.token_bytes) -> bytes:
-    """The secret in the file at ``path``, made there if there is none yet.
+    """The secret in the file at ``path``, created if there is none yet.
 
     Only its owner may read the file. Any number of processes may start at once: a hard link fails
     if its name exists, so exactly one makes it, and nobody reads half of it. Raises `OSError` if

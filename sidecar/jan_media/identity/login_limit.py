@@ -7,7 +7,7 @@ MOST_ADDRESSES = 10_000
 
 
 class LoginLimit:
-    """Admits ``per_minute`` at once, then as many in each minute, for each address; all if it is 0.
+    """Admits, per address, ``per_minute`` logins at once, then as many each minute; 0: all.
 
     Not shared between processes. Memory is bounded: when `MOST_ADDRESSES` are known, the one that
     asked least recently is forgotten. The addresses of an IPv6 /64 count as one, since one client

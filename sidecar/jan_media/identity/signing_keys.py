@@ -1,7 +1,7 @@
 """Guest tokens, and the keys that sign them: ES256, published as a JWKS.
 
 Rotation without an outage: make a new key current and give the old one as the previous one; both
-are published, so tokens that the old one signed stay good until they expire.
+are published, so tokens that the old one signed stay valid until they expire.
 """
 
 import base64

@@ -1,1 +1,1 @@
-"""What the sidecar does with media, knowing neither HTTP nor SQL nor S3."""
+"""What the sidecar does with media, independent of HTTP, SQL and S3."""

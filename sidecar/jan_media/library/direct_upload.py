@@ -2,7 +2,7 @@
 
 The check never trusts the upload key, which the client can write again for as long as its policy
 is valid: the object is first copied, in one atomic snapshot, to a fresh key that nobody else
-knows, and everything after that looks at the copy.
+knows, and every later step uses the copy.
 """
 
 from collections.abc import Iterator
@@ -32,8 +32,8 @@ class Prepared:
 def prepare(library: Library, mime: str, owner: str) -> Prepared:
     """Promise a new id to a direct upload of type ``mime``.
 
-    Raises `Refused` for a type that is not allowed, a storage that takes no direct uploads, and one
-    file more than the owner may keep; and `CatalogUnavailable`.
+    Raises `Refused` for a type that is not allowed, a storage without direct uploads, or a full
+    file quota; and `CatalogUnavailable`.
     """
     rules, uploads = library.rules, library.storage.uploads
     if uploads is None:
@@ -52,7 +52,7 @@ def prepare(library: Library, mime: str, owner: str) -> Prepared:
         library,
         lambda: library.catalog.create_pending(
             *(media_id, mime, key, Claim(owner, now)),
-            # An upload that begins in the last moment takes its time too.
+            # An upload that begins at the last moment needs time, too.
             upload_until=now + rules.upload_ttl * 1000 + rules.hold_ms,
             quota=rules.quota_of(owner),
         ),
@@ -66,11 +66,11 @@ def prepare(library: Library, mime: str, owner: str) -> Prepared:
 
 
 def complete(library: Library, media: Media) -> Claimed | None:
-    """Check a pending id's upload, if there is one, and settle the id for good.
+    """Check a pending id's upload, if there is one, and make the id ready or rejected.
 
-    Returns the id as it is then: ready, rejected, still pending when nothing has been uploaded, or
-    None when it is gone meanwhile or its time is over without an upload. ``deduped`` is whether
-    this has found its bytes under another id. Raises `StorageUnavailable` and `CatalogUnavailable`.
+    Returns the id as it is then: ready, rejected, or still pending if nothing was uploaded; None if
+    it was deleted meanwhile, or its time is over without an upload. ``deduped`` is whether its
+    bytes were found under another id. Raises `StorageUnavailable` and `CatalogUnavailable`.
     """
     if media.state is not State.PENDING:
         return Claimed(media, deduped=False)
@@ -78,13 +78,13 @@ def complete(library: Library, media: Media) -> Claimed | None:
     size = library.storage.size(media.storage_key)
     if size is None:
         return _as_it_is_now(library, media)
-    if size > library.rules.max_bytes:  # not even worth copying
+    if size > library.rules.max_bytes:  # too large to copy
         return _reject(library, media, ContentTooLarge(library.rules.max_bytes))
 
     def write(key: str) -> Claimed | None:
         try:
             library.storage.copy(media.storage_key, key, mime=media.mime)
-        except ObjectMissing:  # somebody else was faster
+        except ObjectMissing:  # another call was faster
             return _as_it_is_now(library, media)
         try:
             settled = _settle(library, media, key)
@@ -104,10 +104,10 @@ def complete(library: Library, media: Media) -> Claimed | None:
 
 
 def overdue(library: Library, *, now: int, ahead_ms: int = 0) -> Iterator[Media]:
-    """Pending ids that are to go ``ahead_ms`` after ``now`` and cannot be uploaded any more.
+    """Pending ids that expire by ``ahead_ms`` after ``now`` and can no longer be uploaded.
 
-    What was uploaded in time is kept, used or not, so complete them before they go. Raises
-    `CatalogUnavailable`.
+    An upload that arrived in time is kept, used or not, so complete these ids before they are
+    removed. Raises `CatalogUnavailable`.
     """
     after = ""
     while batch := library.catalog.overdue_uploads(
@@ -118,7 +118,7 @@ def overdue(library: Library, *, now: int, ahead_ms: int = 0) -> Iterator[Media]
 
 
 def _as_it_is_now(library: Library, media: Media) -> Claimed | None:
-    """An id without an upload: somebody else has settled it just now, or there never was one."""
+    """An id without an upload: another call has just completed it, or there never was an upload."""
     now = library.clock()
     found = library.catalog.get_many([media.id], now=now).get(media.id)
     if found is not None and found.state is State.PENDING and _upload_is_over(library, found, now):
@@ -127,12 +127,12 @@ def _as_it_is_now(library: Library, media: Media) -> Claimed | None:
 
 
 def _upload_is_over(library: Library, media: Media, now: int) -> bool:
-    """Whether a pending id's URLs and policy are of no use any more."""
+    """Whether a pending id's URLs and policy have expired."""
     return held_until(media.storage_key, library.rules.upload_ttl) <= now
 
 
 def _settle(library: Library, media: Media, key: str) -> Media | None:
-    """Make the id ready with the bytes under ``key``. Raises `Refused` if they will not do."""
+    """Make the id ready with the bytes under ``key``. Raises `Refused` if they are not accepted."""
     with Spool(library.spool_dir, max_bytes=library.rules.max_bytes) as spool:
         spool.fill(library.storage.read(key))
         content = examine(library, spool, library.rules.allowed_types)
@@ -146,7 +146,7 @@ def _settle(library: Library, media: Media, key: str) -> Media | None:
 
 
 def _reject(library: Library, media: Media, refusal: Refused) -> Claimed | None:
-    """Remove what was uploaded; the id tells why until its time is over."""
+    """Remove what was uploaded. The id keeps the reason until its time is over."""
     settled = library.catalog.reject_pending(
         media.id, refusal.code, refusal.message, now=library.clock()
     )

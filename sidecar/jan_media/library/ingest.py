@@ -1,6 +1,6 @@
-"""Taking bytes in: look at them, give them their id, and store them unless they are known.
+"""Takes in bytes: checks them, gives them their id, and stores them unless they are known.
 
-The order keeps bytes and rows in step whatever crashes: the key is held as garbage first, then
+The order keeps bytes and rows consistent through any crash: first the key is held as garbage, then
 the bytes are written, then the commit takes the key out of garbage.
 """
 
@@ -26,9 +26,9 @@ SWEPT_FOR_ROOM = 100  # expired ids
 class FileDetails:
     """What an owner says about a file when uploading it."""
 
-    name: str = ""  # "" if none was given: the one that was given before stays
+    name: str = ""  # "" if none was given: an earlier name stays
     purpose: str = ""  # likewise
-    lifetime: int | None = None  # ms: the claim ends after that; None: when the media does
+    lifetime: int | None = None  # ms: the claim ends after this time; None: with the media
 
 
 NO_DETAILS = FileDetails()
@@ -44,7 +44,7 @@ def store(
 ) -> Claimed:
     """Give the spooled bytes their id: the one they have already, or a new one.
 
-    ``allowed`` are the types that are let in, those of the rules if it is None. Raises `Refused`
+    ``allowed`` are the accepted types, by default those of the rules. Raises `Refused`
     for bytes that are not allowed media, and for more than the owner may keep. Raises
     `StorageUnavailable` and `CatalogUnavailable` when those are away; nothing is stored then, or a
     sweep removes it.
@@ -81,7 +81,7 @@ def _store(
     known = library.catalog.claim_known(content, claim, expires_at=end, quota=quota)
     if known is not None:
         return known
-    if quota != NO_QUOTA:  # the commit will look again, but the bytes would be written by then
+    if quota != NO_QUOTA:  # the commit checks again, but only after the bytes are written
         quota.require_room(library.catalog.usage(owner), bytes=content.bytes, files=1)
 
     def write(key: str) -> Claimed:
@@ -92,7 +92,7 @@ def _store(
             claimed = library.catalog.commit_upload(
                 new_id, content, key, claim, expires_at=end, quota=quota
             )
-        except QuotaExceeded:  # others of this owner were faster
+        except QuotaExceeded:  # other uploads of this owner were faster
             discard(library, key)
             raise
         if claimed.media.storage_key != key:
@@ -103,7 +103,7 @@ def _store(
 
 
 def examine(library: Library, spool: Spool, allowed: AllowedTypes) -> Content:
-    """Say what the spooled bytes are. Raises `Refused` unless they are allowed media."""
+    """Determine what the spooled bytes are. Raises `Refused` unless they are allowed media."""
     mime = sniff(
         spool.from_start(), spool.size, allowed=allowed, max_pixels=library.rules.max_pixels
     )

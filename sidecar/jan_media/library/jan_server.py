@@ -1,4 +1,4 @@
-"""What jan-server's media-api keeps, read as a library of ours, so that `move` can bring it here.
+"""Reads the media of jan-server's media-api as a library of ours, so that `move` can import them.
 
 It has one table in PostgreSQL, ``media_api.media_objects``, with a row for each id, and one bucket.
 Its ids are of our form, and its contents are hashed by SHA-256 too. Source:
@@ -19,9 +19,9 @@ from jan_media.content.allowed_types import AllowedTypes
 from jan_media.library.move import Readable
 from jan_media.storage.s3 import S3Storage
 
-_NOBODY = "jan-server"  # owns what its table names no user for
+_NOBODY = "jan-server"  # owns the media for which the table names no user
 
-# Ids in our canonical form and in its order. Without an end they stay as long as by default.
+# Ids in our canonical form, and sorted as such. Without an end they get the default retention.
 _LIVE = """
     SELECT lower(id), storage_key, split_part(mime_type, ';', 1), bytes, sha256,
            coalesce(created_by, ''), (extract(epoch FROM created_at) * 1000)::bigint, until_ms
@@ -87,7 +87,7 @@ class MediaObjects(Readable):
 
 
 class Bucket(S3Storage):
-    """The bucket. Its keys end as the names of files do, so they are not all keys of ours."""
+    """The bucket. Its keys have file extensions, so not all of them are valid keys of ours."""
 
     def _key(self, key: str) -> str:
         return key

@@ -1,4 +1,4 @@
-"""What every part of the library works with: catalog, storage, rules, clock, and names of objects.
+"""What every part of the library uses: catalog, storage, rules, clock, and names of objects.
 
 A storage key is never used twice, so bytes under a key never change.
 """
@@ -51,7 +51,7 @@ class Rules:
         """The end (ms) of the retention of what is uploaded at ``now``, to be kept for ``lifetime``
         (ms) if that is less.
 
-        Up to a thousandth is added, so that of many uploads of one content few move it.
+        Up to a thousandth is added, so that few of many uploads of one content change the end.
         """
         step = max(1, self.retention_ms // 1000)
         kept = -(-(now + self.retention_ms) // step) * step
@@ -84,7 +84,7 @@ class Library:
         return known
 
     def close(self) -> None:
-        """Give back the connections of catalog and storage."""
+        """Close the connections of catalog and storage."""
         self.catalog.close()
         self.storage.close()
 
@@ -111,10 +111,10 @@ def fresh_content_key() -> str:
 
 
 def under_fresh_key(library: Library, write: Callable[[str], T]) -> T:
-    """Intend a key, and have ``write`` write bytes under it and commit them; again, with another
-    key, if a sweep took it meanwhile.
+    """Intend a key, and call ``write`` to write bytes under it and commit them. If a sweep took
+    the key meanwhile, try again with another one.
 
-    Raises `StorageUnavailable` after a few times.
+    Raises `StorageUnavailable` after a few attempts.
     """
     for _ in range(ATTEMPTS):
         key = fresh_content_key()

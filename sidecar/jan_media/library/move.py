@@ -1,12 +1,12 @@
-"""Moving a library to another catalog and storage: every live id, its owners and its bytes.
+"""Moves a library to another catalog and storage: every live id, its owners and its bytes.
 
-The target may be running and the source too. Bytes arrive as an upload's do: a fresh key is
-intended, the bytes are written and read back, and only then the id is there. So a move that is
-killed leaves ids that have their bytes, and garbage that a sweep removes; run again, it does what
-is left, and also what has changed in the source since.
+Source and target may be running. Bytes arrive as in an upload: a fresh key is intended, the bytes
+are written and read back, and only then is the id added. So a move that is killed leaves ids that
+have their bytes, and garbage that a sweep removes. Run again, it does the rest, and also what has
+changed in the source since.
 
-A pending upload goes along with what has been uploaded for it. Its form leads to the old storage,
-though: what is sent there after the move does not arrive.
+A pending upload is moved with the bytes that were uploaded for it. But its form leads to the old
+storage: what is sent there after the move does not arrive.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ BATCH = 500
 class Readable(Protocol):
     """What a move reads of its source: the catalog's own.
 
-    One that derives from it has neither renditions nor API keys, unless it says so.
+    A class that derives from it has no renditions and no API keys unless it overrides these.
     """
 
     def ids_after(self, id: str, *, now: int, limit: int) -> list[str]: ...
@@ -47,11 +47,11 @@ class Moved(Counts):
     """What a move has done so far."""
 
     ids: int = 0  # looked at
-    new_or_changed: int = 0  # that the target did not have, or not with all their owners and time
+    new_or_changed: int = 0  # that the target lacked, or had without some owner or time
     copied_objects: int = 0  # each checked by its hash on arrival
     copied_bytes: int = 0
     removed_claims: int = 0  # that the source no longer has
-    damaged: list[str] = field(default_factory=list)  # ids whose bytes are not what they were
+    damaged: list[str] = field(default_factory=list)  # ids whose bytes are missing or wrong
 
     def add(self, more: Self) -> None:
         """Count what was done besides."""
@@ -129,7 +129,7 @@ class _Move:
             return Moved()
 
     def _bring_ready(self, record: Record) -> Moved:
-        """Its bytes too, unless the target has them."""
+        """Make the target hold a ready id, and its bytes."""
         media, take_in, now = record.media, self.target.catalog.take_in_ready, self.target.clock
         if take_in(record, storage_key=None, now=now()):
             return Moved()
@@ -144,7 +144,7 @@ class _Move:
         return under_fresh_key(self.target, write)
 
     def _bring_unready(self, record: Record, ours: Record | None) -> Moved:
-        """Also what has been uploaded for it, under the upload's own key."""
+        """Make the target hold an id, and what was uploaded for it, under the same key."""
         media, hold_ms = record.media, self.target.rules.hold_ms
         if ours is not None and ours.media.state is State.READY:
             return Moved()
@@ -159,7 +159,7 @@ class _Move:
     def _copy(
         self, key: str, target_key: str, mime: str, *, size: int = 0, sha256: str = ""
     ) -> Moved:
-        """Copy bytes whose size and hash are these, if they are known.
+        """Copy bytes, and check their size and hash if those are known.
 
         They pass through a spool, are hashed on the way and again as the target gives them back.
         """
@@ -186,13 +186,13 @@ def hash_of(storage: Storage, key: str) -> str:
 
 
 def still_there(catalog: Readable, record: Record, *, now: int) -> bool:
-    """Whether the id was not deleted while its bytes were looked for."""
+    """Whether the id was not deleted while its bytes were being read."""
     found = catalog.records([record.media.id], now=now).get(record.media.id)
     return found is not None and found.media.storage_key == record.media.storage_key
 
 
 def batches(catalog: Readable, clock: Callable[[], int]) -> Iterator[list[str]]:
-    """All live ids, in order, some at a time."""
+    """All live ids, in order, in batches."""
     last = ""
     while ids := catalog.ids_after(last, now=clock(), limit=BATCH):
         yield ids
@@ -200,7 +200,7 @@ def batches(catalog: Readable, clock: Callable[[], int]) -> Iterator[list[str]]:
 
 
 def _move_api_keys(source: Readable, target: Catalog, *, now: int) -> None:
-    """Keys are found by their hash, so they go on working; one that was revoked stays so."""
+    """Copy keys. They are found by their hash, so they stay valid; a revoked one stays revoked."""
     there = {key.id: key for key in target.list_api_keys()}
     for key in source.list_api_keys():
         ours = there.get(key.id)

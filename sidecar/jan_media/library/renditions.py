@@ -1,7 +1,7 @@
-"""Pictures made to fit what a model takes: at their first use, once, kept as long as the original.
+"""Pictures converted for a model: once, at their first use, and kept as long as the original.
 
-A rendition has a storage key of its own, held as garbage while its bytes are written, as an
-upload's is. The catalog hands the key back to the sweep when the original goes.
+A rendition has its own storage key, which is held as garbage while its bytes are written, like an
+upload's. When the original is removed, the catalog gives the key to the sweep.
 """
 
 import io
@@ -28,8 +28,8 @@ _POLL = 0.05
 
 
 def known(library: Library, media: Sequence[Media], fit: Fit) -> dict[str, Rendition]:
-    """The renditions that have been tried already, by SHA-256: one query, and none for what is no
-    picture. Raises `CatalogUnavailable`."""
+    """The renditions that were tried before, by SHA-256, in one query. Only pictures are looked
+    up. Raises `CatalogUnavailable`."""
     hashes = list({each.sha256 for each in media if each.mime in CHECKED})
     made = library.catalog.renditions(hashes) if hashes else {}
     return {sha256: each for (sha256, limits), each in made.items() if limits == fit.key}
@@ -38,7 +38,7 @@ def known(library: Library, media: Sequence[Media], fit: Fit) -> dict[str, Rendi
 def as_it_fits(media: Media, rendition: Rendition | None) -> Media:
     """Ready media as a model gets it: the same id, with the rendition's bytes if it has any.
 
-    None is for what is no picture. Raises `Refused` if it cannot be made to fit.
+    ``rendition`` is None for other media than pictures. Raises `Refused` if it cannot fit.
     """
     if rendition is None:
         return media
@@ -58,7 +58,7 @@ def as_it_fits(media: Media, rendition: Rendition | None) -> Media:
 def make(library: Library, media: Media, fit: Fit) -> Rendition:
     """Make a rendition, or wait for the process that is making it. Blocking.
 
-    What cannot be made is remembered as that. Raises `Refused` (``service_unavailable`` the first
+    If it cannot be made, that is stored, too. Raises `Refused` (``service_unavailable`` the first
     time that it takes too long), `CatalogUnavailable` and `StorageUnavailable`.
     """
     name, holder = f"renditions {media.sha256[:2]}", secrets.token_hex(8)
@@ -106,7 +106,7 @@ def _make(library: Library, media: Media, fit: Fit) -> Rendition:
 
 
 def _render(library: Library, media: Media, fit: Fit) -> tuple[bytes | None, Rendition]:
-    """The bytes, None if it fits as it is, and what came of it, without a key."""
+    """The bytes, None if it fits unchanged; and the result, without a key."""
     with Spool(library.spool_dir, max_bytes=media.bytes) as spool:
         spool.fill(library.storage.read(media.storage_key))
         done = DECODERS.run(

@@ -1,4 +1,4 @@
-"""From ids to media with presigned URLs, many at once: what a chat request waits for."""
+"""Turns ids into media with presigned URLs, many at once. Chat requests wait for this."""
 
 import re
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ class Found:
     url: str
     ttl: int  # seconds that the URL lives
     expires_at: int  # ms: when it ends
-    deduped: bool = False  # an upload, just now, whose bytes were there already
+    deduped: bool = False  # just uploaded, and the bytes were stored already
 
 
 def link(library: Library, media: Media, *, ttl: int | None = None, deduped: bool = False) -> Found:
-    """Ready media with a URL, that of clients if ``ttl`` (seconds) is None. Does no I/O."""
+    """Ready media with a URL, valid for ``ttl`` seconds, None: as for clients. Does no I/O."""
     ttl = ttl or library.rules.download_ttl
     url = library.storage.presign_get(
         media.storage_key, mime=media.mime, filename=filename(media), ttl=ttl
@@ -45,21 +45,21 @@ def filename(media: Media) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What is known of some ids, by id. An id in neither does not exist."""
+    """The known media of some ids. An id in neither map does not exist."""
 
     found: dict[str, Found] = field(default_factory=dict)
     unready: dict[str, Media] = field(default_factory=dict)  # rejected, or pending (see `complete`)
     ttl: int | None = None  # seconds that the URLs live, None: as a client's
 
     def settle(self, library: Library, media: Media, *, deduped: bool = False) -> None:
-        """Take in what an id is by now, with a URL if it is ready. Does no I/O."""
+        """Add the current media of an id, with a URL if it is ready. Does no I/O."""
         if media.state is State.READY:
             self.found[media.id] = link(library, media, ttl=self.ttl, deduped=deduped)
         else:
             self.unready[media.id] = media
 
     def require(self, media_id: str) -> Found:
-        """The media of an id. Raises `Refused` that says why there is none."""
+        """The media of an id. Raises `Refused`, with the reason, if there is none."""
         found = self.found.get(media_id)
         if found is None:
             raise why_not(self.unready.get(media_id))
@@ -67,7 +67,7 @@ class Resolved:
 
 
 def why_not(media: Media | None) -> Refused:
-    """Why an id has no bytes to be read."""
+    """The refusal of an id whose bytes cannot be read, with the reason."""
     if media is None:
         return not_found()
     if media.state is State.PENDING:
@@ -82,5 +82,5 @@ def why_not(media: Media | None) -> Refused:
 
 
 def not_found() -> Refused:
-    """The refusal of an id that nothing is known of."""
+    """The refusal of an unknown id."""
     return Refused("media_not_found", "Media not found: it never existed, expired or was deleted")

@@ -1,4 +1,4 @@
-"""An upload while it arrives: its bytes are counted and hashed, and go to disk if they are many."""
+"""An upload while it arrives: its bytes are counted, hashed, and written to disk if many."""
 
 import hashlib
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Spool:
         self._file = SpooledTemporaryFile(max_size=MEMORY, dir=str(folder))  # noqa: SIM115
 
     def write(self, chunk: bytes) -> None:
-        """Append bytes. Raises `ContentTooLarge` before keeping one too many."""
+        """Append bytes. Raises `ContentTooLarge` before it keeps too many."""
         self.size += len(chunk)
         if self.size > self.max_bytes:
             raise ContentTooLarge(self.max_bytes)
@@ -44,7 +44,7 @@ class Spool:
         return self._digest.hexdigest()
 
     def from_start(self) -> BinaryIO:
-        """The bytes as a seekable file, at its first byte."""
+        """The bytes as a seekable file, positioned at its start."""
         self._file.seek(0)
         return cast(BinaryIO, self._file)
 

@@ -3,8 +3,8 @@
 A sweep never lists the storage. The catalog knows every key that may be deleted, because a key is
 written down as garbage before its first byte is.
 
-Before direct uploads go whose time is over, a sweep looks whether their bytes have come: a client
-that was told its upload has arrived keeps it, whether it has used it yet or not.
+Before a sweep removes expired direct uploads, it checks whether their bytes have arrived: a client
+whose upload was accepted keeps it, whether it has used it yet or not.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from jan_media.library.resolve import not_found
 from jan_media.storage.interface import StorageUnavailable
 
 BATCH = 500
-# Deleting a content makes one key due; a few more keep deletions ahead of what they leave behind.
+# Deleting a content makes one key due. Taking more at once lets deletions catch up.
 _RECLAIMED_AT_ONCE = 16
 LEASE = "sweep"
 # The lease is renewed at every step: one transaction, the check of one upload, one deletion. If a
@@ -32,7 +32,7 @@ _TURN = 0.5  # seconds between two attempts to get the lease
 
 @dataclass
 class Swept(Counts):
-    """What a sweep has done so far, or would do."""
+    """The work that a sweep has done so far, or would do."""
 
     expired_media: int = 0  # ids whose retention was over
     stale_uploads: int = 0  # direct uploads that were never used, or were refused
@@ -49,7 +49,7 @@ class Swept(Counts):
 def sweep(
     library: Library, holder: str, *, ahead_ms: int = 0, swept: Swept | None = None
 ) -> Swept | None:
-    """Remove all that is due. None if another holder is sweeping right now, or took over.
+    """Remove all that is due. Returns None if another holder is sweeping now, or took over.
 
     With ``ahead_ms`` also the keys that become due within that time: what a crash has left, when
     no upload is running. A running one would have to write its bytes again. ``swept`` is kept up
@@ -71,7 +71,7 @@ def sweep(
 
 
 def _steps(library: Library, ahead_ms: int, swept: Swept) -> Iterator[None]:
-    """Sweep one step further, each time that the next is asked for."""
+    """Do one step of the sweep for each ``next``."""
     now = library.clock()
     for media in overdue(library, now=now, ahead_ms=ahead_ms):
         complete(library, media)
@@ -88,7 +88,7 @@ def _steps(library: Library, ahead_ms: int, swept: Swept) -> Iterator[None]:
         if not keys:
             return
         seen |= keys
-        # An upload key whose policy is valid may hold an upload that waits for its first use.
+        # While its policy is valid, an upload key may have an upload that was not used yet.
         over = [key for key in keys if held_until(key, library.rules.upload_ttl) <= now]
         _delete(library, over)
         swept.deleted_objects += len(over)
@@ -106,7 +106,7 @@ def sweep_in_turn(library: Library, holder: str, *, ahead_ms: int, swept: Swept)
 
 
 def rehearse(library: Library, *, ahead_ms: int = 0) -> Swept:
-    """What `sweep` would do now, changing nothing. Raises as `sweep`."""
+    """What `sweep` would do now, without changing anything. Raises like `sweep`."""
     now = library.clock()
     used_late = sum(
         library.storage.size(media.storage_key) is not None for media in overdue(library, now=now)
@@ -123,10 +123,10 @@ def rehearse(library: Library, *, ahead_ms: int = 0) -> Swept:
 
 
 def give_up(library: Library, media_id: str, owner: str) -> None:
-    """Give up ``owner``'s claim on an id; the id and its bytes go with the last claim.
+    """Give up ``owner``'s claim on an id. With the last claim, the id and its bytes are deleted.
 
-    Raises `Refused` (``media_not_found``, ``not_owner``) and `CatalogUnavailable`. That the bytes
-    cannot be deleted now does not matter: they are garbage by then, and a sweep deletes them.
+    Raises `Refused` (``media_not_found``, ``not_owner``) and `CatalogUnavailable`. If the bytes
+    cannot be deleted now, they are garbage already, and a sweep deletes them.
     """
     released = library.catalog.release(media_id, owner, now=library.clock())
     if released is Released.NOT_FOUND:
@@ -136,7 +136,7 @@ def give_up(library: Library, media_id: str, owner: str) -> None:
     if released is Released.GONE:
         with contextlib.suppress(CatalogUnavailable, StorageUnavailable):
             keys = library.catalog.take_garbage(now=library.clock(), limit=_RECLAIMED_AT_ONCE)
-            # Uploads are left to a sweep, which looks first whether they are still to be used.
+            # Leave uploads to a sweep, which first checks whether they may still be used.
             _delete(library, [key for key in keys if not is_upload_key(key)])
 
 

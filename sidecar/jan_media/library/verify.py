@@ -1,7 +1,7 @@
-"""Looking whether every ready id has its bytes: after a restore, or after a disk went bad.
+"""Checks whether every ready id has its bytes: after a restore, or after a disk failure.
 
-An id without bytes is worse than none: the same content, uploaded again, would be answered with
-that id. So what is lost can be given up, and then it can be uploaded anew.
+An id without bytes is worse than none: a new upload of the same content would be answered with that
+id. So lost ids can be given up; then their content can be uploaded again.
 """
 
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from jan_media.library.library import Library
 from jan_media.library.move import batches, hash_of, still_there
 from jan_media.storage.interface import ObjectMissing
 
-JOBS = 8  # objects that are looked at at once
+JOBS = 8  # objects that are checked at once
 
 
 @dataclass
 class Verified:
-    """What has been looked at so far, and what was lost."""
+    """What has been checked so far, and what was lost."""
 
     ids: int = 0
     bytes: int = 0  # of these ids
@@ -30,12 +30,12 @@ class Verified:
 def lost_ids(
     library: Library, verified: Verified, *, by_hash: bool, give_up: bool
 ) -> Iterator[str]:
-    """Each ready id whose bytes are missing, or not as many as they should be; renditions are
-    looked at too.
+    """Each ready id whose bytes are missing, or of the wrong number; renditions are checked,
+    too.
 
-    ``by_hash`` also reads all that ids stand for, and compares. ``give_up`` has every claim on such
-    an id given up, and with them the id; such renditions are dropped. ``verified`` is kept up to
-    date meanwhile. Raises `CatalogUnavailable` and `StorageUnavailable`.
+    ``by_hash`` also reads all bytes of ids, and compares their hashes. ``give_up`` removes all
+    claims on such ids, and so the ids, and drops such renditions. ``verified`` is kept up to date
+    meanwhile. Raises `CatalogUnavailable` and `StorageUnavailable`.
     """
     catalog, clock = library.catalog, library.clock
     is_whole = partial(_is_whole, library, by_hash=by_hash)
@@ -58,7 +58,7 @@ def lost_ids(
             sizes = threads.map(lambda each: library.storage.size(each[1].storage_key), kept)
             for each, size in zip(kept, sizes, strict=True):
                 (sha256, fit), rendition = each
-                # It may have been deleted while it was looked for.
+                # It may have been deleted during the check.
                 if size == rendition.bytes or each not in catalog.renditions([sha256]).items():
                     continue
                 verified.lost_renditions += 1

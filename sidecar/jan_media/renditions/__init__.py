@@ -1,1 +1,1 @@
-"""Pictures in the form that a model takes: `fit` is what is asked, `steps` what is done."""
+"""Converts pictures for a model: `fit` has the limits, `steps` the conversion."""

@@ -1,4 +1,4 @@
-"""What a model takes of a picture, as a route of the gateway says it."""
+"""The limits of a model for a picture, as a route of the gateway gives them."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ _SMALLEST = 16  # pixels of an edge, and of a picture
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Limits; None means that there is none. No types mean that any will do."""
+    """Limits; None means no limit, and no types mean any type."""
 
     types: tuple[str, ...] = ()
     max_bytes: int | None = None
@@ -23,7 +23,7 @@ class Fit:
 
     @classmethod
     def parse(cls, asked: Mapping[str, Any]) -> "Fit":
-        """From a message of the plugin. Raises `ValueError` that names what is wrong."""
+        """Parse a message of the plugin. Raises `ValueError`, which names what is wrong."""
         types = asked.get("types") or []
         if not isinstance(types, list) or not all(isinstance(name, str) for name in types):
             raise ValueError("fit.types must be a list of media types")
@@ -43,5 +43,5 @@ class Fit:
 
     @property
     def key(self) -> str:
-        """The same for the same limits: what a rendition is kept under."""
+        """The name of these limits, under which a rendition is stored."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]

@@ -1,8 +1,7 @@
-"""A picture made to fit, step by step. Runs in decoder processes (`jan_media.content.decoders`).
+"""Converts a picture step by step. Runs in decoder processes (`jan_media.content.decoders`).
 
-The limits come first, before a pixel is decoded; each step then works on what the one before has
-left, which is as little as possible: a JPEG is decoded at the size that is needed, and colours are
-seen to when the picture is small already.
+Limits are checked before a pixel is decoded. Each step then has as few pixels as possible: a JPEG
+is decoded at the size that is needed, and colours are converted when the picture is small already.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ from jan_media.renditions.fit import WRITABLE, Fit
 
 _LOSSLESS = {"image/png", "image/gif", "image/bmp", "image/tiff"}
 _QUALITIES = (88, 78, 65, 50)
-_SMALLER = 0.75  # what the edges shrink to if no quality makes the file small enough
+_SMALLER = 0.75  # factor for the edges if no quality makes the file small enough
 _TIMES_SMALLER = 8
 _MORE_THAN_MODELS_SEE = 2000  # pixels of the longer edge; providers scale down to 1568 or 2048
 _HEAD = 64 * 1024  # where a PNG says that it is animated, before its first picture
@@ -35,9 +34,9 @@ _SRGB = ImageCms.createProfile("sRGB")
 
 
 def render(source: BinaryIO, mime: str, max_pixels: int, fit: dict[str, Any]) -> dict[str, Any]:
-    """The picture made to fit: ``content``, ``mime``, ``width``, ``height``.
+    """Convert the picture: ``content``, ``mime``, ``width``, ``height``.
 
-    ``content`` is None if it fits as it is. ``max_pixels`` limits what is decoded. Raises
+    ``content`` is None if it fits unchanged. ``max_pixels`` limits what is decoded. Raises
     `MediaRefused`.
     """
     wanted = Fit(**fit)
@@ -58,7 +57,7 @@ def _made(content: bytes | None, mime: str, image: Image.Image) -> dict[str, Any
 
 
 def open_leniently(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.ImageFile:
-    """The picture with its colours and orientation, or without if those are odd."""
+    """Open the picture with its colours and orientation, or without them if they are invalid."""
     with contextlib.suppress(SyntaxError, ValueError, OSError):
         kept = png_without_extras(source, PNG_COLOURS) if mime == "image/png" else source
         return open_picture(kept, mime, max_pixels)
@@ -70,7 +69,7 @@ def open_leniently(source: BinaryIO, mime: str, max_pixels: int) -> ImageFile.Im
 
 
 def fits(image: ImageFile.ImageFile, mime: str, size: int, wanted: Fit) -> bool:
-    """Whether a model takes the picture as it is: no animation, eight bits of RGB or grey."""
+    """Whether a model accepts the picture unchanged: no animation, eight bits of RGB or grey."""
     return (
         (not wanted.types or mime in wanted.types)
         and (wanted.max_bytes is None or size <= wanted.max_bytes)
@@ -89,12 +88,12 @@ def _is_unusual_png(source: BinaryIO, mime: str) -> bool:
 
 
 def _tells_more(image: ImageFile.ImageFile) -> bool:
-    """Whether there is anything that says where, when or by whom a photo was taken."""
+    """Whether the metadata may say where, when or by whom a photo was taken."""
     return any(image.info.get(name) for name in ("exif", "xmp", "photoshop", "comment"))
 
 
 def target_size(size: tuple[int, int], wanted: Fit) -> tuple[int, int]:
-    """The largest size of the same shape that is within the limits."""
+    """The largest size within the limits, with the same aspect ratio."""
     width, height = size
     scale = min(
         1.0,
@@ -105,8 +104,8 @@ def target_size(size: tuple[int, int], wanted: Fit) -> tuple[int, int]:
 
 
 def needed_size(size: tuple[int, int], file_bytes: int, wanted: Fit) -> tuple[int, int]:
-    """What has to be decoded at least: a file of too many bytes loses every other pixel first, if
-    it still has more than models look at. That costs a third of writing all of them again."""
+    """The size to decode at least: within the limits and, for a file of too many bytes, half the
+    picture, if that is still as large as models use. It costs a third of encoding all again."""
     if file_bytes > (wanted.max_bytes or math.inf) and max(size) // 2 >= _MORE_THAN_MODELS_SEE:
         size = _scaled(size, 0.5)
     return target_size(size, wanted)
@@ -119,7 +118,7 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 def decode(image: ImageFile.ImageFile, needed: tuple[int, int]) -> None:
     """Decode the first frame, a JPEG at the smallest scale that is at least ``needed``.
 
-    A JPEG that came in whole but for its end marker is drawn as it is.
+    A JPEG that lacks only its end marker is accepted.
     """
     if image.format in ("JPEG", "MPO"):
         image.draft(None, needed)
@@ -131,13 +130,13 @@ def decode(image: ImageFile.ImageFile, needed: tuple[int, int]) -> None:
 
 
 def orient(image: Image.Image) -> None:
-    """Turn it as the camera was held."""
-    with contextlib.suppress(Exception):  # EXIF of strangers may be anything
+    """Rotate the picture as its EXIF orientation says."""
+    with contextlib.suppress(Exception):  # untrusted EXIF may contain anything
         ImageOps.exif_transpose(image, in_place=True)
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """In a mode of eight bits a channel that can be resized: no palettes, no 16 bits, no bits."""
+    """Convert to eight bits per channel, which can be resized: no palette, no 16 bits, no 1 bit."""
     match image.mode:
         case "P" | "PA" | "LA" | "La" | "RGBa":
             transparent = image.mode != "P" or "transparency" in image.info
@@ -162,7 +161,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def resize(image: Image.Image, wanted: Fit) -> Image.Image:
-    """Within the limits of edge and pixels."""
+    """Scale down to the limits of edge and pixels."""
     size = target_size(image.size, wanted)
     if size == image.size:
         return image
@@ -170,7 +169,7 @@ def resize(image: Image.Image, wanted: Fit) -> Image.Image:
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """In the colours that everybody assumes, whatever profile the file has."""
+    """Convert to sRGB, which models assume, from the file's own colour profile."""
     mode = "RGBA" if "A" in image.mode else "L" if image.mode == "L" else "RGB"
     profile = image.info.get("icc_profile")
     if profile and image.mode in ("RGB", "CMYK", "RGBA"):
@@ -184,7 +183,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 
 def encode(image: Image.Image, source_mime: str, wanted: Fit) -> tuple[bytes, str, Image.Image]:
-    """The first of lossless, good and lesser quality, and smaller sizes that is small enough.
+    """Encode: lossless, then good, then lower quality, then smaller, until it is small enough.
 
     Returns the bytes, their type, and the picture as it is in them. Raises `MediaRefused` if
     nothing is small enough.

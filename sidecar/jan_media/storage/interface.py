@@ -1,7 +1,7 @@
-"""What the library asks of a storage: keep bytes under a key, and sign download URLs for it.
+"""What the library needs from a storage: keep bytes under a key, and sign download URLs for it.
 
 All methods but `presign_get` and `media_id_of_url` are synchronous I/O and may be called from any
-thread. Every I/O method raises `StorageUnavailable` when the service is away, refuses our
+thread. Every I/O method raises `StorageUnavailable` if the service is unavailable, refuses our
 credentials or does not answer in time. The library never writes one key twice, apart from the
 upload key of a direct upload, which a client writes through a presigned URL.
 
@@ -12,7 +12,7 @@ escaping.
 
 A storage says by attributes what else it can do: `Storage.uploads` for direct uploads by clients,
 `Storage.urls` where the sidecar answers the storage's URLs itself, `Storage.diagnose` for
-``jan-media doctor``. One that derives from `Storage` can none of it, unless it says so.
+``jan-media doctor``. A class that derives from `Storage` has none of these unless it sets them.
 """
 
 import re
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from jan_media.doctor.finding import Finding
     from jan_media.storage.local_urls import LocalUrls
 
-CHUNK = 256 * 1024  # bytes: no more of an object than this is ever held in memory at once
+CHUNK = 256 * 1024  # bytes: the most of an object that is in memory at once
 
 
 class StorageUnavailable(Exception):
-    """The storage is away, refused our credentials or is too slow. Later may work."""
+    """The storage is unavailable, refused us or is too slow. A later attempt may work."""
 
 
 class StorageRefused(StorageUnavailable):
-    """The storage answered and refuses: the settings are wrong. Waiting will not help."""
+    """The storage answered with a refusal: the settings are wrong. Waiting will not help."""
 
 
 class ObjectMissing(Exception):
-    """There are no bytes under that key."""
+    """There is no object under that key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class TakesUploads(Protocol):
     def presign_post(self, key: str, *, max_bytes: int, ttl: int) -> PresignedPost:
         """A form that takes the object for ``ttl`` seconds: exactly this key, and between 1 and
         ``max_bytes`` bytes; anything else is refused by the storage itself. The type is left open:
-        it is what the bytes say. Raises as `Storage.presign_get` does."""
+        the bytes determine it. Raises as `Storage.presign_get` does."""
 
 
 class Storage(Protocol):
@@ -77,7 +77,7 @@ class Storage(Protocol):
         return None
 
     def diagnose(self) -> "Iterator[Finding]":
-        """Use it as the sidecar and its clients do, and say what is wrong with its set-up.
+        """Use it as the sidecar and its clients do, and report what is wrong with its setup.
 
         Never raises for what it finds.
         """
@@ -87,12 +87,12 @@ class Storage(Protocol):
         """Do one cheap real operation; raise `StorageUnavailable` if that fails."""
 
     def close(self) -> None:
-        """Give back connections. The storage cannot be used afterwards."""
+        """Close connections. The storage cannot be used afterwards."""
 
     def put(self, key: str, source: BinaryIO, *, mime: str) -> None:
         """Write ``source``, which is seekable, from its position to its end, under ``key``.
 
-        Replaces an object that is there. The source stays open.
+        Replaces an existing object. The source stays open.
         Durable when it returns. A reader sees the whole object or none; a crash leaves no
         partial object under ``key``. Memory stays bounded whatever the size.
         """
@@ -151,7 +151,7 @@ _FILENAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,100}", re.ASCII)
 
 
 def require_key(key: str) -> str:
-    """Return ``key``. Raises `ValueError` if it is none: a mistake of the caller."""
+    """Return ``key``. Raises `ValueError` if it is not a valid key: a bug of the caller."""
     if len(key) > MAX_KEY or not _KEY.fullmatch(key):
         raise ValueError(f"not a storage key: {key!r}")
     return key

@@ -8,17 +8,17 @@ How the contract is kept
     ``put`` writes ``<root>/incoming/<random>``, fsyncs it, renames it over the object and fsyncs
     the folder: a reader sees the old object, the new one, or none, and what returned survives a
     power cut. The 256 folders are made and fsynced at the start, so no later write depends on an
-    entry of the root that is not yet on disk.
+    root entry that is not yet on disk.
 
     ``copy`` is a hard link. A link is a snapshot here because no file is ever opened for writing
     once it has its name: a later ``put`` of the source gives that name another inode and leaves
     ours alone. Its bytes were fsynced before they had a name; only the new entry remains to be.
-    Where links are not to be had (some network and FUSE file systems) the bytes are copied.
+    On file systems without hard links (some network and FUSE ones), the bytes are copied.
 
-    ``delete`` fsyncs too: the caller forgets a key once it is deleted, so one that came back after
-    a power cut would stay for ever.
+    ``delete`` fsyncs too: the caller forgets a key once it is deleted, so an object that came back
+    after a power cut would stay forever.
 
-    Content types are not kept: a URL says, signed, what its object is served as.
+    Content types are not stored: a signed URL says the type with which its object is served.
 
 What it needs
     A POSIX file system with atomic rename and flock, all of ``<root>`` on one mount, and the right
@@ -99,7 +99,7 @@ class LocalStorage(LocalUrls, Storage):
         with _failures_mapped(), self._new_file() as (file, _):
             file.write(b"still writable?")
             file.flush()
-            self._clear_abandoned()  # a worker that replaces a killed one begins with a check
+            self._clear_abandoned()  # a worker that replaces a killed one starts with a check
 
     def close(self) -> None:
         pass
@@ -157,7 +157,7 @@ class LocalStorage(LocalUrls, Storage):
 
     @contextmanager
     def _new_file(self) -> Iterator[tuple[BinaryIO, Path]]:
-        """A locked file in ``incoming``, which goes at the end unless it was renamed."""
+        """A locked file in ``incoming``, deleted at the end unless it was renamed."""
         while True:
             path = self._incoming / secrets.token_hex(16)
             with os.fdopen(
@@ -165,7 +165,7 @@ class LocalStorage(LocalUrls, Storage):
             ) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if os.fstat(file.fileno()).st_nlink == 0:
-                    continue  # another process, just starting, saw it before it was locked
+                    continue  # another process, just starting, deleted it before it was locked
                 try:
                     yield file, path
                 finally:

@@ -1,8 +1,8 @@
-"""Signed URLs and upload forms of the local storage: what presigning is on S3.
+"""Signed URLs and upload forms of the local storage, like presigning on S3.
 
 A download URL is ``{public_url}/files/{key}/{filename}?expires=…&mime=…&signature=…``, and one for
 a PUT the same without the file name. The signature is an HMAC-SHA256 over the method, the key and
-every parameter, so none can be exchanged; it needs no table of issued links and holds across
+every parameter, so none can be changed. It needs no table of issued links, and stays valid across
 restarts and processes that share the secret.
 
 The upload form is posted to ``{public_url}/files``. Its fields and its policy are written as S3's
@@ -10,7 +10,7 @@ The upload form is posted to ``{public_url}/files``. Its fields and its policy a
 both alike; its signature is the same HMAC. S3's rules hold: the names of fields count in any case,
 and a field that the policy does not name is refused.
 
-The checks know nothing of HTTP: the api layer gives them what it received. They raise `Refused`
+The checks are independent of HTTP: the api layer passes what it received. They raise `Refused`
 (``access_refused``, ``access_expired`` and ``missing_field``), which it answers as S3 does.
 """
 
@@ -26,7 +26,7 @@ from jan_media.errors import Refused
 from jan_media.media_id import parse_media_id
 from jan_media.storage.interface import PresignedPost, require_filename, require_key
 
-# What the API page's curl example sends with every form.
+# The value that the API page's curl example sends with every form.
 _ALGORITHM = "AWS4-HMAC-SHA256"
 # Fields that a policy does not have to name. S3 says so of `file`; `submit` is the button of a
 # plain HTML form, and the type of a file is what its bytes say.
@@ -118,7 +118,7 @@ class LocalUrls:
             form[name.lower()] = value
         _require(form, ("policy", "x-amz-signature"))
         policy, signature = form.pop("policy"), form.pop("x-amz-signature")
-        # Only what we signed ourselves is parsed any further.
+        # Parse only what we have signed ourselves.
         if not self._signed(signature, "POST", policy):
             raise Refused("access_refused", "The policy's signature is not ours.")
         promise = json.loads(base64.b64decode(policy))

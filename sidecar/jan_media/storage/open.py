@@ -1,4 +1,4 @@
-"""Which storage the settings name. Only that one's packages are loaded."""
+"""Opens the storage that the settings name, and loads only its packages."""
 
 from jan_media.identity.kept_secret import kept_secret
 from jan_media.settings import Settings
@@ -9,7 +9,7 @@ def open_storage(settings: Settings) -> Storage:
     """The storage of ``MEDIA_STORAGE_BACKEND``.
 
     Raises `StorageUnavailable` if a local folder cannot be used or S3 credentials are not found,
-    and `ValueError` for an S3 endpoint that cannot be.
+    and `ValueError` for an invalid S3 endpoint.
     """
     if settings.storage_backend == "s3":
         from jan_media.storage.s3 import S3Storage

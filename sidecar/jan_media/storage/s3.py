@@ -1,8 +1,8 @@
 """Objects in a bucket of S3 or of a service that speaks its protocol.
 
 How the contract is kept
-    S3 itself promises what `interface.Storage` does: a PUT is atomic and durable when it is
-    answered, and reads see it at once. What is left to this module:
+    S3 itself makes the promises of `interface.Storage`: a PUT is atomic, durable when it is
+    answered, and visible to reads at once. What this module adds:
 
     ``put`` is boto3's ``upload_fileobj``: one PUT that streams from the source, or parts from
     ``multipart_threshold`` on, so that a retry repeats one part and not all. One part is in memory.
@@ -23,15 +23,15 @@ Credentials
 
 Timeouts and retries
     `CONNECT_TIMEOUT` and ``read_timeout`` are those of one attempt; ``attempts`` counts all of
-    them. With the defaults a service that accepts connections and says nothing costs a caller
-    under 20 seconds. Refusals are not retried, throttling and 5xx are.
+    them. With the defaults, a service that accepts connections but never answers delays a caller
+    by less than 20 seconds. Refusals are not retried; throttling and 5xx are.
 
 Beware
     A form has no ``Content-Type`` field, and S3 refuses one, as it does every field that the policy
-    does not name: the type is what the bytes say.
+    does not name: the bytes determine the type.
     A presigned PUT cannot limit the size; only the form can. The library measures either way.
-    Services older than 2025 do not know the checksum trailers that botocore sends by default;
-    they are sent only where the protocol demands them.
+    Services older than 2025 do not support the checksum trailers that botocore sends by default;
+    they are sent only where the protocol requires them.
 """
 
 import os
@@ -76,8 +76,8 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 CONNECT_TIMEOUT = 2.0  # seconds
 CONNECTIONS = 64
-# Whoever signs within this time after `renew_credentials` waits for nobody: near their end, boto3
-# asks anew for temporary credentials at each use, and an issuer that is away takes seconds.
+# For this time after `renew_credentials`, signing never waits. Near the end of temporary
+# credentials, boto3 requests new ones at each use, and an unavailable issuer takes seconds.
 FRESH_SECONDS = 60.0
 _MOST_DELETIONS = 1000  # of one DeleteObjects request
 _FILENAME = re.compile(r'filename="([^".]*)[^"]*"')  # up to its first dot
@@ -103,13 +103,13 @@ class S3Storage(Storage):
         part_size: int = 16 * MIB,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """The endpoint is AWS's of the region if the settings name none, the public endpoint is
-        the endpoint.
+        """The default endpoint is AWS's in the region, and the default public endpoint is the
+        endpoint.
 
         Without an access key the credentials come from the usual AWS chain. ``read_timeout`` is in
         seconds, sizes in bytes; S3 takes parts from 5 MiB on. Does no I/O, except what the AWS
         chain needs to find credentials; raises `StorageUnavailable` if it finds none and
-        `ValueError` for an endpoint that cannot be.
+        `ValueError` for an invalid endpoint.
         """
         session = boto3.Session(
             aws_access_key_id=s3.access_key or None,
@@ -145,7 +145,7 @@ class S3Storage(Storage):
             config=config.merge(Config(signature_version=UNSIGNED)),
         )
         self._public_url = _bucket_url(public, s3.bucket)
-        # Threads of its own would only add to those that call this.
+        # Callers have threads already; more would not help.
         self._transfer = TransferConfig(
             multipart_threshold=multipart_threshold,
             multipart_chunksize=part_size,
@@ -159,7 +159,7 @@ class S3Storage(Storage):
 
     def check(self) -> None:
         with failures_mapped("a look at the bucket"):
-            # Not HeadBucket: an answer to HEAD has no body, so no reason either.
+            # Not HeadBucket: a response to HEAD has no body, and so no reason.
             self.client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
 
     def close(self) -> None:
@@ -259,7 +259,7 @@ class S3Storage(Storage):
 
     def renew_credentials(self) -> None:
         with failures_mapped("the renewal of credentials"):
-            # boto3 renews temporary ones here when they are old, and waits for who issues them.
+            # boto3 renews old temporary credentials here, and waits for their issuer.
             credentials = self._credential_source.get_frozen_credentials()
             if not credentials.access_key or not credentials.secret_key:
                 raise NoCredentialsError
@@ -267,7 +267,7 @@ class S3Storage(Storage):
         self._fresh_until = time.monotonic() + FRESH_SECONDS
 
     def _key(self, key: str) -> str:
-        """What the bucket calls an object that is to be read."""
+        """The bucket's key of an object to read."""
         return require_key(key)
 
     def _presign(
@@ -298,7 +298,7 @@ def _pieces(body: StreamingBody) -> Iterator[bytes]:
 
 
 def _say_request(request: AWSPreparedRequest, **_: object) -> None:
-    """Let the log of the service say for which request it was asked."""
+    """Send the request id as the User-Agent, for the service's log."""
     known = about.get()
     if known is not None:
         request.headers["User-Agent"] = f"jan-media request/{known.request_id}"

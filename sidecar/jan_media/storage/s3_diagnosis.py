@@ -1,7 +1,7 @@
-"""What is wrong with an S3 set-up and how to fix it, found by really using it.
+"""Finds what is wrong with an S3 setup, and how to fix it, by really using it.
 
 Each check does what a client or the sidecar would do, with objects below ``doctor/`` that are
-removed in the end. One that cannot run because an earlier one failed is left out.
+removed at the end. A check that cannot run because an earlier one failed is left out.
 """
 
 import secrets
@@ -58,12 +58,12 @@ def diagnose(storage: "S3Storage", *, clock: Callable[[], float] = time.time) ->
         try:
             yield from _presigned(storage, key)
         finally:
-            with suppress(StorageUnavailable):  # what stands in the way is a finding already
+            with suppress(StorageUnavailable):  # the cause is a finding already
                 storage.delete([key, f"{key}/post", f"{key}/put"])
 
 
 def _access(storage: "S3Storage", clock: Callable[[], float]) -> Iterator[Finding]:
-    """Whether the service answers, knows us, has the bucket, and agrees on the time."""
+    """Whether the service answers, accepts us, has the bucket, and agrees on the time."""
     endpoint = storage.client.meta.endpoint_url
     refusal: ClientError | None = None
     try:
@@ -126,7 +126,7 @@ def _permissions(storage: "S3Storage", key: str) -> Finding:
 
 
 def _cors(storage: "S3Storage") -> Finding:
-    """Whether some site's pages may upload and fetch."""
+    """Whether pages of some origin may upload and fetch."""
     fix = _ASK_FOR_CORS.format(bucket=storage.bucket)
     try:
         rules = storage.client.get_bucket_cors(Bucket=storage.bucket)["CORSRules"]

@@ -1,4 +1,4 @@
-"""What S3 and botocore raise, as the interface's errors, each with what to do about it."""
+"""Turns errors of S3 and botocore into the interface's errors, with advice for each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

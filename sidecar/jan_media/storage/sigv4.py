@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 in a URL: the links that are handed to clients.
+"""AWS Signature Version 4 in a URL: the links that clients get.
 
 Written from the AWS documentation, "Authenticating Requests: Using Query Parameters (AWS Signature
 Version 4)", https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
@@ -74,7 +74,7 @@ def _signing_key(secret_key: str, day: str, region: str) -> bytes:
     return key
 
 
-# Most of what is encoded is the same in every URL, and encoding takes longer than signing.
+# Most encoded texts are the same in every URL, and encoding takes longer than signing.
 @lru_cache(maxsize=1024)
 def _encode(text: str) -> str:
     """Percent-encode all but the unreserved characters of RFC 3986, as the protocol demands."""

@@ -1,4 +1,4 @@
-"""Versioned schema migrations: one numbered SQL file a step, for each database.
+"""Versioned schema migrations: one numbered SQL file per step, for each database.
 
 The file ``0007_name.sql`` takes a database of version 6 to version 7. A file that has been
 released is never edited: a change is a new file, for both databases under the same number. The
@@ -17,7 +17,7 @@ Dialect = Literal["sqlite", "postgres"]
 
 
 def migrate(tx: Transaction, dialect: Dialect) -> None:
-    """Take the steps that the database still needs.
+    """Run the steps that the database still needs.
 
     Raises `SchemaTooNew` if the database is ahead of this code.
     """
