@@ -165,16 +165,23 @@ def test_a_client_that_leaves_in_the_middle_of_a_message_harms_nobody(
     assert run(kong, "five_calls").kind == "passed"
 
 
-def test_who_asks_before_the_answer_is_cut_off_alone(
+def test_requests_in_one_breath_are_all_answered(
     lasting: PluginServerProcess, kong: KongDriver
 ) -> None:
-    event = {"EventId": begin(kong, "sleep", seconds=3600)}
-    with connected(lasting) as impatient:
-        impatient.sendall(message(1, "plugin.Step", event))
-        impatient.sendall(message(2, "plugin.Step", event))
-        with contextlib.suppress(ConnectionResetError):
-            assert impatient.recv(65536) == b""
-    assert run(kong, "five_calls").kind == "passed"
+    instance = kong.start_instance({"do": "large", "size": 100_000})
+    count = 200
+    asked = b"".join(
+        message(number, "plugin.HandleEvent", {"InstanceId": instance, **ACCESS})
+        for number in range(count)
+    )
+    with connected(lasting) as eager:
+        eager.sendall(asked)
+        received = bytearray()
+        while received.count(b"EventId") < count:
+            piece = eager.recv(1 << 20)
+            assert piece, "the connection was closed"
+            received += piece
+    assert received.count(b"kong.service.request.set_raw_body") == count
 
 
 VALUES = st.recursive(

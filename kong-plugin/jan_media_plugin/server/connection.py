@@ -1,8 +1,7 @@
 """One of Kong's connections: gets requests ``[0, id, "plugin.Method", [args]]``, sends answers.
 
 The protocol is that of Kong's kong/runloop/plugin_servers/rpc/mp_rpc.lua. Kong asks on a connection
-once the last question is answered. An earlier question closes the connection: Kong then no longer
-waits for the first answer, and would take it for the answer to the new question.
+once the last question is answered, so questions are answered one after the other.
 
 Lua strings are bytes: Kong packs each as a MessagePack string, so headers and query values are not
 always UTF-8. Other bytes come in as lone surrogates (PEP 383) and go out as the same bytes.
@@ -69,8 +68,11 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._freeze = freeze
         self._unpacker = new_unpacker(server.limits.max_message)
+        self._received = 0
         self._asked: int | None = None
         """The number of the question that has no answer yet."""
+        self._is_full = False
+        """Whether Kong is slow to read: then nothing more is taken in."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -82,10 +84,13 @@ class Connection(asyncio.Protocol):
             self._server.forget(self)
 
     def pause_writing(self) -> None:
-        self.transport.pause_reading()  # read no more questions while answers are not read
+        self._is_full = True
+        self.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._is_full = False
         self.transport.resume_reading()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
         if self._freeze.noticed():
@@ -93,19 +98,28 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._unpacker.feed(data)
-            message = self._unpacker.unpack()
-            if self._asked is not None or self._unpacker.read_bytes(1):
-                raise ValueError("a question before the answer to the one before")
-            if self._unpacker.tell() > _LARGE:
-                # An unpacker never releases the largest buffer that it needed.
-                self._unpacker = new_unpacker(self._server.limits.max_message)
-            self._handle(message)
-        except msgpack.OutOfData:
-            return  # the rest of the message is still to come
         except msgpack.BufferFull:
             self._give_up("a message is too long")
+            return
+        self._received += len(data)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Handle the messages that have come, unless a question is still unanswered."""
+        try:
+            while self._has_more() and not self._is_full and not self.transport.is_closing():
+                self._handle(self._unpacker.unpack())
+        except msgpack.OutOfData:
+            return  # the rest of the message is still to come
         except Exception as failure:  # not MessagePack, or not a request: cannot continue
             self._give_up(type(failure).__name__)
+            return
+        if self._received == self._unpacker.tell() > _LARGE:
+            # An unpacker never releases the largest buffer that it needed.
+            self._unpacker, self._received = new_unpacker(self._server.limits.max_message), 0
+
+    def _has_more(self) -> bool:
+        return self._asked is None and self._unpacker.tell() < self._received
 
     def _give_up(self, why: str) -> None:
         log.error("a connection is closed, it did not speak the protocol: %s", why)
@@ -128,8 +142,10 @@ class Connection(asyncio.Protocol):
             self._send(str(failure), None)
         except Exception as failure:
             log.error("%s failed: %s", name, where(failure))
-            # After an error, Kong would pass the request on without us.
-            self.answer({"Data": FAILED, "EventId": 0})
+            if of_events is not None:  # after an error, Kong proxies without us
+                self.answer({"Data": FAILED, "EventId": 0})
+            else:
+                self._send(f"{name} failed: {type(failure).__name__}", None)
 
     def answer(self, answer: Any) -> None:
         """Send ``answer``. Raises TypeError, ValueError or OverflowError if it cannot be packed."""
@@ -140,3 +156,5 @@ class Connection(asyncio.Protocol):
         self._asked = None
         if not self.transport.is_closing():
             self.transport.write(packed)
+        if self._has_more():
+            asyncio.get_running_loop().call_soon(self._go_on)

@@ -1,8 +1,7 @@
 """The plugin server answers any bytes on a connection, once for each request.
 
-Each request comes after the answer to the one before. Bytes in pieces get the same answers as in
-one. Only requests that the handler admits are admitted. After the connection is closed the server
-continues with others.
+Bytes in pieces get the same answers as in one. Only requests that the handler admits are admitted.
+After the connection is closed the server continues with others.
 """
 
 import asyncio
@@ -58,17 +57,17 @@ class _Transport(asyncio.Transport):
         super().__init__()
         self.written: list[Any] = []
         self.slow = slow
-        self.is_read = True  # what Kong asks
+        self.full = False
         self.aborted = False
         self.too_much = False  # written though Kong did not read, or not any more
         self.connection: Connection | None = None
 
     def write(self, data: Any) -> None:
-        self.too_much = self.too_much or not self.is_read or self.aborted
+        self.too_much = self.too_much or self.full or self.aborted
         self.written.append(msgpack.unpackb(data, raw=True, strict_map_key=False))
-        if self.slow and self.connection is not None:
+        if self.slow and self.connection is not None and not self.full:
+            self.full = True
             self.connection.pause_writing()
-            assert not self.is_read
 
     def abort(self) -> None:
         self.aborted = True
@@ -77,10 +76,10 @@ class _Transport(asyncio.Transport):
         return self.aborted
 
     def pause_reading(self) -> None:
-        self.is_read = False
+        pass
 
     def resume_reading(self) -> None:
-        self.is_read = True
+        self.full = False
 
 
 @contextlib.asynccontextmanager
@@ -114,22 +113,15 @@ async def _send(server: LoopPluginServer, pieces: list[bytes], *, slow: bool) ->
 
 
 async def _settled(connection: Connection, transport: _Transport) -> None:
-    """Return when what came is answered, if it is whole, and Kong has read the answer."""
-    while connection._asked is not None and not transport.aborted:  # noqa: ASYNC110
+    """Return when all that came is answered, as far as it is whole."""
+    answered = -1
+    while answered < len(transport.written) or connection._asked is not None or transport.full:
+        answered = len(transport.written)
+        if transport.full and not transport.aborted:
+            connection.resume_writing()
         await asyncio.sleep(0)
-    if not transport.is_read:
-        connection.resume_writing()
-
-
-def _messages(data: bytes) -> list[bytes]:
-    """The same bytes, a message at a time; from the first thing that is none on, all at once."""
-    unpacker = new_unpacker(_MOST_BYTES)
-    unpacker.feed(data)
-    ends = [0]
-    with contextlib.suppress(ValueError, TypeError, msgpack.UnpackException):
-        for _ in unpacker:
-            ends.append(unpacker.tell())
-    return [data[at:end] for at, end in itertools.pairwise([*ends, len(data)])]
+        if transport.aborted:
+            return
 
 
 def _requests(data: bytes) -> list[int]:
@@ -166,8 +158,7 @@ def assert_answered(data: bytes, size: int, *, slow: bool) -> None:
 async def _assert_answered(data: bytes, size: int, *, slow: bool) -> None:
     _Plugin.let_through = 0
     async with _serving() as server:
-        pieces = [piece for message in _messages(data) for piece in in_pieces(message, size)]
-        sent = await _send(server, pieces, slow=slow)
+        sent = await _send(server, in_pieces(data, size), slow=slow)
         let_through = _Plugin.let_through
         await _assert_goes_on(server)
     assert not sent.too_much
@@ -176,7 +167,7 @@ async def _assert_answered(data: bytes, size: int, *, slow: bool) -> None:
     ends = [answer for answer in sent.written if _said(answer) == b"ret"]
     assert len(ends) == let_through
     async with _serving() as server:
-        in_one = await _send(server, _messages(data), slow=False)
+        in_one = await _send(server, [data], slow=False)
     assert repr(_without_times(sent.written)) == repr(_without_times(in_one.written))
     assert sent.aborted == in_one.aborted
 
