@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pybase64
 from blake3 import blake3
-from cachetools import TTLCache
 
 from jan_media_plugin.answers import Refused, Unavailable, invalid_request
 from jan_media_plugin.auth.caller import Caller
+from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.config import Config
 from jan_media_plugin.resolve.media import Answer, NoMedia
 from jan_media_plugin.resolve.sidecar import Sidecar, SidecarRefuses
@@ -27,7 +27,7 @@ Digest = bytes
 Resolve = Callable[[Sequence[str]], Awaitable[Mapping[str, Answer]]]
 
 # By issuer, subject and the hash of what the client sent: each caller has uploads of its own.
-_known_ids: TTLCache[tuple[str, str, Digest], str] = TTLCache(_KNOWN_ENTRIES, _KNOWN_SECONDS)
+_known_ids: BoundedCache[tuple[str, str, Digest], str] = BoundedCache(_KNOWN_ENTRIES)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class InlineMedia:
             async with room:
                 media_id = await self._store(one)
             if media_id is not None:
-                _known_ids[self._key(digest)] = media_id
+                _known_ids.put(self._key(digest), media_id, _KNOWN_SECONDS)
                 ids[digest] = media_id
 
         ids: dict[Digest, str] = {}

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 
 import msgspec
-from cachetools import TLRUCache, TTLCache
 
 from jan_media_plugin.answers import invalid_token
 from jan_media_plugin.auth.caller import Caller, groups_of, is_subject
+from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.resolve.sidecar import Sidecar
 from jan_media_plugin.single_flight import SingleFlight
 
@@ -37,19 +37,15 @@ class ApiKeys:
         self._sidecar = sidecar
         self._cache_seconds = cache_seconds
         self._now = now
-        self._good: TLRUCache[bytes, tuple[Caller, float]] = TLRUCache(
-            _REMEMBERED_KEYS, ttu=lambda _, good, now: now + good[1]
-        )
-        self._bad: TTLCache[bytes, bool] = TTLCache(
-            _REMEMBERED_KEYS, min(cache_seconds, _MOST_SECONDS_REFUSED)
-        )
+        self._good: BoundedCache[bytes, Caller] = BoundedCache(_REMEMBERED_KEYS)
+        self._bad: BoundedCache[bytes, bool] = BoundedCache(_REMEMBERED_KEYS)
         self._asking: SingleFlight[str, Caller | None] = SingleFlight(self._ask)
 
     async def check(self, key: str) -> Caller:
         """Return whose key it is. Raises `Refused`: 401, or 503 if the sidecar is unavailable."""
         digest = _digest(key)
-        caller, _ = self._good.get(digest, (None, 0.0))
-        if caller is None and digest not in self._bad:
+        caller = self._good.get(digest)
+        if caller is None and not self._bad.get(digest):
             caller = (await self._asking.get([key]))[key]
         if caller is None:
             raise invalid_token(
@@ -62,14 +58,15 @@ class ApiKeys:
         asked_at = self._now()
         answer = await self._sidecar.ask("/internal/keys/verify", {"key": key}, _Verified)
         if not answer.valid or not is_subject(answer.user_id):
-            self._bad[_digest(key)] = True
+            lifetime = min(self._cache_seconds, _MOST_SECONDS_REFUSED)
+            self._bad.put(_digest(key), True, lifetime)
             return {key: None}
         caller = Caller(answer.user_id, "", groups_of(answer.groups))
         # Counted from the question: a revocation may have come while the answer was on its way.
         lifetime = self._cache_seconds - (self._now() - asked_at)
         if answer.expires_at is not None:
             lifetime = min(lifetime, answer.expires_at - self._now())
-        self._good[_digest(key)] = caller, lifetime
+        self._good.put(_digest(key), caller, lifetime)
         return {key: caller}
 
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
-from cachetools import TLRUCache
 
 from jan_media_plugin.answers import Refused, invalid_token
 from jan_media_plugin.auth.caller import Caller, groups_of, is_subject
 from jan_media_plugin.auth.jwks import Key, Keys
+from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.config import Issuer
 
 _REMEMBERED_TOKENS = 20_000
@@ -45,16 +45,14 @@ class Tokens:
             each.issuer: Keys(each, fresh=fresh, stale=stale, timeout=timeout) for each in issuers
         }
         self._now = now
-        self._good: TLRUCache[bytes, tuple[Caller, float]] = TLRUCache(
-            _REMEMBERED_TOKENS, ttu=lambda _, good, now: now + good[1]
-        )
+        self._good: BoundedCache[bytes, Caller] = BoundedCache(_REMEMBERED_TOKENS)
 
     async def check(self, token: str) -> Caller:
         """Return the caller of ``token``. Raises `Refused`."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         known = self._good.get(digest)
         if known is not None:
-            return known[0]
+            return known
         if not _COMPACT.fullmatch(token):
             raise invalid_token("The token is not a JWT in compact form.")
         header_part, claims_part, _ = token.split(".")
@@ -66,7 +64,8 @@ class Tokens:
             raise invalid_token("The token's issuer is not accepted here.")
         issuer = keys.issuer
         # A NumericDate (RFC 7519, section 2): PyJWT would accept strings, too.
-        if any(type(stated.get(name, 0)) not in (int, float) for name in ("exp", "nbf", "iat")):
+        dates = [stated[name] for name in ("exp", "nbf", "iat") if stated.get(name) is not None]
+        if any(type(date) not in (int, float) for date in dates):
             raise invalid_token("The token's exp, nbf or iat is not a number.")
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in issuer.algorithms:
@@ -75,9 +74,9 @@ class Tokens:
             raise invalid_token("The token demands an extension that is not supported.")
         if kid is not None and not isinstance(kid, str):
             raise invalid_token("The token's kid is not text.")
-        found = await keys.find(kid, algorithm)
-        good = self._good[digest] = self._verified(token, issuer, found)
-        return good[0]
+        caller, lifetime = self._verified(token, issuer, await keys.find(kid, algorithm))
+        self._good.put(digest, caller, lifetime)
+        return caller
 
     def _verified(self, token: str, issuer: Issuer, keys: list[Key]) -> tuple[Caller, float]:
         """Return the caller, and for how many seconds the token is valid."""

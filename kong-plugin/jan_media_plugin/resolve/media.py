@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 
 import msgspec
-from cachetools import TLRUCache
 
+from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.fit import Fit
 from jan_media_plugin.metrics import IDS, RENDITIONS
 from jan_media_plugin.resolve.sidecar import Sidecar
@@ -59,7 +59,7 @@ class MediaLookup:
     ) -> None:
         self._sidecar = sidecar
         self._now = now
-        self._known: TLRUCache[Asked, Found] = TLRUCache(cache_size, ttu=self._good_until)
+        self._known: BoundedCache[Asked, Found] = BoundedCache(cache_size)
         self._asking: SingleFlight[Asked, Answer] = SingleFlight(self._ask)
 
     def remembered(self, names: Sequence[str], fit: Fit | None) -> dict[str, Answer]:
@@ -94,13 +94,9 @@ class MediaLookup:
         found = said.media.get(name)
         if found is None:
             return said.errors.get(name, NoMedia())
-        if self._known.maxsize:
-            self._known[asked] = found
-        return found
-
-    def _good_until(self, _asked: Asked, found: Found, now: float) -> float:
         left = min(found.expires_at - self._now(), found.ttl)
-        return now + left - found.ttl / 2
+        self._known.put(asked, found, left - found.ttl / 2)
+        return found
 
 
 # Looking up labels takes longer than counting.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from jan_media_plugin.answers import Unavailable
+from jan_media_plugin.bounded_cache import BoundedCache
 from jan_media_plugin.fit import Fit
 from jan_media_plugin.resolve.media import Answer, Foreign, Found, MediaLookup, NoMedia
 from jan_media_plugin.resolve.sidecar import Sidecar
@@ -80,16 +81,6 @@ def test_a_url_is_kept_only_while_half_its_life_is_left(
     assert resolver.remembered([ID, OTHER_ID]) == ({ID: "u1"} if kept else {})
 
 
-@pytest.mark.parametrize(("most", "kept"), [(0, []), (1, [OTHER_ID]), (2, [ID, OTHER_ID])])
-def test_no_more_urls_are_kept_than_are_to_be(
-    sidecar: FakeSidecar, most: int, kept: list[str]
-) -> None:
-    sidecar.media = {ID: "u1", OTHER_ID: "u2"}
-    resolver = Urls(Sidecar(sidecar.url, None, 2), cache_size=most)
-    asyncio.run(resolver.resolve([ID, OTHER_ID]))
-    assert list(resolver.remembered([ID, OTHER_ID])) == kept
-
-
 def test_what_has_no_media_is_asked_for_again(sidecar: FakeSidecar) -> None:
     async def scenario() -> None:
         resolver = urls(sidecar)
@@ -145,3 +136,17 @@ def test_the_sidecar_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
         resolver = Urls(client)
         assert asyncio.run(resolver.resolve([ID])) == {ID: "u1"}
         assert fake.headers[0]["x-jan-gateway-secret"] == "s3cret"
+
+
+def test_a_cache_is_bounded_and_forgets() -> None:
+    now = 0.0
+    cache: BoundedCache[int, str] = BoundedCache(3, clock=lambda: now)
+    for number in range(10):
+        cache.put(number, "x", 5)
+    assert len(cache) == 3
+    assert cache.get(0) is None
+    assert cache.get(9) == "x"
+    now = 5.0
+    assert cache.get(9) is None
+    cache.put(1, "x", 0)
+    assert cache.get(1) is None
