@@ -19,6 +19,8 @@ from jan_media.library.spool import Spool
 
 FILE_PART = "file"
 LONGEST_NAME = 255  # characters of a file's name that are kept
+MOST_FIELDS = 64
+MOST_FIELD_BYTES = 64 * 1024  # names and values of all fields together
 MOST_BESIDE = 128 * 1024  # bytes of everything but the file: fields, headers, boundaries
 _PLAIN_TRANSFER_ENCODINGS = {b"", b"7bit", b"8bit", b"binary"}
 
@@ -46,6 +48,7 @@ class FormBody(RawBody):
         super().__init__(request, spool)
         self.fields: dict[str, str] = {}
         self.file_name: str | None = None  # as the client wrote it; None if there is no file
+        self._field_bytes = 0
         self._overhead = 0  # bytes that are not the file's
         self._ended = False
         self._header_name = bytearray()
@@ -151,16 +154,20 @@ class FormBody(RawBody):
         self._refuse_encoded()
         if name in self.fields:
             raise invalid_form("The form has the same field twice.")
+        if len(self.fields) == MOST_FIELDS:
+            raise invalid_form(f"The form has more than {MOST_FIELDS} fields.")
         self._name = name
         self.fields[name] = ""
         self._value.clear()
         self._take = self._take_value
+        self._count_field_bytes(len(name))
 
     def _take_file(self, piece: bytes) -> None:
         self._overhead -= len(piece)
         self.spool.write(piece)
 
     def _take_value(self, piece: bytes) -> None:
+        self._count_field_bytes(len(piece))
         self._value += piece
 
     def _pass_over(self, piece: bytes) -> None:
@@ -187,6 +194,11 @@ class FormBody(RawBody):
         if not self._headers:
             raise invalid_form("The form has no part before its closing boundary.")
         self._ended = True
+
+    def _count_field_bytes(self, more: int) -> None:
+        self._field_bytes += more
+        if self._field_bytes > MOST_FIELD_BYTES:
+            raise invalid_form(f"The form's fields have more than {MOST_FIELD_BYTES} bytes.")
 
 
 def _given_to(take: Callable[[bytes], object]) -> Callable[[bytes, int, int], None]:
