@@ -65,6 +65,7 @@ def test_renditions_go_with_the_last_claim_on_their_content(catalog: Catalog) ->
     catalog.keep_rendition(SHA256, "large", fits, now=NOW)
     catalog.release(media.id, "ann", now=NOW)
     assert catalog.renditions([SHA256]) == {(SHA256, "small"): made, (SHA256, "large"): fits}
+    assert catalog.renditions([SHA256], "large") == {(SHA256, "large"): fits}
     catalog.release(media.id, "bob", now=NOW)
     assert catalog.renditions([SHA256]) == {}
     assert {media.storage_key, made.storage_key} <= {*due(catalog)}

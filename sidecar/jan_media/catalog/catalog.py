@@ -290,10 +290,10 @@ class Catalog(ApiKeys, Transfer):
 
     # --- renditions
 
-    def renditions(self, hashes: Sequence[str]) -> dict[tuple[str, str], Rendition]:
+    def renditions(self, hashes: Sequence[str], fit: str = "") -> dict[tuple[str, str], Rendition]:
         """The known renditions of the contents with these SHA-256, by SHA-256 and the name of the
-        limits."""
-        return self._read(lambda tx: steps.renditions(tx, hashes))
+        limits: those of one ``fit``, or all."""
+        return self._read(lambda tx: steps.renditions(tx, hashes, fit))
 
     @transaction
     def keep_rendition(
@@ -307,7 +307,7 @@ class Catalog(ApiKeys, Transfer):
         key becomes due garbage then. Raises `IntentLapsed` as `commit_upload` does.
         """
         steps.lock_content(tx, sha256)
-        kept = steps.renditions(tx, [sha256]).get((sha256, fit))
+        kept = steps.renditions(tx, [sha256], fit).get((sha256, fit))
         key = rendition.storage_key
         if kept or not steps.is_stored(tx, sha256):
             if key and not (kept and kept.storage_key == key):

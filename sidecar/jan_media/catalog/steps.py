@@ -91,13 +91,17 @@ def drop_unreferenced(tx: Transaction, hashes: Sequence[str], *, now: int) -> in
     return len(contents)
 
 
-def renditions(tx: Transaction, hashes: Sequence[str]) -> dict[tuple[str, str], Rendition]:
-    """The known renditions of contents, by the contents' SHA-256 and the name of the limits."""
-    sql = """
+def renditions(
+    tx: Transaction, hashes: Sequence[str], fit: str = ""
+) -> dict[tuple[str, str], Rendition]:
+    """The known renditions of contents, by the contents' SHA-256 and the name of the limits: those
+    of one ``fit``, or all."""
+    sql = f"""
         SELECT sha256, fit, storage_key, mime, bytes, width, height, failure_code, failure_message
-        FROM renditions WHERE sha256 IN ({})
+        FROM renditions WHERE sha256 IN ({{}}) {"AND fit = ?" if fit else ""}
     """
-    return {(sha256, fit): Rendition(*rest) for sha256, fit, *rest in tx.among(sql, hashes)}
+    rows = tx.among(sql, hashes, *([fit] if fit else []))
+    return {(sha256, limits): Rendition(*rest) for sha256, limits, *rest in rows}
 
 
 def next_place(tx: Transaction, sha256: str) -> int:

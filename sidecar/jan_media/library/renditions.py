@@ -31,8 +31,8 @@ def known(library: Library, media: Sequence[Media], fit: Fit) -> dict[str, Rendi
     """The renditions that were tried before, by SHA-256, in one query. Only pictures are looked
     up. Raises `CatalogUnavailable`."""
     hashes = list({each.sha256 for each in media if each.mime in CHECKED})
-    made = library.catalog.renditions(hashes) if hashes else {}
-    return {sha256: each for (sha256, limits), each in made.items() if limits == fit.key}
+    made = library.catalog.renditions(hashes, fit.key) if hashes else {}
+    return {sha256: each for (sha256, _), each in made.items()}
 
 
 def as_it_fits(media: Media, rendition: Rendition | None) -> Media:
