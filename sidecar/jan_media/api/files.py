@@ -92,8 +92,7 @@ async def _own(request: Request) -> tuple[Found, Claim]:
 
 async def _claim(request: Request, media_id: str, owner: str) -> Claim:
     sidecar = sidecar_of(request)
-    claim_of, now = sidecar.library.catalog.claim_of, sidecar.library.clock()
-    claim = await sidecar.lanes.resolves.run(claim_of, media_id, owner, now=now)
+    claim = await sidecar.lanes.resolves.run(sidecar.library.claim_of, media_id, owner)
     if claim is None:
         raise not_found()
     return claim

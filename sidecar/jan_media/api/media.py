@@ -73,8 +73,7 @@ async def _seen_by_caller(request: Request) -> Found:
     """The media that the path names, with the time of the caller's own claim on it."""
     sidecar, owner = sidecar_of(request), owner_of(request)
     found = await ready_in_path(request)
-    claim_of, now = sidecar.library.catalog.claim_of, sidecar.library.clock()
-    claim = await sidecar.lanes.resolves.run(claim_of, found.media.id, owner, now=now)
+    claim = await sidecar.lanes.resolves.run(sidecar.library.claim_of, found.media.id, owner)
     if claim is None:
         return found
     return replace(found, media=replace(found.media, created_at=claim.created_at))
@@ -130,7 +129,7 @@ def parse_cursor(library: Library, text: str, owner: str, param: str) -> Positio
     id, dot, created_at = text.partition(".")
     media_id = parse_media_id(id)
     if media_id is not None and not dot:
-        claim = library.catalog.claim_of(media_id, owner, now=library.clock())
+        claim = library.claim_of(media_id, owner)
         return (claim.created_at if claim else created_ms(media_id)), media_id
     if media_id is None or not re.fullmatch(r"[0-9]{1,15}", created_at):
         message = f"{param} must be the next of an earlier page, or an id"

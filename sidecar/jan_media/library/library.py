@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jan_media.catalog.catalog import Catalog
-from jan_media.catalog.interface import NO_QUOTA, IntentLapsed, Media, Quota
+from jan_media.catalog.interface import NO_QUOTA, Claim, IntentLapsed, Media, Quota
 from jan_media.content.allowed_types import AllowedTypes
 from jan_media.media_id import created_ms
 from jan_media.storage.interface import ObjectMissing, Storage, StorageUnavailable
@@ -82,6 +82,10 @@ class Library:
         if known:
             self.storage.renew_credentials()
         return known
+
+    def claim_of(self, media_id: str, owner: str) -> Claim | None:
+        """The claim that ``owner`` has on an id now, if any. Raises `CatalogUnavailable`."""
+        return self.catalog.claim_of(media_id, owner, now=self.clock())
 
     def close(self) -> None:
         """Close the connections of catalog and storage."""
